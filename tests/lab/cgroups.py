@@ -1,0 +1,75 @@
+"""Control groups of the lab, on version 1, version 2 and machines with both.
+
+A node must be in a group of its own before it gets its cgroup namespace: that group becomes the root its systemd and Docker see.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from system import LabError, wait_until
+
+LAB = "ascend-ops-lab"
+MOUNT_POINT = Path("/sys/fs/cgroup")
+
+
+def create(name: str) -> None:
+    """Make the group of that name in every hierarchy."""
+    for hierarchy, version in _hierarchies():
+        for parent, group in ((hierarchy, hierarchy / LAB), (hierarchy / LAB, hierarchy / LAB / name)):
+            if version == 2:
+                _delegate_controllers(parent)
+            group.mkdir(exist_ok=True)
+            if (parent / "cpuset.cpus").exists() and version == 1:
+                _inherit_cpuset(parent, group)
+
+
+def join(name: str) -> None:
+    """Move the calling process into the group."""
+    for hierarchy, _version in _hierarchies():
+        (hierarchy / LAB / name / "cgroup.procs").write_text(str(os.getpid()), encoding="ascii")
+
+
+def remove(name: str = "") -> None:
+    """Remove a group with all below it; without a name, all of the lab's."""
+    for hierarchy, _version in _hierarchies():
+        group = hierarchy / LAB / name
+        wait_until(lambda group=group: _removed(group), 5, lambda group=group: f"{group} still holds processes; see its cgroup.procs")
+
+
+def memory_mib(name: str) -> int:
+    """Memory that the group's processes hold, page cache left out."""
+    for hierarchy, version in _hierarchies():
+        with contextlib.suppress(FileNotFoundError):
+            stat = dict(line.split() for line in (hierarchy / LAB / name / "memory.stat").read_text(encoding="ascii").splitlines())
+            return int(stat["anon" if version == 2 else "total_rss"]) >> 20
+    raise LabError(f"no memory controller knows the group {LAB}/{name}; is the memory cgroup enabled in this kernel?")
+
+
+def _hierarchies() -> Iterator[tuple[Path, int]]:
+    for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines():
+        _device, folder, kind, *_options = line.split()
+        if kind in ("cgroup", "cgroup2") and Path(folder).is_relative_to(MOUNT_POINT):
+            yield Path(folder), 2 if kind == "cgroup2" else 1
+
+
+def _delegate_controllers(group: Path) -> None:
+    available = (group / "cgroup.controllers").read_text(encoding="ascii").split()
+    (group / "cgroup.subtree_control").write_text(" ".join(f"+{controller}" for controller in available), encoding="ascii")
+
+
+def _inherit_cpuset(parent: Path, group: Path) -> None:
+    """A version 1 cpuset starts empty, and an empty one takes no process."""
+    for name in ("cpuset.cpus", "cpuset.mems"):
+        (group / name).write_text((parent / name).read_text(encoding="ascii"), encoding="ascii")
+
+
+def _removed(group: Path) -> bool:
+    """Whether the group is gone after trying; right after its last process it may still be busy."""
+    for folder, _folders, _files in os.walk(group, topdown=False):
+        with contextlib.suppress(OSError):
+            os.rmdir(folder)
+    return not group.exists()
