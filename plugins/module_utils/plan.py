@@ -95,7 +95,7 @@ def mounts(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the bind mounts, each {source, target, read_only}, of the SOURCE[:TARGET[:ro]] texts in *settings*."""
     result = []
     for text in settings["container_mounts"] + settings["container_extra_mounts"]:
-        source, target, mode = (str(text).split(":") + ["", ""])[:3]
+        source, target, mode = [*str(text).split(":"), "", ""][:3]
         result.append({"source": source, "target": target or source, "read_only": mode == "ro"})
     return result
 
@@ -185,6 +185,7 @@ def build(host: str, hosts: Sequence[str], addresses: Mapping[str, str], service
             "mounts": bind_mounts,
             "env": environment(settings["container_env"], names),
             "shm_size": settings["container_shm_size"],
+            "init": settings["container_init"],
             "restart_policy": settings["container_restart_policy"],
             "serve_script": SERVE_SCRIPT,
         },

@@ -32,6 +32,7 @@ SCHEMA: dict[str, type] = {
     "container_mounts": list,
     "container_extra_mounts": list,
     "container_shm_size": str,
+    "container_init": bool,
     "container_restart_policy": str,
     "served_model_name": str,
     "api_port": int,
@@ -49,7 +50,8 @@ NULLABLE = frozenset(["patch_set"])
 # Variables of the inventory that are not keys of a profile: choice of profile, a host's place, our own facts.
 OTHER_VARIABLES = frozenset(["profile", "service_ip", "service_nic", "plan", "host"])
 
-TYPE_NAMES = {str: "a string", int: "a whole number", list: "a list", dict: "a mapping"}
+BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+TYPE_NAMES = {bool: "true or false", str: "a string", int: "a whole number", list: "a list", dict: "a mapping"}
 
 
 class ProfileError(ValueError):
@@ -68,9 +70,11 @@ def coerce(name: str, value: Any, wanted: type) -> Any:
             pass
     elif isinstance(value, str) and wanted is int and value.strip().isdigit():
         value = int(value)
+    elif isinstance(value, str) and wanted is bool:
+        value = BOOLEANS.get(value.strip().lower(), value)
     elif wanted is str and isinstance(value, (int, float)) and not isinstance(value, bool):
         value = str(value)
-    if isinstance(value, wanted) and not isinstance(value, bool):
+    if isinstance(value, wanted) and isinstance(value, bool) == (wanted is bool):
         return value
     raise ProfileError(f"{name} is {value!r}, wanted {TYPE_NAMES[wanted]}: correct it in the inventory or the profile.")
 

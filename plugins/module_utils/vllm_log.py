@@ -12,12 +12,14 @@ from __future__ import annotations
 import calendar
 import re
 import time
-from typing import Dict, Iterable, List, NamedTuple, Optional, Pattern, Sequence, Tuple
+from collections.abc import Iterable, Sequence
+from re import Pattern
+from typing import NamedTuple
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 PROCESS = re.compile(r"^(?:\((\w+) pid=\d+\)\s?)+")
 LEVEL = re.compile(r"^(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d \d\d:\d\d:\d\d \[[^\]]+\] ?")
-SECRET = re.compile(r"""((?:api[-_]?key|token|password)['"]?\s*[:=]\s*\[?['"]?)[^'"\s,\]}]+""", re.IGNORECASE)
+SECRET = re.compile(r"""((?:api[-_]key['"]?[\s:=]+|(?:token|password)['"]?\s*[:=]\s*)\[?['"]?)[^'"\s,\]}]+""", re.IGNORECASE)
 TIMESTAMP = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?Z")
 EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt)(?::|$)")
 
@@ -26,7 +28,7 @@ class Line(NamedTuple):
     """A line of a log; at: seconds since the epoch when it was written, if known."""
 
     text: str
-    at: Optional[float] = None
+    at: float | None = None
 
 
 class Stage(NamedTuple):
@@ -34,7 +36,7 @@ class Stage(NamedTuple):
 
     id: str
     title: str
-    begins: Optional[Pattern[str]]
+    begins: Pattern[str] | None
     hint: str
 
 
@@ -210,8 +212,8 @@ SIGNATURES = (
     ),
     _signature(
         "peer_gone",
-        r"gloo/transport/tcp/pair\.cc.*(?:Connection closed by peer|Connection reset by peer|Connection refused)(?P<what>.*)",
-        "the engine of another host went away{what}",
+        r"gloo/transport/tcp/pair\.cc:\d+\] [A-Za-z ]+\[(?P<what>[^\]]+)\]",
+        "the engine on {what} went away",
         "Look at the other hosts' logs: the cause is there, or in the network between them.",
         "pytorch gloo; seen with vllm 0.13.0 when a peer dies",
         kind="peer",
@@ -234,7 +236,7 @@ def clean(raw: str) -> str:
     return SECRET.sub(r"\1***", text)
 
 
-def timeline(lines: Iterable[Line], started: Optional[float] = None) -> List[Dict[str, object]]:
+def timeline(lines: Iterable[Line], started: float | None = None) -> list[dict[str, object]]:
     """Return the stages that a start went through, each with its title, progress and the seconds from `started` to its beginning."""
     reached = [_entry(STAGES[0], Line("", started), started)]
     current = 0
@@ -247,11 +249,11 @@ def timeline(lines: Iterable[Line], started: Optional[float] = None) -> List[Dic
                 break
         shards = SHARDS.search(line.text)
         if shards and current == WEIGHTS:
-            reached[-1]["progress"] = "{0}% ({1} of {2} files)".format(*shards.groups())
+            reached[-1]["progress"] = "{}% ({} of {} files)".format(*shards.groups())
     return reached
 
 
-def _entry(stage: Stage, line: Line, started: Optional[float]) -> Dict[str, object]:
+def _entry(stage: Stage, line: Line, started: float | None) -> dict[str, object]:
     seconds = None if line.at is None or started is None else round(line.at - started, 1)
     return {"stage": stage.id, "title": stage.title, "progress": "", "seconds": seconds}
 
@@ -261,10 +263,10 @@ def hint(stage: str) -> str:
     return next(known.hint for known in STAGES if known.id == stage)
 
 
-def findings(lines: Sequence[Line]) -> List[Dict[str, str]]:
+def findings(lines: Sequence[Line]) -> list[dict[str, str]]:
     """Return what the log says went wrong: causes first, then traces of a peer's failure, then echoes; each kind in the log's order."""
-    found = []  # type: List[Dict[str, str]]
-    kinds = []  # type: List[str]
+    found = []  # type: list[dict[str, str]]
+    kinds = []  # type: list[str]
     for line in lines:
         for signature in SIGNATURES:
             match = signature.pattern.search(line.text)
@@ -280,7 +282,7 @@ def findings(lines: Sequence[Line]) -> List[Dict[str, str]]:
     return [finding for _kind, finding in sorted(zip(kinds, found), key=lambda pair: order.index(pair[0]))]
 
 
-def _finding(signature: Signature, match: re.Match[str], line: str) -> Dict[str, str]:
+def _finding(signature: Signature, match: re.Match[str], line: str) -> dict[str, str]:
     what = next((value for value in match.groupdict().values() if value), "")
     return {
         "id": signature.id,
@@ -292,7 +294,7 @@ def _finding(signature: Signature, match: re.Match[str], line: str) -> Dict[str,
     }
 
 
-def _unknown(line: str) -> Dict[str, str]:
+def _unknown(line: str) -> dict[str, str]:
     return {
         "id": "unknown_exception",
         "severity": "fatal",
@@ -303,7 +305,7 @@ def _unknown(line: str) -> Dict[str, str]:
     }
 
 
-def _first_exception(lines: Sequence[Line]) -> Optional[str]:
+def _first_exception(lines: Sequence[Line]) -> str | None:
     """Return the line that ends the first traceback: Python prints the root of a chain of exceptions first."""
     inside = False
     for line in lines:
@@ -319,7 +321,7 @@ def is_end(line: Line) -> bool:
     return any(signature.kind == "echo" and signature.pattern.search(line.text) for signature in SIGNATURES)
 
 
-def epoch(timestamp: str) -> Optional[float]:
+def epoch(timestamp: str) -> float | None:
     """Return the seconds since the epoch of a UTC time as Docker writes it."""
     match = TIMESTAMP.match(timestamp)
     if not match:
@@ -327,7 +329,7 @@ def epoch(timestamp: str) -> Optional[float]:
     return calendar.timegm(time.strptime(match.group(1), "%Y-%m-%dT%H:%M:%S")) + float(match.group(2) or 0)
 
 
-def docker_lines(output: str, after: str) -> Tuple[List[Line], str]:
+def docker_lines(output: str, after: str) -> tuple[list[Line], str]:
     """Return the lines of `docker logs --timestamps` later than `after`, in the order of their times, and the last time.
 
     Docker hands out stdout and stderr one beside the other, and `--since` repeats the last line.

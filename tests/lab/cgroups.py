@@ -12,14 +12,15 @@ from pathlib import Path
 
 from system import LabError, wait_until
 
-LAB = "ascend-ops-lab"
-MOUNT_POINT = Path("/sys/fs/cgroup")
+_LAB = "ascend-ops-lab"
+_MOUNT_POINT = Path("/sys/fs/cgroup")
+_CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")  # what systemd and Docker in a node control by
 
 
 def create(name: str) -> None:
     """Make the group of that name in every hierarchy."""
     for hierarchy, version in _hierarchies():
-        for parent, group in ((hierarchy, hierarchy / LAB), (hierarchy / LAB, hierarchy / LAB / name)):
+        for parent, group in ((hierarchy, hierarchy / _LAB), (hierarchy / _LAB, hierarchy / _LAB / name)):
             if version == 2:
                 _delegate_controllers(parent)
             group.mkdir(exist_ok=True)
@@ -30,13 +31,13 @@ def create(name: str) -> None:
 def join(name: str) -> None:
     """Move the calling process into the group."""
     for hierarchy, _version in _hierarchies():
-        (hierarchy / LAB / name / "cgroup.procs").write_text(str(os.getpid()), encoding="ascii")
+        (hierarchy / _LAB / name / "cgroup.procs").write_text(str(os.getpid()), encoding="ascii")
 
 
 def remove(name: str = "") -> None:
     """Remove a group with all below it; without a name, all of the lab's."""
     for hierarchy, _version in _hierarchies():
-        group = hierarchy / LAB / name
+        group = hierarchy / _LAB / name
         wait_until(lambda group=group: _removed(group), 5, lambda group=group: f"{group} still holds processes; see its cgroup.procs")
 
 
@@ -44,21 +45,22 @@ def memory_mib(name: str) -> int:
     """Memory that the group's processes hold, page cache left out."""
     for hierarchy, version in _hierarchies():
         with contextlib.suppress(FileNotFoundError):
-            stat = dict(line.split() for line in (hierarchy / LAB / name / "memory.stat").read_text(encoding="ascii").splitlines())
+            stat = dict(line.split() for line in (hierarchy / _LAB / name / "memory.stat").read_text(encoding="ascii").splitlines())
             return int(stat["anon" if version == 2 else "total_rss"]) >> 20
-    raise LabError(f"no memory controller knows the group {LAB}/{name}; is the memory cgroup enabled in this kernel?")
+    raise LabError(f"no memory controller knows the group {_LAB}/{name}; is the memory cgroup enabled in this kernel?")
 
 
 def _hierarchies() -> Iterator[tuple[Path, int]]:
     for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines():
         _device, folder, kind, *_options = line.split()
-        if kind in ("cgroup", "cgroup2") and Path(folder).is_relative_to(MOUNT_POINT):
+        if kind in ("cgroup", "cgroup2") and Path(folder).is_relative_to(_MOUNT_POINT):
             yield Path(folder), 2 if kind == "cgroup2" else 1
 
 
 def _delegate_controllers(group: Path) -> None:
     available = (group / "cgroup.controllers").read_text(encoding="ascii").split()
-    (group / "cgroup.subtree_control").write_text(" ".join(f"+{controller}" for controller in available), encoding="ascii")
+    wanted = [f"+{controller}" for controller in _CONTROLLERS if controller in available]
+    (group / "cgroup.subtree_control").write_text(" ".join(wanted), encoding="ascii")
 
 
 def _inherit_cpuset(parent: Path, group: Path) -> None:

@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from system import LabError, run, run_logged, say, timed
+from system import LabError, run, run_logged, timed
 
 DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
@@ -71,10 +71,11 @@ def require_disk(folder: Path, gib: int) -> None:
         raise LabError(f"{folder} has {free:.1f} GiB free, wanted {gib}: free some, or point ASCEND_LAB_CACHE and ASCEND_LAB_STATE to a larger disk")
 
 
-def warn_of_little_memory(gib: int) -> None:
-    available = os.sysconf("SC_AVPHYS_PAGES")
-    del available
-    say("")
+def require_memory(gib: int) -> None:
+    meminfo = dict(line.split(":") for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
+    available = int(meminfo["MemAvailable"].split()[0]) * 1024 / _GIB
+    if available < gib:
+        raise LabError(f"this machine has {available:.1f} GiB of memory available, wanted {gib}: end some programs, or use a larger machine")
 
 
 def lacks_sys_resource() -> bool:

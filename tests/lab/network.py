@@ -43,7 +43,8 @@ def ensure_node(settings: Settings, node: str, address: str) -> None:
     own = namespace(node)
     _ensure_namespace(own)
     if node not in _links(SWITCH):
-        _ip(None, "link", "add", node, "netns", SWITCH, "type", "veth", "peer", "name", "eth0", "netns", own)
+        peer = ["name", "eth0", "address", _hardware_address(address), "netns", own]
+        _ip(None, "link", "add", node, "netns", SWITCH, "type", "veth", "peer", *peer)
     _ip(SWITCH, "link", "set", node, "master", _BRIDGE, "up")
     _ip(own, "address", "replace", f"{address}/24", "dev", "eth0")
     _ip(own, "link", "set", "eth0", "up")
@@ -96,6 +97,11 @@ def _check_free(network: ipaddress.IPv4Network) -> None:
     taken = overlapping(network, json.loads(_ip(None, "-4", "-json", "route", "show", "table", "all", "type", "unicast")))
     if taken:
         raise LabError(f"the network {network} is in use on this machine ({', '.join(taken)}): set ASCEND_LAB_NET to a free prefix, such as 10.78.0")
+
+
+def _hardware_address(address: str) -> str:
+    """Always the same, as a network card's is: else its neighbours would look for a rebooted node under the former one for a minute."""
+    return "02:00:" + ipaddress.IPv4Address(address).packed.hex(":")
 
 
 def _ensure_namespace(name: str) -> None:

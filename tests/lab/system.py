@@ -59,6 +59,11 @@ def run(argv: Sequence[str | Path], stdin: str | None = None) -> str:
     return done.stdout
 
 
+def remove(path: Path) -> None:
+    """Remove a file or a folder with all in it, but nothing of what should be mounted there."""
+    run(["rm", "-rf", "--one-file-system", path])
+
+
 def run_logged(argv: Sequence[str | Path], log: Path) -> None:
     """Run a long command; only when it fails its output matters."""
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,81 @@
+# One command for each thing a developer does; `make` alone lists them.
+PYTHON ?= python3
+BIN := $(CURDIR)/.venv/bin
+LAB := tests/lab/lab
+
+# The order of `make test`: the quick ones first.
+STEPS := lint units parsers install sanity molecule faults
+
+export PATH := $(BIN):$(PATH)
+export PYTHON
+
+.PHONY: help
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: env
+env: .venv/.installed ## Make .venv with what tests/requirements.txt pins
+
+.venv/.installed: tests/requirements.txt tests/env.sh
+	@tests/env.sh
+	@touch $@
+
+.PHONY: demo
+demo: lab-up ## From bare hosts to a chat answer, in the lab (root)
+	ansible-playbook site.yml -i inventories/lab
+
+.PHONY: lab-up
+lab-up: env root ## Build (once) and start the lab's two hosts, registry and hub (root)
+	$(LAB) build
+	$(LAB) up
+
+.PHONY: lab-down
+lab-down: root ## Stop the lab and remove all it started; the cache stays (root)
+	$(LAB) down
+
+.PHONY: root
+root:
+	@test "$$(id -u)" -eq 0 || { echo "The lab makes network namespaces, mounts and devices, and so needs root. Run it as root: sudo make $(MAKECMDGOALS)" >&2; exit 1; }
+
+.PHONY: test
+test: env root ## Everything below, the quick ones first (root)
+	@tests/steps.sh $(STEPS)
+
+.PHONY: lint
+lint: env ## ansible-lint, yamllint, ruff, mypy, docs, changelog, playbook syntax
+	ruff check .
+	ruff format --check .
+	mypy
+	yamllint --strict .
+	ansible-lint --offline
+	antsibull-docs lint-collection-docs --plugin-docs .
+	antsibull-changelog lint
+	ansible-playbook --syntax-check -i inventories/lab site.yml playbooks/*.yml
+
+.PHONY: units
+units: env ## Unit tests
+	python -m pytest tests/unit
+
+.PHONY: parsers
+parsers: env ## The patched parsers of the real vLLM 0.13.0
+
+.PHONY: install
+install: env ## The built tarball: what is in it, and that it works once installed
+	python -m pytest tests/integration/test_install.py
+
+.PHONY: sanity
+sanity: env ## ansible-test sanity, all tests
+	tests/sanity.sh
+
+.PHONY: molecule
+molecule: env root ## The whole chain on the lab: create, check, converge, idempotence, verify, destroy (root)
+	molecule test --scenario-name default
+
+.PHONY: faults
+faults: env root ## Bad input on the lab: each named with host, value and remedy, and nothing changed (root)
+	tests/with-lab.sh python -m pytest tests/integration/test_bad_input.py
+
+.PHONY: clean
+clean: ## Remove what these commands made in the checkout, .venv included
+	rm -rf .venv .ansible .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache tests/output ascend_ops-vllm-*.tar.gz
+	find . -name __pycache__ -prune -exec rm -rf {} +
