@@ -57,7 +57,9 @@ units: env ## Unit tests
 	python -m pytest tests/unit
 
 .PHONY: parsers
-parsers: env ## The patched parsers of the real vLLM 0.13.0
+parsers: env root ## The patched parsers of the real vLLM 0.13.0, in its own server (root)
+	$(LAB) build
+	python -m pytest tests/parsers
 
 .PHONY: install
 install: env ## The built tarball: what is in it, and that it works once installed
@@ -72,8 +74,8 @@ molecule: env root ## The whole chain on the lab: create, check, converge, idemp
 	molecule test --scenario-name default
 
 .PHONY: faults
-faults: env root ## Bad input on the lab: each named with host, value and remedy, and nothing changed (root)
-	tests/with-lab.sh python -m pytest tests/integration/test_bad_input.py
+faults: env root ## Bad input on the lab: each refused with a clear reason, nothing changed; and no secret shows (root)
+	tests/with-lab.sh python -m pytest tests/integration/test_bad_input.py tests/integration/test_secrets.py tests/integration/test_patch.py
 
 .PHONY: clean
 clean: ## Remove what these commands made in the checkout, .venv included

@@ -3,9 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-if ! tests/lab/lab status >/dev/null 2>&1; then
+if [[ $(tests/lab/lab status) == *"the lab is down"* ]]; then
     trap 'tests/lab/lab down' EXIT
-    tests/lab/lab build
-    tests/lab/lab up
 fi
+tests/lab/lab build
+tests/lab/lab up
 "$@"

@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import plan, profile
+from ansible_collections.ascend_ops.vllm.plugins.module_utils import patches, plan, profile
 
 DEFAULT_PROFILE = "glm-4.7"
 PROFILES = Path(__file__).resolve().parents[2] / "profiles"
@@ -56,7 +56,7 @@ class ActionModule(ActionBase):
             module_args={
                 "service_ip": draft["service_ip"],
                 "paths": draft["container"]["devices"] + [mount["source"] for mount in draft["container"]["mounts"]],
-                "ports": [draft["api_port"], draft["rpc_port"]] if draft["role"] == "head" else [],
+                "ports": [draft[port] for port in plan.PORTS] if draft["role"] == "head" else [],
                 "disks": [draft["model"]["dir"], draft["model"]["cache_dir"]],
             },
             task_vars=task_vars,
@@ -79,17 +79,36 @@ class ActionModule(ActionBase):
             merged[host], bad = profile.settings(name, self._load(name), overrides)
             bad += profile.unknown_variables(list(variables))
             errors += [f"host {host}: {text}" for text in bad or plan.setting_errors(merged[host])]
+            if not bad:
+                merged[host]["patch"] = self._patch(merged[host])
         self._refuse(errors)
         self._refuse([text for host in merged for text in plan.disagreements(host, merged[host], hosts[0], merged[hosts[0]])])
         return merged
 
     def _load(self, name: str) -> Any:
-        """Return the content of a profile: the name of a shipped one, or the path of a YAML file."""
-        path = self._loader.path_dwim(name) if name.endswith((".yml", ".yaml")) else str(PROFILES / f"{name}.yml")
-        if not self._loader.path_exists(path):
-            shipped = ", ".join(sorted(file.stem for file in PROFILES.glob("*.yml")))
-            raise AnsibleActionFail(f"vllm_profile is {name!r}: no file {path}; wanted one of {shipped}, or the path of a YAML file.")
-        return self._loader.load_from_file(path)
+        """Return the content of a profile."""
+        return self._loader.load_from_file(str(self._find("vllm_profile", name, PROFILES, "{}.yml")))
+
+    def _patch(self, settings: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the patch set of the settings, and where it goes; None if they have none."""
+        name, repairs = settings["patch_set"], settings["patch_repairs"]
+        if name is None:
+            return None
+        path = self._find("vllm_patch_set", name, PROFILES / "patches", "{}/patch.yml")
+        try:
+            releases = self._loader.load_from_file(str(path))["releases"]
+            releases = patches.resolve(releases, lambda file: (path.parent / file).read_text(encoding="utf-8"), repairs)
+        except (OSError, KeyError, TypeError) as exc:
+            raise AnsibleActionFail(f"vllm_patch_set is {name!r}: {path} is not a patch set ({exc!r}); glm47/patch.yml shows the form of one.") from exc
+        return {"set": name, "repairs": repairs, "dir": settings["patch_dir"], "digest": patches.digest(releases), "releases": releases}
+
+    def _find(self, variable: str, name: str, folder: Path, pattern: str) -> Path:
+        """Return the file that a variable names: a shipped one by its name, or any YAML file by its path."""
+        path = Path(self._loader.path_dwim(name) if name.endswith((".yml", ".yaml")) else folder / pattern.format(name))
+        if not path.is_file():
+            shipped = ", ".join(sorted(str(file.relative_to(folder)).replace(pattern[2:], "") for file in folder.glob(pattern.format("*"))))
+            raise AnsibleActionFail(f"{variable} is {name!r}: no file {path}; wanted one of {shipped}, or the path of a YAML file.")
+        return path
 
     @staticmethod
     def _refuse(errors: list[str]) -> None:

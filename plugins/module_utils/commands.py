@@ -6,14 +6,27 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
 import subprocess
+import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from typing import Callable, NamedTuple, Sequence, TypeVar
+from typing import IO, Callable, NamedTuple, Sequence, TypeVar
 
 TIMEOUT = 30.0
 SIDE_BY_SIDE = 16
+GONE = select.POLLERR | select.POLLHUP
 
 Result = TypeVar("Result")
+
+
+class Streams(NamedTuple):
+    """What a tool printed on each of its streams."""
+
+    rc: int
+    out: str
+    err: str
 
 
 class Output(NamedTuple):
@@ -31,14 +44,19 @@ def run(argv: Sequence[str], timeout: float = TIMEOUT) -> Output:
     """
     try:
         process = subprocess.Popen(
-            list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=dict(os.environ, LC_ALL="C")
-        )  # fmt: skip
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=dict(os.environ, LC_ALL="C"),
+            start_new_session=True,
+        )
     except OSError as error:
         return Output(None, f"{argv[0]}: {error.strerror}")
     try:
         raw = process.communicate(timeout=timeout)[0]
     except subprocess.TimeoutExpired:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # with what it started
         return Output(None, f"{' '.join(argv)}: no answer within {timeout:g} s")
     return Output(process.returncode, raw.decode("utf-8", "replace"))
 
@@ -47,3 +65,31 @@ def side_by_side(jobs: Sequence[Callable[[], Result]]) -> list[Result]:
     """Return the results of *jobs* in their order, run at the same time."""
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         return [future.result() for future in [pool.submit(job) for job in jobs]]
+
+
+def run_on_orders(argv: Sequence[str], orders: str) -> Streams:
+    """Run *argv*, however long it takes, which reads *orders* and ends when its standard input does: then Ansible is gone."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        with subprocess.Popen(list(argv), bufsize=0, stdin=subprocess.PIPE, stdout=out, stderr=err) as process:
+            try:
+                process.stdin.write(orders.encode())  # type: ignore[union-attr]
+            except BrokenPipeError:
+                process.wait()  # it has ended, and says why
+            _wait(process)
+        return Streams(process.returncode, _contents(out), _contents(err))
+
+
+def _wait(process: subprocess.Popen[bytes]) -> None:
+    """Wait for the process, but not once Ansible is gone: it then has closed its end of our output."""
+    ansible = select.poll()
+    ansible.register(sys.stdout.fileno(), 0)
+    while process.poll() is None:
+        if any(events & GONE for _descriptor, events in ansible.poll(200)):
+            process.stdin.close()  # type: ignore[union-attr]
+            process.wait()
+            raise SystemExit(1)
+
+
+def _contents(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode("utf-8", "replace").strip()

@@ -19,11 +19,13 @@ USAGE = re.compile(r"([^\s/]+)\s*/\s*([^\s/]+)")  # the blanks around the slash 
 VERSION = re.compile(r"npu-smi\s+\S+\s+Version:\s*(\S+)")
 FIELD = re.compile(r"^\s*(\S.*?)\s*:(?:\s+(.*?))?\s*$")
 MAP_COLUMNS = re.compile(r"NPU ID|Slot ID|Device ID|Chip ID|Chip Logic ID|Chip Phy-ID|Chip Name")
+SECOND_IDS = {"Phy-ID": "phy_id", "Device": "logic_id"}
 NOTHING = ("", "-", "NA", "N/A")
 
 # What the tools say when the driver does not work: (pattern, cause, remedy). The first that fits counts.
 NO_DRIVER = "The NPU driver is not installed, or not where npu-smi is looked for."
-INSTALL = "Install the Ascend HDK driver and firmware and reboot; if npu-smi is elsewhere, name it (npu_smi_path)."
+INSTALL = "Install the Ascend HDK driver and firmware and reboot; if npu-smi is elsewhere, link it into /usr/local/bin."
+REINSTALL = "Read dmesg; reboot the host; reinstall the driver for the running kernel (uname -r)."
 ERRORS = [
     (
         r"-8020\b|device is used",
@@ -32,26 +34,65 @@ ERRORS = [
     ),
     (
         r"-8005\b",
-        "The driver is installed but does not work (dcmi -8005): the host was not rebooted after an upgrade, the kernel was upgraded "
-        "without the driver's module, or the user is not root.",
+        "The driver is installed but does not work (dcmi -8005): no reboot after an upgrade, not built for the running kernel, or the user is not root.",
         "Run as root (become); reboot the host; if it stays, reinstall the driver for the running kernel (uname -r) and read dmesg.",
     ),
-    (r"-8002\b|[Pp]ermission denied", "The user may not talk to the NPU driver.", "Run as root (become)."),
-    (r"-8006\b|no answer within", "The driver does not answer: a chip or the driver hangs.", "Read dmesg; reset the chip (npu-smi set -t reset) or power-cycle the host."),
-    (r"-800[78]\b", "The driver does not know the device (dcmi -8007 or -8008).", "Look for the card on the PCI bus (lspci -d 19e5:); reboot the host; reseat or replace the card."),
-    (r"-8009\b", "The call into the driver's kernel module failed (dcmi -8009).", "Read dmesg; reboot the host; reinstall the driver for the running kernel (uname -r)."),
-    (r"-8012\b", "The device is not ready yet (dcmi -8012).", "Wait until the chips have started (a minute after boot), then run again."),
-    (r"-8013\b", "The call is not possible in a container (dcmi -8013).", "Make the host itself the target of the inventory, not a container on it."),
-    (r"-8017\b", "The firmware is being upgraded (dcmi -8017).", "Wait until the upgrade has ended, reboot the host, then run again."),
-    (r"-99998\b", "The driver is too old for this npu-smi: a function is missing (dcmi -99998).", "Upgrade the driver; npu-smi and driver must come from the same package."),
+    (
+        r"-8002\b|[Pp]ermission denied",
+        "The user may not talk to the NPU driver.",
+        "Run as root (become).",
+    ),
+    (
+        r"-8006\b|no answer within",
+        "The driver does not answer: a chip or the driver hangs.",
+        "Read dmesg; reset the chip (npu-smi set -t reset) or power-cycle the host.",
+    ),
+    (
+        r"-800[78]\b",
+        "The driver does not know the device (dcmi -8007 or -8008).",
+        "Look for the card on the PCI bus (lspci -d 19e5:); reboot the host; reseat or replace the card.",
+    ),
+    (
+        r"-8009\b",
+        "The call into the driver's kernel module failed (dcmi -8009).",
+        REINSTALL,
+    ),
+    (
+        r"-8012\b",
+        "The device is not ready yet (dcmi -8012).",
+        "Wait until the chips have started (a minute after boot), then run again.",
+    ),
+    (
+        r"-8013\b",
+        "The call is not possible in a container (dcmi -8013).",
+        "Make the host itself the target of the inventory, not a container on it.",
+    ),
+    (
+        r"-8017\b",
+        "The firmware is being upgraded (dcmi -8017).",
+        "Wait until the upgrade has ended, reboot the host, then run again.",
+    ),
+    (
+        r"-99998\b",
+        "The driver is too old for this npu-smi: a function is missing (dcmi -99998).",
+        "Upgrade the driver; npu-smi and driver must come from the same package.",
+    ),
     (
         r"-99999\b|error while loading shared libraries",
         "The driver's libraries cannot be loaded.",
         "Reinstall the driver; see that its lib64 folder is in /etc/ld.so.conf.d and run ldconfig.",
     ),
-    (r"dcmi (module|model) initiali|DrvMng\w+ failed", "The driver is installed but does not work.", "Read dmesg; reboot the host; reinstall the driver for the running kernel (uname -r)."),
-    (r"[Cc]ommand not found|No such file or directory", NO_DRIVER, INSTALL),
-]  # fmt: skip
+    (
+        r"dcmi (module|model) initiali|DrvMng\w+ failed",
+        "The driver is installed but does not work.",
+        REINSTALL,
+    ),
+    (
+        r"[Cc]ommand not found|No such file or directory",
+        NO_DRIVER,
+        INSTALL,
+    ),
+]
 
 
 def explain(text: str) -> dict[str, str] | None:
@@ -86,13 +127,13 @@ def parse_info(text: str) -> list[Chip]:
     apart by their bars: widths differ between versions, and cells move when a value is long or masked.
     """
     chips = {}  # type: dict[tuple[int, int], Chip]
-    card, second_id = None, ""
+    card, columns = None, []  # type: dict[str, Any] | None, list[str]
     for cells in _rows(text):
         if len(cells) == 3:
             if "Chip" in cells[0]:
-                second_id = {"Phy-ID": "phy_id", "Device": "logic_id"}.get(cells[0].split()[-1], "")
-            elif card and IDS.fullmatch(cells[0]):
-                one = _chip(card, cells, second_id)
+                columns = cells[0].split()
+            elif card and columns and IDS.fullmatch(cells[0]) and len(cells[0].split()) == len(columns):
+                one = _chip(card, cells, columns)
                 chips.setdefault((one["npu_id"], one["chip_id"]), one)
                 card = None
                 continue
@@ -113,31 +154,41 @@ def parse_version(text: str) -> str | None:
 
 
 def parse_mapping(text: str) -> list[Chip]:
-    """Return the chips that ``npu-smi info -m`` lists: those with a logic id, which the management controllers (Mcu) have not."""
+    """Return the chips that ``npu-smi info -m`` lists: those with a logic id, which the management controllers (Mcu) have not.
+
+    A row that does not fit the columns makes the whole list worthless: values may have moved in all of them.
+    """
     chips, columns = [], []  # type: list[Chip], list[str]
-    for line in text.splitlines():
+    for line in filter(str.strip, text.splitlines()):
         found = MAP_COLUMNS.findall(line)
         if "NPU ID" in found and "Chip ID" in found:
             columns = found
             continue
-        row = dict(zip(columns, line.split(None, max(len(columns) - 1, 0))))
-        npu_id, chip_id = _integer(row.get("NPU ID", "")), _integer(row.get("Chip ID", ""))
-        logic_id, phy_id = _integer(row.get("Chip Logic ID", "")), _integer(row.get("Chip Phy-ID", ""))
-        if len(row) == len(columns) and npu_id is not None and chip_id is not None and (logic_id, phy_id) != (None, None):
-            chips.append(chip(npu_id, chip_id, logic_id=logic_id, phy_id=phy_id, name=_model(row.get("Chip Name", ""))))
+        if not columns:
+            continue
+        values = line.split(None, max(len(columns) - 1, 0))
+        row = dict(zip(columns, values))
+        npu_id, chip_id = _integer(row.get("NPU ID")), _integer(row.get("Chip ID"))
+        if len(values) != len(columns) or npu_id is None or chip_id is None or not row.get("Chip Name", "")[:1].isalpha():
+            return []
+        logic_id, phy_id = _integer(row.get("Chip Logic ID")), _integer(row.get("Chip Phy-ID"))
+        if (logic_id, phy_id) != (None, None):
+            chips.append(chip(npu_id, chip_id, logic_id=logic_id, phy_id=phy_id, name=_model(row["Chip Name"])))
     return chips
 
 
 def parse_list(text: str) -> list[Chip]:
-    """Return the chips that ``npu-smi info -l`` lists."""
-    chips, npu_id = [], None  # type: list[Chip], int | None
+    """Return the chips that ``npu-smi info -l`` lists; none of a list that is not whole."""
+    cards, total, npu_id = {}, None, None  # type: dict[int, int | None], int | None, int | None
     for key, value in _fields(text):
-        if key == "NPU ID":
+        if key in ("Total Count", "Card Count"):
+            total = _integer(value)
+        elif key == "NPU ID":
             npu_id = _integer(value)
         elif key == "Chip Count" and npu_id is not None:
-            chips += [chip(npu_id, chip_id) for chip_id in range(min(_integer(value) or 0, 16))]
+            cards[npu_id] = _integer(value)
             npu_id = None
-    return chips
+    return [chip(card, chip_id) for card, count in cards.items() for chip_id in range(count or 0)] if len(cards) == total else []
 
 
 def complete(chips: list[Chip], listed: list[Chip]) -> list[Chip]:
@@ -201,7 +252,7 @@ def _card(cells: list[str]) -> dict[str, Any] | None:
     return {"npu_id": int(npu_id), "name": _model(name), "health": _text(cells[1]), "power_w": _number(power), "temperature_c": _number(temperature)}
 
 
-def _chip(card: dict[str, Any], cells: list[str], second_id: str) -> Chip:
+def _chip(card: dict[str, Any], cells: list[str], columns: list[str]) -> Chip:
     """Return the chip of a card's row and its own row: `0 | 0000:C1:00.0 | 0           0    / 0          3403 / 65536`."""
     ids = [int(number) for number in cells[0].split()]
     usages = [(_integer(used), _integer(total)) for used, total in USAGE.findall(cells[2])]
@@ -209,7 +260,8 @@ def _chip(card: dict[str, Any], cells: list[str], second_id: str) -> Chip:
     memory, hbm = (usages + [(None, None)] * 2)[:2]
     one = chip(chip_id=ids[0], bus_id=_text(cells[1]), aicore_percent=_number(readings[0]) if len(readings) == 1 else None, processes=[], **card)
     one.update(memory_used_mb=memory[0], memory_total_mb=memory[1], hbm_used_mb=hbm[0], hbm_total_mb=hbm[1])
-    if second_id and len(ids) == 2:
+    second_id = SECOND_IDS.get(columns[-1])
+    if second_id:
         one[second_id] = ids[1]
     return one
 

@@ -13,15 +13,20 @@ from typing import Any, Mapping, Sequence
 
 HEAD_GROUP = "vllm_head"
 WORKER_GROUP = "vllm_workers"
-SERVE_SCRIPT = "/usr/local/bin/ascend-ops-serve"  # in the container: a folder that every image has
+# In the container, in folders that every image has.
+SERVE_SCRIPT = "/usr/local/bin/ascend-ops-serve"
+SUPERVISOR = "/usr/local/bin/ascend-ops-supervise"
+SUPERVISOR_KEY = "/etc/ascend-ops-supervise.key"
+SUPERVISOR_STATE = "/var/lib/ascend-ops-supervise.json"
 
 # RFC 5737 and RFC 3849: addresses for documentation, which the sample inventory carries until they are filled in.
 PLACEHOLDER_NETWORKS = [ipaddress.ip_network(net) for net in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")]
 # What one host decides and all others must agree on, or vLLM refuses the peer, or worse, does not.
 COMMON_KEYS = (
-    "model_repo", "model_revision", "image", "patch_set", "served_model_name", "api_port", "rpc_port",
+    "model_repo", "model_revision", "image", "patch_set", "patch_repairs", "served_model_name", "api_port", "rpc_port", "supervisor_port",
     "tensor_parallel_size", "data_parallel_size_local", "serve_args",
 )  # fmt: skip
+PORTS = ("api_port", "rpc_port", "supervisor_port")  # of the head
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 
 
@@ -60,12 +65,10 @@ def address_errors(addresses: Mapping[str, Any]) -> list[str]:
 
 def setting_errors(settings: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with the merged settings of one host beyond their types."""
-    errors = []
-    for key in ("api_port", "rpc_port"):
-        if not 0 < settings[key] < 65536:
-            errors.append(f"vllm_{key} is {settings[key]}, wanted a port from 1 to 65535.")
-    if settings["api_port"] == settings["rpc_port"]:
-        errors.append(f"vllm_api_port and vllm_rpc_port are both {settings['api_port']}, wanted two different ports.")
+    errors = _port_errors(settings)
+    for key in ("supervisor_grace", "supervisor_max_failures"):
+        if settings[key] < 1:
+            errors.append(f"vllm_{key} is {settings[key]}, wanted 1 or more.")
     needed = settings["tensor_parallel_size"] * settings["data_parallel_size_local"]
     if not 0 < needed <= len(settings["npu_ids"]):
         errors.append(
@@ -78,7 +81,21 @@ def setting_errors(settings: Mapping[str, Any]) -> list[str]:
     if "api-key" in settings["serve_args"]:
         errors.append("vllm_serve_args has api-key, which `ps` would show to every user of the host: remove it.")
     if container_path(settings["model_dir"], mounts(settings)) is None:
-        errors.append(f"vllm_model_dir is {settings['model_dir']}, under no mount of the container: put it under one, or add one to vllm_container_extra_mounts.")
+        errors.append(
+            f"vllm_model_dir is {settings['model_dir']}, under no mount of the container: put it under one, or add one to vllm_container_extra_mounts."
+        )
+    return errors
+
+
+def _port_errors(settings: Mapping[str, Any]) -> list[str]:
+    errors = []
+    used = {}  # type: dict[int, str]
+    for key in PORTS:
+        if not 0 < settings[key] < 65536:
+            errors.append(f"vllm_{key} is {settings[key]}, wanted a port from 1 to 65535.")
+        if settings[key] in used:
+            errors.append(f"vllm_{used[settings[key]]} and vllm_{key} are both {settings[key]}, wanted different ports.")
+        used[settings[key]] = key
     return errors
 
 
@@ -92,11 +109,11 @@ def disagreements(host: str, settings: Mapping[str, Any], head: str, head_settin
 
 
 def mounts(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the bind mounts, each {source, target, read_only}, of the SOURCE[:TARGET[:ro]] texts in *settings*."""
+    """Return the bind mounts, each {type, source, target, read_only}, of the SOURCE[:TARGET[:ro]] texts in *settings*."""
     result = []
     for text in settings["container_mounts"] + settings["container_extra_mounts"]:
         source, target, mode = [*str(text).split(":"), "", ""][:3]
-        result.append({"source": source, "target": target or source, "read_only": mode == "ro"})
+        result.append({"type": "bind", "source": source, "target": target or source, "read_only": mode == "ro"})
     return result
 
 
@@ -107,7 +124,7 @@ def container_path(path: str, bind_mounts: Sequence[Mapping[str, Any]]) -> str |
         source = mount["source"].rstrip("/")
         if (path == source or path.startswith(source + "/")) and (best is None or len(source) > len(best[0])):
             best = (source, mount["target"].rstrip("/"))
-    return best[1] + path[len(best[0]):] if best else None
+    return best[1] + path[len(best[0]) :] if best else None
 
 
 def _fill(value: Any, names: Mapping[str, Any], where: str) -> Any:
@@ -145,11 +162,20 @@ def arguments(flags: Mapping[str, Any], names: Mapping[str, Any]) -> list[list[s
     return result
 
 
+def supervised(rank: int, hosts: int, names: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
+    """Return the command line of the container's main process: the supervisor of host number *rank* of *hosts*, over the serve script."""
+    options = {
+        "rank": rank, "hosts": hosts, "address": names["service_ip"], "head": names["head_ip"], "port": settings["supervisor_port"],
+        "key": SUPERVISOR_KEY, "state": SUPERVISOR_STATE, "grace": settings["supervisor_grace"], "max-failures": settings["supervisor_max_failures"],
+    }  # fmt: skip
+    return ["python3", SUPERVISOR, *(f"--{name}={value}" for name, value in options.items()), "--", "/bin/bash", SERVE_SCRIPT]
+
+
 def build(host: str, hosts: Sequence[str], addresses: Mapping[str, str], service_nic: str | None, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the plan of *host*, the only thing the roles read.
 
     *hosts* are the inventory names, head first; *addresses* maps them to service IPs. *settings* must have passed
-    the checks above. Raises ValueError for a placeholder that does not exist.
+    the checks above; their `patch` is the patch set as loaded. Raises ValueError for a placeholder that does not exist.
     """
     rank = hosts.index(host) * settings["data_parallel_size_local"]
     names = {
@@ -169,7 +195,8 @@ def build(host: str, hosts: Sequence[str], addresses: Mapping[str, str], service
         "head": hosts[0],
         "hosts": list(hosts),
         **{key: names[key] for key in ("service_ip", "service_nic", "head_ip")},
-        **{key: settings[key] for key in ("api_port", "rpc_port", "tensor_parallel_size", "served_model_name", "image", "image_versions", "patch_set", "probe")},
+        **{key: settings[key] for key in (*PORTS, "tensor_parallel_size", "served_model_name", "image", "image_versions", "probe")},
+        "patch": settings.get("patch"),
         "data_parallel": {"size": names["data_parallel_size"], "size_local": settings["data_parallel_size_local"], "start_rank": rank},
         "model": {
             **{key: settings["model_" + key] for key in ("repo", "revision", "endpoint", "dir", "cache_dir", "size_gb")},
@@ -188,6 +215,9 @@ def build(host: str, hosts: Sequence[str], addresses: Mapping[str, str], service
             "init": settings["container_init"],
             "restart_policy": settings["container_restart_policy"],
             "serve_script": SERVE_SCRIPT,
+            "supervisor": SUPERVISOR,
+            "supervisor_key": SUPERVISOR_KEY,
+            "command": supervised(hosts.index(host), len(hosts), names, settings),
         },
         "serve": {
             "env_scripts": settings["serve_env_scripts"],

@@ -183,7 +183,7 @@ def _message(raw: Mapping[str, Any], finish_reason: Any) -> Message:
 
 def _text(value: Any) -> str:
     if value is not None and not isinstance(value, str):
-        raise TypeError("no text: {!r}".format(value))
+        raise TypeError(f"no text: {value!r}")
     return value or ""
 
 
@@ -522,6 +522,5 @@ def report(verdicts: Mapping[str, Verdict]) -> list[str]:
         if not verdict.ok:
             same.setdefault(verdict.found, []).append(name)
     return [
-        "{}: found {}; wanted {}. {}".format(", ".join(names), found, verdicts[names[0]].wanted, verdicts[names[0]].remedy)
-        for found, names in same.items()
+        "{}: found {}; wanted {}. {}".format(", ".join(names), found, verdicts[names[0]].wanted, verdicts[names[0]].remedy) for found, names in same.items()
     ]

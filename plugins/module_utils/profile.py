@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 from typing import Any, Mapping
@@ -37,6 +38,9 @@ SCHEMA: dict[str, type] = {
     "served_model_name": str,
     "api_port": int,
     "rpc_port": int,
+    "supervisor_port": int,
+    "supervisor_grace": int,
+    "supervisor_max_failures": int,
     "tensor_parallel_size": int,
     "data_parallel_size_local": int,
     "serve_env_scripts": list,
@@ -44,6 +48,8 @@ SCHEMA: dict[str, type] = {
     "serve_args": dict,
     "serve_worker_args": dict,
     "patch_set": str,
+    "patch_repairs": bool,
+    "patch_dir": str,
     "probe": dict,
 }
 NULLABLE = frozenset(["patch_set"])
@@ -64,10 +70,8 @@ def coerce(name: str, value: Any, wanted: type) -> Any:
     Lists and mappings may come as JSON text. Raises ProfileError naming *name*, the value and the wanted type.
     """
     if isinstance(value, str) and wanted in (list, dict):
-        try:
+        with contextlib.suppress(ValueError):
             value = json.loads(value)
-        except ValueError:
-            pass
     elif isinstance(value, str) and wanted is int and value.strip().isdigit():
         value = int(value)
     elif isinstance(value, str) and wanted is bool:

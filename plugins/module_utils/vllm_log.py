@@ -58,6 +58,12 @@ def _stage(name: str, title: str, begins: str, hint: str) -> Stage:
 STAGES = (
     _stage("starting", "container started, Python and vLLM load", "", "look at the container's log: nothing came from vLLM yet"),
     _stage(
+        "gathering",
+        "waiting for the supervisors of all hosts",
+        r"^\[supervisor\] (?:waiting on|no link to the head)",
+        "look at the containers of the other hosts, and at the firewall between the hosts (all TCP ports must be open)",
+    ),
+    _stage(
         "configuring",
         "vLLM reads the model's configuration",
         r"vLLM API server version|Resolved architecture",
@@ -76,7 +82,9 @@ STAGES = (
         "look at the network between the hosts and at the collective communication of the NPUs",
     ),
     _stage("weights", "loading weights", r"Starting to load model", "look at the read rate of the disk that holds the weights"),
-    _stage("memory", "measuring the memory left for the KV cache", r"Loading (?:model )?weights took|Model loading took", "look at the NPUs' memory and health"),
+    _stage(
+        "memory", "measuring the memory left for the KV cache", r"Loading (?:model )?weights took|Model loading took", "look at the NPUs' memory and health"
+    ),
     _stage("kv_cache", "KV cache reserved", r"GPU KV cache size", "look at the NPUs' memory and health"),
     _stage(
         "graphs",
@@ -198,7 +206,8 @@ SIGNATURES = (
     ),
     _signature(
         "topology_differs",
-        r"(?P<what>Remote engine \d+ must use --headless.*|Message from engine with unexpected data parallel rank: \d+|HELLO message from .*expected it to be .*)",
+        r"(?P<what>Remote engine \d+ must use --headless.*|Message from engine with unexpected data parallel rank: \d+"
+        r"|HELLO message from .*expected it to be .*)",
         "head and workers were started with different topologies: {what}",
         "Run site.yml over all hosts of the service, without --limit.",
         "vllm 0.13.0, v1/engine/utils.py",
@@ -217,6 +226,29 @@ SIGNATURES = (
         "Look at the other hosts' logs: the cause is there, or in the network between them.",
         "pytorch gloo; seen with vllm 0.13.0 when a peer dies",
         kind="peer",
+    ),
+    _signature(
+        "other_host_failed",
+        r"^\[supervisor\] ending: (?P<what>(?:the head|host \d+) .*)",
+        "it ended with the other hosts: {what}",
+        "Look at the log of that host.",
+        "ascend_ops.vllm, roles/container/files/supervise.py",
+        kind="peer",
+    ),
+    _signature(
+        "supervisor_key",
+        r"^\[supervisor\] .*(?P<what>wrong signature)",
+        "the supervisors of the hosts do not have the same key",
+        "Stop the containers of all hosts and run site.yml: it gives them a new one.",
+        "ascend_ops.vllm, roles/container/files/supervise.py",
+    ),
+    _signature(
+        "ended",
+        r"^\[supervisor\] (?:ending: the engine of host|ending: the supervisor failed|gave up)",
+        "the engine ended",
+        "Look at the lines before this one.",
+        "ascend_ops.vllm, roles/container/files/supervise.py",
+        kind="echo",
     ),
     _signature(
         "engine_failed",

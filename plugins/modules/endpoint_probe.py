@@ -368,7 +368,7 @@ class Watch:
 
     def _docker(self, *args):
         docker = self.module.get_bin_path("docker", required=True)
-        return self.module.run_command([docker] + list(args), errors="surrogate_then_replace")
+        return self.module.run_command([docker, *args], errors="surrogate_then_replace")
 
 
 def wait_until_ready(client, watch, seconds):

@@ -41,7 +41,7 @@ attributes:
     description: Changes nothing.
     support: none
 author:
-  - ascend_ops.vllm contributors
+  - ascend_ops.vllm contributors (@ascend-ops)
 """
 
 EXAMPLES = r"""
@@ -116,6 +116,7 @@ ansible_facts:
 
 import ctypes
 import errno
+import glob
 import http.client
 import json
 import os
@@ -126,7 +127,7 @@ import threading
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import host
+from ansible_collections.ascend_ops.vllm.plugins.module_utils import docker, host
 
 RESOLVER_SECONDS = 1.0
 DOCKER_SECONDS = 2.0
@@ -137,28 +138,12 @@ class Sockaddr(ctypes.Structure):
 
 
 class Ifaddrs(ctypes.Structure):
-    pass
-
-
-Ifaddrs._fields_ = [
-    ("next", ctypes.POINTER(Ifaddrs)),
-    ("name", ctypes.c_char_p),
-    ("flags", ctypes.c_uint),
-    ("address", ctypes.POINTER(Sockaddr)),
-]
-
-
-class DockerConnection(http.client.HTTPConnection):
-    """HTTP over the socket of the Docker daemon."""
-
-    def __init__(self, path):
-        super().__init__("docker", timeout=DOCKER_SECONDS)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
+    _fields_ = [
+        ("next", ctypes.c_void_p),
+        ("name", ctypes.c_char_p),
+        ("flags", ctypes.c_uint),
+        ("address", ctypes.POINTER(Sockaddr)),
+    ]
 
 
 def read(path):
@@ -187,7 +172,7 @@ def interfaces():
                 addresses.append(socket.inet_ntop(family, data[2:6]))
             elif family == socket.AF_INET6:
                 addresses.append(socket.inet_ntop(family, data[6:22]))
-        item = entry.next
+        item = ctypes.cast(entry.next, ctypes.POINTER(Ifaddrs))
     libc.freeifaddrs(head)
     return [{"name": name, "addresses": found[name]} for name in sorted(found)]
 
@@ -235,14 +220,14 @@ def used_bytes(folder):
 def owners(inodes):
     """Return {inode: pid} for those of the socket *inodes* that a process holds open."""
     found = {}
-    wanted = {"socket:[{0}]".format(inode): inode for inode in inodes}
-    for pid in filter(str.isdigit, os.listdir("/proc") if wanted else []):
-        folder = "/proc/{0}/fd".format(pid)
+    wanted = {f"socket:[{inode}]": inode for inode in inodes}
+    for file in glob.iglob("/proc/[0-9]*/fd/*") if wanted else []:
         try:
-            links = [os.readlink(os.path.join(folder, name)) for name in os.listdir(folder)]
-        except OSError:  # gone in the meantime
+            link = os.readlink(file)
+        except OSError:  # closed in the meantime
             continue
-        found.update((wanted[link], int(pid)) for link in links if link in wanted)
+        if link in wanted:
+            found[wanted[link]] = int(file.split("/")[2])
     return found
 
 
@@ -259,14 +244,14 @@ def ports(wanted):
         result[str(port)] = {
             "listening": bool(inodes),
             "pid": pid,
-            "process": read("/proc/{0}/comm".format(pid)).strip() or None if pid else None,
-            "container": host.container_id(read("/proc/{0}/cgroup".format(pid))) if pid else None,
+            "process": read(f"/proc/{pid}/comm").strip() or None if pid else None,
+            "container": host.container_id(read(f"/proc/{pid}/cgroup")) if pid else None,
         }
     return result
 
 
 def containers(docker_socket):
-    connection = DockerConnection(docker_socket)
+    connection = docker.Connection(docker_socket, DOCKER_SECONDS)
     try:
         connection.request("GET", "/containers/json")
         response = connection.getresponse()
@@ -328,7 +313,7 @@ def main():
     try:
         found = facts(module.params)
     except (OSError, ValueError) as error:
-        module.fail_json(msg="The facts of host {0} could not be read: {1}.".format(socket.gethostname(), error))
+        module.fail_json(msg=f"The facts of host {socket.gethostname()} could not be read: {error}.")
     module.exit_json(changed=False, ansible_facts={"vllm_host": found})
 
 

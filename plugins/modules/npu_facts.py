@@ -48,7 +48,7 @@ attributes:
     description: Changes nothing.
     support: none
 author:
-  - ascend_ops.vllm contributors
+  - ascend_ops.vllm contributors (@ascend-ops)
 """
 
 EXAMPLES = r"""
@@ -87,6 +87,10 @@ ansible_facts:
           sample: 25.2.1
         firmware_version:
           description: Version of the firmware that runs; of the one that is installed if the running one cannot be asked.
+          type: str
+          sample: 7.7.0.6.236
+        firmware_installed_version:
+          description: Version of the firmware that is installed. It runs only after a reboot.
           type: str
           sample: 7.7.0.6.236
         firmware_package_version:
@@ -154,10 +158,13 @@ def ask_port(tool, device):
     texts = {}
     deadline = time.monotonic() + commands.TIMEOUT
     for call in hccn.CALLS:
-        texts[call] = commands.run([tool, "-i", str(device), "-" + call, "-g"]).text
-        while hccn.BUSY in texts[call] and time.monotonic() < deadline:
+        answer = commands.run([tool, "-i", str(device), "-" + call, "-g"])
+        while hccn.BUSY in answer.text and time.monotonic() < deadline:
             time.sleep(0.2)
-            texts[call] = commands.run([tool, "-i", str(device), "-" + call, "-g"]).text
+            answer = commands.run([tool, "-i", str(device), "-" + call, "-g"])
+        if answer.rc is None:  # it hangs, and so would all other calls
+            break
+        texts[call] = answer.text
     return dict({"device": device}, **hccn.parse_port(texts))
 
 
@@ -188,7 +195,7 @@ def ask_more(smi, hccn_tool, chips, gather):
     )
     for chip in sick:
         chip.update(npu_smi.parse_health(answers[len(cards) + sick.index(chip)].text))
-    return [npu_smi.parse_board(answer.text) for answer in answers[: len(cards)]], answers[len(cards) + len(sick):]
+    return [npu_smi.parse_board(answer.text) for answer in answers[: len(cards)]], answers[len(cards) + len(sick) :]
 
 
 def installed(root):
@@ -197,6 +204,7 @@ def installed(root):
         "driver_version": npu_smi.parse_assignments(driver).get("Version"),
         "package_version": npu_smi.package_version(driver),
         "firmware_version": npu_smi.parse_assignments(firmware).get("Version"),
+        "firmware_installed_version": npu_smi.parse_assignments(firmware).get("Version"),
         "firmware_package_version": npu_smi.package_version(firmware),
     }
 
@@ -214,8 +222,8 @@ def running(boards):
 def facts(params):
     gather = params["gather"]
     npu = dict.fromkeys((
-        "error", "npu_smi_version", "driver_version", "package_version", "firmware_version", "firmware_package_version", "compatibility",
-        "model", "chip_count", "chips", "fabric",
+        "error", "npu_smi_version", "driver_version", "package_version", "firmware_version", "firmware_installed_version",
+        "firmware_package_version", "compatibility", "model", "chip_count", "chips", "fabric",
     ))  # fmt: skip
     root = params["driver_root"] or npu_smi.parse_assignments(read(INSTALL_INFO)).get("Driver_Install_Path_Param") or DEFAULT_ROOT
     if "versions" in gather:
@@ -236,7 +244,7 @@ def facts(params):
         if "processes" not in gather:
             chip["processes"] = None
         for process in chip["processes"] or []:
-            process["container"] = host.container_id(read("/proc/{0}/cgroup".format(process["pid"])))
+            process["container"] = host.container_id(read(f"/proc/{process['pid']}/cgroup"))
     names = {chip["name"] for chip in chips}
     npu.update(
         running(boards), chips=chips, chip_count=len(chips), model=names.pop() if len(names) == 1 else None,

@@ -21,7 +21,6 @@ from npu_sim import install as npu_sim
 from settings import SOURCES, Settings
 from system import CLEAN_ENVIRONMENT, LabError, tail, wait_until
 
-SICKNESS = "/etc/ascend-sim.json"
 _SECONDS_TO_BOOT = 60
 
 
@@ -103,36 +102,54 @@ def remove(node: Node) -> None:
 
 def execute(node: Node, command: Sequence[str], **options) -> subprocess.CompletedProcess:
     """Run a command in the node as its root."""
+    return subprocess.run(["nsenter", f"--target={_init(node)}", "--all", "--", *command], env=CLEAN_ENVIRONMENT, check=False, **options)
+
+
+def _root(node: Node) -> Path:
+    """The root of a running node, as this machine sees it."""
+    return Path(f"/proc/{_init(node)}/root")
+
+
+def _init(node: Node) -> int:
+    """The process that is PID 1 in the node."""
     pid = processes.running(node.record)
     if pid is None:
         raise LabError(f"{node.name} is not running: start it with `lab up {node.index + 1}`")
-    init = processes.children(pid)[0]
-    return subprocess.run(["nsenter", f"--target={init}", "--all", "--", *command], env=CLEAN_ENVIRONMENT, check=False, **options)
-
-
-def write_file(node: Node, path: str, text: str) -> None:
-    done = execute(node, ["tee", path], input=text, text=True, capture_output=True)
-    if done.returncode:
-        raise LabError(f"{node.name} does not let us write {path}: {done.stderr.strip()}")
+    return processes.children(pid)[0]
 
 
 def introduce(nodes: Sequence[Node]) -> None:
     """Every node knows every node by name."""
     hosts = "127.0.0.1 localhost\n" + "".join(f"{node.address} {node.name}\n" for node in nodes)
     for node in nodes:
-        write_file(node, "/etc/hosts", hosts)
+        (_root(node) / "etc/hosts").write_text(hosts, encoding="ascii")
 
 
 def sicken(node: Node, ills: dict) -> dict:
-    """Add to what the simulated NPU tools of the node play; returns all they play now."""
-    known = execute(node, ["cat", SICKNESS], capture_output=True, text=True).stdout
-    playing = json.loads(known or "{}") | ills
-    write_file(node, SICKNESS, json.dumps(playing, indent=2) + "\n")
+    """Add to what the NPUs of a running node play; returns all they play now."""
+    playing = _playing(_root(node)) | ills
+    _play(node, playing)
     return playing
 
 
 def heal(node: Node) -> None:
-    execute(node, ["rm", "-f", SICKNESS])
+    _play(node, {})
+
+
+def _playing(root: Path) -> dict:
+    try:
+        return json.loads((root / npu_sim.STATE).read_text(encoding="ascii"))
+    except FileNotFoundError:
+        return {}
+
+
+def _play(node: Node, ills: dict) -> None:
+    root = _root(node)
+    try:
+        npu_sim.apply(root, ills, node.index, node.name)
+    except ValueError as error:
+        raise LabError(str(error)) from None
+    npu_sim.place_devices(root / "dev", ills)
 
 
 def _prepare(node: Node) -> None:
@@ -146,7 +163,9 @@ def _prepare(node: Node) -> None:
     if machine.lacks_sys_resource():
         (upper / "usr/local/sbin").mkdir(parents=True, exist_ok=True)
         shutil.copy(SOURCES / "runc-without-sys-resource", upper / "usr/local/sbin/runc")
-    npu_sim.install(upper, node.index, node.name)
+    ills = _playing(upper)  # a reboot cures nothing
+    npu_sim.apply(upper, ills, node.index, node.name)
+    npu_sim.place_devices(node.folder / "npu-devices", ills)
 
 
 def _install(file: Path, text: str, folder_mode: int = 0o755) -> None:

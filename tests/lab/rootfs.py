@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import machine
-from system import LabError, remove, run_logged
+from system import LabError, remove, run, run_logged
 
 _SUITE = "bookworm"
-_MIRROR = "http://deb.debian.org/debian"
+_MIRROR = "http://deb.debian.org/debian"  # where this machine's own apt knows none
 
 _PACKAGES = (
     "ca-certificates",
@@ -18,6 +19,7 @@ _PACKAGES = (
     "iproute2",
     "iptables",
     "iputils-ping",
+    "libnuma1",  # for the serving image, which is made of files of this root
     "openssh-server",
     "procps",
     "python3",
@@ -61,10 +63,20 @@ def build(rootfs: Path, log: Path) -> None:
 def _debootstrap(target: Path, log: Path) -> None:
     # In a mount namespace of its own, so that even a killed debootstrap leaves no mounts behind.
     command = ["unshare", "--mount", "debootstrap", "--variant=minbase", f"--keyring={machine.DEBIAN_KEYRING}", f"--include={','.join(_PACKAGES)}"]
+    mirror = _mirror()
     try:
-        run_logged([*command, _SUITE, target, _MIRROR], log)
+        run_logged([*command, _SUITE, target, mirror], log)
     except LabError as error:
-        raise LabError(f"the nodes' root could not be built from {_MIRROR}; is that server reachable from here?\n{error}") from None
+        raise LabError(f"the nodes' root could not be built from {mirror}; is that server reachable from here?\n{error}") from None
+
+
+def _mirror() -> str:
+    """The mirror from which this machine's own apt has the suite, if it is such a Debian; that one is reachable."""
+    if not shutil.which("apt-get"):
+        return _MIRROR
+    of_suite = ["Origin: Debian", f"Codename: {_SUITE}", "Component: main", "Identifier: Packages"]
+    known = run(["apt-get", "indextargets", "--format", "$(REPO_URI)", *of_suite]).splitlines()
+    return next((uri for uri in known if uri.startswith(("http://", "https://"))), _MIRROR)
 
 
 def _configure(root: Path) -> None:
@@ -72,5 +84,6 @@ def _configure(root: Path) -> None:
         (root / "etc/systemd/system" / unit).symlink_to("/dev/null")
     (root / "etc/ssh/sshd_config.d/lab.conf").write_text(_SSHD_CONFIG, encoding="ascii")
     (root / "etc/fstab").write_text("", encoding="ascii")
-    (root / "etc/resolv.conf").write_text("", encoding="ascii")  # not the machine's name servers: a node reaches none
+    (root / "etc/apt/sources.list").write_text("", encoding="ascii")  # neither the machine's mirror
+    (root / "etc/resolv.conf").write_text("", encoding="ascii")  # nor its name servers: a node reaches none
     (root / "etc/machine-id").write_text("", encoding="ascii")  # each node makes its own at its first boot

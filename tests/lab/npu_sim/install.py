@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +18,16 @@ NPU_SMI = "usr/local/bin/npu-smi"
 HCCN_TOOL = "usr/local/Ascend/driver/tools/hccn_tool"
 DRIVER = (NPU_SMI, HCCN_TOOL, "usr/local/Ascend/driver/version.info", "usr/local/Ascend/firmware/version.info", "etc/ascend_install.info")
 FOLDERS = ("usr/local/dcmi", "usr/local/Ascend/driver/lib64")
-
-
-def install(rootfs: Path, node_index: int, node_name: str) -> None:
-    """Give a node healthy NPUs."""
-    apply(rootfs, {}, node_index, node_name)
+DEVICES = {**{f"davinci{chip}": chip for chip in range(outputs.CHIPS)}, "davinci_manager": 64, "devmm_svm": 65, "hisi_hdc": 66}
+MAJOR = 240  # a local one that no driver answers, so to open a device gives ENXIO, or EPERM where a device cgroup forbids it
+DEVICES_MISSING = "devices_missing"
 
 
 def apply(root: Path, sickness: dict[str, Any], node_index: int, node_name: str) -> None:
     """Make the NPUs of a node sick as *sickness* says (README.md), and healthy in all it does not name. The node may be running."""
     try:
-        npus = outputs.Npus(sickness, node_index)
+        _missing_devices(sickness)
+        npus = outputs.Npus({key: value for key, value in sickness.items() if key != DEVICES_MISSING}, node_index)
     except ValueError as error:
         raise ValueError(f"{node_name}: {error}") from None
     files = npus.files()
@@ -50,3 +51,23 @@ def apply(root: Path, sickness: dict[str, Any], node_index: int, node_name: str)
     if npus.state["driver_missing"]:
         for path in DRIVER:
             (root / path).unlink()
+
+
+def place_devices(dev: Path, sickness: dict[str, Any]) -> None:
+    """Make the nodes of the NPUs' devices in the folder *dev*, but for those the sickness lacks. Needs root."""
+    dev.mkdir(exist_ok=True)
+    missing = _missing_devices(sickness)
+    for name, minor in DEVICES.items():
+        device = dev / name
+        if name in missing:
+            device.unlink(missing_ok=True)
+        elif not device.exists():
+            os.mknod(device, stat.S_IFCHR, os.makedev(MAJOR, minor))
+            device.chmod(0o666)
+
+
+def _missing_devices(sickness: dict[str, Any]) -> list[str]:
+    missing = sickness.get(DEVICES_MISSING, [])
+    if not isinstance(missing, list) or set(missing) - set(DEVICES):
+        raise ValueError(f"{DEVICES_MISSING} is {missing!r}, wanted a list of some of {', '.join(DEVICES)}")
+    return missing

@@ -87,7 +87,7 @@ def rendered_for_prod(tmp_path_factory):
 
 def serve_command(script: Path) -> tuple[dict[str, str], list[str]]:
     """Run the script with `source` and `exec` made harmless by bash itself; return its exports and its command line."""
-    probe = "source() { printf 'source %s\\n' \"$1\"; }; exec() { printf '%s\\0' \"$@\" > \"$OUT\"; env > \"$OUT.env\"; }; . \"$SCRIPT\""
+    probe = r"""source() { :; }; exec() { printf '%s\0' "$@" >"$OUT"; env >"$OUT.env"; }; . "$SCRIPT" || exit 1"""
     out = script.with_suffix(".argv")
     subprocess.run(["bash", "-c", probe], env={"OUT": str(out), "SCRIPT": str(script), "PATH": os.environ["PATH"]}, check=True)
     variables = dict(line.split("=", 1) for line in Path(f"{out}.env").read_text(encoding="utf-8").splitlines() if "=" in line)
@@ -130,6 +130,11 @@ def test_container_equals_the_recipes(rendered, host):
     assert ("--name", "vllm-ascend-v0.13.0rc1") in options
     assert ("--network", "host") in options
     assert "quay.io/ascend/vllm-ascend:v0.13.0rc1" in words
+
+
+def test_the_supervisor_is_beside_the_scripts(rendered):
+    for host in ("node0", "node1"):
+        assert (rendered / host / "supervise.py").read_bytes() == (ROOT / "roles/container/files/supervise.py").read_bytes()
 
 
 def test_the_sample_inventory_is_refused_until_it_is_filled_in(tmp_path):

@@ -56,7 +56,8 @@ def test_a_single_head_is_a_service():
 def test_an_address_that_cannot_serve_is_named_with_its_host(address, words):
     errors = plan.address_errors({"node2": "10.0.0.12", "node0": address})
     assert len(errors) == 1
-    assert "host node0" in errors[0] and words in errors[0]
+    assert "host node0" in errors[0]
+    assert words in errors[0]
 
 
 def test_one_host_may_serve_on_loopback():
@@ -67,7 +68,9 @@ def test_one_host_may_serve_on_loopback():
     ("overrides", "words"),
     [
         ({"vllm_api_port": 0}, "from 1 to 65535"),
-        ({"vllm_rpc_port": 8080}, "two different ports"),
+        ({"vllm_rpc_port": 8080}, "both 8080, wanted different ports"),
+        ({"vllm_supervisor_port": 8082}, "vllm_rpc_port and vllm_supervisor_port are both 8082"),
+        ({"vllm_supervisor_grace": 0}, "vllm_supervisor_grace is 0, wanted 1 or more"),
         ({"vllm_tensor_parallel_size": 16}, "the 8 NPUs"),
         ({"vllm_model_dir": "models"}, "an absolute path"),
         ({"vllm_model_dir": "/srv/models"}, "under no mount"),
@@ -117,9 +120,9 @@ def test_an_unknown_placeholder_is_refused():
 @pytest.mark.parametrize(
     ("text", "mount"),
     [
-        ("/a", {"source": "/a", "target": "/a", "read_only": False}),
-        ("/a:/b", {"source": "/a", "target": "/b", "read_only": False}),
-        ("/a:/b:ro", {"source": "/a", "target": "/b", "read_only": True}),
+        ("/a", {"type": "bind", "source": "/a", "target": "/a", "read_only": False}),
+        ("/a:/b", {"type": "bind", "source": "/a", "target": "/b", "read_only": False}),
+        ("/a:/b:ro", {"type": "bind", "source": "/a", "target": "/b", "read_only": True}),
     ],
 )
 def test_mounts_are_written_as_docker_users_write_them(text, mount):
@@ -136,4 +139,5 @@ def test_mounts_are_written_as_docker_users_write_them(text, mount):
     ],
 )
 def test_the_innermost_mount_decides_where_a_path_appears(path, inside):
-    assert plan.container_path(path, plan.mounts({"container_mounts": ["/opt/data:/root/.cache", "/opt/data/fast:/fast"], "container_extra_mounts": []})) == inside
+    mounts = plan.mounts({"container_mounts": ["/opt/data:/root/.cache", "/opt/data/fast:/fast"], "container_extra_mounts": []})
+    assert plan.container_path(path, mounts) == inside

@@ -316,7 +316,12 @@ def test_percentile(percent: float, value: float):
 
 @pytest.mark.parametrize(
     "text",
-    ["Let me see. " * 20, "Well: " + "ha" * 100, f"Start. {PARAGRAPH * 4}", "\n\n".join([PARAGRAPH, "So.", PARAGRAPH, "Or.", PARAGRAPH, "But.", PARAGRAPH, "End."])],
+    [
+        "Let me see. " * 20,
+        "Well: " + "ha" * 100,
+        f"Start. {PARAGRAPH * 4}",
+        "\n\n".join([PARAGRAPH, "So.", PARAGRAPH, "Or.", PARAGRAPH, "But.", PARAGRAPH, "End."]),
+    ],
 )
 def test_a_loop_is_seen(text: str):
     assert probe.repetition(text)

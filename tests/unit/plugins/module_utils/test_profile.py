@@ -46,7 +46,7 @@ def test_a_list_is_replaced(glm):
 def test_what_a_survey_sends_as_text_is_understood(glm, key, text, value):
     result, errors = profile.settings("glm", glm, {key: text})
     assert errors == []
-    assert result[key[len("vllm_"):]] == value
+    assert result[key[len("vllm_") :]] == value
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,8 @@ def test_what_a_survey_sends_as_text_is_understood(glm, key, text, value):
 def test_a_bad_value_is_named_with_what_was_wanted(glm, key, value, wanted):
     errors = profile.settings("glm", glm, {key: value})[1]
     assert len(errors) == 1
-    assert key in errors[0] and wanted in errors[0]
+    assert key in errors[0]
+    assert wanted in errors[0]
 
 
 def test_patch_set_may_be_null(glm):

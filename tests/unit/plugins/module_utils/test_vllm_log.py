@@ -43,6 +43,7 @@ def test_a_line_loses_secrets(raw: str):
         ("worker_start.log", ["starting", "configuring", "connecting", "connected", "weights", "memory", "kv_cache", "graphs", "engine_ready"]),
         ("head_waits.log", ["starting", "configuring", "connecting"]),
         ("engine_fails_in_warm_up.log", ["starting", "configuring", "weights", "graphs"]),
+        ("worker_ended_by_head.log", ["starting", "gathering", "connecting"]),
     ],
 )
 def test_stages_of_a_start(log: str, stages: list[str]):
@@ -83,6 +84,7 @@ def test_every_stage_says_where_to_look(stage: str):
         ("worker_without_head.log", ["head_silent", "engine_failed"]),
         ("head_peer_gone.log", ["peer_gone", "engine_failed"]),
         ("engine_fails_in_warm_up.log", ["unknown_exception", "engine_failed"]),
+        ("worker_ended_by_head.log", ["other_host_failed"]),
     ],
 )
 def test_findings_in_real_logs(log: str, found: list[str]):
@@ -115,11 +117,17 @@ def test_an_unknown_error_is_quoted():
         ("RuntimeError: Cannot find any model weights with `/models/GLM-4.7`", "model_missing", "/models/GLM-4.7"),
         ("safetensors_rust.SafetensorError: Error while deserializing header: MetadataIncompleteBuffer", "weights_broken", "MetadataIncompleteBuffer"),
         ("RuntimeError: NPU out of memory. Tried to allocate 3.47 GiB (NPU 0; 60.97 GiB total capacity)", "out_of_memory", "3.47 GiB"),
-        ("RuntimeError: [enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: not enough memory: you tried to allocate 64 bytes", "out_of_memory", "64 bytes"),
+        (
+            "RuntimeError: [enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: not enough memory: you tried to allocate 64 bytes",
+            "out_of_memory",
+            "64 bytes",
+        ),
         ("ValueError: No available memory for the cache blocks.", "kv_cache_too_small", "No available memory"),
         ("ImportError: libhccl.so: cannot open shared object file: No such file or directory", "library_missing", "libhccl.so"),
         ("RuntimeError: Failed to infer device type", "no_device", "NPU"),
         ("RuntimeError: Message from engine with unexpected data parallel rank: 1", "topology_differs", "rank: 1"),
+        ("[supervisor] link from 10.0.0.11: wrong signature: is the key of this host the other's?", "supervisor_key", "same key"),
+        ("[supervisor] ending: the engine of host 0 ended with exit code 0", "ended", "ended"),
         ("torch._inductor.exc.InductorError: InvalidCxxCompiler: No working C++ compiler found", "no_compiler", "compiler"),
     ],
 )

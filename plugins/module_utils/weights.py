@@ -1,0 +1,241 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Judge weights on disk: against a hub's listing, and against the manifest that an earlier run left beside them."""
+
+from __future__ import annotations
+
+import collections
+import hashlib
+import json
+import posixpath
+import re
+from typing import Any, Iterable, Mapping, NamedTuple, Sequence
+
+MANIFEST = ".ascend_ops_manifest.json"
+MANIFEST_FORMAT = 1
+INDEX = "model.safetensors.index.json"
+LISTING_CAP = 3000  # where the hub cuts a listing short, without a word
+SHOWN = 10
+DOCKER_ERROR = 125
+AGAIN = "Run again: what is right is kept. If it is the same file each time, the hub's content and its listing differ: tell who keeps the repository"
+
+SHA256 = re.compile(r"[0-9a-f]{64}")
+GLOB = re.compile(r"[][*?]")
+
+
+class WeightsError(Exception):
+    """Weights that cannot be had or are not right: what was found, what was wanted, what to do next."""
+
+    def __init__(self, found: str, wanted: str, remedy: str) -> None:
+        super().__init__(f"Found: {found}.\nWanted: {wanted}.\nRemedy: {remedy}.")
+        self.found, self.wanted, self.remedy = found, wanted, remedy
+
+
+class File(NamedTuple):
+    """A file of a repository."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class Snapshot(NamedTuple):
+    """The files of one revision. The commit is empty if the hub does not tell it."""
+
+    commit: str
+    files: list[File]
+
+
+class Stat(NamedTuple):
+    """What tells without reading it that a file is the one that was read before."""
+
+    size: int
+    mtime_ns: int
+
+
+class Hashed(NamedTuple):
+    """The hash of a file as it was when it had that stat."""
+
+    stat: Stat
+    sha256: str
+
+
+class Survey(NamedTuple):
+    """The files of a snapshot by what is known of them: right, of the right size but not yet hashed, and wrong or missing."""
+
+    right: list[File]
+    unread: list[File]
+    wrong: list[File]
+
+
+def snapshot(data: Mapping[str, Any]) -> Snapshot | None:
+    """Return the snapshot in the answer to ``repo/files``; None if it has no files, as for a revision that does not exist.
+
+    Raises WeightsError for a listing that must not be followed.
+    """
+    entries = data.get("Files") or []
+    if len(entries) >= LISTING_CAP:
+        raise WeightsError(
+            f"the listing has {len(entries)} entries", f"fewer than {LISTING_CAP}, where the hub cuts a listing short", "Use a repository with fewer files"
+        )
+    files = [_file(entry) for entry in entries if entry.get("Type") != "tree"]
+    for path, times in collections.Counter(file.path for file in files).items():
+        if times > 1:
+            raise _bad_listing(path, "twice", "once")
+    return Snapshot(_commit(data), files) if files else None
+
+
+def _file(entry: Mapping[str, Any]) -> File:
+    path, kind, digest = str(entry.get("Path") or ""), entry.get("Type"), str(entry.get("Sha256") or "").lower()
+    if not is_plain(path):
+        raise _bad_listing(path, "by a path that is not plain", "a relative path below the model directory")
+    if kind not in ("blob", None):
+        raise _bad_listing(path, f"as a {kind}", "a plain file")
+    if not SHA256.fullmatch(digest):
+        raise _bad_listing(path, f"with the hash {digest!r}", "a SHA-256 to verify the file with")
+    if not isinstance(entry.get("Size"), int) or entry["Size"] < 0:
+        raise _bad_listing(path, f"with the size {entry.get('Size')!r}", "a number of bytes")
+    return File(path, entry["Size"], digest)
+
+
+def is_plain(path: str) -> bool:
+    """Whether *path* stays below the folder it is put into and is no file of ours."""
+    parts = path.split("/")
+    return path.isprintable() and "\\" not in path and not path.startswith(MANIFEST) and not any(part in ("", ".", "..") for part in parts)
+
+
+def _bad_listing(path: str, found: str, wanted: str) -> WeightsError:
+    return WeightsError(f"the hub lists {path!r} {found}", wanted, "Tell who keeps the repository or the mirror; nothing of it has been downloaded")
+
+
+def _commit(data: Mapping[str, Any]) -> str:
+    """Return the commit: the hub tells its first letters, and of each file the commit that last changed it."""
+    latest = data.get("LatestCommitter") or {}
+    start = str(latest.get("Id") or latest.get("ShortId") or "")
+    full = {str(entry.get("Revision") or "") for entry in data["Files"]}
+    return next((commit for commit in sorted(full) if start and commit.startswith(start)), start)
+
+
+def survey(files: Iterable[File], on_disk: Mapping[str, Stat], hashed: Mapping[str, Hashed]) -> Survey:
+    """Return what is known of *files*, given the stats of those on disk and the hashes read so far."""
+    result = Survey([], [], [])
+    for file in files:
+        stat, known = on_disk.get(file.path), hashed.get(file.path)
+        if stat is None or stat.size != file.size:
+            result.wrong.append(file)
+        elif known is None or known.stat != stat:
+            result.unread.append(file)
+        else:
+            (result.right if known.sha256 == file.sha256 else result.wrong).append(file)
+    return result
+
+
+def total(files: Iterable[File]) -> int:
+    """Return the bytes of *files*."""
+    return sum(file.size for file in files)
+
+
+def manifest(source: Mapping[str, str], commit: str, files: Iterable[File], on_disk: Mapping[str, Stat], verified: str) -> str:
+    """Return the text of the manifest of *files*, all of them verified."""
+    entries = [{"path": file.path, "size": file.size, "mtime_ns": on_disk[file.path].mtime_ns, "sha256": file.sha256} for file in files]
+    document = dict(source, format=MANIFEST_FORMAT, commit=commit, verified=verified, files=entries)
+    return json.dumps(document, indent=1, sort_keys=True) + "\n"
+
+
+class Manifest(NamedTuple):
+    """What an earlier run verified."""
+
+    source: dict[str, str]
+    snapshot: Snapshot
+    hashed: dict[str, Hashed]
+
+    def answers(self, repo: str, revision: str) -> bool:
+        """Whether it is of that revision. The endpoint does not matter: the same commit has the same files on every mirror."""
+        return self.source["repo"] == repo and revision in (self.source["revision"], self.snapshot.commit)
+
+
+def read_manifest(text: str) -> Manifest | None:
+    """Return the manifest in *text*; None if it is none, or damaged, or of another format."""
+    try:
+        document = json.loads(text)
+        files = [File(str(entry["path"]), int(entry["size"]), str(entry["sha256"])) for entry in document["files"]]
+        stats = [Stat(int(entry["size"]), int(entry["mtime_ns"])) for entry in document["files"]]
+        source = {key: str(document[key]) for key in ("endpoint", "repo", "revision")}
+        whole = document["format"] == MANIFEST_FORMAT and bool(files) and all(is_plain(file.path) for file in files)
+    except (ValueError, KeyError, TypeError):
+        return None
+    hashed = {file.path: Hashed(stat, file.sha256) for file, stat in zip(files, stats)}
+    return Manifest(source, Snapshot(str(document.get("commit") or ""), files), hashed) if whole else None
+
+
+def judge_index(index: str, paths: Iterable[str]) -> None:
+    """Raise WeightsError if the text of a safetensors index names shards that are not among *paths*."""
+    try:
+        missing = sorted(set(map(str, json.loads(index)["weight_map"].values())) - set(paths))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise WeightsError(
+            f"{INDEX} is no index of safetensors", "a JSON object with weight_map", "Tell who keeps the repository: its file is broken"
+        ) from None
+    if missing:
+        raise WeightsError(f"the hub does not list {listed(missing)}", f"every shard that {INDEX} names", "Tell who keeps the repository: it is not complete")
+
+
+def judge_client(folder: str, image: str, returncode: int, answer: str, messages: str) -> None:
+    """Raise WeightsError unless the client has done its work, by its answer and by what it and Docker said."""
+    if returncode == 0 and answer == "null":
+        return
+    try:
+        said = json.loads(answer).rstrip(".")
+    except (ValueError, AttributeError):
+        said = f"ended with code {returncode}: " + ("\n".join(messages.splitlines()[-15:]) or "nothing said")
+    name = container_name(folder)
+    if returncode == DOCKER_ERROR and "is already in use" in said:
+        raise WeightsError(
+            f"another run is downloading into {folder} (container {name})", "one run at a time", f"Wait for its end, or end it with `docker rm -f {name}`"
+        )
+    if returncode == DOCKER_ERROR:
+        raise WeightsError(f"Docker does not run the image {image}, {said}", "an image that is on the host and a Docker daemon", "Run the stage image first")
+    if re.match("(ModuleNotFound|Import)Error", said):
+        raise WeightsError(f"the image {image} has no ModelScope client: {said}", "one with the Python package modelscope", "Choose such an image: vllm_image")
+    raise WeightsError(f"the ModelScope client failed, {said}", "its end with all files fetched", AGAIN)
+
+
+def trouble(error: OSError, folder: str) -> WeightsError:
+    """Return a failure of the file system as an error for a person."""
+    return WeightsError(str(error), f"files below {folder} that can be read and written", "See that disk and its file system, then run again")
+
+
+def patterns(files: Iterable[File]) -> list[str]:
+    """Return the glob patterns that match *files* and nothing else."""
+    return [GLOB.sub(r"[\g<0>]", file.path) for file in files]
+
+
+def container_name(folder: str) -> str:
+    """Return the name of the container that downloads into *folder*: one a folder, so that Docker itself refuses a second one."""
+    return "ascend-ops-weights-" + hashlib.sha256(posixpath.normpath(folder).encode()).hexdigest()[:12]
+
+
+def listed(paths: Sequence[str]) -> str:
+    """Return *paths* for a person: the first few, and how many more."""
+    more = len(paths) - SHOWN
+    return ", ".join(paths[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def readable(size: int) -> str:
+    """Return a number of bytes for a person."""
+    power = min(max(size.bit_length() - 1, 0) // 10, 4)
+    return f"{size / 1024**power:.1f} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}" if power else f"{size} B"
+
+
+def changes(found: Survey) -> str:
+    """Return, line by line, what is done about the files that are not known to be right: for diff mode."""
+    if not found.wrong and not found.unread:
+        return ""
+    lines = [f"fetch {file.path} ({readable(file.size)}, sha256 {file.sha256[:12]})" for file in found.wrong[:SHOWN]]
+    if len(found.wrong) > SHOWN:
+        lines.append(f"fetch {len(found.wrong) - SHOWN} more")
+    lines.append(
+        f"in all {len(found.wrong)} files to fetch ({readable(total(found.wrong))}), {len(found.unread)} there to verify ({readable(total(found.unread))})"
+    )
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,103 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bad input on the running lab: each is named with its host, what was found, what was wanted and a remedy, and nothing is changed."""
+
+from __future__ import annotations
+
+import re
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import pytest
+from lab import ROOT, lab, site, state
+
+HEAD = 'vllm_head: {hosts: {node0: {ansible_host: "{{ lab_net }}.10"}}}\n'
+WORKER = 'vllm_workers: {hosts: {node1: {ansible_host: "{{ lab_net }}.11"%s}}}\n'
+NEW_MODEL = ("-e", "vllm_model_dir=/opt/data/bad-input/GLM-4.7", "-e", "vllm_model_cache_dir=/opt/data/bad-input/.cache")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A bad input, and what the message must say: host, found, wanted, remedy."""
+
+    says: tuple[str, ...]
+    hosts: str = HEAD + WORKER % ""
+    options: tuple[str, ...] = ()
+    make: tuple[str, ...] = ()
+    undo: tuple[str, ...] = ()
+
+
+INVENTORY_CASES = {
+    "no head": Case(
+        hosts=WORKER % "",
+        says=("group vllm_head is empty or missing", "wanted exactly one host", "put the data-parallel head (node0) into it"),
+    ),
+    "two heads": Case(
+        hosts='vllm_head: {hosts: {node0: {ansible_host: "{{ lab_net }}.10"}, node1: {ansible_host: "{{ lab_net }}.11"}}}\n',
+        says=("group vllm_head has 2 hosts (node0, node1)", "wanted exactly one", "move the others to vllm_workers"),
+    ),
+    "two hosts with one address": Case(
+        hosts=HEAD + WORKER % ', vllm_service_ip: "{{ lab_net }}.10"',
+        says=("host node1: vllm_service_ip", ".10', the same as host node0's", "wanted one address a host", "correct one of them"),
+    ),
+    "an address that no NIC has": Case(
+        hosts=HEAD + WORKER % ', vllm_service_ip: "{{ lab_net }}.99"',
+        says=("host node1, stage driver", ".99", "wanted: ", "remedy: ", "vllm_service_ip"),
+    ),
+}
+HOST_CASES = {
+    "driver of another version": Case(
+        make=("sick", "node1", "driver_version=24.1.0"),
+        undo=("heal", "node1"),
+        says=("Host node1, stage driver", "found: driver 24.1.0", "wanted: driver 25.2.1", "remedy: Install driver and firmware of Ascend HDK 25.2.1"),
+    ),
+    "seven chips": Case(
+        make=("sick", "node1", "chips=7"),
+        undo=("heal", "node1"),
+        says=("Host node1, stage driver", "found: 7 of 8 chips", "wanted: 8 chips", "remedy: Look for the card on the PCI bus"),
+    ),
+    "missing device node": Case(
+        make=("exec", "node1", "mv", "/dev/davinci3", "/dev/davinci3.away"),
+        undo=("exec", "node1", "mv", "/dev/davinci3.away", "/dev/davinci3"),
+        says=("Host node1, stage driver", "/dev/davinci3", "wanted: ", "remedy: "),
+    ),
+}
+SUPPLY_CASES = {
+    "wrong ModelScope token": Case(
+        options=(*NEW_MODEL, "-e", "weights_token=wrong"),
+        says=("Host node0, stage weights", "refuses the token", "Wanted: a token that it issued", "Remedy: Make one", "weights_token"),
+    ),
+    "image tag that the registry does not have": Case(
+        options=(*NEW_MODEL, "-e", '{"vllm_image": "{{ lab_net }}.1:5000/ascend/vllm-ascend:no-such-tag"}'),
+        says=("node0", "stage image", "vllm-ascend:no-such-tag could not be pulled", "Wanted: ", "vllm_image"),
+    ),
+}
+CASES = INVENTORY_CASES | HOST_CASES | SUPPLY_CASES
+
+
+def refused(says: tuple[str, ...], *options: str) -> None:
+    """Run site.yml, and assert that it refuses with the words it should say, and has changed nothing."""
+    before = state()
+    code, said = site(*options)
+    assert code != 0
+    assert [words for words in says if words.lower() not in said.lower()] == [], said
+    assert "Traceback" not in said
+    assert set(re.findall(r"changed=(\d+)", said)) <= {"0"}, said
+    assert state() == before
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=[name.replace(" ", "_") for name in CASES])
+def test_it_is_refused(case, tmp_path):
+    (tmp_path / "hosts.yml").write_text(case.hosts, encoding="utf-8")
+    (tmp_path / "group_vars").symlink_to(ROOT / "inventories/lab/group_vars")
+    with ExitStack() as stack:
+        if case.make:
+            stack.callback(lab, *case.undo)
+            lab(*case.make)
+        refused(case.says, "-i", str(tmp_path), *case.options)
+
+
+def test_the_sample_inventory_is_refused_until_it_is_filled_in():
+    says = tuple(f"host {node}: vllm_service_ip (default: ansible_host) is '192.0.2.1{i}', a placeholder" for i, node in enumerate(("node0", "node1")))
+    refused((*says, "wanted the host's own address", "fill it in"), "-i", "inventories/prod")

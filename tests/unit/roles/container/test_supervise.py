@@ -1,0 +1,239 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Real supervisors on loopback addresses, each a host, over engines that only write down their pid and wait."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SUPERVISE = Path(__file__).resolve().parents[4] / "roles/container/files/supervise.py"
+GRACE = 3
+PATIENCE = 20  # seconds that a busy machine may take for what usually takes one
+ENGINE = "echo $$ >{pid_file}; exec sleep 600"
+
+
+class Host:
+    """A host of the service: its supervisor's process, its files and its engine."""
+
+    def __init__(self, folder: Path, rank: int, hosts: int, port: int) -> None:
+        self.pid_file = folder / f"engine{rank}.pid"
+        self.log = folder / f"host{rank}.log"
+        self.state = folder / f"state{rank}.json"
+        self.key = folder / f"key{rank}"
+        self.key.write_text("the key of the service\n", encoding="ascii")
+        self.engine = ENGINE.format(pid_file=self.pid_file)
+        self.options = {
+            "rank": rank, "hosts": hosts, "address": f"127.0.0.{rank + 1}", "head": "127.0.0.1", "port": port,
+            "key": self.key, "state": self.state, "grace": GRACE, "max-failures": 3,
+        }  # fmt: skip
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        options = [f"--{name}={value}" for name, value in self.options.items()]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen([sys.executable, SUPERVISE, *options, "--", "bash", "-c", self.engine], stderr=log)
+
+    def signal(self, number: int) -> None:
+        assert self.process
+        self.process.send_signal(number)
+
+    def code(self) -> int:
+        assert self.process
+        return self.process.wait(PATIENCE)
+
+    def runs(self) -> bool:
+        assert self.process
+        return self.process.poll() is None
+
+    def engine_pid(self) -> int | None:
+        """The engine's pid while it runs."""
+        with contextlib.suppress(FileNotFoundError, ValueError, ProcessLookupError):
+            pid = int(self.pid_file.read_text(encoding="ascii"))
+            os.kill(pid, 0)
+            return pid
+        return None
+
+    def says(self) -> str:
+        return self.log.read_text(encoding="utf-8") if self.log.exists() else ""
+
+    def remove(self) -> None:
+        """End what is left: the supervisor as Docker would, and with it, as a container's end does, the engine."""
+        if self.process and self.runs():
+            self.process.kill()
+            self.process.wait()
+        pid = self.engine_pid()
+        if pid:
+            os.killpg(pid, signal.SIGKILL)
+
+
+def wait_for(condition, seconds: float = PATIENCE) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "did not come true in time"
+        time.sleep(0.05)
+
+
+@pytest.fixture(name="make")
+def make_hosts(tmp_path):
+    """Return a function that makes the hosts of a service."""
+    made: list[Host] = []
+
+    def make(count: int) -> list[Host]:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        made.extend(Host(tmp_path, rank, count, port) for rank in range(count))
+        return made
+
+    yield make
+    for host in made:
+        host.remove()
+
+
+@pytest.fixture(name="pair")
+def running_pair(make):
+    """Head and worker, with their engines running."""
+    hosts = make(2)
+    for host in hosts:
+        host.start()
+    wait_for(lambda: all(host.engine_pid() for host in hosts))
+    return hosts
+
+
+def test_an_engine_that_ends_with_0_is_a_failure_all_the_same(make):
+    (host,) = make(1)
+    host.engine = "exit 0"
+    host.start()
+    assert host.code() == 1
+    assert "the engine of host 0 ended with exit code 0" in host.says()
+
+
+def test_no_engine_starts_before_all_hosts_are_there(make):
+    head, first, second = make(3)
+    head.start()
+    first.start()
+    wait_for(lambda: "host 1 is here" in head.says())
+    assert not head.pid_file.exists()
+    assert not first.pid_file.exists()
+    second.start()
+    wait_for(lambda: all(host.engine_pid() for host in (head, first, second)))
+
+
+def test_a_worker_waits_for_its_head_and_counts_no_failure(make):
+    head, worker = make(2)
+    worker.start()
+    wait_for(lambda: "no link to the head" in worker.says())
+    time.sleep(GRACE + 1)
+    assert worker.runs()
+    head.start()
+    wait_for(lambda: worker.engine_pid() and head.engine_pid())
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_all_end_when_an_engine_is_killed(pair, victim):
+    os.kill(pair[victim].engine_pid(), signal.SIGKILL)
+    assert [host.code() for host in pair] == [1, 1]
+    assert [host.engine_pid() for host in pair] == [None, None]
+    assert f"the engine of host {victim} ended" in pair[1 - victim].says()
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_supervisor_that_comes_back_is_not_let_into_the_round(pair, victim):
+    pair[victim].remove()
+    pair[victim].start()
+    assert pair[1 - victim].code() == 1
+    assert "started anew" in pair[1 - victim].says()
+
+
+def test_the_round_after_a_failure_begins_by_itself(pair):
+    head, worker = pair
+    os.kill(worker.engine_pid(), signal.SIGKILL)
+    for host in pair:
+        host.code()
+        host.start()
+    wait_for(lambda: head.engine_pid() and worker.engine_pid())
+    assert "1 round(s) in a row failed" in head.says()
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_short_silence_changes_nothing(pair, victim):
+    engines = [host.engine_pid() for host in pair]
+    pair[victim].signal(signal.SIGSTOP)
+    time.sleep(GRACE * 0.6)
+    pair[victim].signal(signal.SIGCONT)
+    time.sleep(GRACE)
+    assert [host.engine_pid() for host in pair] == engines
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_long_silence_ends_the_round(pair, victim):
+    pair[victim].signal(signal.SIGSTOP)
+    other = pair[1 - victim]
+    assert other.code() == 1
+    assert "was not heard of for" in other.says()
+    pair[victim].signal(signal.SIGCONT)
+    assert pair[victim].code() == 1
+
+
+def test_a_stop_is_no_failure(pair):
+    head, worker = pair
+    worker.signal(signal.SIGTERM)
+    assert (worker.code(), head.code()) == (0, 1)
+    assert json.loads(head.state.read_text(encoding="utf-8")) == {"failures": 0, "begun": None}
+
+
+def test_it_gives_up_after_so_many_failures_and_says_what_to_do(make):
+    (host,) = make(1)
+    host.engine = "exit 1"
+    host.options["max-failures"] = 2
+    for _round in range(2):
+        host.start()
+        assert host.code() == 1
+    host.start()
+    wait_for(lambda: "gave up: 2 rounds in a row failed" in host.says())
+    assert host.runs()
+    assert host.says().count("starting bash") == 2
+
+
+def test_a_peer_without_the_key_starts_nothing(make):
+    head, worker = make(2)
+    worker.key.write_text("another key\n", encoding="ascii")
+    head.start()
+    worker.start()
+    wait_for(lambda: "wrong signature" in head.says())
+    assert not head.pid_file.exists()
+    assert not worker.pid_file.exists()
+
+
+def test_strangers_do_not_disturb(pair):
+    head, _worker = pair
+    engines = [host.engine_pid() for host in pair]
+    for text in (b"GET / HTTP/1.1\r\n\r\n", b"x" * 100_000, b'00 {"rank": 1, "round": ""}\n', b""):
+        with socket.create_connection(("127.0.0.1", head.options["port"]), timeout=PATIENCE) as stranger, contextlib.suppress(ConnectionError):
+            stranger.sendall(text)
+    time.sleep(GRACE)
+    assert [host.engine_pid() for host in pair] == engines
+
+
+def test_only_the_service_address_is_bound(pair):
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.9", pair[0].options["port"]), timeout=PATIENCE)
+
+
+def test_a_missing_key_is_named(make):
+    head, _worker = make(2)
+    head.key.unlink()
+    head.start()
+    assert head.code() == 1
+    assert str(head.key) in head.says()
