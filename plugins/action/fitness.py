@@ -11,8 +11,6 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.ascend_ops.vllm.plugins.module_utils import fitness
 
-FACTS = {"npu": "ascend_ops.vllm.npu_facts", "vllm_host": "ascend_ops.vllm.plan", "vllm_plan": "ascend_ops.vllm.plan"}
-
 display = Display()
 
 
@@ -25,22 +23,22 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
-        arguments = self.validate_argument_spec({"allow_newer": {"type": "bool", "default": False}})[1]
-        hosts = [self._host(name, task_vars["hostvars"][name]["ansible_facts"]) for name in task_vars["ansible_play_hosts"]]
+        spec = {"allow_newer": {"type": "bool", "default": False}, "on_failure": {"type": "str", "choices": ["fail", "report"], "default": "fail"}}
+        arguments = self.validate_argument_spec(spec)[1]
+        try:
+            hosts = [fitness.Host.of(name, task_vars["hostvars"][name]["ansible_facts"]) for name in task_vars["ansible_play_hosts"]]
+        except ValueError as exc:
+            raise AnsibleActionFail(str(exc)) from exc
         findings = fitness.judge(hosts, arguments["allow_newer"])
+        result = {"changed": False, "findings": [finding._asdict() for finding in findings], "checks": fitness.states(hosts, findings)}
+        failures = [finding for finding in findings if finding.severity == fitness.FAIL]
+        if arguments["on_failure"] == "report":
+            return dict(result, msg=f"{len(failures)} of {len(findings)} findings are failures.")
         for finding in findings:
             if finding.severity == fitness.WARN:
                 display.warning(fitness.describe(finding), formatted=True)
-        failures = [fitness.describe(finding) for finding in findings if finding.severity == fitness.FAIL]
         if failures:
-            raise AnsibleActionFail("The hosts are not fit for the service:\n\n" + "\n\n".join(failures))
-        summary = fitness.summary(hosts)
-        display.display(summary)
-        return {"changed": False, "msg": summary, "findings": [finding._asdict() for finding in findings]}
-
-    @staticmethod
-    def _host(name: str, facts: dict[str, Any]) -> fitness.Host:
-        for fact, module in FACTS.items():
-            if fact not in facts:
-                raise AnsibleActionFail(f"Host {name} has no fact {fact}, wanted one of this run: let a task of {module} run on it before.")
-        return fitness.Host(name, facts["npu"], facts["vllm_host"], facts["vllm_plan"])
+            return dict(result, failed=True, msg="The hosts are not fit for the service:\n\n" + "\n\n".join(map(fitness.describe, failures)))
+        result["msg"] = fitness.summary(hosts)
+        display.display(result["msg"])
+        return result

@@ -58,6 +58,7 @@ class ActionModule(ActionBase):
                 "paths": draft["container"]["devices"] + [mount["source"] for mount in draft["container"]["mounts"]],
                 "ports": [draft[port] for port in plan.PORTS] if draft["role"] == "head" else [],
                 "disks": [draft["model"]["dir"], draft["model"]["cache_dir"]],
+                "image": draft["image"],
             },
             task_vars=task_vars,
         )

@@ -6,20 +6,40 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from dataclasses import dataclass
 from typing import Any, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils.host import nic_of
 from ansible_collections.ascend_ops.vllm.plugins.module_utils.plan import PORTS
+from ansible_collections.ascend_ops.vllm.plugins.module_utils.versions import compare, differences
 
 FAIL = "fail"
 WARN = "warn"
 
 IDLE_HBM_MB = 5120  # an idle 64 GB chip shows 3.2 to 3.4 GB in use
 CLOCK_SECONDS = 30
+DOCKER_OLDEST = "18.09"
+GB = 10**9
 # Mounts that are files. Docker makes an empty folder of a source that is not there, and that folder hides the lack from then on.
 FILE_MOUNTS = ("npu-smi", "hccn_tool", "version.info", "ascend_install.info")
+FACTS = {"npu": "ascend_ops.vllm.npu_facts", "vllm_host": "ascend_ops.vllm.plan", "vllm_plan": "ascend_ops.vllm.plan"}
+
+# What is judged, in the order in which it is told, by what must be known for it.
+CHECKS = {
+    "host": ("service_ip", "service_nic", "hostname", "port", "proxy", "clock", "system", "host_memory", "docker", "disk", "devices", "mounts"),
+    "driver": ("driver",),
+    "chips": (
+        *("driver_version", "firmware_version", "reboot", "compatibility"),
+        *("chip_count", "chip_name", "chip_health", "hbm", "chips_busy"),
+    ),
+    "fabric": (
+        *("roce", "roce_link", "roce_net_health", "roce_ip", "roce_duplicate", "roce_netmask"),
+        *("roce_tls", "roce_switch", "roce_ping"),
+    ),
+    "peers": ("tcp",),
+    "image": ("image_versions",),
+    "weights": ("weights",),
+}
 
 
 class Finding(NamedTuple):
@@ -35,12 +55,25 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class Host:
-    """A host of the service: its inventory name and the facts ``npu``, ``vllm_host`` and ``vllm_plan``."""
+    """A host of the service: its inventory name, the facts *FACTS*, and those of the stages that came before, if they did."""
 
     name: str
     npu: Mapping[str, Any]
     facts: Mapping[str, Any]
     plan: Mapping[str, Any]
+    listener: Mapping[str, Any] | None = None
+    peers: Mapping[str, Any] | None = None
+    image_content: Mapping[str, Any] | None = None
+    weights_error: str | None = None  # empty where nothing was wrong with them
+
+    @classmethod
+    def of(cls, name: str, facts: Mapping[str, Any]) -> Host:
+        """Return the host with these Ansible facts; raises ValueError if one is missing that must be there."""
+        for fact, module in FACTS.items():
+            if fact not in facts:
+                raise ValueError(f"Host {name} has no fact {fact}, wanted one of this run: let a task of {module} run on it before.")
+        more = {key: facts.get(f"vllm_{key}") for key in ("listener", "peers", "image_content", "weights_error")}
+        return cls(name, facts["npu"], facts["vllm_host"], facts["vllm_plan"], **more)
 
     def fail(self, name: str, found: str, wanted: str, remedy: str) -> Finding:
         return Finding(name, FAIL, self.name, found, wanted, remedy)
@@ -71,9 +104,38 @@ class Host:
 def judge(hosts: Sequence[Host], allow_newer: bool = False) -> list[Finding]:
     """Return all that is wrong with *hosts*, in their order; with *allow_newer*, newer packages than wanted only warn."""
     found = [finding for host in hosts for finding in _of_one(host, allow_newer)]
-    found += [*_duplicate_addresses(hosts), *_different_netmasks(hosts), *_different_tls(hosts), *_different_clocks(hosts), *_proxies(hosts)]
+    for check in (
+        *(_duplicate_addresses, _different_netmasks, _different_tls),
+        *(_different_clocks, _different_systems, _proxies, _unreached),
+    ):
+        found += check(hosts)
     order = [host.name for host in hosts]
     return sorted(found, key=lambda finding: order.index(finding.host))
+
+
+def states(hosts: Sequence[Host], findings: Sequence[Finding]) -> dict[str, dict[str, str | None]]:
+    """Return {check: {host: ok, warn or fail}}; None for what could not be judged or need not be."""
+    worst = {}  # type: dict[tuple[str, str], str]
+    for finding in sorted(findings, key=lambda finding: finding.severity == FAIL):
+        worst[finding.id, finding.host] = finding.severity
+    return {
+        check: {host.name: worst.get((check, host.name), "ok" if _is_known(host, base) else None) for host in hosts}
+        for base, checks in CHECKS.items()
+        for check in checks
+    }
+
+
+def _is_known(host: Host, base: str) -> bool:
+    """Return whether enough is known of a host for the checks that rest on *base*."""
+    many = len(host.plan["hosts"]) > 1
+    known = {
+        "chips": not host.npu["error"],
+        "fabric": many and not host.npu["error"] and host.npu["fabric"] is not None,
+        "peers": many and host.peers is not None,
+        "image": host.image_content is not None,
+        "weights": host.weights_error is not None,
+    }
+    return known.get(base, True)
 
 
 def describe(finding: Finding) -> str:
@@ -99,8 +161,8 @@ def _of_one(host: Host, allow_newer: bool) -> Iterator[Finding]:
     yield from _package(host, "firmware", host.npu["firmware_package_version"], host.plan["npu"]["firmware_version"], allow_newer)
     for check in (
         *(_pending_reboot, _incompatible, _chip_count, _chip_name, _chip_health, _hbm, _busy),
-        *(_devices, _mounts, _service_address, _ports_taken, _docker, _loopback),
-        *(_no_hccn_tool, _links, _net_health, _no_address),
+        *(_devices, _mounts, _service_address, _ports_taken, _docker, _disk, _memory, _loopback, _image_versions, _weights),
+        *(_no_hccn_tool, _links, _net_health, _no_address, _no_switch, _pings),
     ):
         yield from check(host)
 
@@ -121,7 +183,7 @@ def _package(host: Host, part: str, found: str | None, wanted: str, allow_newer:
             remedy = f"Look at the {part}'s version.info below Driver_Install_Path_Param of /etc/ascend_install.info; reinstall the {part} if it is lost."
             yield host.warn(f"{part}_version", f"a {part} whose package version cannot be read", f"{part} of Ascend HDK {wanted}", remedy)
         return
-    order = _compare(found, wanted)
+    order = compare(found, wanted)
     if order == 0:
         return
     severity = WARN if order == 1 and allow_newer else FAIL
@@ -137,7 +199,7 @@ def _pending_reboot(host: Host) -> Iterator[Finding]:
         ("driver", npu["driver_version"], npu["package_version"]),
         ("firmware", npu["firmware_version"], npu["firmware_installed_version"]),
     ):
-        if runs and installed and _compare(runs, installed) != 0:
+        if runs and installed and compare(runs, installed) != 0:
             yield host.fail("reboot", f"{part} {runs} runs, {part} {installed} is installed", f"the installed {part} runs", "Reboot the host.")
 
 
@@ -270,9 +332,46 @@ def _ports_taken(host: Host) -> Iterator[Finding]:
 
 
 def _docker(host: Host) -> Iterator[Finding]:
-    if host.facts["containers"] is None:
+    daemon = host.facts["docker"]
+    if daemon is None:
         remedy = "Install Docker, start it (systemctl enable --now docker), and see that `docker ps` works as the user that Ansible becomes."
         yield host.fail("docker", "no Docker daemon answers on /var/run/docker.sock", "a running Docker daemon", remedy)
+    elif compare(daemon["version"], DOCKER_OLDEST) == -1:
+        yield host.warn("docker", f"Docker {daemon['version']}", f"Docker {DOCKER_OLDEST} or newer", "Upgrade Docker on the host.")
+
+
+def _disk(host: Host) -> Iterator[Finding]:
+    """Image and weights may share a file system, and then need room for both."""
+    daemon, model = host.facts["docker"], host.plan["model"]
+    weights = host.facts["disks"][model["dir"]]
+    needs = {}  # type: dict[str, dict[str, int]]
+    left = {weights["mount"]: weights["free_bytes"]}
+    if weights["used_bytes"] < model["size_gb"] * GB:
+        needs[weights["mount"]] = {f"the rest of the weights in {model['dir']}": model["size_gb"] * GB - weights["used_bytes"]}
+    if daemon and daemon["image_id"] is None:
+        left[daemon["disk"]["mount"]] = daemon["disk"]["free_bytes"]
+        needs.setdefault(daemon["disk"]["mount"], {})["the image"] = host.plan["image_size_gb"] * GB
+    for mount, parts in needs.items():
+        if sum(parts.values()) > left[mount]:
+            wanted = " and ".join(f"{_gigabytes(size)} for {part}" for part, size in parts.items())
+            remedy = "Make room, or use another disk: vllm_model_dir for the weights, data-root in /etc/docker/daemon.json for the image."
+            yield host.fail("disk", f"{_gigabytes(left[mount])} free on {mount}", wanted, remedy)
+
+
+def _memory(host: Host) -> Iterator[Finding]:
+    size = host.facts["memory_total_mb"]
+    if size is not None and size << 20 < host.plan["host_memory_gb"] * GB:
+        remedy = "Use hosts with that much. Or, if the engines fit into less, set vllm_host_memory_gb."
+        yield host.warn("host_memory", f"{_gigabytes(size << 20)} of memory", f"{host.plan['host_memory_gb']} GB", remedy)
+
+
+def _image_versions(host: Host) -> Iterator[Finding]:
+    wanted = host.plan["image_versions"]
+    other = differences(host.image_content, wanted) if host.image_content is not None else {}
+    if other:
+        found = f"{host.plan['image']} holds {', '.join(f'{name} {version}' for name, version in other.items())}"
+        remedy = "Give the image with these versions: vllm_image. Or, if you mean to serve with the other ones, set them in vllm_image_versions."
+        yield host.fail("image_versions", found, ", ".join(f"{name} {wanted[name]}" for name in other), remedy)
 
 
 def _loopback(host: Host) -> Iterator[Finding]:
@@ -281,6 +380,14 @@ def _loopback(host: Host) -> Iterator[Finding]:
         found = f"the host's own name {host.facts['hostname']} resolves to {', '.join(loopback)}"
         remedy = f"Write {host.plan['service_ip']} in the place of the loopback address into /etc/hosts."
         yield host.warn("hostname", found, "an address that the other hosts can reach", remedy)
+
+
+def _weights(host: Host) -> Iterator[Finding]:
+    """The stage weights has judged them already, in a message of the same parts."""
+    if host.weights_error:
+        found, _, rest = host.weights_error.partition("\nWanted: ")
+        wanted, _, remedy = rest.partition("\nRemedy: ")
+        yield host.fail("weights", found.rpartition("\n")[2], wanted or "weights that are there or can be had", remedy or "See the stage weights above.")
 
 
 # The RoCE ports
@@ -317,7 +424,57 @@ def _no_address(host: Host) -> Iterator[Finding]:
         yield host.fail("roce_ip", f"no address on port {_numbers(without)}", "an address on each RoCE port", remedy)
 
 
+def _no_switch(host: Host) -> Iterator[Finding]:
+    without = [port["device"] for port in host.ports if port["link"] == "UP" and port["lldp_port"] is None]
+    if without and ["--enable-expert-parallel"] in host.plan["serve"]["args"]:
+        wanted = "a switch between the hosts: over direct cables, expert parallelism fails (HcclAllocComResourceByTiling)"
+        remedy = (
+            "Connect the ports through a RoCE switch; if there is one, turn LLDP on in it to see it here. "
+            "With direct cables leave expert parallelism out: vllm_serve_args: {enable-expert-parallel: false}."
+        )
+        yield host.warn("roce_switch", f"no switch is seen behind port {_numbers(without)}", wanted, remedy)
+
+
+def _pings(host: Host) -> Iterator[Finding]:
+    lost = [ping for ping in (host.peers or {"pings": []})["pings"] if ping["received"] != ping["sent"] or ping["received"] is None]
+    for severity, pings in (
+        (FAIL, [ping for ping in lost if not ping["received"]]),
+        (WARN, [ping for ping in lost if ping["received"]]),
+    ):
+        if pings:
+            found = "; ".join(f"port {ping['device']} to {ping['host']}'s port {ping['peer']} ({ping['address']}): {_answer(ping)}" for ping in pings)
+            remedy = (
+                "Ping by hand (hccn_tool -i N -ping -g address IP) and look at both ports: link, netmask and gateway, "
+                "VLAN and MTU of the switch's ports, link_stat."
+            )
+            yield Finding("roce_ping", severity, host.name, found, "every packet comes back", remedy)
+
+
+def _answer(ping: Mapping[str, Any]) -> str:
+    return f"no answer: {ping['text'] or 'nothing'}" if ping["received"] is None else f"{ping['received']} of {ping['sent']} packets came back"
+
+
 # All hosts together
+
+
+def _unreached(hosts: Sequence[Host]) -> Iterator[Finding]:
+    """Tell it of the host that cannot be called: what drops calls stands before that one, as a rule."""
+    for host in hosts:
+        if host.listener and host.listener["error"] and host.facts["service_nic"]:
+            remedy = "See what holds the address or forbids it to root (ip addr, getenforce)."
+            yield host.fail("tcp", host.listener["error"], f"the host can listen on {host.plan['service_ip']}", remedy)
+        errors = []
+        for caller in hosts:
+            calls = [call for call in (caller.peers or {"calls": []})["calls"] if call["host"] == host.name and call["error"]]
+            if calls and caller.facts["service_nic"]:
+                errors.append(f"{caller.name}: {_by_value({call['port']: call['error'] for call in calls}, 'port')}")
+        if errors:
+            remedy = (
+                f"Let the hosts of the service reach all TCP ports of {host.plan['service_ip']}: firewall of the host (firewall-cmd --list-all, "
+                "nft list ruleset, iptables -nL), security groups and routes between them. vLLM, HCCL and Gloo take ports as they come."
+            )
+            wanted = f"TCP from all hosts of the service to {host.plan['service_ip']}"
+            yield host.fail("tcp", f"no connection from {'; from '.join(errors)}", wanted, remedy)
 
 
 def _duplicate_addresses(hosts: Sequence[Host]) -> Iterator[Finding]:
@@ -362,6 +519,15 @@ def _different_clocks(hosts: Sequence[Host]) -> Iterator[Finding]:
             yield host.warn("clock", found, "one time on all hosts", "Let all hosts follow one time server (chronyc tracking, timedatectl).")
 
 
+def _different_systems(hosts: Sequence[Host]) -> Iterator[Finding]:
+    systems = [f"{host.facts['os']}, kernel {host.facts['kernel']} ({host.facts['machine']})" for host in hosts]
+    usual = max(systems, key=systems.count)
+    for host, system in zip(hosts, systems):
+        if system != usual:
+            remedy = "Bring the hosts to one system and kernel: the driver is built for each kernel, and halves that differ fail in ways of their own."
+            yield host.warn("system", system, f"{usual}, as on the other hosts", remedy)
+
+
 def _proxies(hosts: Sequence[Host]) -> Iterator[Finding]:
     addresses = [host.plan["service_ip"] for host in hosts]
     for host in hosts if len(hosts) > 1 else []:
@@ -391,6 +557,10 @@ def _megabytes(value: int | None) -> str:
     return "size unknown" if value is None else f"{value} MB"
 
 
+def _gigabytes(size: int) -> str:
+    return f"{size / GB:.1f} GB"
+
+
 def _driver(host: Host) -> str | None:
     """Return the version of the driver's package. Unlike the firmware's it is the driver's own, so what runs will do where no file says it."""
     version = host.npu["package_version"] or host.npu["driver_version"]
@@ -414,21 +584,3 @@ def _by_value(values: Mapping[int, str], what: str) -> str:
     for number, value in values.items():
         numbers.setdefault(value, []).append(number)
     return "; ".join(f"{value} ({what} {_numbers(group)})" for value, group in numbers.items())
-
-
-def _compare(one: str, other: str) -> int | None:
-    """Return -1, 0 or 1 as version *one* is older than, equal to or newer than *other*; None if that cannot be said."""
-    if one.lower() == other.lower():
-        return 0
-    keys = [_version(one), _version(other)]
-    if not all(keys):
-        return None
-    length = max(map(len, keys))
-    first, second = (key + [(1, 0)] * (length - len(key)) for key in keys)
-    return (first > second) - (first < second)
-
-
-def _version(text: str) -> list[tuple[int, int]]:
-    """Return a key by which 25.0.rc1 < 25.0.rc1.1 < 25.0 < 25.0.1; nothing for a version of another form."""
-    parts = [re.fullmatch(r"(rc)?(\d{1,9})", part) for part in text.lower().split(".")]
-    return [(0 if part.group(1) else 1, int(part.group(2))) for part in parts if part] if all(parts) else []

@@ -60,3 +60,8 @@ def os_name(os_release: str) -> str | None:
 def running_containers(answer: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Return {id: name} from the answer of Docker's ``GET /containers/json``."""
     return {item["Id"]: item["Names"][0].lstrip("/") for item in answer if item.get("Names")}
+
+
+def container_images(answer: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return {name: id of its image} of the running containers, from the same answer."""
+    return {item["Names"][0].lstrip("/"): item["ImageID"] for item in answer if item.get("Names")}

@@ -195,7 +195,8 @@ def build(host: str, hosts: Sequence[str], addresses: Mapping[str, str], service
         "head": hosts[0],
         "hosts": list(hosts),
         **{key: names[key] for key in ("service_ip", "service_nic", "head_ip")},
-        **{key: settings[key] for key in (*PORTS, "tensor_parallel_size", "served_model_name", "image", "image_versions", "probe")},
+        **{key: settings[key] for key in (*PORTS, "tensor_parallel_size", "served_model_name", "host_memory_gb", "probe")},
+        **{key: settings[key] for key in ("image", "image_size_gb", "image_versions")},
         "patch": settings.get("patch"),
         "data_parallel": {"size": names["data_parallel_size"], "size_local": settings["data_parallel_size_local"], "start_rank": rank},
         "model": {

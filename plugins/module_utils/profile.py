@@ -22,6 +22,8 @@ SCHEMA: dict[str, type] = {
     "model_size_gb": int,
     "image": str,
     "image_versions": dict,
+    "image_size_gb": int,
+    "host_memory_gb": int,
     "npu_name": str,
     "npu_ids": list,
     "npu_hbm_mb": int,
@@ -54,7 +56,7 @@ SCHEMA: dict[str, type] = {
 }
 NULLABLE = frozenset(["patch_set"])
 # Variables of the inventory that are not keys of a profile: choice of profile, a host's place, our own facts.
-OTHER_VARIABLES = frozenset(["profile", "service_ip", "service_nic", "plan", "host"])
+OTHER_VARIABLES = frozenset(["profile", "service_ip", "service_nic", "plan", "host", "listener", "peers", "image_content", "weights_error"])
 
 BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 TYPE_NAMES = {bool: "true or false", str: "a string", int: "a whole number", list: "a list", dict: "a mapping"}

@@ -11,9 +11,10 @@ description:
   - Runs once for all hosts, on the controller.
   - "Judges, of each host: the driver and whether it works; the versions of driver and firmware, whether they fit each other, and whether
     they wait for a reboot; number, name, health and HBM of the chips, and whether something else uses them; device nodes and sources of
-    mounts; the NIC of the service address; free ports; the Docker daemon."
-  - "Of hosts that serve together also: links, health, addresses, netmasks and TLS of the RoCE ports; clocks, proxies, and what the host's
-    own name resolves to."
+    mounts; the NIC of the service address; free ports; the Docker daemon; memory, and free disk for image and weights."
+  - "Of hosts that serve together also: links, health, addresses, netmasks and TLS of the RoCE ports, and the switch behind them; clocks, kernels,
+    proxies, and what the host's own name resolves to."
+  - What came of M(ascend_ops.vllm.reach) and M(ascend_ops.vllm.image_versions), where they ran before.
   - What the service itself holds, its ports and chips while its container runs, is in order.
 version_added: 0.1.0
 options:
@@ -21,6 +22,11 @@ options:
     description: Only warn about a driver or firmware package that is newer than the plan's. Any other difference is an error always.
     type: bool
     default: false
+  on_failure:
+    description: What to do about hosts that are not fit. With V(report) the task succeeds, prints nothing, and returns what was found.
+    type: str
+    choices: [fail, report]
+    default: fail
 author:
   - ascend_ops.vllm contributors (@ascend-ops)
 seealso:
@@ -54,8 +60,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 findings:
-  description: What was only warned about, in the order of the hosts. What makes the task fail stands in its message, in the same form.
-  returned: success
+  description: All that is wrong, in the order of the hosts, also when the task fails.
+  returned: always
   type: list
   elements: dict
   contains:
@@ -64,7 +70,7 @@ findings:
       type: str
       sample: roce_net_health
     severity:
-      description: V(warn).
+      description: V(fail) or V(warn).
       type: str
       sample: warn
     host:
@@ -83,9 +89,14 @@ findings:
       description: What to do about it.
       type: str
       sample: See why the port does not reach the address it watches.
+checks:
+  description: All that is judged, each with V(ok), V(warn) or V(fail) for each host, and null for what could not be judged or need not be.
+  returned: always
+  type: dict
+  sample: {roce_net_health: {node0: ok, node1: warn}}
 msg:
-  description: What the hosts have.
-  returned: when they are fit
+  description: What the hosts have, if they are fit; otherwise all that is wrong, in paragraphs.
+  returned: always
   type: str
   sample: "node0, node1: fit, each with 8 x 910B2, driver 25.2.1, firmware 25.2.1, all RoCE links up"
 """

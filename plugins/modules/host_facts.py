@@ -29,8 +29,11 @@ options:
     type: list
     elements: path
     default: []
+  image:
+    description: Image to look for in Docker's store.
+    type: str
   docker_socket:
-    description: Socket of the Docker daemon that is asked for the running containers.
+    description: Socket of the Docker daemon that is asked.
     type: path
     default: /var/run/docker.sock
 attributes:
@@ -51,6 +54,7 @@ EXAMPLES = r"""
     paths: [/dev/davinci0, /usr/local/dcmi]
     ports: [8080]
     disks: [/opt/data/models]
+    image: quay.io/ascend/vllm-ascend:v0.13.0rc1
 """
 
 RETURN = r"""
@@ -94,6 +98,12 @@ ansible_facts:
         containers:
           description: Names of the running containers by id; null if there is no Docker daemon to ask.
           type: dict
+        docker:
+          description:
+            - What the Docker daemon says of itself. C(version); C(disk), the file system of its images, with C(mount), C(total_bytes) and C(free_bytes);
+              C(container_images), ids of the images of running containers by the containers' names; C(image_id), the id of O(image), null if it is
+              not there. Null as a whole if there is no daemon.
+          type: dict
         memory_total_mb:
           description: Memory of the host.
           type: int
@@ -106,6 +116,10 @@ ansible_facts:
         kernel:
           description: Release of the running kernel.
           type: str
+        machine:
+          description: Architecture of the processor.
+          type: str
+          sample: aarch64
         os:
           description: Name and version of the operating system.
           type: str
@@ -190,20 +204,16 @@ def kind(path):
     return "other"
 
 
-def disk(path):
+def space(path):
+    """Return the file system that *path* lies on, or will."""
     parent = os.path.abspath(path)
     while not os.path.isdir(parent):
         parent = os.path.dirname(parent)
     mount = os.path.realpath(parent)
     while not os.path.ismount(mount):
         mount = os.path.dirname(mount)
-    space = os.statvfs(parent)
-    return {
-        "mount": mount,
-        "total_bytes": space.f_blocks * space.f_frsize,
-        "free_bytes": space.f_bavail * space.f_frsize,
-        "used_bytes": used_bytes(path),
-    }
+    blocks = os.statvfs(parent)
+    return {"mount": mount, "total_bytes": blocks.f_blocks * blocks.f_frsize, "free_bytes": blocks.f_bavail * blocks.f_frsize}
 
 
 def used_bytes(folder):
@@ -250,16 +260,27 @@ def ports(wanted):
     return result
 
 
-def containers(docker_socket):
+def ask_docker(docker_socket, image):
+    """Return the running containers, and the daemon's own facts; None for both if it does not answer."""
     connection = docker.Connection(docker_socket, DOCKER_SECONDS)
-    try:
-        connection.request("GET", "/containers/json")
+
+    def get(path):
+        connection.request("GET", path)
         response = connection.getresponse()
-        return host.running_containers(json.loads(response.read())) if response.status == 200 else None
+        text = response.read()
+        if response.status not in (200, 404):
+            raise ValueError(text)
+        return json.loads(text) if response.status == 200 else {}
+
+    try:
+        running, info = get("/containers/json"), get("/info")
+        image_id = get(f"/images/{image}/json").get("Id") if image else None
     except (OSError, http.client.HTTPException, ValueError):
-        return None
+        return None, None
     finally:
         connection.close()
+    facts = {"version": info["ServerVersion"], "disk": space(info["DockerRootDir"]), "container_images": host.container_images(running)}
+    return host.running_containers(running), dict(facts, image_id=image_id)
 
 
 def resolve(name):
@@ -281,19 +302,22 @@ def resolve(name):
 def facts(wanted):
     nics = interfaces()
     hostname = socket.gethostname()
+    containers, daemon = ask_docker(wanted["docker_socket"], wanted["image"])
     return {
         "hostname": hostname,
         "hostname_addresses": resolve(hostname),
         "interfaces": nics,
         "service_nic": host.nic_of(wanted["service_ip"], nics),
         "paths": {path: kind(path) for path in wanted["paths"]},
-        "disks": {path: disk(path) for path in wanted["disks"]},
+        "disks": {path: dict(space(path), used_bytes=used_bytes(path)) for path in wanted["disks"]},
         "ports": ports(wanted["ports"]),
-        "containers": containers(wanted["docker_socket"]),
+        "containers": containers,
+        "docker": daemon,
         "memory_total_mb": host.memory_total_mb(read("/proc/meminfo")),
         "epoch": time.time(),
         "python_version": platform.python_version(),
         "kernel": platform.release(),
+        "machine": platform.machine(),
         "os": host.os_name(read("/etc/os-release")),
         "proxies": host.proxies(os.environ),
     }
@@ -306,6 +330,7 @@ def main():
             "paths": {"type": "list", "elements": "path", "default": []},
             "ports": {"type": "list", "elements": "int", "default": []},
             "disks": {"type": "list", "elements": "path", "default": []},
+            "image": {"type": "str"},
             "docker_socket": {"type": "path", "default": "/var/run/docker.sock"},
         },
         supports_check_mode=True,

@@ -123,6 +123,10 @@ ansible_facts:
               C(netdetect), C(tls) (whether it is on) and C(lldp_port) (the port of the switch). Null if there is no C(hccn_tool).
           type: list
           elements: dict
+        hccn_tool_path:
+          description: Path of C(hccn_tool); null if there is none.
+          type: str
+          sample: /usr/local/Ascend/driver/tools/hccn_tool
 """
 
 import functools
@@ -154,14 +158,11 @@ def find(name, given, folders):
 
 
 def ask_port(tool, device):
-    """Return what the port of one chip says. The calls of a chip follow each other, for the tool refuses a second one meanwhile."""
+    """Return what the port of one chip says."""
     texts = {}
     deadline = time.monotonic() + commands.TIMEOUT
     for call in hccn.CALLS:
-        answer = commands.run([tool, "-i", str(device), "-" + call, "-g"])
-        while hccn.BUSY in answer.text and time.monotonic() < deadline:
-            time.sleep(0.2)
-            answer = commands.run([tool, "-i", str(device), "-" + call, "-g"])
+        answer = hccn.ask(tool, device, f"-{call} -g", max(deadline - time.monotonic(), 1))
         if answer.rc is None:  # it hangs, and so would all other calls
             break
         texts[call] = answer.text
@@ -223,7 +224,7 @@ def facts(params):
     gather = params["gather"]
     npu = dict.fromkeys((
         "error", "npu_smi_version", "driver_version", "package_version", "firmware_version", "firmware_installed_version",
-        "firmware_package_version", "compatibility", "model", "chip_count", "chips", "fabric",
+        "firmware_package_version", "compatibility", "model", "chip_count", "chips", "fabric", "hccn_tool_path",
     ))  # fmt: skip
     root = params["driver_root"] or npu_smi.parse_assignments(read(INSTALL_INFO)).get("Driver_Install_Path_Param") or DEFAULT_ROOT
     if "versions" in gather:
@@ -248,7 +249,7 @@ def facts(params):
     names = {chip["name"] for chip in chips}
     npu.update(
         running(boards), chips=chips, chip_count=len(chips), model=names.pop() if len(names) == 1 else None,
-        fabric=ports if "fabric" in gather and hccn_tool else None,
+        fabric=ports if "fabric" in gather and hccn_tool else None, hccn_tool_path=hccn_tool,
     )  # fmt: skip
     return npu
 

@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tarfile
+import tempfile
 from pathlib import Path
 
 import pytest
 import yaml
 from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
+from settings import Settings
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "lab"))
 _AnsibleCollectionFinder(paths=[str(ROOT / "collections")])._install()
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils import patches  # noqa: E402
-from settings import Settings  # noqa: E402
 
 PATCH_SET = ROOT / "profiles" / "patches" / "glm47"
 # $1 the image's root, $2 the engine's packages. In a mount namespace of its own, so that nothing stays mounted.
@@ -70,15 +69,15 @@ class Image:
 
 
 @pytest.fixture(scope="session")
-def image(tmp_path_factory):
+def image():
     settings = Settings.from_environment()
-    root = tmp_path_factory.mktemp("image")
     layers = sorted((settings.cache / "image").glob("*.tar"))
     assert layers, f"no image in {settings.cache}: run `make parsers`, or tests/lab/lab build"
-    for layer in layers:
-        with tarfile.open(layer) as archive:
-            archive.extractall(root, filter="fully_trusted")
-    return Image(root, settings)
+    with tempfile.TemporaryDirectory() as folder:
+        for layer in layers:
+            with tarfile.open(layer) as archive:
+                archive.extractall(folder, filter="fully_trusted")
+        yield Image(Path(folder), settings)
 
 
 @pytest.fixture(scope="session")

@@ -107,7 +107,7 @@ def test_tool_calls(got, state, text, chunk):
         assert (answer["content"].strip(), calls(answer)) == (text.partition("<tool_call>")[0], expected)
 
 
-@pytest.mark.parametrize(("text", "chunk"), itertools.product(TEXTS, CHUNKS))
+@pytest.mark.parametrize(("text", "chunk"), list(itertools.product(TEXTS, CHUNKS)))
 def test_with_repairs_a_stream_gives_the_same_in_chunks_of_any_size(got, text, chunk):
     whole, streamed = got(REPAIRS, text), got(REPAIRS, text, chunk)
     assert [streamed[key] for key in ("content", "calls", "finish_reason")] == [whole[key] for key in ("content", "calls", "finish_reason")]

@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from settings import MAX_NODES
+
 CHIPS = 8
 VERSION = "25.2.1"
 HEALTHY: dict[str, Any] = {
@@ -31,6 +33,7 @@ HEALTHY: dict[str, Any] = {
     "tls": {},
     "lldp": True,
     "ping_loss": [],
+    "unreachable": [],
     # how fast the tools are
     "delay": 0,
     "hang": False,
@@ -221,10 +224,13 @@ class Npus:
     # hccn_tool
 
     def hccn_tool(self) -> dict[str, str]:
-        """Return what hccn_tool prints, by its arguments; of a ping without the address, which stands as @ in the text."""
-        answers = {}
+        """Return what hccn_tool prints, by its arguments; of a ping without the address, which stands as @ in the text.
+
+        The entry `reachable` lists the addresses that answer pings; to any other the text of `-lost` fits.
+        """
+        answers = {"reachable": "".join(f"{address}\n" for address in self.reachable())}
         for chip in self.chips:
-            for call in ("link", "net_health", "ip", "gateway", "netdetect", "tls", "lldp", "link_stat", "ping"):
+            for call in ("link", "net_health", "ip", "gateway", "netdetect", "tls", "lldp", "link_stat", "ping", "lost"):
                 answers[f"-i {chip} -{call} -g"] = "".join(line + "\n" for line in getattr(self, call)(chip))
         return answers
 
@@ -267,8 +273,18 @@ class Npus:
             yield f"[device {chip}]    Tue Nov 11 17:02:44 2025    LINK DOWN"
         yield f"[device {chip}]    Tue Nov 11 16:32:12 2025    LINK UP"
 
+    def reachable(self) -> Iterator[str]:
+        every = (roce_address(node, chip) for node in range(MAX_NODES) for chip in range(CHIPS))
+        return (address for address in every if address not in self.state["unreachable"])
+
     def ping(self, chip: int) -> Iterator[str]:
-        lost = 3 if not self.is_up(chip) else 1 if self.of("ping_loss", chip, True) else 0
+        return self.pinged(chip, 3 if not self.is_up(chip) else 1 if self.of("ping_loss", chip, True) else 0)
+
+    def lost(self, chip: int) -> Iterator[str]:
+        return self.pinged(chip, 3)
+
+    @staticmethod
+    def pinged(chip: int, lost: int) -> Iterator[str]:
         yield f"device {chip} PING @"
         for sequence in range(3):
             yield f"recv time out seq={sequence}" if sequence < lost else f"recv seq={sequence},time=0.0{64 + 3 * sequence}000ms"

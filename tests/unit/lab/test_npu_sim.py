@@ -44,8 +44,23 @@ def test_pings_are_lost(tmp_path, ills, loss):
     assert "0.00% packet loss" in call(tmp_path, install.HCCN_TOOL, "-i 4 -ping -g address 10.20.11.20")[1]
 
 
+@pytest.mark.parametrize(("address", "loss"), [("10.20.11.20", "100.00%"), ("10.20.11.21", "0.00%"), ("10.9.9.9", "100.00%"), ("10.20.11.2", "100.00%")])
+def test_who_is_not_there_or_sick_answers_no_ping(tmp_path, address, loss):
+    install.apply(tmp_path, {"unreachable": ["10.20.11.20"]}, 0, "node0")
+    text = call(tmp_path, install.HCCN_TOOL, f"-i 3 -ping -g address {address}")[1]
+    assert text.startswith(f"device 3 PING {address}\n")
+    assert f" {loss} packet loss" in text
+
+
+def test_tls_is_switched(tmp_path):
+    install.apply(tmp_path, {"tls": [3]}, 0, "node0")
+    assert "tls switch[1](0:disable, 1:enable), tls preconfigured[1]" in call(tmp_path, install.HCCN_TOOL, "-i 3 -tls -g")[1]
+    assert call(tmp_path, install.HCCN_TOOL, "-i 3 -tls -s enable 0") == (0, "Cmd executed successfully!\n")
+    assert "tls switch[0](0:disable, 1:enable), tls preconfigured[1]" in call(tmp_path, install.HCCN_TOOL, "-i 3 -tls -g")[1]
+
+
 @pytest.mark.parametrize(
-    ("tool", "arguments"), [(install.NPU_SMI, "reset"), (install.NPU_SMI, "info -t board -i 9"), (install.HCCN_TOOL, "-i 0 -tls -s enable 0")]
+    ("tool", "arguments"), [(install.NPU_SMI, "reset"), (install.NPU_SMI, "info -t board -i 9"), (install.HCCN_TOOL, "-i 9 -tls -s enable 0")]
 )
 def test_what_is_not_played_is_refused(tmp_path, tool, arguments):
     install.apply(tmp_path, {}, 0, "node0")
