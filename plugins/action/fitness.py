@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -26,7 +27,7 @@ class ActionModule(ActionBase):
         spec = {"allow_newer": {"type": "bool", "default": False}, "on_failure": {"type": "str", "choices": ["fail", "report"], "default": "fail"}}
         arguments = self.validate_argument_spec(spec)[1]
         try:
-            hosts = [fitness.Host.of(name, task_vars["hostvars"][name]["ansible_facts"]) for name in task_vars["ansible_play_hosts"]]
+            hosts = [self._host(name, task_vars["hostvars"][name]) for name in task_vars["ansible_play_hosts"]]
         except ValueError as exc:
             raise AnsibleActionFail(str(exc)) from exc
         findings = fitness.judge(hosts, arguments["allow_newer"])
@@ -42,3 +43,7 @@ class ActionModule(ActionBase):
         result["msg"] = fitness.summary(hosts)
         display.display(result["msg"])
         return result
+
+    @staticmethod
+    def _host(name: str, variables: Mapping[str, Any]) -> fitness.Host:
+        return fitness.Host.of(name, {**variables["ansible_facts"], "vllm_weights_error": variables.get("vllm_weights_error")})

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from typing import Any, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
@@ -23,6 +24,8 @@ GB = 10**9
 # Mounts that are files. Docker makes an empty folder of a source that is not there, and that folder hides the lack from then on.
 FILE_MOUNTS = ("npu-smi", "hccn_tool", "version.info", "ascend_install.info")
 FACTS = {"npu": "ascend_ops.vllm.npu_facts", "vllm_host": "ascend_ops.vllm.plan", "vllm_plan": "ascend_ops.vllm.plan"}
+
+WEIGHTS_ERROR = re.compile(r"^Found: (.*)\.\nWanted: (.*)\.\nRemedy: (.*)$", re.S | re.M)
 
 # What is judged, in the order in which it is told, by what must be known for it.
 CHECKS = {
@@ -336,7 +339,7 @@ def _docker(host: Host) -> Iterator[Finding]:
     if daemon is None:
         remedy = "Install Docker, start it (systemctl enable --now docker), and see that `docker ps` works as the user that Ansible becomes."
         yield host.fail("docker", "no Docker daemon answers on /var/run/docker.sock", "a running Docker daemon", remedy)
-    elif compare(daemon["version"], DOCKER_OLDEST) == -1:
+    elif compare(re.split(r"[^\d.]", daemon["version"])[0], DOCKER_OLDEST) == -1:  # 18.06.3-ce
         yield host.warn("docker", f"Docker {daemon['version']}", f"Docker {DOCKER_OLDEST} or newer", "Upgrade Docker on the host.")
 
 
@@ -383,11 +386,11 @@ def _loopback(host: Host) -> Iterator[Finding]:
 
 
 def _weights(host: Host) -> Iterator[Finding]:
-    """The stage weights has judged them already, in a message of the same parts."""
+    """The stage weights has judged them already."""
     if host.weights_error:
-        found, _, rest = host.weights_error.partition("\nWanted: ")
-        wanted, _, remedy = rest.partition("\nRemedy: ")
-        yield host.fail("weights", found.rpartition("\n")[2], wanted or "weights that are there or can be had", remedy or "See the stage weights above.")
+        parts = WEIGHTS_ERROR.search(host.weights_error)
+        found, wanted, remedy = parts.groups() if parts else (host.weights_error, "weights that are there or can be had", "See the stage weights above.")
+        yield host.fail("weights", found, wanted, remedy)
 
 
 # The RoCE ports
@@ -507,7 +510,10 @@ def _different_tls(hosts: Sequence[Host]) -> Iterator[Finding]:
     for host in hosts:
         on = [port["device"] for port in host.ports if port["tls"]]
         if on:
-            remedy = "Turn it off on each of them: hccn_tool -i N -tls -s enable 0. Or turn it on on all ports of all hosts."
+            remedy = (
+                "Turn it off on each of them: driver_roce_tls_off: true does so on all hosts, hccn_tool -i N -tls -s enable 0 on one port. "
+                "Or turn it on on all ports of all hosts."
+            )
             yield host.fail("roce_tls", f"TLS is on for port {_numbers(on)} and off for others", "TLS is the same on all ports of all hosts", remedy)
 
 

@@ -17,6 +17,7 @@ WORKER_GROUP = "vllm_workers"
 SERVE_SCRIPT = "/usr/local/bin/ascend-ops-serve"
 SUPERVISOR = "/usr/local/bin/ascend-ops-supervise"
 SUPERVISOR_KEY = "/etc/ascend-ops-supervise.key"
+API_KEY = "/etc/ascend-ops-api.key"
 SUPERVISOR_STATE = "/var/lib/ascend-ops-supervise.json"
 
 # RFC 5737 and RFC 3849: addresses for documentation, which the sample inventory carries until they are filled in.
@@ -79,7 +80,7 @@ def setting_errors(settings: Mapping[str, Any]) -> list[str]:
         if not posixpath.isabs(settings[key]):
             errors.append(f"vllm_{key} is {settings[key]!r}, wanted an absolute path on the host.")
     if "api-key" in settings["serve_args"]:
-        errors.append("vllm_serve_args has api-key, which `ps` would show to every user of the host: remove it.")
+        errors.append("vllm_serve_args has api-key, which `ps` would show to every user of the host: set vllm_api_key instead.")
     if container_path(settings["model_dir"], mounts(settings)) is None:
         errors.append(
             f"vllm_model_dir is {settings['model_dir']}, under no mount of the container: put it under one, or add one to vllm_container_extra_mounts."
@@ -218,6 +219,7 @@ def build(host: str, hosts: Sequence[str], addresses: Mapping[str, str], service
             "serve_script": SERVE_SCRIPT,
             "supervisor": SUPERVISOR,
             "supervisor_key": SUPERVISOR_KEY,
+            "api_key": API_KEY,
             "command": supervised(hosts.index(host), len(hosts), names, settings),
         },
         "serve": {

@@ -55,8 +55,8 @@ SCHEMA: dict[str, type] = {
     "probe": dict,
 }
 NULLABLE = frozenset(["patch_set"])
-# Variables of the inventory that are not keys of a profile: choice of profile, a host's place, our own facts.
-OTHER_VARIABLES = frozenset(["profile", "service_ip", "service_nic", "plan", "host", "listener", "peers", "image_content", "weights_error"])
+# Variables of the inventory that are not keys of a profile: choice of profile, a host's place, a secret, our own facts.
+OTHER_VARIABLES = frozenset(["profile", "service_ip", "service_nic", "api_key", "plan", "host", "listener", "peers", "image_content", "weights_error"])
 
 BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 TYPE_NAMES = {bool: "true or false", str: "a string", int: "a whole number", list: "a list", dict: "a mapping"}

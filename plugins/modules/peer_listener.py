@@ -80,7 +80,6 @@ ansible_facts:
 """
 
 import errno
-import glob
 import os
 import selectors
 import signal
@@ -102,16 +101,28 @@ def read(path):
         return ""
 
 
+def earlier():
+    """Return the listeners of this host's network; one that runs in a container with a network of its own holds no port of ours."""
+    return [int(pid) for pid in filter(str.isdigit, os.listdir("/proc")) if read(f"/proc/{pid}/comm").strip() == NAME and network(pid) == network("self")]
+
+
+def network(pid):
+    try:
+        return os.readlink(f"/proc/{pid}/ns/net")
+    except OSError:  # it has ended
+        return None
+
+
 def end_earlier():
     """End the listener that a run left whose hosts could not all call; it would hold the ports for the rest of its time."""
-    pids = [int(path.split("/")[2]) for path in glob.iglob("/proc/[0-9]*/comm") if read(path).strip() == NAME]
+    pids = earlier()
     for pid in pids:
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
     deadline = time.monotonic() + 1
-    while any(os.path.exists(f"/proc/{pid}") for pid in pids) and time.monotonic() < deadline:
+    while pids and earlier() and time.monotonic() < deadline:
         time.sleep(0.01)
 
 
@@ -180,9 +191,13 @@ def has_ended(call):
 
 def leave_behind(servers, callers, seconds):
     """Serve in a process of its own, which holds nothing of Ansible's open."""
-    if os.fork():
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
         return
     try:
+        with open("/proc/self/comm", "w", encoding="ascii") as comm:
+            comm.write(NAME)
         os.setsid()
         if os.fork():
             os._exit(0)
@@ -190,8 +205,6 @@ def leave_behind(servers, callers, seconds):
         nothing = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
             os.dup2(nothing, stream)
-        with open("/proc/self/comm", "w", encoding="ascii") as comm:
-            comm.write(NAME)
         serve(servers, callers, seconds)
     finally:
         os._exit(0)

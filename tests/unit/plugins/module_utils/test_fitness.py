@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,9 @@ def facts(its_plan: dict[str, Any]) -> dict[str, Any]:
     idle = {"listening": False, "pid": None, "process": None, "container": None}
     return {
         "hostname": "host", "hostname_addresses": [its_plan["service_ip"]], "service_nic": "enp1", "paths": paths,
-        "containers": {}, "epoch": 1.76e9, "proxies": {},
+        "containers": {}, "epoch": 1.76e9, "proxies": {}, "memory_total_mb": 1031815, "os": "openEuler 22.03", "kernel": "5.10.0", "machine": "aarch64",
+        "docker": {"version": "26.1.3", "disk": {"mount": "/", "free_bytes": 60 * 10**9}, "container_images": {}, "image_id": None},
+        "disks": {its_plan["model"]["dir"]: {"mount": "/opt/data", "free_bytes": 800 * 10**9, "used_bytes": 0}},
         "interfaces": [{"name": "lo", "addresses": ["127.0.0.1"]}, {"name": "enp1", "addresses": [its_plan["service_ip"]]}],
         "ports": {str(its_plan[port]): dict(idle) for port in plan.PORTS} if its_plan["role"] == "head" else {},
     }  # fmt: skip
@@ -121,7 +124,8 @@ def test_the_running_service_is_no_finding(tmp_path):
         ({"ip": {"2": None}}, "roce_ip", "fail", ["port 2"], "an address", "hccn.conf"),
         ({"ip": {"2": "10.20.11.11"}}, "roce_duplicate", "fail", ["10.20.11.11, which is host node0 port 0's too (port 2)"], "one address a port", "hccn.conf"),
         ({"netmask": [4]}, "roce_netmask", "warn", ["255.255.255.0 (port 4)"], "255.255.0.0", "netmask"),
-        ({"tls": [0]}, "roce_tls", "fail", ["on for port 0"], "the same", "-tls -s enable 0"),
+        ({"lldp": False}, "roce_switch", "warn", ["behind port 0-7"], "a switch between the hosts", "enable-expert-parallel: false"),
+        ({"tls": [0]}, "roce_tls", "fail", ["on for port 0"], "the same", "driver_roce_tls_off"),
     ],
 )  # fmt: skip
 def test_an_ill_of_the_npus(healthy, tmp_path, ills, finding, severity, found, wanted, remedy):
@@ -262,7 +266,28 @@ def take_port_in_container(found: dict[str, Any]) -> None:
 
 
 def stop_docker(found: dict[str, Any]) -> None:
-    found["containers"] = None
+    found["containers"] = found["docker"] = None
+
+
+def age_docker(found: dict[str, Any]) -> None:
+    found["docker"]["version"] = "18.06.3-ce"
+
+
+def fill_docker_disk(found: dict[str, Any]) -> None:
+    found["docker"]["disk"]["free_bytes"] = 19 * 10**9
+
+
+def fill_weights_disk(found: dict[str, Any]) -> None:
+    found["disks"][PROFILE["model_dir"]].update(free_bytes=300 * 10**9, used_bytes=400 * 10**9)
+
+
+def share_a_disk(found: dict[str, Any]) -> None:
+    found["docker"]["disk"].update(mount="/opt/data", free_bytes=720 * 10**9)
+    found["disks"][PROFILE["model_dir"]]["free_bytes"] = 720 * 10**9
+
+
+def lack_memory(found: dict[str, Any]) -> None:
+    found["memory_total_mb"] = 131072
 
 
 def name_the_loopback(found: dict[str, Any]) -> None:
@@ -283,6 +308,11 @@ def set_proxy(found: dict[str, Any]) -> None:
         (take_port, "port", "fail", "port 8080 is taken by process 77 (nginx)", "vllm_api_port"),
         (take_port_in_container, "port", "fail", "port 8082 is taken by process 77 (python3) of container old-vllm", "vllm_rpc_port"),
         (stop_docker, "docker", "fail", "no Docker daemon", "systemctl"),
+        (age_docker, "docker", "warn", "Docker 18.06.3-ce", "Upgrade"),
+        (fill_docker_disk, "disk", "fail", "19.0 GB free on /", "data-root"),
+        (fill_weights_disk, "disk", "fail", "300.0 GB free on /opt/data", "vllm_model_dir"),
+        (share_a_disk, "disk", "fail", "720.0 GB free on /opt/data", "vllm_model_dir"),
+        (lack_memory, "host_memory", "warn", "137.4 GB of memory", "vllm_host_memory_gb"),
         (name_the_loopback, "hostname", "warn", "127.0.1.1", "/etc/hosts"),
         (set_proxy, "proxy", "warn", "http_proxy=http://proxy:3128, also for 10.0.0.11", "no_proxy"),
     ],
@@ -316,6 +346,108 @@ def test_clocks_far_apart(healthy):
     assert fitness.judge(hosts) == []
     hosts[1].facts["epoch"] += 271
     assert only(fitness.judge(hosts)).found == "a clock 300 s ahead of that of node0"
+
+
+def test_image_and_weights_that_are_there_need_no_disk(healthy):
+    hosts = pair(healthy)
+    fill_docker_disk(hosts[0].facts)
+    hosts[0].facts["docker"]["image_id"] = "sha256:1"
+    hosts[0].facts["disks"][PROFILE["model_dir"]].update(free_bytes=0, used_bytes=717 * 10**9)
+    assert fitness.judge(hosts) == []
+
+
+def test_the_wanted_disk_is_told_by_its_parts(healthy):
+    hosts = pair(healthy)
+    share_a_disk(hosts[0].facts)
+    assert only(fitness.judge(hosts)).wanted == f"717.0 GB for the rest of the weights in {PROFILE['model_dir']} and 20.0 GB for the image"
+
+
+@pytest.mark.parametrize(("key", "value"), [("os", "Ubuntu 22.04"), ("kernel", "5.15.0"), ("machine", "x86_64")])
+def test_a_host_with_another_system(healthy, key, value):
+    hosts = pair(healthy)
+    hosts[1].facts[key] = value
+    one = only(fitness.judge(hosts))
+    assert (one.id, one.severity, one.host) == ("system", "warn", "node1")
+    assert value in one.found
+
+
+def test_other_versions_inside_the_image(healthy):
+    inside = {"python": "3.11.13", "cann": "8.3.RC2", "torch": "2.8.0+cpu", "torch_npu": "2.8.0", "vllm": "0.13.0+empty", "vllm_ascend": "0.13.0rc1"}
+    hosts = pair(healthy)
+    good, bad = replace(hosts[0], image_content=inside), replace(hosts[1], image_content={**inside, "cann": "8.5.0", "torch_npu": None})
+    assert fitness.judge([good, hosts[1]]) == []
+    one = only(fitness.judge([good, bad]))
+    assert (one.id, one.severity, one.host, one.wanted) == ("image_versions", "fail", "node1", "cann 8.3.rc2, torch_npu 2.8.0")
+    assert "cann 8.5.0, torch_npu not there" in one.found
+
+
+def test_what_the_stage_weights_says(healthy):
+    hosts = pair(healthy)
+    said = "Host node1, stage weights.\nFound: the hub refuses the token.\nWanted: one that it issued.\nRemedy: Make one."
+    one = only(fitness.judge([hosts[0], replace(hosts[1], weights_error=said)]))
+    assert one == Finding("weights", "fail", "node1", "the hub refuses the token", "one that it issued", "Make one.")
+    assert only(fitness.judge([hosts[0], replace(hosts[1], weights_error="Out of ideas")])).found == "Out of ideas"
+
+
+# The hosts among each other
+
+
+def ping(received: int | None, text: str | None = None) -> dict[str, Any]:
+    sent = None if received is None else 3
+    return {"device": 3, "host": "node0", "peer": 3, "address": "10.20.11.14", "sent": sent, "received": received, "text": text}
+
+
+@pytest.mark.parametrize(
+    ("answer", "severity", "found"),
+    [
+        (ping(0), "fail", "port 3 to node0's port 3 (10.20.11.14): 0 of 3 packets came back"),
+        (ping(2), "warn", "port 3 to node0's port 3 (10.20.11.14): 2 of 3 packets came back"),
+        (ping(None, "Command execute failed!"), "fail", "port 3 to node0's port 3 (10.20.11.14): no answer: Command execute failed!"),
+    ],
+)
+def test_a_ping_that_is_lost(healthy, answer, severity, found):
+    hosts = pair(healthy)
+    one = only(fitness.judge([hosts[0], replace(hosts[1], peers={"calls": [], "pings": [ping(3), answer]})]))
+    assert (one.id, one.severity, one.host, one.found) == ("roce_ping", severity, "node1", found)
+    assert "hccn_tool -i N -ping" in one.remedy
+
+
+def test_a_host_that_cannot_be_called_is_the_one_told_of(healthy):
+    calls = [{"host": "node0", "address": "10.0.0.10", "port": port, "error": error} for port, error in ((8082, None), (40000, "no answer within 3 s"))]
+    hosts = pair(healthy)
+    one = only(fitness.judge([hosts[0], replace(hosts[1], peers={"calls": calls, "pings": []})]))
+    assert (one.id, one.severity, one.host) == ("tcp", "fail", "node0")
+    assert one.found == "no connection from node1: no answer within 3 s (port 40000)"
+    assert "all TCP ports of 10.0.0.10" in one.remedy
+
+
+def test_a_host_that_cannot_listen(healthy):
+    hosts = pair(healthy)
+    listener = {"address": "10.0.0.10", "ports": [], "error": "cannot listen on 10.0.0.10: Permission denied"}
+    one = only(fitness.judge([replace(hosts[0], listener=listener), hosts[1]]))
+    assert (one.id, one.host, one.found) == ("tcp", "node0", "cannot listen on 10.0.0.10: Permission denied")
+
+
+# All together
+
+
+def test_each_check_has_a_state_for_each_host(healthy, tmp_path):
+    hosts = pair([npu(tmp_path / "0", dcmi_error=-8020), npu(tmp_path / "1", 1, link_down=[3], net_health={"1": "Init"})])
+    hosts[1] = replace(hosts[1], peers={"calls": [], "pings": []}, weights_error="")
+    stop_docker(hosts[1].facts)
+    findings = fitness.judge(hosts)
+    states = fitness.states(hosts, findings)
+    assert {finding.id for finding in findings} < set(states)
+    shown = {check: tuple(states[check].values()) for check in ("driver", "docker", "chip_count", "roce_link", "roce_net_health", "tcp", "weights")}
+    assert shown == {
+        "driver": ("fail", "ok"), "docker": ("ok", "fail"), "chip_count": (None, "ok"), "roce_link": (None, "fail"), "roce_net_health": (None, "warn"),
+        "tcp": (None, "ok"), "weights": (None, "ok"),
+    }  # fmt: skip
+
+
+def test_a_host_without_its_facts_is_named():
+    with pytest.raises(ValueError, match=r"node1 has no fact npu, .* ascend_ops.vllm.npu_facts"):
+        fitness.Host.of("node1", {"vllm_plan": {}})
 
 
 def test_findings_are_data(healthy):

@@ -63,8 +63,10 @@ def test_memory_and_system():
     assert host.os_name("") is None
 
 
-def test_running_containers_have_names():
-    assert host.running_containers([{"Id": ID, "Names": ["/vllm"]}, {"Id": "ff", "Names": []}]) == {ID: "vllm"}
+def test_running_containers_have_names_and_images():
+    answer = [{"Id": ID, "Names": ["/vllm"], "ImageID": "sha256:1"}, {"Id": "ff", "Names": []}]
+    assert host.running_containers(answer) == {ID: "vllm"}
+    assert host.container_images(answer) == {"vllm": "sha256:1"}
 
 
 @given(st.text())

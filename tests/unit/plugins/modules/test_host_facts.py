@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.modules import host_facts
@@ -23,7 +23,7 @@ ID = "3f" * 32
 
 
 def gather(**wanted: Any) -> dict[str, Any]:
-    return host_facts.facts({"service_ip": None, "paths": [], "ports": [], "disks": [], "docker_socket": "/nowhere/docker.sock", **wanted})
+    return host_facts.facts({"service_ip": None, "paths": [], "ports": [], "disks": [], "image": None, "docker_socket": "/nowhere/docker.sock", **wanted})
 
 
 def test_the_host_itself():
@@ -72,15 +72,19 @@ def test_a_port_that_is_taken(family, address):
 
 
 class Docker(http.server.BaseHTTPRequestHandler):
-    """Docker's answer to the one question that is asked; a test sets what it is."""
+    """Docker's answers to what is asked; a test sets with what status it lists containers."""
 
     status = 200
+    answers: ClassVar[dict[str, Any]] = {
+        "/containers/json": [{"Id": ID, "Names": ["/vllm"], "ImageID": "sha256:1"}],
+        "/info": {"ServerVersion": "26.1.3", "DockerRootDir": "/"},
+        "/images/registry:5000/a/b:v1/json": {"Id": "sha256:1"},
+    }
 
     def do_GET(self):
-        self.send_response(self.status if self.path == "/containers/json" else 404)
+        self.send_response(self.status if self.path == "/containers/json" else 200 if self.path in self.answers else 404)
         self.end_headers()
-        if self.status == 200:
-            self.wfile.write(json.dumps([{"Id": ID, "Names": ["/vllm"]}]).encode())
+        self.wfile.write(json.dumps(self.answers.get(self.path, {"message": "No such image"})).encode())
 
     def address_string(self):
         return "client"
@@ -89,13 +93,32 @@ class Docker(http.server.BaseHTTPRequestHandler):
         pass
 
 
-@pytest.mark.parametrize(("status", "containers"), [(200, {ID: "vllm"}), (500, None)])
-def test_the_containers_of_a_docker_daemon(tmp_path, monkeypatch, status, containers):
-    monkeypatch.setattr(Docker, "status", status)
+@pytest.fixture
+def docker_socket(tmp_path):
     path = str(tmp_path / "docker.sock")
     with socketserver.UnixStreamServer(path, Docker) as server:
-        threading.Thread(target=server.handle_request, daemon=True).start()
-        assert gather(docker_socket=path)["containers"] == containers
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        yield path
+        server.shutdown()
+
+
+@pytest.mark.parametrize(("image", "image_id"), [(None, None), ("registry:5000/a/b:v1", "sha256:1"), ("registry:5000/a/b:v2", None)])
+def test_a_docker_daemon(docker_socket, image, image_id):
+    facts = gather(docker_socket=docker_socket, image=image)
+    assert facts["containers"] == {ID: "vllm"}
+    assert {key: facts["docker"][key] for key in ("version", "container_images", "image_id")} == {
+        "version": "26.1.3",
+        "container_images": {"vllm": "sha256:1"},
+        "image_id": image_id,
+    }
+    assert facts["docker"]["disk"]["mount"] == "/"
+    assert 0 < facts["docker"]["disk"]["free_bytes"] < facts["docker"]["disk"]["total_bytes"]
+
+
+def test_a_docker_daemon_that_fails(docker_socket, monkeypatch):
+    monkeypatch.setattr(Docker, "status", 500)
+    facts = gather(docker_socket=docker_socket)
+    assert (facts["containers"], facts["docker"]) == (None, None)
 
 
 def test_a_docker_daemon_that_does_not_answer(tmp_path, monkeypatch):

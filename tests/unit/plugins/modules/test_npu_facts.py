@@ -33,10 +33,11 @@ def tool(file: Path, script: str) -> str:
 def test_a_healthy_host(tmp_path):
     install.apply(tmp_path, {}, 1, "node1")
     npu = gather(tmp_path)
-    assert {key: npu[key] for key in npu if key not in ("chips", "fabric")} == {
+    assert {key: npu[key] for key in npu if key not in ("chips", "fabric", "hccn_tool_path")} == {
         "error": None, "npu_smi_version": "25.2.1", "driver_version": "25.2.1", "package_version": "25.2.1", "firmware_version": "7.7.0.6.236",
         "firmware_installed_version": "7.7.0.6.236", "firmware_package_version": "25.2.1", "compatibility": "OK", "model": "910B2", "chip_count": 8,
     }  # fmt: skip
+    assert npu["hccn_tool_path"] == str(tmp_path / install.HCCN_TOOL)
     assert npu["chips"][5] == {
         "npu_id": 5, "chip_id": 0, "phy_id": None, "logic_id": 5, "device": 5, "name": "910B2", "health": "OK", "error_code": None, "error_text": None,
         "bus_id": "0000:41:00.0", "power_w": 88.4, "temperature_c": 35.0, "aicore_percent": 0.0, "memory_used_mb": 0, "memory_total_mb": 0,

@@ -1,0 +1,113 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The preflight playbook on the running lab: a healthy pair passes, whatever is wrong is in one table, and nothing is changed."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import ExitStack, contextmanager
+
+import pytest
+from lab import lab, playbook, state
+
+INVENTORY = ("-i", "inventories/lab")
+UNJUDGED = {("node0", None), ("node1", None)}  # the versions inside the image, before it is pulled
+NET = os.environ.get("ASCEND_LAB_NET", "10.77.0")
+# New connections only: the service's own go on.
+FIREWALL = ("INPUT", "-p", "tcp", "--syn", "-s", f"{NET}.10", "-d", f"{NET}.11", "!", "--dport", "22", "-j", "DROP")
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_changed():
+    before = state()
+    yield
+    assert state() == before
+
+
+@contextmanager
+def done(make: tuple[str, ...], undo: tuple[str, ...]):
+    with ExitStack() as stack:
+        stack.callback(lab, *undo)
+        lab(*make)
+        yield
+
+
+def preflight(path, *options: str) -> tuple[int, str, dict]:
+    code, said = playbook("playbooks/preflight.yml", *INVENTORY, "-e", f"preflight_json={path}", *options)
+    assert "Traceback" not in said, said
+    assert path.exists(), said
+    return code, said, json.loads(path.read_text(encoding="utf-8"))
+
+
+def found(report: dict) -> list[tuple[str, str, str]]:
+    return [(finding["host"], finding["id"], finding["severity"]) for finding in report["findings"]]
+
+
+def test_a_healthy_pair_passes(tmp_path):
+    code, said, report = preflight(tmp_path / "report.json")
+    assert code == 0, said
+    assert report["findings"] == report["not_looked_at"] == []
+    assert "All hosts are fit for the service." in said
+    assert {(host, result) for hosts in report["checks"].values() for host, result in hosts.items()} <= {("node0", "ok"), ("node1", "ok"), *UNJUDGED}
+    assert {report["checks"][check]["node1"] for check in ("tcp", "roce_ping", "weights", "chip_health")} == {"ok"}
+
+
+def test_two_sick_hosts_are_told_of_together(tmp_path):
+    with done(("sick", "node0", 'health={"3": "Critical"}'), ("heal", "node0")), done(("sick", "node1", "lldp=false", "chips=7"), ("heal", "node1")):
+        code, said, report = preflight(tmp_path / "report.json")
+    assert code != 0
+    assert found(report) == [("node0", "chip_health", "fail"), ("node1", "chip_count", "fail"), ("node1", "roce_switch", "warn")]
+    assert "FAIL node0: chip_health found: Critical, error 80E01801" in said
+    assert "chip_health FAIL ok" in said
+    assert "2 failures" in said
+
+
+def test_pings_that_do_not_come_back(tmp_path):
+    with done(("sick", "node0", 'unreachable=["10.20.11.22"]'), ("heal", "node0")), done(("sick", "node1", "ping_loss=[5]"), ("heal", "node1")):
+        code, said, report = preflight(tmp_path / "report.json")
+        assert found(report) == [("node0", "roce_ping", "fail"), ("node1", "roce_ping", "warn")]
+        assert "port 3 to node1's port 3 (10.20.11.22): 0 of 3 packets came back" in said
+        assert code != 0
+        full = preflight(tmp_path / "full.json", "-e", "driver_pings=full")[2]
+    lost = "; ".join(f"port {port} to node1's port 3 (10.20.11.22): 0 of 3 packets came back" for port in range(8))
+    assert full["findings"][0]["found"] == lost
+
+
+def test_a_firewall_between_the_hosts(tmp_path):
+    with done(("exec", "node1", "iptables", "-I", *FIREWALL), ("exec", "node1", "iptables", "-D", *FIREWALL)):
+        code, said, report = preflight(tmp_path / "report.json")
+    assert code != 0
+    assert found(report) == [("node1", "tcp", "fail")]
+    assert "no connection from node0: no answer within 3 s (port 32768, 42178, 51588, 60999)" in said
+
+
+def test_an_image_and_weights_that_are_not_the_wanted_ones(tmp_path):
+    unknown = {"vllm_model_dir": "/opt/data/preflight/GLM-4.7", "weights_token": "wrong", "vllm_image_versions": {"vllm": "0.14.0", "cann": "8.5.0"}}
+    code, said, report = preflight(tmp_path / "report.json", "-e", json.dumps(unknown))
+    assert code != 0
+    image = [(host, "image_versions", "fail") for host in ("node0", "node1") if report["checks"]["image_versions"][host]]
+    assert sorted(found(report)) == sorted([("node0", "weights", "fail"), ("node1", "weights", "fail"), *image])
+    assert "refuses the token" in said
+    assert not image or "wanted: cann 8.5.0, vllm 0.14.0" in said
+
+
+def test_a_host_that_cannot_be_looked_at_fails(tmp_path):
+    code, said, report = preflight(tmp_path / "report.json", "-e", '{"ansible_port": "{{ 9 if inventory_hostname == \'node1\' else 22 }}"}')
+    assert code != 0
+    assert report["not_looked_at"] == ["node1"]
+    assert "FAIL node1 could not be looked at" in said
+
+
+def test_tls_is_switched_off_by_choice_only(tmp_path):
+    with done(("sick", "node1", "tls=[2]"), ("heal", "node1")):
+        assert found(preflight(tmp_path / "report.json", "-e", "driver_roce_tls_off=true")[2]) == [("node1", "roce_tls", "fail")]
+        options = (*INVENTORY, "--tags", "driver")
+        code, said = playbook("site.yml", *options)
+        assert code != 0
+        assert "driver_roce_tls_off" in said
+        code, said = playbook("site.yml", *options, "-e", "driver_roce_tls_off=true")
+        assert code == 0, said
+        code, said = playbook("site.yml", *options)
+        assert code == 0, said

@@ -1,0 +1,163 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Listener and caller over real sockets of the loopback network, and pings through the lab's simulated tool."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.ascend_ops.vllm.plugins.modules import peer_listener, peer_probe
+from npu_sim import install
+
+HEAD, CALLER, OTHER = "127.0.0.2", "127.0.0.3", "127.0.0.4"
+
+
+def ended(seconds: float = 2) -> bool:
+    deadline = time.monotonic() + seconds
+    while peer_listener.earlier() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not peer_listener.earlier()
+
+
+@pytest.fixture(autouse=True)
+def none_is_left():
+    yield
+    peer_listener.end_earlier()
+
+
+def start(callers: int = 1, ports: tuple[int, ...] = (), ephemeral: int = 2, seconds: float = 10) -> list[int]:
+    """Listen on HEAD; return the ports."""
+    servers = peer_listener.open_all({"address": HEAD, "ports": list(ports), "ephemeral": ephemeral})
+    found = [server.getsockname()[1] for server in servers]
+    peer_listener.leave_behind(servers, callers, seconds)
+    for server in servers:
+        server.close()
+    return found
+
+
+def call(own: str, ports: list[int], address: str = HEAD, seconds: float = 2) -> list[str | None]:
+    calls = [{"host": "node0", "address": address, "port": port} for port in ports]
+    return [one["error"] for one in peer_probe.call_all(own, calls, seconds)]
+
+
+def free_port() -> int:
+    with socket.create_server((HEAD, 0)) as server:
+        return server.getsockname()[1]
+
+
+def test_all_ports_are_called_and_the_listener_ends():
+    ports = start(ports=(free_port(),), ephemeral=4)
+    assert len(set(ports)) == 5
+    assert peer_listener.earlier() != []
+    assert call(CALLER, ports) == [None] * 5
+    assert ended()
+
+
+def test_the_ports_are_free_at_once_when_all_have_called():
+    ports = start()
+    assert call(CALLER, ports) == [None] * 2
+    assert ended()
+    for port in ports:
+        with socket.socket() as strict:  # without SO_REUSEADDR, so not over a connection that lingers
+            strict.bind((HEAD, port))
+
+
+def test_the_listener_waits_for_every_caller():
+    ports = start(callers=2)
+    assert call(CALLER, ports) == [None] * 2
+    assert call(CALLER, ports) == [None] * 2  # again, which makes no second host
+    assert not ended(0.2)
+    assert call(OTHER, ports) == [None] * 2
+    assert ended()
+
+
+def test_the_listener_ends_in_time_without_callers():
+    start(seconds=0.2)
+    assert ended()
+
+
+def test_a_new_listener_takes_the_place_of_an_earlier_one():
+    port = free_port()
+    assert start(ports=(port,), ephemeral=0) == [port]
+    earlier = peer_listener.earlier()
+    peer_listener.end_earlier()
+    assert start(ports=(port,), ephemeral=0) == [port]
+    assert set(earlier).isdisjoint(peer_listener.earlier())
+
+
+def test_a_port_that_is_taken_is_left_to_who_has_it():
+    with socket.create_server((HEAD, 0)) as server:
+        taken = server.getsockname()[1]
+        assert taken not in start(ports=(taken,), ephemeral=1)
+
+
+def test_ephemeral_ports_lie_over_the_whole_range_of_the_kernel():
+    low, high = (int(text) for text in Path(peer_listener.RANGE).read_text(encoding="ascii").split())
+    firsts = [candidates[0] for candidates in peer_listener.spread(4)]
+    assert (firsts[0], firsts[-1]) == (low, high)
+    assert firsts == sorted(set(firsts))
+    assert all(low <= port <= high for candidates in peer_listener.spread(4) for port in candidates)
+
+
+def test_an_address_that_is_not_the_hosts_own():
+    with pytest.raises(OSError, match=os.strerror(errno.EADDRNOTAVAIL)):
+        peer_listener.open_all({"address": "198.51.100.1", "ports": [], "ephemeral": 1})
+    assert call("198.51.100.1", [1]) == [os.strerror(errno.EADDRNOTAVAIL)]
+
+
+def test_who_does_not_listen_and_who_does_not_answer(tmp_path):
+    assert call(CALLER, [free_port()]) == [os.strerror(errno.ECONNREFUSED)]
+    with socket.socket() as full:  # one that accepts nothing: the kernel drops what comes when the queue is full
+        full.bind((HEAD, 0))
+        full.listen(0)
+        port = full.getsockname()[1]
+        with socket.create_connection((HEAD, port)):
+            began = time.monotonic()
+            assert call(CALLER, [port] * 50, seconds=0.5) == ["no answer within 0.5 s"] * 50
+            assert time.monotonic() - began < 2
+
+
+# Pings
+
+
+def ping(root: Path, *targets: tuple[int, str], seconds: float = 10) -> list[dict[str, Any]]:
+    pings = [{"device": device, "host": "node1", "peer": device, "address": address} for device, address in targets]
+    tool = str(root / install.HCCN_TOOL)
+    found = peer_probe.probe({"address": CALLER, "calls": [], "call_seconds": 1, "pings": pings, "ping_seconds": seconds, "hccn_tool_path": tool})
+    return found["pings"]
+
+
+def test_pings_are_counted(tmp_path):
+    install.apply(tmp_path, {"ping_loss": [4], "unreachable": ["10.20.11.24"]}, 0, "node0")
+    found = ping(tmp_path, (3, "10.20.11.22"), (4, "10.20.11.23"), (5, "10.20.11.24"), (3, "10.9.9.9"))
+    assert {(one["device"], one["address"]): (one["sent"], one["received"], one["text"]) for one in found} == {
+        (3, "10.20.11.22"): (3, 3, None),
+        (3, "10.9.9.9"): (3, 0, None),
+        (4, "10.20.11.23"): (3, 2, None),
+        (5, "10.20.11.24"): (3, 0, None),
+    }
+
+
+def test_chips_ping_side_by_side_and_all_is_over_in_time(tmp_path):
+    install.apply(tmp_path, {"delay": 0.4}, 0, "node0")
+    began = time.monotonic()
+    found = ping(tmp_path, *((device, "10.20.11.19") for device in range(8)), *((0, "10.20.11.20") for _ in range(5)), seconds=1)
+    assert time.monotonic() - began < 2
+    assert [one["received"] for one in found if one["device"]] == [3] * 7
+    assert found[5]["text"] == "no time was left to ask"
+
+
+def test_what_the_tool_says_instead_of_a_count_is_kept(tmp_path):
+    install.apply(tmp_path, {}, 0, "node0")
+    (tmp_path / install.ANSWERS / "hccn_tool" / "-i 0 -ping -g").write_text("Command execute failed!\n", encoding="ascii")
+    assert [(one["received"], one["text"]) for one in ping(tmp_path, (0, "10.20.11.19"))] == [(None, "Command execute failed!")]
+    subprocess.run(["rm", tmp_path / install.HCCN_TOOL], check=True)
+    assert "No such file" in ping(tmp_path, (0, "10.20.11.19"))[0]["text"]

@@ -1,0 +1,68 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The modules of the stage `driver` as Ansible runs them on a host with Python 3.8, or the oldest newer one that this machine has."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.ascend_ops.vllm.plugins.modules import npu_facts
+from npu_sim import install
+
+ROOT = Path(__file__).resolve().parents[4]
+OLDEST = (3, 8)
+
+
+def interpreters() -> list[str]:
+    """Return Pythons from 3.8 on, oldest first: those in PATH, those of pyenv, and this one, so there is always one."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
+    minors = range(OLDEST[1], sys.version_info.minor)
+    found = [path for minor in minors for path in [*map(str, pyenv.glob(f"3.{minor}.*/bin/python3.{minor}")), shutil.which(f"python3.{minor}")] if path]
+    return [path for path in [*found, sys.executable] if subprocess.run([path, "-V"], capture_output=True, check=False).returncode == 0]
+
+
+@pytest.fixture(scope="module")
+def python() -> str:
+    return interpreters()[0]
+
+
+def run(python: str, module: str, **arguments: Any) -> dict[str, Any]:
+    """Return the facts of a module that Ansible ran with that Python on this machine."""
+    command = [str(Path(sys.executable).with_name("ansible")), "localhost", "-i", "localhost,", "-c", "local", "-m", f"ascend_ops.vllm.{module}"]
+    command += ["-e", f"ansible_python_interpreter={python}", "-a", json.dumps(arguments)]
+    environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_FORCE_COLOR": "0"}
+    said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False).stdout
+    assert "SUCCESS" in said, said
+    return json.loads(re.search(r"=> (\{.*\})", said, re.S).group(1))["ansible_facts"]
+
+
+def test_the_npus_are_read(python, tmp_path):
+    install.apply(tmp_path, {"health": [1], "busy": [1], "link_down": [2]}, 0, "node0")
+    paths = {"npu_smi_path": tmp_path / install.NPU_SMI, "hccn_tool_path": tmp_path / install.HCCN_TOOL, "driver_root": tmp_path / "usr/local/Ascend"}
+    arguments = {key: str(path) for key, path in paths.items()}
+    assert run(python, "npu_facts", **arguments) == {"npu": npu_facts.facts({**arguments, "gather": npu_facts.GATHER})}
+
+
+def test_the_host_is_read(python):
+    facts = run(python, "host_facts", service_ip="127.0.0.1", disks=["/nowhere"], ports=[1])["vllm_host"]
+    version = subprocess.run([python, "-c", "import platform; print(platform.python_version())"], capture_output=True, text=True, check=True).stdout
+    assert (facts["python_version"], facts["service_nic"]) == (version.strip(), "lo")
+
+
+def test_the_hosts_call_each_other(python, tmp_path):
+    install.apply(tmp_path, {}, 0, "node0")
+    listener = run(python, "peer_listener", address="127.0.0.6", callers=1, seconds=20)["vllm_listener"]
+    calls = [{"host": "node0", "address": "127.0.0.6", "port": port} for port in listener["ports"]]
+    pings = [{"device": 0, "host": "node1", "peer": 0, "address": "10.20.11.19"}]
+    peers = run(python, "peer_probe", address="127.0.0.7", calls=calls, pings=pings, hccn_tool_path=str(tmp_path / install.HCCN_TOOL))["vllm_peers"]
+    assert [call["error"] for call in peers["calls"]] == [None] * 4
+    assert [ping["received"] for ping in peers["pings"]] == [3]
