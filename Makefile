@@ -75,7 +75,7 @@ molecule: env root ## The whole chain on the lab: create, check, converge, idemp
 
 .PHONY: faults
 faults: env root ## Bad input on the lab: each refused with a clear reason, nothing changed; and no secret shows (root)
-	tests/with-lab.sh python -m pytest tests/integration/test_bad_input.py tests/integration/test_secrets.py tests/integration/test_patch.py
+	tests/with-lab.sh python -m pytest tests/integration/test_bad_input.py tests/integration/test_secrets.py tests/integration/test_patch.py tests/integration/test_preflight.py
 
 .PHONY: clean
 clean: ## Remove what these commands made in the checkout, .venv included

@@ -84,8 +84,9 @@ def test_a_firewall_between_the_hosts(tmp_path):
 
 
 def test_an_image_and_weights_that_are_not_the_wanted_ones(tmp_path):
-    unknown = {"vllm_model_dir": "/opt/data/preflight/GLM-4.7", "weights_token": "wrong", "vllm_image_versions": {"vllm": "0.14.0", "cann": "8.5.0"}}
-    code, said, report = preflight(tmp_path / "report.json", "-e", json.dumps(unknown))
+    versions = {"vllm": "0.14.0", "cann": "8.5.0", "torch": None, "torch_npu": None, "vllm_ascend": None}
+    wishes = {"vllm_model_dir": "/opt/data/preflight/GLM-4.7", "weights_token": "wrong", "vllm_image_versions": versions}
+    code, said, report = preflight(tmp_path / "report.json", "-e", json.dumps(wishes))
     assert code != 0
     image = [(host, "image_versions", "fail") for host in ("node0", "node1") if report["checks"]["image_versions"][host]]
     assert sorted(found(report)) == sorted([("node0", "weights", "fail"), ("node1", "weights", "fail"), *image])
