@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
-from ansible_collections.ascend_ops.vllm.plugins.module_utils.host import nic_of
+from ansible_collections.ascend_ops.vllm.plugins.module_utils.host import LISTENER, nic_of
 from ansible_collections.ascend_ops.vllm.plugins.module_utils.plan import PORTS
 from ansible_collections.ascend_ops.vllm.plugins.module_utils.versions import compare, differences
 
@@ -327,7 +327,8 @@ def _ports_taken(host: Host) -> Iterator[Finding]:
     settings = {str(host.plan[key]): f"vllm_{key}" for key in PORTS}
     for port, state in host.facts["ports"].items():
         ended = state["pid"] is None and host.runs_service  # the service's process, between the two looks at it
-        if state["listening"] and not ended and not host.is_service(state["container"]):
+        ours = state["process"] == LISTENER or host.is_service(state["container"])
+        if state["listening"] and not ended and not ours:
             owner = f"process {state['pid']} ({state['process']})" if state["pid"] else "a process that cannot be seen"
             container = (host.facts["containers"] or {}).get(state["container"], state["container"])
             found = f"port {port} is taken by {owner}" + (f" of container {container}" if container else "")

@@ -10,6 +10,7 @@ import re
 from typing import Any, Iterable, Mapping
 
 LISTEN = "0A"
+LISTENER = "ascend-listener"  # peer_listener's process as ps shows it; the kernel keeps 15 characters
 CONTAINER = re.compile(r"[/-]([0-9a-f]{64})(?:\.scope)?(?:/|$)", re.M)
 CREDENTIALS = re.compile(r"//[^/@\s]+@")
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")

@@ -98,12 +98,13 @@ def read(docker, image, names):
     options = ["--rm", "--pull=never", "--network=none", "--entrypoint=python3"]
     done = commands.run([docker, "run", *options, image, "-c", SCRIPT, MARK, *names], SECONDS)
     lines = [line[len(MARK) :] for line in done.text.splitlines() if line.startswith(MARK)]
-    return (json.loads(lines[-1]) if done.rc == 0 and lines else None), done.text.strip()
+    said = " ".join(line for line in done.text.splitlines() if line and not line.startswith("See 'docker"))
+    return (json.loads(lines[-1]) if done.rc == 0 and lines else None), said.rstrip(".") or "nothing"
 
 
 def refuse(module, found, wanted, remedy):
-    where = f"Host {socket.gethostname()}, stage image: {module.params['image']}"
-    module.fail_json(msg=f"{where} {found}.\nWanted: {wanted}.\nRemedy: {remedy}.")
+    where = f"Host {socket.gethostname()}, stage image: {module.params['image']}."
+    module.fail_json(msg=f"{where}\nFound: {found}.\nWanted: {wanted}.\nRemedy: {remedy}.")
 
 
 def main():
@@ -119,14 +120,14 @@ def main():
     found, said = read(module.get_bin_path("docker", required=True), image, list(wanted))
     absent = NO_IMAGE in said
     if found is None and strict and not (absent and module.check_mode):
-        refuse(module, f"gave no versions: {said or 'nothing was said'}", "an image whose python3 runs", f"Try it: docker run --rm {image} python3 -V")
+        refuse(module, f"it gave no versions; Docker said: {said}", "an image whose python3 runs", f"Try it: docker run --rm {image} python3 -V")
     if found is None and not absent:
         found = dict.fromkeys(wanted)
     other = versions.differences(found, wanted) if found is not None and strict else {}
     if other:
         refuse(
             module,
-            "holds " + ", ".join(f"{name} {version}" for name, version in other.items()),
+            "it holds " + ", ".join(f"{name} {version}" for name, version in other.items()),
             ", ".join(f"{name} {wanted[name]}" for name in other),
             "Give the image with these versions: vllm_image. Or, if you mean to serve with the other ones, set them in vllm_image_versions",
         )

@@ -87,8 +87,8 @@ import socket
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.ascend_ops.vllm.plugins.module_utils import host
 
-NAME = "ascend-listener"  # as ps shows it; the kernel keeps 15 characters
 RANGE = "/proc/sys/net/ipv4/ip_local_port_range"
 NEIGHBOURS = 50  # ports tried where the one wanted is taken
 
@@ -103,7 +103,8 @@ def read(path):
 
 def earlier():
     """Return the listeners of this host's network; one that runs in a container with a network of its own holds no port of ours."""
-    return [int(pid) for pid in filter(str.isdigit, os.listdir("/proc")) if read(f"/proc/{pid}/comm").strip() == NAME and network(pid) == network("self")]
+    pids = filter(str.isdigit, os.listdir("/proc"))
+    return [int(pid) for pid in pids if read(f"/proc/{pid}/comm").strip() == host.LISTENER and network(pid) == network("self")]
 
 
 def network(pid):
@@ -197,7 +198,7 @@ def leave_behind(servers, callers, seconds):
         return
     try:
         with open("/proc/self/comm", "w", encoding="ascii") as comm:
-            comm.write(NAME)
+            comm.write(host.LISTENER)
         os.setsid()
         if os.fork():
             os._exit(0)

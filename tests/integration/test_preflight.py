@@ -112,3 +112,12 @@ def test_tls_is_switched_off_by_choice_only(tmp_path):
         assert code == 0, said
         code, said = playbook("site.yml", *options)
         assert code == 0, said
+
+
+def test_the_stage_image_refuses_other_versions():
+    # A container of another name, for the service that runs from this image is the proof that it was found right.
+    wishes = {"vllm_container_name": "preflight", "vllm_image_versions": {"vllm": "0.14.0", "torch": None, "torch_npu": None, "vllm_ascend": None}}
+    code, said = playbook("site.yml", *INVENTORY, "--tags", "image", "-e", json.dumps(wishes))
+    assert code != 0
+    assert "stage image" in said
+    assert "Found: it holds vllm 0.13.0+cpu. Wanted: vllm 0.14.0. Remedy: Give the image" in said

@@ -326,6 +326,12 @@ def test_an_ill_of_the_host(healthy, make_sick, finding, severity, found, remedy
     assert remedy in one.remedy
 
 
+def test_the_listener_that_an_earlier_run_left_is_no_finding(healthy):
+    hosts = pair(healthy)
+    hosts[0].facts["ports"]["8082"].update(listening=True, pid=77, process="ascend-listener")
+    assert fitness.judge(hosts) == []
+
+
 def test_a_given_nic_must_carry_the_address(healthy):
     assert [(one.id, one.found) for one in fitness.judge(pair(healthy, nic="enp2"))] == [
         ("service_nic", "10.0.0.10 is on enp1, vllm_service_nic is enp2"),

@@ -34,5 +34,5 @@ def test_the_container_gets_neither_network_nor_devices(tmp_path):
 
 
 def test_an_image_that_does_not_answer(tmp_path):
-    run = docker(tmp_path, "echo 'Error response from daemon: No such image: x'; exit 125")
-    assert image_versions.read(run, "x", NAMES) == (None, "Error response from daemon: No such image: x")
+    run = docker(tmp_path, "echo 'docker: No such image: x.'; echo \"See 'docker run --help'.\"; exit 125")
+    assert image_versions.read(run, "x", NAMES) == (None, "docker: No such image: x")
