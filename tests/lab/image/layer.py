@@ -6,7 +6,7 @@ import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 
-TIME = 1735689600  # of all that we make: the same sources give the same layer
+TIME = 1735689600  # of all that is made here, whenever it is made
 
 
 def write(tar: Path, root: Path, paths: Iterable[Path]) -> None:
@@ -19,6 +19,6 @@ def write(tar: Path, root: Path, paths: Iterable[Path]) -> None:
 def _as_made_by_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     entry.uid = entry.gid = 0
     entry.uname = entry.gname = "root"
-    if not entry.name.endswith((".py", ".pyc")):  # a compiled module knows the time of its source
+    if not entry.name.endswith(".py"):  # a compiled module knows the time of its source
         entry.mtime = TIME
     return entry
