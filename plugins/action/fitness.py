@@ -39,6 +39,7 @@ class ActionModule(ActionBase):
             if finding.severity == fitness.WARN:
                 display.warning(fitness.describe(finding), formatted=True)
         if failures:
+            del result["checks"]  # a person reads the message, and a failed task shows all that it returns
             return dict(result, failed=True, msg="The hosts are not fit for the service:\n\n" + "\n\n".join(map(fitness.describe, failures)))
         result["msg"] = fitness.summary(hosts)
         display.display(result["msg"])

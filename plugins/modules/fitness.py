@@ -91,7 +91,7 @@ findings:
       sample: See why the port does not reach the address it watches.
 checks:
   description: All that is judged, each with V(ok), V(warn) or V(fail) for each host, and null for what could not be judged or need not be.
-  returned: always
+  returned: on success, and with O(on_failure=report)
   type: dict
   sample: {roce_net_health: {node0: ok, node1: warn}}
 msg:
