@@ -81,7 +81,7 @@ class ActionModule(ActionBase):
             bad += profile.unknown_variables(list(variables))
             errors += [f"host {host}: {text}" for text in bad or plan.setting_errors(merged[host])]
             if not bad:
-                merged[host]["patch"] = self._patch(merged[host])
+                merged[host].update(patch=self._patch(merged[host]), has_api_key=bool(variables.get("vllm_api_key")))
         self._refuse(errors)
         self._refuse([text for host in merged for text in plan.disagreements(host, merged[host], hosts[0], merged[hosts[0]])])
         return merged

@@ -176,7 +176,8 @@ def build(host: str, hosts: Sequence[str], addresses: Mapping[str, str], service
     """Return the plan of *host*, the only thing the roles read.
 
     *hosts* are the inventory names, head first; *addresses* maps them to service IPs. *settings* must have passed
-    the checks above; their `patch` is the patch set as loaded. Raises ValueError for a placeholder that does not exist.
+    the checks above; their `patch` is the patch set as loaded, and `has_api_key` whether there is an API key: the key
+    itself is no part of a plan. Raises ValueError for a placeholder that does not exist.
     """
     rank = hosts.index(host) * settings["data_parallel_size_local"]
     names = {
@@ -199,6 +200,7 @@ def build(host: str, hosts: Sequence[str], addresses: Mapping[str, str], service
         **{key: settings[key] for key in (*PORTS, "tensor_parallel_size", "served_model_name", "host_memory_gb", "probe")},
         **{key: settings[key] for key in ("image", "image_size_gb", "image_versions")},
         "patch": settings.get("patch"),
+        "has_api_key": settings.get("has_api_key", False),
         "data_parallel": {"size": names["data_parallel_size"], "size_local": settings["data_parallel_size_local"], "start_rank": rank},
         "model": {
             **{key: settings["model_" + key] for key in ("repo", "revision", "endpoint", "dir", "cache_dir", "size_gb")},
