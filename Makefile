@@ -77,6 +77,18 @@ molecule: env root ## The whole chain on the lab: create, check, converge, idemp
 faults: env root ## Bad input on the lab: each refused with a clear reason, nothing changed; and no secret shows (root)
 	tests/with-lab.sh python -m pytest tests/integration/test_bad_input.py tests/integration/test_secrets.py tests/integration/test_patch.py tests/integration/test_preflight.py
 
+.PHONY: runner
+runner: env root ## Every playbook run by ansible-runner, as AWX does it, on the lab (root)
+	tests/with-lab.sh python -m pytest tests/integration/test_runner.py
+
+.PHONY: clients
+clients: env root ## The OpenAI client and curl against the endpoint on the lab (root)
+	tests/with-lab.sh python -m pytest tests/integration/test_clients.py
+
+.PHONY: versions
+versions: env ## Syntax, rendering and plugin units with the oldest and the newest Ansible
+	tests/versions.sh
+
 .PHONY: clean
 clean: ## Remove what these commands made in the checkout, .venv included
 	rm -rf .venv .ansible .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache tests/output ascend_ops-vllm-*.tar.gz

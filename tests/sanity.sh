@@ -3,6 +3,7 @@
 # ansible_collections/NAMESPACE/NAME. Arguments go to ansible-test, for example: tests/sanity.sh --test validate-modules
 set -euo pipefail
 cd "$(dirname "$0")/.."
+root=$PWD
 
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
@@ -28,16 +29,9 @@ ansible-test sanity --color no --python "$controller" "$@"
 [[ $# -eq 0 ]] || exit 0
 
 # The hosts may have other Pythons than the controller: those of them that are here must compile and import the plugins, too.
-find_python() {
-    if command -v pyenv >/dev/null; then
-        pyenv whence --path "python$1" 2>/dev/null | tail -n 1 # its shims run only the versions that are switched on
-    else
-        command -v "python$1" || true
-    fi
-}
 mkdir "$copy/bin"
 for version in 3.8 3.9 3.10 3.11 3.12 3.13; do
-    interpreter=$(find_python "$version")
+    interpreter=$("$root/tests/find-python.sh" "$version")
     if [[ -n $interpreter && $version != "$controller" ]]; then
         ln -s "$interpreter" "$copy/bin/"
         PATH=$copy/bin:$PATH ansible-test sanity --color no --python "$version" --test compile --test import

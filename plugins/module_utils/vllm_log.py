@@ -243,8 +243,16 @@ SIGNATURES = (
         "ascend_ops.vllm, roles/container/files/supervise.py",
     ),
     _signature(
+        "gave_up",
+        r"^\[supervisor\] gave up: (?P<what>\d+ rounds in a row) failed",
+        "the supervisors gave up after {what}",
+        "Mend what the earlier log names (`docker logs`), then run stop.yml and site.yml.",
+        "ascend_ops.vllm, roles/container/files/supervise.py",
+        kind="echo",
+    ),
+    _signature(
         "ended",
-        r"^\[supervisor\] (?:ending: the engine of host|ending: the supervisor failed|gave up)",
+        r"^\[supervisor\] (?:ending: the engine of host|ending: the supervisor failed)",
         "the engine ended",
         "Look at the lines before this one.",
         "ascend_ops.vllm, roles/container/files/supervise.py",

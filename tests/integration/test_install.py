@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "ascend_ops.vllm"
-SHIPPED = {"README.md", "README.zh-CN.md", "LICENSE", "changelogs", "docs", "meta", "playbooks", "plugins", "profiles", "roles"}
+SHIPPED = {"README.md", "README.zh-CN.md", "LICENSE", "bindep.txt", "changelogs", "docs", "meta", "playbooks", "plugins", "profiles", "roles"}
 STAGES = ["driver", "image", "weights", "container", "patch", "serve", "verify"]
 INVENTORY = """\
 vllm_head: {hosts: {node0: {ansible_host: 10.0.0.10}}}

@@ -128,6 +128,7 @@ def test_an_unknown_error_is_quoted():
         ("RuntimeError: Message from engine with unexpected data parallel rank: 1", "topology_differs", "rank: 1"),
         ("[supervisor] link from 10.0.0.11: wrong signature: is the key of this host the other's?", "supervisor_key", "same key"),
         ("[supervisor] ending: the engine of host 0 ended with exit code 0", "ended", "ended"),
+        ("[supervisor] gave up: 5 rounds in a row failed, wanted fewer than 5.", "gave_up", "5 rounds"),
         ("torch._inductor.exc.InductorError: InvalidCxxCompiler: No working C++ compiler found", "no_compiler", "compiler"),
     ],
 )

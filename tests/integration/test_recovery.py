@@ -1,0 +1,165 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What breaks while the service runs on the lab, and that it comes back by itself, with no Ansible: the real vLLM over two hosts."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from lab import NODES, lab, playbook
+
+HEAD, WORKER = NODES
+ADDRESS = f"{os.environ.get('ASCEND_LAB_NET', '10.77.0')}.10"
+CONTAINER = "vllm-ascend-v0.13.0rc1"
+PATIENCE = 180  # seconds that a start may take on a busy machine
+QUESTION = {"model": "glm47", "messages": [{"role": "user", "content": "What is 1 + 1?"}], "temperature": 0}
+LONG = {**QUESTION, "messages": [{"role": "user", "content": "How are you served?"}], "ignore_eos": True, "max_tokens": 1200, "stream": True}
+
+
+def on(node: str, *command: str) -> str:
+    return lab("exec", node, *command)
+
+
+def post(body: dict, timeout: float) -> http.client.HTTPResponse:
+    connection = http.client.HTTPConnection(ADDRESS, 8080, timeout=timeout)
+    connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
+    return connection.getresponse()
+
+
+def answers() -> bool:
+    """Whether the service gives the right answer, now."""
+    try:
+        return json.loads(post(QUESTION, 5).read())["choices"][0]["message"]["content"] == "1 + 1 = 2"
+    except (OSError, http.client.HTTPException, ValueError, KeyError):
+        return False
+
+
+def wait(condition: Callable[[], bool], what: str) -> float:
+    """Wait until the condition is true; return the seconds."""
+    begin = time.monotonic()
+    while not condition():
+        assert time.monotonic() - begin < PATIENCE, what
+        time.sleep(0.5)
+    return time.monotonic() - begin
+
+
+def started(node: str) -> str:
+    return on(node, "docker", "inspect", "--format", "{{.State.StartedAt}} {{.State.Running}}", CONTAINER)
+
+
+def engine_pid(node: str) -> str:
+    return on(node, "pgrep", "-f", "VLLM::EngineCore").split()[0]
+
+
+class Stream:
+    """A long answer that is being streamed."""
+
+    def __init__(self) -> None:
+        self.pieces = 0
+        self.end = ""
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+        wait(lambda: self.pieces > 3 or bool(self.end), "no stream")
+
+    def _read(self) -> None:
+        try:
+            for line in post(LONG, PATIENCE):
+                if line.startswith(b"data: {"):
+                    self.pieces += 1
+                    self.end = "error" if b'"error"' in line else self.end
+            self.end = self.end or "whole"
+        except (OSError, http.client.HTTPException) as error:
+            self.end = repr(error)
+
+    def goes_on(self) -> None:
+        """Assert that pieces still come."""
+        seen = self.pieces
+        wait(lambda: self.pieces > seen or bool(self.end), "the stream stands still")
+        assert self.end in ("", "whole")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def service() -> None:
+    # So many faults in so short a time would make the supervisors give up.
+    code, said = playbook("site.yml", "-i", "inventories/lab", "-e", "vllm_supervisor_max_failures=100")
+    assert code == 0, said
+
+
+@pytest.fixture(autouse=True)
+def running(service) -> Iterator[None]:
+    wait(answers, "the service does not answer before the test")
+    yield
+    for node in NODES:
+        lab("link", node, "up")
+
+
+def comes_back(seconds_before: dict[str, str]) -> None:
+    """Assert that both containers were started anew, by Docker alone, and that the service answers."""
+    took = wait(lambda: all(started(node) not in ("", seconds_before[node]) for node in NODES) and answers(), "the service does not come back")
+    print(f"back after {took:.0f} s")
+
+
+FAULTS = {
+    "worker_engine_killed": lambda: on(WORKER, "kill", "-9", engine_pid(WORKER)),
+    "head_engine_killed": lambda: on(HEAD, "kill", "-9", engine_pid(HEAD)),
+    "worker_supervisor_killed": lambda: on(WORKER, "pkill", "-9", "-f", "ascend-ops-supervise --rank=1"),
+    "head_supervisor_killed": lambda: on(HEAD, "pkill", "-9", "-f", "ascend-ops-supervise --rank=0"),
+    "worker_container_restarted": lambda: on(WORKER, "docker", "restart", CONTAINER),
+    "docker_restarted": lambda: on(HEAD, "systemctl", "restart", "docker"),
+    "worker_rebooted": lambda: lab("reboot", WORKER),
+    "both_rebooted": lambda: [lab("reboot", node) for node in NODES],
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_it_comes_back_by_itself(fault):
+    before = {node: started(node) for node in NODES}
+    FAULTS[fault]()
+    comes_back(before)
+
+
+@pytest.mark.parametrize("victim", NODES)
+def test_it_comes_back_from_a_kill_in_mid_stream(victim):
+    before = {node: started(node) for node in NODES}
+    stream = Stream()
+    on(victim, "kill", "-9", engine_pid(victim))
+    wait(lambda: bool(stream.end), "the stream of a dead engine has no end")
+    assert stream.end != "whole"
+    comes_back(before)
+
+
+def test_it_comes_back_from_the_kernels_oom_killer():
+    before = {node: started(node) for node in NODES}
+    on(WORKER, "docker", "update", "--memory", "2600m", "--memory-swap", "2600m", CONTAINER)
+    try:
+        # The kernel kills the largest process of the container, which is the engine.
+        on(WORKER, "docker", "exec", "--detach", CONTAINER, "python3", "-c", "import time; hold = b'x' * 10**9; time.sleep(30)")
+        wait(lambda: started(WORKER) != before[WORKER], "nothing was killed")
+    finally:
+        on(WORKER, "docker", "update", "--memory", "0", "--memory-swap", "0", CONTAINER)
+    comes_back(before)
+
+
+def test_a_network_cut_of_20_seconds_changes_nothing():
+    before = {node: started(node) for node in NODES}
+    stream = Stream()
+    lab("link", WORKER, "down")
+    time.sleep(20)
+    lab("link", WORKER, "up")
+    stream.goes_on()
+    assert {node: started(node) for node in NODES} == before
+
+
+def test_a_cut_for_good_ends_both_sides_and_heals():
+    before = {node: started(node) for node in NODES}
+    lab("link", WORKER, "down")
+    wait(lambda: all(started(node) != before[node] for node in NODES), "not both sides have ended")
+    lab("link", WORKER, "up")
+    comes_back(before)

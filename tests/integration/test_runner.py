@@ -1,0 +1,178 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The playbooks run by ansible-runner on the running lab, as AWX runs a job: a survey's answers, which are strings, and secrets by files."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import ansible_runner
+import pytest
+from lab import NODES, ROOT, state
+
+STATE = Path(os.environ.get("ASCEND_LAB_STATE", "/var/lib/ascend-ops-lab"))
+SECRETS = {"weights_token": (STATE / "hub-token").read_text(encoding="utf-8").strip(), "vllm_api_key": "a-key-nobody-may-see"}
+# What the lab's inventory says already, as a survey sends it.
+SAME = {
+    "vllm_api_port": "8080",
+    "vllm_served_model_name": "glm47",
+    "vllm_tensor_parallel_size": "1",
+    "vllm_patch_repairs": "true",
+    "vllm_serve_args": '{"enforce-eager": true}',
+    "vllm_container_extra_mounts": '["/opt/lab/site-packages:/opt/lab/site-packages:ro"]',
+    "driver_allow_newer": "false",
+    "serve_timeout": "180",
+}
+# Another model folder, for which the hub must be asked, with the token; and flags that render shows.
+OTHER = {
+    **SAME,
+    "vllm_model_dir": "/opt/data/runner/GLM-4.7",
+    "vllm_model_cache_dir": "/opt/data/runner/.cache",
+    "vllm_serve_args": '{"enforce-eager": true, "max-model-len": 4096}',
+    "vllm_service_nic": "eth0",
+}
+
+
+class Job:
+    """One job: its result, and what it left behind."""
+
+    def __init__(self, folder: Path, playbook: str, survey: dict[str, str], secrets: tuple[str, ...] = (), arguments: str = "") -> None:
+        env = folder / "env"
+        env.mkdir()
+        (env / "extravars").write_text(json.dumps(survey), encoding="utf-8")
+        (env / "credential").write_text(json.dumps({name: SECRETS[name] for name in secrets}), encoding="utf-8")
+        (env / "cmdline").write_text(f"-e @{env / 'credential'} {arguments}", encoding="utf-8")
+        self.result = ansible_runner.run(
+            private_data_dir=str(folder),
+            project_dir=str(ROOT),
+            inventory=str(ROOT / "inventories/lab"),
+            playbook=playbook,
+            envvars={
+                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+                # AWX puts these around the project's own collections_path.
+                "ANSIBLE_COLLECTIONS_PATH": f"{folder}/requirements_collections:collections:~/.ansible/collections:/usr/share/ansible/collections",
+            },
+            settings={"idle_timeout": 240},
+            fact_cache_type="",
+            suppress_env_files=True,
+            quiet=True,
+        )
+        self.events = list(self.result.events)
+        self.said = "\n".join(event["stdout"] for event in self.events)
+        self.artifacts = {file: file.read_text(encoding="utf-8") for file in Path(self.result.config.artifact_dir).rglob("*") if file.is_file()}
+
+    def names(self, kind: str, name: str) -> list[str]:
+        """The plays or tasks that began, in their order."""
+        return [event["event_data"][name] for event in self.events if event["event"] == kind]
+
+    def changed(self) -> dict[str, int]:
+        return self.result.stats["changed"]
+
+
+@pytest.fixture(name="job")
+def a_job(tmp_path_factory):
+    """A function that runs a job, after which nothing of the secrets is in what it left."""
+
+    def run(*arguments, **options) -> Job:
+        job = Job(tmp_path_factory.mktemp("job"), *arguments, **options)
+        assert len(job.artifacts) > 10
+        shown = [(name, file) for name, secret in SECRETS.items() for file, text in job.artifacts.items() if secret in text]
+        assert shown == [], "a secret is in the artifacts"
+        return job
+
+    return run
+
+
+@pytest.fixture(scope="module", autouse=True)
+def service_that_runs(tmp_path_factory):
+    """The service as the inventory wants it, made by AWX's means as well."""
+    job = Job(tmp_path_factory.mktemp("first"), "playbooks/site.yml", SAME, ("weights_token",))
+    assert job.result.status == "successful", job.said
+
+
+@pytest.fixture(name="unchanged")
+def nothing_is_changed():
+    before = state()
+    yield
+    assert state() == before
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize("playbook", ["site", "upgrade", "start"])
+def test_a_converged_service_is_left_alone(job, playbook):
+    done = job(f"playbooks/{playbook}.yml", SAME, secrets=("weights_token",))
+    assert done.result.status == "successful", done.said
+    assert done.changed() == {}
+
+
+def test_progress_is_read_from_the_events(job):
+    done = job("playbooks/site.yml", SAME, secrets=("weights_token",))
+    plays = ["The inventory makes sense", "The hosts are fit for the service; nothing is changed yet", "The service runs", "The service answers"]
+    assert done.names("playbook_on_play_start", "name") == plays
+    stages = list(dict.fromkeys(event["event_data"]["role"] for event in done.events if event["event_data"].get("role")))
+    assert [stage.rsplit(".", 1)[-1] for stage in stages] == ["driver", "weights", "image", "container", "patch", "serve", "verify"]
+    assert all(name[0].isupper() and not name.startswith("ascend_ops") for name in done.names("playbook_on_task_start", "name"))
+    assert "GLM-4.7" in done.said
+    assert "Traceback" not in done.said
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_preflight_asks_the_hub_with_the_token(job):
+    done = job("playbooks/preflight.yml", OTHER, secrets=("weights_token", "vllm_api_key"), arguments="-vvv")
+    assert done.result.status == "successful", done.said
+    assert done.changed() == {}
+    assert "All hosts are fit for the service." in done.said
+    without = job("playbooks/preflight.yml", {**OTHER, "weights_token": "wrong"})
+    assert without.result.status == "failed"
+    assert "refuses the token" in without.said
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_a_check_tells_what_site_would_change(job):
+    done = job("playbooks/site.yml", OTHER, secrets=("weights_token", "vllm_api_key"), arguments="--check --diff")
+    assert done.result.status == "successful", done.said
+    assert set(done.changed()) == set(NODES)
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_render_shows_what_the_strings_mean(job, tmp_path):
+    done = job("playbooks/render.yml", {**OTHER, "render_dir": str(tmp_path)}, secrets=tuple(SECRETS))
+    assert done.result.status == "successful", done.said
+    script = (tmp_path / "node0/serve.sh").read_text(encoding="utf-8")
+    assert "--port 8080" in script
+    assert "--max-model-len 4096" in script
+    assert "--enforce-eager" in script
+    assert not [file for file in tmp_path.rglob("*") if file.is_file() and SECRETS["vllm_api_key"] in file.read_text(encoding="utf-8")]
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_status_is_shown(job):
+    done = job("playbooks/status.yml", SAME)
+    assert done.result.status == "successful", done.said
+    assert done.changed() == {}
+    assert all(node in done.said for node in NODES)
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_stop_is_checked(job):
+    done = job("playbooks/stop.yml", {}, arguments="--check")
+    assert done.result.status == "successful", done.said
+    assert set(done.changed()) == set(NODES)
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_nothing_is_uninstalled_without_a_yes(job):
+    done = job("playbooks/uninstall.yml", {"uninstall_confirm": "no", "uninstall_weights": "true"})
+    assert done.result.status == "failed"
+    assert "uninstall_confirm is no, wanted yes: nothing was removed." in done.said.replace("\r\n", " ")
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_an_answer_that_cannot_be_is_refused(job):
+    done = job("playbooks/site.yml", {**SAME, "vllm_api_port": "80a"})
+    assert done.result.status == "failed"
+    assert "vllm_api_port is '80a', wanted a whole number" in done.said

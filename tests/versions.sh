@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Runs what depends on the controller's Ansible with the oldest that meta/runtime.yml allows and with the newest that can be had: the syntax of
+# the playbooks, rendering for inventories/prod, the units of the plugins. Each in a virtual environment of its own under .cache/.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+with() { # NAME PYTHON PACKAGE...
+    local venv=$PWD/.cache/versions/$1
+    uv venv --quiet --no-python-downloads --clear --python "$2" "$venv"
+    uv pip install --quiet --python "$venv/bin/python" "${@:3}" "${tools[@]}"
+    (
+        export PATH=$venv/bin:$PATH
+        echo "--- $1: $(ansible --version | sed -n '1p; s/.*python version = \([0-9.]*\).*/Python \1/p' | paste --serial --delimiters ' ')"
+        # awx.awx, which awx_setup.yml needs, is not in every package ansible.
+        find site.yml playbooks -maxdepth 1 -name '*.yml' ! -name awx_setup.yml -exec ansible-playbook --syntax-check -i inventories/lab {} + >/dev/null
+        python -m pytest -p no:cacheprovider tests/unit/plugins tests/unit/playbooks/test_render.py
+    )
+}
+
+mapfile -t tools < <(grep -E '^(hypothesis|pytest|requests)==' tests/requirements.txt)
+newest=.venv/bin/python # newer Ansible wants newer Python: the newest that is here
+for version in 3.12 3.13 3.14; do
+    interpreter=$(tests/find-python.sh "$version")
+    newest=${interpreter:-$newest}
+done
+
+with oldest .venv/bin/python ansible-core==2.17.0 ansible==10.0.1
+with newest "$newest" ansible
