@@ -4,7 +4,7 @@ BIN := $(CURDIR)/.venv/bin
 LAB := tests/lab/lab
 
 # The order of `make test`: the quick ones first.
-STEPS := lint units parsers install sanity molecule faults
+STEPS := lint units parsers install sanity molecule faults recovery
 
 export PATH := $(BIN):$(PATH)
 export PYTHON
@@ -88,6 +88,10 @@ clients: env root ## The OpenAI client and curl against the endpoint on the lab 
 .PHONY: versions
 versions: env ## Syntax, rendering and plugin units with the oldest and the newest Ansible
 	tests/versions.sh
+
+.PHONY: recovery
+recovery: env root ## What breaks while the service runs on the lab, and that it comes back by itself (root)
+	tests/with-lab.sh python -m pytest tests/integration/test_recovery.py
 
 .PHONY: clean
 clean: ## Remove what these commands made in the checkout, .venv included
