@@ -4,7 +4,7 @@ BIN := $(CURDIR)/.venv/bin
 LAB := tests/lab/lab
 
 # The order of `make test`: the quick ones first.
-STEPS := lint units parsers install sanity molecule faults recovery
+STEPS := lint units versions parsers install sanity molecule faults runner clients recovery
 
 export PATH := $(BIN):$(PATH)
 export PYTHON

@@ -95,7 +95,7 @@ requirements:
 author:
   - ascend_ops.vllm contributors (@ascend-ops)
 notes:
-  - In check mode an endpoint that is not ready is skipped, as there may be none yet; one that is ready is judged as always.
+  - In check mode the task is skipped, with the message, where it would fail, for the service may be one that a real run would make or change.
 attributes:
   check_mode:
     description: Changes nothing, so it does the same in check mode, without waiting.
@@ -530,11 +530,11 @@ def check(module, client, watch, names, facts):
     if watch:
         facts["findings"] = watch.findings()
         said.extend("In the container's log: {cause}. {remedy}\nLine: {line}".format(**finding) for finding in facts["findings"][:1])
-    module.fail_json(msg="\n".join(said + failures), **facts)
+    fail(module, "\n".join(said + failures), **facts)
 
 
 def fail(module, msg, **facts):
-    """Fail; in check mode skip, as the service may be one that a real run would start."""
+    """Fail; in check mode skip, as the service may be one that a real run would start or change."""
     if module.check_mode:
         module.exit_json(changed=False, skipped=True, msg=msg, **facts)
     module.fail_json(msg=msg, **facts)

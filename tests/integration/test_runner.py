@@ -137,7 +137,7 @@ def test_preflight_asks_the_hub_with_the_token(job):
 
 @pytest.mark.usefixtures("unchanged")
 def test_a_check_tells_what_site_would_change(job):
-    done = job("playbooks/site.yml", OTHER, secrets=("weights_token", "vllm_api_key"), arguments="--check --diff")
+    done = job("playbooks/site.yml", OTHER, secrets=("weights_token",), arguments="--check --diff")
     assert done.result.status == "successful", done.said
     assert set(done.changed()) == set(NODES)
 
