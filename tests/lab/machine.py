@@ -14,6 +14,7 @@ DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _NEEDS = {
     "debootstrap": "debootstrap",  # builds the nodes' root
     str(DEBIAN_KEYRING): "debian-archive-keyring",  # proves Debian's packages where the machine is not Debian
+    "curl": "curl",  # asks the endpoint, as the demo's last line tells a person to
     "ip": "iproute2",  # namespaces, links and addresses
     "ssh-keygen": "openssh-client",  # the key to the nodes
     "nsenter": "util-linux",  # entering nodes
