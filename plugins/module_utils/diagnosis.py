@@ -10,7 +10,8 @@ complains first is seldom the one that failed: its complaint is only the trace o
 from __future__ import annotations
 
 import re
-from typing import Any, Iterable, List, Mapping, NamedTuple, Sequence
+import time
+from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils import vllm_log
 from ansible_collections.ascend_ops.vllm.plugins.module_utils.signatures import CAUSE, ECHO, PEER, SIGNATURES, WARNING, Signature
@@ -22,6 +23,8 @@ KINDS = (CAUSE, PEER, ECHO, WARNING)
 SEVERITIES = (FATAL, WARNING, PAST)
 READY = re.compile(r"^init engine \(|Application startup complete")  # the first is all that a worker says
 EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt)(?::|$)")
+ALONE = re.compile(r"^\[supervisor\] no link to the head")
+ALONE_SECONDS = 45  # all containers were started together
 SHOWN = ("id", "severity", "cause", "remedy", "line", "source")
 
 
@@ -90,7 +93,7 @@ def _unknown(host: str, line: Line) -> Finding:
     return Finding(host, "unknown_exception", CAUSE, FATAL, cause, remedy, line.text, "Python traceback", line.at)
 
 
-def _unknown_exception(lines: Sequence[Line], served: bool) -> List[Line]:
+def _unknown_exception(lines: Sequence[Line], served: bool) -> list[Line]:
     """Return the line of the exception that ended it, if there is one.
 
     Python prints the root of a chain of exceptions first, and vLLM says that it ends before it says why. A service that was
@@ -102,7 +105,7 @@ def _unknown_exception(lines: Sequence[Line], served: bool) -> List[Line]:
     return _first_exception(lines[end:]) or _first_exception(lines[:end])
 
 
-def _first_exception(lines: Sequence[Line]) -> List[Line]:
+def _first_exception(lines: Sequence[Line]) -> list[Line]:
     inside = False
     for line in lines:
         if line.text.startswith("Traceback (most recent call last)"):
@@ -117,8 +120,13 @@ def is_end(line: Line) -> bool:
     return any(signature.kind == ECHO and signature.pattern.search(line.text) for signature in SIGNATURES)
 
 
+def is_alone(last: Line, now: float) -> bool:
+    """Tell whether this last line of a log means that the supervisor looks for the head in vain."""
+    return bool(ALONE.search(last.text)) and last.at is not None and now - last.at > ALONE_SECONDS
+
+
 class Host(NamedTuple):
-    """What is known of a host: what its container does, in words, and its log, None if there is none."""
+    """What is known of a host: what its container does, in words, and the log of its present run, None if it does not run."""
 
     name: str
     role: str
@@ -135,7 +143,7 @@ def verdict(hosts: Sequence[Host], found: Sequence[Finding]) -> str:
     if not fatal:
         said += [f"Not serving: host {host.name} is {host.state}. {_hint(host)}" for host in hosts if _hint(host)]
     parts = [table, said, _list("What else failed, and what followed:", fatal[1:])]
-    parts.append(_list("Worth a look:", [finding for finding in found if finding.severity == WARNING]))
+    parts.append(_list("Worth a look:", [finding for finding in found if finding.severity == WARNING], remedy=True))
     parts.append(_list("Before the service was last ready:", [finding for finding in found if finding.severity == PAST]))
     return "\n\n".join("\n".join(part) for part in parts if part)
 
@@ -143,15 +151,20 @@ def verdict(hosts: Sequence[Host], found: Sequence[Finding]) -> str:
 def _first(finding: Finding) -> list[str]:
     title = "First cause" if finding.kind == CAUSE else "No cause is in the logs. First trace of one"
     return [
-        f"{title}, on host {finding.host}: {finding.cause}.",
+        f"{title}, on host {finding.host}{_when(finding)}: {finding.cause}.",
         f"To do: {finding.remedy}",
         f"Line: {finding.line}",
         f"Signature: {finding.id}, from {finding.source}",
     ]
 
 
-def _list(title: str, found: Sequence[Finding]) -> list[str]:
-    return [title, *(f"- host {finding.host}: {finding.cause}. {finding.remedy}" for finding in found)] if found else []
+def _list(title: str, found: Sequence[Finding], remedy: bool = False) -> list[str]:
+    said = (f"- host {finding.host}{_when(finding)}: {finding.cause}." + (f" {finding.remedy}" if remedy else "") for finding in found)
+    return [title, *said] if found else []
+
+
+def _when(finding: Finding) -> str:
+    return "" if finding.at is None else time.strftime(" at %Y-%m-%d %H:%M:%S UTC", time.gmtime(finding.at))
 
 
 def _stage(host: Host) -> str:

@@ -211,8 +211,14 @@ findings:
       description: Name of the signature.
       type: str
     severity:
-      description: C(fatal).
+      description: C(fatal), C(warning), or C(past) if it was ready afterwards.
       type: str
+    kind:
+      description: C(cause), C(peer) (the trace of another host's failure), C(echo) (of a failure told before) or C(warning).
+      type: str
+    at:
+      description: When the line was written, in seconds since 1970.
+      type: float
     cause:
       description: What it means.
       type: str
@@ -235,7 +241,7 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import probe, vllm_log
+from ansible_collections.ascend_ops.vllm.plugins.module_utils import diagnosis, probe, vllm_log
 
 try:
     import requests
@@ -310,7 +316,7 @@ def transport_error(exc):
 
 
 class ContainerDied(Exception):
-    """The watched container does not run, or vLLM in it has ended."""
+    """The watched container does not run, or vLLM in it has ended or cannot begin."""
 
 
 class Watch:
@@ -336,19 +342,22 @@ class Watch:
 
     def read(self):
         """Take the new lines of the log. Raise ContainerDied if vLLM says in one of them that it ended."""
-        if any(vllm_log.is_end(line) for line in self._new_lines()):
+        if any(diagnosis.is_end(line) for line in self._new_lines()):
             time.sleep(SETTLE_SECONDS)
             self._new_lines()
             raise ContainerDied("vLLM in it has ended")
+        if self.lines and diagnosis.is_alone(self.lines[-1], time.time()):
+            raise ContainerDied("it has no link to the head")
 
     def timeline(self):
         """Return the stages of the start so far."""
         return vllm_log.timeline(self.lines, vllm_log.epoch(self.first["StartedAt"]))
 
     def findings(self):
-        """Return what the log says went wrong."""
+        """Return what the log says went wrong, first cause first."""
         self._new_lines()
-        return vllm_log.findings(self.lines)
+        found = diagnosis.order(diagnosis.findings(socket.gethostname(), self.lines))
+        return [dict(finding.shown(), kind=finding.kind, at=finding.at) for finding in found]
 
     def _inspect(self):
         done, out, err = self._docker("inspect", "--type", "container", "--format", '{"State":{{json .State}},"RestartCount":{{.RestartCount}}}', self.name)

@@ -18,10 +18,6 @@ def read(name: str) -> list[Line]:
     return [Line(vllm_log.clean(raw)) for raw in (LOGS / name).read_bytes().decode().split("\n")]
 
 
-def ids(lines: list[Line]) -> list[str]:
-    return [finding["id"] for finding in vllm_log.findings(lines)]
-
-
 def test_a_line_loses_colours_process_and_level():
     raw = "\x1b[0;36m(EngineCore_DP0 pid=8619)\x1b[0;0m ERROR 11-24 12:00:19 [core.py:866] EngineCore failed to start.\r"
     assert vllm_log.clean(raw) == "EngineCore failed to start."
@@ -74,97 +70,6 @@ def test_every_stage_says_where_to_look(stage: str):
     assert vllm_log.hint(stage)
 
 
-@pytest.mark.parametrize(
-    ("log", "found"),
-    [
-        ("head_start.log", []),
-        ("worker_start.log", []),
-        ("head_waits.log", []),
-        ("head_unpatched.log", ["invalid_tool_call_parser"]),
-        ("worker_without_head.log", ["head_silent", "engine_failed"]),
-        ("head_peer_gone.log", ["peer_gone", "engine_failed"]),
-        ("engine_fails_in_warm_up.log", ["unknown_exception", "engine_failed"]),
-        ("worker_ended_by_head.log", ["other_host_failed"]),
-    ],
-)
-def test_findings_in_real_logs(log: str, found: list[str]):
-    assert ids(read(log)) == found
-
-
-def test_an_unknown_error_is_quoted():
-    finding = vllm_log.findings(read("engine_fails_in_warm_up.log"))[0]
-    assert finding["line"] == "IndexError: list index out of range"
-    assert "IndexError: list index out of range" in finding["cause"]
-
-
-@pytest.mark.parametrize(
-    ("line", "found", "what"),
-    [
-        ("KeyError: 'invalid tool call parser: glm47 (chose from { deepseek_v3,glm45 })'", "invalid_tool_call_parser", "glm47"),
-        ("vllm serve: error: unrecognized arguments: --no-such-flag", "bad_argument", "--no-such-flag"),
-        ("/usr/local/bin/ascend-ops-serve: line 7: vllm: command not found", "command_missing", "vllm"),
-        ("/serve.sh: line 3: /usr/local/Ascend/nnal/atb/set_env.sh: No such file or directory", "command_missing", "nnal/atb/set_env.sh"),
-        (
-            "RuntimeError: [enforce fail at /pytorch/third_party/gloo/gloo/transport/tcp/device.cc:84] ifa != nullptr. Unable to find address for: ens99",
-            "wrong_nic",
-            "ens99",
-        ),
-        ("RuntimeError: Gloo connectFullMesh failed with [../third_party/gloo/gloo/transport/tcp/pair.cc:144] no error", "gloo_mesh", "Gloo"),
-        ("OSError: [Errno 98] Address already in use", "address_in_use", "Address already in use"),
-        ("zmq.error.ZMQError: Address already in use (addr='tcp://10.0.0.1:8082')", "address_in_use", "8082"),
-        ("  Value error, Invalid repository ID or local directory specified: '/models/GLM-4.7'.", "model_missing", "/models/GLM-4.7"),
-        ("OSError: /models/GLM-4.7 does not appear to have a file named config.json.", "model_missing", "/models/GLM-4.7"),
-        ("RuntimeError: Cannot find any model weights with `/models/GLM-4.7`", "model_missing", "/models/GLM-4.7"),
-        ("safetensors_rust.SafetensorError: Error while deserializing header: MetadataIncompleteBuffer", "weights_broken", "MetadataIncompleteBuffer"),
-        ("RuntimeError: NPU out of memory. Tried to allocate 3.47 GiB (NPU 0; 60.97 GiB total capacity)", "out_of_memory", "3.47 GiB"),
-        (
-            "RuntimeError: [enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: not enough memory: you tried to allocate 64 bytes",
-            "out_of_memory",
-            "64 bytes",
-        ),
-        ("ValueError: No available memory for the cache blocks.", "kv_cache_too_small", "No available memory"),
-        ("ImportError: libhccl.so: cannot open shared object file: No such file or directory", "library_missing", "libhccl.so"),
-        ("RuntimeError: Failed to infer device type", "no_device", "NPU"),
-        ("RuntimeError: Message from engine with unexpected data parallel rank: 1", "topology_differs", "rank: 1"),
-        ("[supervisor] link from 10.0.0.11: wrong signature: is the key of this host the other's?", "supervisor_key", "same key"),
-        ("[supervisor] ending: the engine of host 0 ended with exit code 0", "ended", "ended"),
-        ("[supervisor] gave up: 5 rounds in a row failed, wanted fewer than 5.", "gave_up", "5 rounds"),
-        ("torch._inductor.exc.InductorError: InvalidCxxCompiler: No working C++ compiler found", "no_compiler", "compiler"),
-    ],
-)
-def test_signatures(line: str, found: str, what: str):
-    finding = vllm_log.findings([Line(line)])[0]
-    assert finding["id"] == found
-    assert what in finding["cause"]
-    assert set(finding) == {"id", "severity", "cause", "remedy", "line", "source"}
-    assert all(finding.values())
-
-
-def test_the_first_cause_comes_before_later_causes_and_echoes():
-    lines = [
-        Line("EngineCore failed to start."),
-        Line("RuntimeError: [/gloo/transport/tcp/pair.cc:547] Connection closed by peer [192.0.2.11]:44773"),
-        Line("RuntimeError: NPU out of memory. Tried to allocate 3.47 GiB"),
-        Line("OSError: [Errno 98] Address already in use"),
-        Line("RuntimeError: NPU out of memory. Tried to allocate 9.99 GiB"),
-    ]
-    assert ids(lines) == ["out_of_memory", "address_in_use", "peer_gone", "engine_failed"]
-
-
-def test_a_harmless_mention_of_memory_is_no_finding():
-    assert ids([Line("If out of memory error occurs during cudagraph capture, consider decreasing `gpu_memory_utilization`")]) == []
-
-
-@pytest.mark.parametrize("log", ["worker_without_head.log", "head_peer_gone.log", "engine_fails_in_warm_up.log"])
-def test_vllm_says_that_it_ended(log: str):
-    assert any(vllm_log.is_end(line) for line in read(log))
-
-
-@pytest.mark.parametrize("log", ["head_start.log", "worker_start.log", "head_waits.log"])
-def test_vllm_goes_on(log: str):
-    assert not any(vllm_log.is_end(line) for line in read(log))
-
-
 def test_docker_lines_are_in_order_and_not_taken_twice():
     first = "2026-11-24T12:06:26.100000000Z stdout one\n2026-11-24T12:06:28.000000000Z stdout three\n"
     second = "2026-11-24T12:06:27.000000000Z stderr two\nError response from daemon: gone\n"
@@ -179,3 +84,17 @@ def test_docker_lines_are_in_order_and_not_taken_twice():
 def test_epoch():
     assert vllm_log.epoch("1970-01-01T00:01:00.25Z") == 60.25
     assert vllm_log.epoch("never") is None
+
+
+def test_lines_of_a_kept_log_have_their_times_if_it_has_them():
+    stamped = vllm_log.lines_of("2026-11-24T12:06:28.0Z INFO 11-24 12:06:28 [x.py:1] two\n2026-11-24T12:06:26.5Z one\n")
+    assert [line.text for line in stamped] == ["one", "two"]
+    assert [line.at for line in vllm_log.lines_of("one\ntwo")] == [None, None]
+
+
+def test_lines_of_the_kernel():
+    text = "2026-11-25T03:44:26,500000+00:00 one\n2026-11-25T05:44:27,000000+02:00 two\nnoise\n"
+    lines = vllm_log.kernel_lines(text)
+    assert [line.text for line in lines] == ["one", "two"]
+    assert lines[0].at == vllm_log.epoch("2026-11-25T03:44:26.5Z")
+    assert lines[1].at == lines[0].at + 0.5

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The modules of the stage `driver` as Ansible runs them on a host with Python 3.8, or the oldest newer one that this machine has."""
+"""The modules of the stage `driver` and of the diagnosis as Ansible runs them on a host with Python 3.8, or the oldest newer one that this machine has."""
 
 from __future__ import annotations
 
@@ -37,12 +37,17 @@ def python() -> str:
 
 def run(python: str, module: str, **arguments: Any) -> dict[str, Any]:
     """Return the facts of a module that Ansible ran with that Python on this machine."""
+    return result(python, module, **arguments)["ansible_facts"]
+
+
+def result(python: str, module: str, **arguments: Any) -> dict[str, Any]:
+    """Return the whole result of a module that Ansible ran with that Python on this machine."""
     command = [str(Path(sys.executable).with_name("ansible")), "localhost", "-i", "localhost,", "-c", "local", "-m", f"ascend_ops.vllm.{module}"]
     command += ["-e", f"ansible_python_interpreter={python}", "-a", json.dumps(arguments)]
     environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_FORCE_COLOR": "0"}
     said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False).stdout
     assert "SUCCESS" in said, said
-    return json.loads(re.search(r"=> (\{.*\})", said, re.S).group(1))["ansible_facts"]
+    return json.loads(re.search(r"=> (\{.*\})", said, re.S).group(1))
 
 
 def test_the_npus_are_read(python, tmp_path):
@@ -66,3 +71,18 @@ def test_the_hosts_call_each_other(python, tmp_path):
     peers = run(python, "peer_probe", address="127.0.0.7", calls=calls, pings=pings, hccn_tool_path=str(tmp_path / install.HCCN_TOOL))["vllm_peers"]
     assert [call["error"] for call in peers["calls"]] == [None] * 4
     assert [ping["received"] for ping in peers["pings"]] == [3]
+
+
+def test_logs_are_diagnosed(python, tmp_path):
+    head, worker = tmp_path / "head.log", tmp_path / "worker.log"
+    head.write_text("RuntimeError: [/gloo/transport/tcp/pair.cc:547] Connection closed by peer [10.0.0.11]:44773\n", encoding="utf-8")
+    worker.write_bytes(b"\xff\nRuntimeError: NPU out of memory. Tried to allocate 3.47 GiB\n")
+    found = result(python, "log_diagnosis", paths=[str(head), str(worker)])["findings"]
+    assert [(finding["id"], finding["path"]) for finding in found] == [("out_of_memory", str(worker)), ("peer_gone", str(head))]
+    found = result(python, "log_diagnosis", text=worker.read_text(errors="replace"))["findings"]
+    assert [set(finding) for finding in found] == [{"id", "severity", "cause", "remedy", "line", "source"}]
+
+
+def test_the_records_of_a_container_that_is_not_there(python):
+    records = run(python, "service_records", container="no-such-container")["vllm_records"]
+    assert (records["container"], records["log"]) == (None, "")

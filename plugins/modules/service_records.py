@@ -1,0 +1,112 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: service_records
+short_description: Read what Docker and the kernel of a host have recorded about a serving container
+description:
+  - Reads the log and the settings of a container, and those messages of the kernel that are about NPUs or a lack of memory.
+  - Secrets are taken out before anything leaves the host.
+  - What cannot be read is told in C(errors); the module does not fail for it.
+version_added: 0.1.0
+options:
+  container:
+    description: Name of the container, there or not.
+    type: str
+    required: true
+  lines:
+    description: How many lines of the log to read, from its end.
+    type: int
+    default: 5000
+author:
+  - ascend_ops.vllm contributors (@ascend-ops)
+attributes:
+  check_mode:
+    description: Only reads.
+    support: full
+  diff_mode:
+    description: Changes nothing.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: What happened to the container is known
+  ascend_ops.vllm.service_records:
+    container: vllm-ascend-v0.13.0rc1
+"""
+
+RETURN = r"""
+ansible_facts:
+  description: The facts of the host.
+  returned: success
+  type: dict
+  contains:
+    vllm_records:
+      description: What was found.
+      type: dict
+      contains:
+        container:
+          description: What C(docker inspect) says of the container; null if there is none.
+          type: dict
+        log:
+          description: The log, each line with its time.
+          type: str
+        kernel:
+          description: Messages of the kernel about NPUs or a lack of memory, each with its time.
+          type: str
+        errors:
+          description: What could not be read, and why.
+          type: list
+          elements: str
+"""
+
+import json
+import re
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.ascend_ops.vllm.plugins.module_utils import commands, redaction
+
+KERNEL = re.compile(r"davinci|devdrv|devmm|hisi|ascend|\bnpu\b|out of memory|oom", re.IGNORECASE)
+KERNEL_LINES = 500
+ABSENT = "No such container"
+
+
+def facts(docker, container, lines):
+    """Return what the host has on record."""
+    errors = []
+
+    def ask(*argv):
+        done = commands.run(argv)
+        if done.rc == 0:
+            return done.text
+        if ABSENT not in done.text:
+            errors.append(f"{' '.join(argv[:2])}: {redaction.text(done.text).strip()}")
+        return ""
+
+    if not docker:
+        errors.append("docker: no such command on this host")
+    inspected = ask(docker, "inspect", "--type", "container", container) if docker else ""
+    kernel = [line for line in ask("dmesg", "--time-format", "iso").splitlines() if KERNEL.search(line)]
+    return {
+        "container": redaction.data(json.loads(inspected)[0]) if inspected else None,
+        "log": redaction.text(ask(docker, "logs", "--timestamps", "--tail", str(lines), container)) if inspected else "",
+        "kernel": redaction.text("\n".join(kernel[-KERNEL_LINES:])),
+        "errors": errors,
+    }
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={"container": {"type": "str", "required": True}, "lines": {"type": "int", "default": 5000}},
+        supports_check_mode=True,
+    )
+    found = facts(module.get_bin_path("docker"), module.params["container"], module.params["lines"])
+    module.exit_json(changed=False, ansible_facts={"vllm_records": found})
+
+
+if __name__ == "__main__":
+    main()
