@@ -94,6 +94,7 @@ class ActionModule(ActionBase):
         first = failures.cause(seconds)
         if first and first.host != self._host:
             said = result["msg"].splitlines()[0]
+            result.pop("exception", None)  # or Ansible shows the module's message as well, before this one
             result["msg"] = (
                 f"The service failed on host {first.host}. Cause: {first.cause}. {first.remedy}\nLine: {first.line}\nHere, on host {self._host}: {said}"
             )

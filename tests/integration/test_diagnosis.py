@@ -107,7 +107,7 @@ def test_site_ends_at_once_and_names_the_cause(case):
         assert late < SECONDS, said
         other = next(node for node in NODES if node != case.host)
         assert re.search(rf"fatal: \[{case.host}\].*?{re.escape(case.cause)}", said), said
-        assert re.search(rf"fatal: \[{other}\]: FAILED! => msg: \S* ?The service failed on host {case.host}\. Cause: .*?{re.escape(case.cause)}", said), said
+        assert re.search(rf"fatal: \[{other}\].*? msg: \|- The service failed on host {case.host}\. Cause: .*?{re.escape(case.cause)}", said), said
 
 
 EARLY = {
