@@ -236,7 +236,7 @@ SIGNATURES = (
     ),
     _signature(
         "out_of_memory",
-        r"(?P<what>(?:NPU|CUDA) out of memory.*|OutOfMemoryError.*|not enough memory: you tried to allocate.*|Cannot allocate memory.*"
+        r"(?P<what>(?:NPU|CUDA) out of memory.*|OutOfMemoryError.*|(?:not enough|can't allocate) memory: you tried to allocate.*|Cannot allocate memory.*"
         r"|Free memory on device .* is less than desired.*)|^MemoryError",
         "memory does not suffice: {what}",
         "See that nothing else uses the NPUs or the host's memory, or lower gpu-memory-utilization, max-model-len or max-num-seqs in vllm_serve_args.",

@@ -66,6 +66,11 @@ LINES = [
     ("oom_killed", "Memory cgroup out of memory: Killed process 4711 (VLLM::EngineCor) total-vm:9120kB, anon-rss:2560kB", "VLLM::EngineCor"),
     ("out_of_memory", OOM, "3.47 GiB"),
     ("out_of_memory", "RuntimeError: [enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: not enough memory: you tried to allocate 64 bytes", "64 bytes"),
+    (
+        "out_of_memory",
+        "RuntimeError: [enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 64 bytes. Error code 12",
+        "64 bytes",
+    ),
     ("kv_cache_too_small", "ValueError: No available memory for the cache blocks.", "No available memory"),
     ("kv_cache_too_small", "ValueError: To serve at least one request with the models's max seq len (202752), (8.90 GiB KV cache is needed", "202752"),
     ("moe_dispatch_resources", "NPU function error: call aclnnMoeDistributeDispatchV3 failed, error code is 561000", "queue pairs"),
