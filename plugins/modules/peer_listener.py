@@ -50,7 +50,7 @@ seealso:
 EXAMPLES = r"""
 - name: The host listens for the others
   ascend_ops.vllm.peer_listener:
-    address: "{{ vllm_plan.service_ip }}"
+    address: "{{ ansible_facts.vllm_plan.service_ip }}"
     ports: [8082]
     callers: "{{ ansible_play_hosts | length - 1 }}"
 """

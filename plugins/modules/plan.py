@@ -49,7 +49,7 @@ EXAMPLES = r"""
       ascend_ops.vllm.plan:
     - name: It can be looked at
       ansible.builtin.debug:
-        var: vllm_plan
+        var: ansible_facts.vllm_plan
 """
 
 RETURN = r"""

@@ -94,9 +94,9 @@ author:
 EXAMPLES = r"""
 - name: vLLM in the container has the model's parsers
   ascend_ops.vllm.vllm_patch:
-    container: "{{ vllm_plan.container.name }}"
-    package_dir: "{{ vllm_plan.patch.dir }}"
-    releases: "{{ vllm_plan.patch.releases }}"
+    container: "{{ ansible_facts.vllm_plan.container.name }}"
+    package_dir: "{{ ansible_facts.vllm_plan.patch.dir }}"
+    releases: "{{ ansible_facts.vllm_plan.patch.releases }}"
 """
 
 RETURN = r"""
