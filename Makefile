@@ -4,14 +4,14 @@ BIN := $(CURDIR)/.venv/bin
 LAB := tests/lab/lab
 
 # The order of `make test`: the quick ones first.
-STEPS := lint units versions parsers install sanity molecule faults runner clients recovery
+STEPS := lint units versions parsers install sanity molecule faults weights runner clients recovery
 
 export PATH := $(BIN):$(PATH)
 export PYTHON
 
 .PHONY: help
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: env
 env: .venv/.installed ## Make .venv with what tests/requirements.txt pins
@@ -76,6 +76,14 @@ molecule: env root ## The whole chain on the lab: create, check, converge, idemp
 .PHONY: faults
 faults: env root ## Bad input on the lab: each refused with a clear reason, nothing changed; and no secret shows (root)
 	tests/with-lab.sh python -m pytest tests/integration/test_bad_input.py tests/integration/test_secrets.py tests/integration/test_patch.py tests/integration/test_preflight.py
+
+.PHONY: weights
+weights: env root ## What goes wrong on the way of the weights, on the lab, and how they are passed on (root)
+	tests/with-lab.sh python -m pytest tests/integration/test_weights_faults.py
+
+.PHONY: bench-weights
+bench-weights: env ## Our download beside the plain client, aria2c and curl; deep verification; fan-out
+	python tests/bench/weights.py
 
 .PHONY: runner
 runner: env root ## Every playbook run by ansible-runner, as AWX does it, on the lab (root)

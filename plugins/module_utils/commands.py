@@ -5,18 +5,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import select
 import signal
 import subprocess
-import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Callable, NamedTuple, Sequence, TypeVar
 
 TIMEOUT = 30.0
 SIDE_BY_SIDE = 16
-GONE = select.POLLERR | select.POLLHUP
 
 Result = TypeVar("Result")
 
@@ -61,33 +59,35 @@ def run(argv: Sequence[str], timeout: float = TIMEOUT) -> Output:
     return Output(process.returncode, raw.decode("utf-8", "replace"))
 
 
-def side_by_side(jobs: Sequence[Callable[[], Result]]) -> list[Result]:
-    """Return the results of *jobs* in their order, run at the same time."""
-    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+def side_by_side(jobs: Sequence[Callable[[], Result]], most: int = SIDE_BY_SIDE) -> list[Result]:
+    """Return the results of *jobs* in their order, *most* of them run at the same time."""
+    with ThreadPoolExecutor(most) as pool:
         return [future.result() for future in [pool.submit(job) for job in jobs]]
 
 
-def run_on_orders(argv: Sequence[str], orders: str) -> Streams:
-    """Run *argv*, however long it takes, which reads *orders* and ends when its standard input does: then Ansible is gone."""
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        with subprocess.Popen(list(argv), bufsize=0, stdin=subprocess.PIPE, stdout=out, stderr=err) as process:
-            try:
-                process.stdin.write(orders.encode())  # type: ignore[union-attr]
-            except BrokenPipeError:
-                process.wait()  # it has ended, and says why
-            _wait(process)
-        return Streams(process.returncode, _contents(out), _contents(err))
+class Ordered:
+    """*argv*, which reads its orders line by line, and ends when its standard input does: then whoever gave them is gone."""
 
+    def __init__(self, argv: Sequence[str]) -> None:
+        self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 open until end()
+        self._process = subprocess.Popen(list(argv), bufsize=0, stdin=subprocess.PIPE, stdout=self._out, stderr=self._err)
 
-def _wait(process: subprocess.Popen[bytes]) -> None:
-    """Wait for the process, but not once Ansible is gone: it then has closed its end of our output."""
-    ansible = select.poll()
-    ansible.register(sys.stdout.fileno(), 0)
-    while process.poll() is None:
-        if any(events & GONE for _descriptor, events in ansible.poll(200)):
-            process.stdin.close()  # type: ignore[union-attr]
-            process.wait()
-            raise SystemExit(1)
+    def order(self, line: str) -> None:
+        """Give an order; one that has ended says later why."""
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(line.encode() + b"\n")  # type: ignore[union-attr]
+
+    def wait(self) -> Streams:
+        """Return what it said, once it has ended."""
+        self._process.wait()
+        return Streams(self._process.returncode, _contents(self._out), _contents(self._err))
+
+    def end(self) -> None:
+        """Have it end, if it has not yet, and forget it."""
+        self._process.stdin.close()  # type: ignore[union-attr]
+        self._process.wait()
+        self._out.close()
+        self._err.close()
 
 
 def _contents(file: IO[bytes]) -> str:

@@ -76,8 +76,8 @@ def setting_errors(settings: Mapping[str, Any]) -> list[str]:
             f"vllm_tensor_parallel_size x vllm_data_parallel_size_local is {settings['tensor_parallel_size']} x "
             f"{settings['data_parallel_size_local']} = {needed}, wanted from 1 to the {len(settings['npu_ids'])} NPUs of vllm_npu_ids."
         )
-    for key in ("model_dir", "model_cache_dir"):
-        if not posixpath.isabs(settings[key]):
+    for key in ("model_dir", "model_cache_dir", "airgap_dir"):
+        if settings[key] is not None and not posixpath.isabs(settings[key]):
             errors.append(f"vllm_{key} is {settings[key]!r}, wanted an absolute path on the host.")
     if "api-key" in settings["serve_args"]:
         errors.append("vllm_serve_args has api-key, which `ps` would show to every user of the host: set vllm_api_key instead.")
@@ -198,7 +198,7 @@ def build(host: str, hosts: Sequence[str], addresses: Mapping[str, str], service
         "hosts": list(hosts),
         **{key: names[key] for key in ("service_ip", "service_nic", "head_ip")},
         **{key: settings[key] for key in (*PORTS, "tensor_parallel_size", "served_model_name", "host_memory_gb", "probe")},
-        **{key: settings[key] for key in ("image", "image_size_gb", "image_versions")},
+        **{key: settings[key] for key in ("image", "image_size_gb", "image_versions", "airgap_dir")},
         "patch": settings.get("patch"),
         "has_api_key": settings.get("has_api_key", False),
         "data_parallel": {"size": names["data_parallel_size"], "size_local": settings["data_parallel_size_local"], "start_rank": rank},

@@ -12,7 +12,7 @@ from typing import Any, Mapping
 
 PREFIX = "vllm_"
 
-# Every key a profile has, with its type. `probe` and `patch_set` may be null.
+# Every key a profile has, with its type.
 SCHEMA: dict[str, type] = {
     "model_repo": str,
     "model_revision": str,
@@ -53,8 +53,9 @@ SCHEMA: dict[str, type] = {
     "patch_repairs": bool,
     "patch_dir": str,
     "probe": dict,
+    "airgap_dir": str,
 }
-NULLABLE = frozenset(["patch_set"])
+NULLABLE = frozenset(["patch_set", "airgap_dir"])
 # Variables of the inventory that are not keys of a profile: choice of profile, a host's place, a secret, our own facts.
 OTHER_VARIABLES = frozenset(["profile", "service_ip", "service_nic", "api_key", "plan", "host", "listener", "peers", "image_content", "weights_error"])
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import posixpath
 import re
-from typing import Any, Iterable, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
 MANIFEST = ".ascend_ops_manifest.json"
 MANIFEST_FORMAT = 1
@@ -20,6 +20,7 @@ SHOWN = 10
 DOCKER_ERROR = 125
 AGAIN = "Run again: what is right is kept. If it is the same file each time, the hub's content and its listing differ: tell who keeps the repository"
 
+SUMS_LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](?:\./)?(.+)")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 GLOB = re.compile(r"[][*?]")
 
@@ -169,6 +170,27 @@ def read_manifest(text: str) -> Manifest | None:
     return Manifest(source, Snapshot(str(document.get("commit") or ""), files), hashed) if whole else None
 
 
+def checksums(text: str, sizes: Callable[[str], int | None]) -> Snapshot:
+    """Return the files that the lines of `sha256sum` in *text* list; *sizes* tells how long each is, None for one that is not there.
+
+    Raises WeightsError for what is no such text.
+    """
+    files = []
+    for number, line in enumerate(text.splitlines(), 1):
+        found = SUMS_LINE.fullmatch(line.rstrip("\r"))
+        if not found or not is_plain(found[2]):
+            raise WeightsError(
+                f"line {number} of the checksum file is {line[:100]!r}",
+                "SHA-256, two blanks and a relative path",
+                "Make the file with `sha256sum` in the folder of the weights",
+            )
+        # One that is missing has no size to compare: it is wrong whatever it should have.
+        files.append(File(found[2], sizes(found[2]) or 0, found[1].lower()))
+    if not files:
+        raise WeightsError("the checksum file has no line", "one for each file", "Make the file with `sha256sum` in the folder of the weights")
+    return Snapshot("", files)
+
+
 def judge_index(index: str, paths: Iterable[str]) -> None:
     """Raise WeightsError if the text of a safetensors index names shards that are not among *paths*."""
     try:
@@ -189,16 +211,26 @@ def judge_client(folder: str, image: str, returncode: int, answer: str, messages
         said = json.loads(answer).rstrip(".")
     except (ValueError, AttributeError):
         said = f"ended with code {returncode}: " + ("\n".join(messages.splitlines()[-15:]) or "nothing said")
-    name = container_name(folder)
-    if returncode == DOCKER_ERROR and "is already in use" in said:
-        raise WeightsError(
-            f"another run is downloading into {folder} (container {name})", "one run at a time", f"Wait for its end, or end it with `docker rm -f {name}`"
-        )
+    if is_taken(returncode, said):
+        raise taken(folder)
     if returncode == DOCKER_ERROR:
         raise WeightsError(f"Docker does not run the image {image}, {said}", "an image that is on the host and a Docker daemon", "Run the stage image first")
     if re.match("(ModuleNotFound|Import)Error", said):
         raise WeightsError(f"the image {image} has no ModelScope client: {said}", "one with the Python package modelscope", "Choose such an image: vllm_image")
     raise WeightsError(f"the ModelScope client failed, {said}", "its end with all files fetched", AGAIN)
+
+
+def is_taken(returncode: int, messages: str) -> bool:
+    """Whether Docker refused the container as there is one of that name."""
+    return returncode == DOCKER_ERROR and "is already in use" in messages
+
+
+def taken(folder: str) -> WeightsError:
+    """Return the error of a second run into the same folder."""
+    name = container_name(folder)
+    return WeightsError(
+        f"another run is downloading into {folder} (container {name})", "one run at a time", f"Wait for its end, or end it with `docker rm -f {name}`"
+    )
 
 
 def trouble(error: OSError, folder: str) -> WeightsError:
@@ -226,6 +258,19 @@ def readable(size: int) -> str:
     """Return a number of bytes for a person."""
     power = min(max(size.bit_length() - 1, 0) // 10, 4)
     return f"{size / 1024**power:.1f} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}" if power else f"{size} B"
+
+
+def duration(seconds: float) -> str:
+    """Return a time for a person."""
+    minutes = int(seconds) // 60
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min" if minutes else f"{int(seconds)} s"
+
+
+def progress(stage: str, done: int, all_bytes: int, rate: float) -> str:
+    """Return how far a stage is, for a person."""
+    percent = 100 * done // all_bytes if all_bytes else 100
+    left = f", {readable(int(rate))}/s, {duration((all_bytes - done) / rate)} left" if rate > 0 and done < all_bytes else ""
+    return f"{stage} {percent} %, {readable(done)} of {readable(all_bytes)}{left}"
 
 
 def changes(found: Survey) -> str:

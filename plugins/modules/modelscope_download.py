@@ -11,8 +11,10 @@ short_description: Have a verified ModelScope repository in a folder of the host
 description:
   - Downloads with the C(modelscope) client inside the serving image, in a container that is thrown away. The host needs Docker and nothing else.
   - Compares the SHA-256 of every file with the hub's listing and writes a manifest beside the files. Once that is there, a further run
-    compares sizes and modification times only, and does not contact the hub. To have everything read and compared again, remove the manifest.
+    compares sizes and modification times only, and does not contact the hub.
   - A file that differs is removed and fetched again, alone. A run that was interrupted is continued by the next one.
+  - The work goes on in a process of its own on the host, and how far it is is told every half minute. When nobody asks for it any more, as Ansible
+    was ended, it ends by itself within half a minute, and a new run takes over at once.
   - A branch is resolved to a commit when files are fetched, and not again while they stay as they are. Files that the repository does not have are left alone.
 options:
   repo:
@@ -42,9 +44,56 @@ options:
     type: str
     default: ""
   image:
-    description: The image to run the client in. It must be on the host already.
+    description: The image to run the client in. It must be on the host already. Not needed if nothing is to be fetched.
     type: str
-    required: true
+  verify:
+    description: Read all files and compare their SHA-256, whatever the manifest says. Those that differ are named, and fetched again alone.
+    type: bool
+    default: false
+  fetch:
+    description: Whether files may be fetched. If not, files that are missing or differ are an error, and stay as they are.
+    type: bool
+    default: true
+  checksums:
+    description:
+      - A file on the host as C(sha256sum) writes it, with paths relative to O(dir), to verify by in the place of the hub's listing. The hub is not contacted.
+      - Only with O(fetch=false).
+    type: path
+  source:
+    description:
+      - A folder on the host with the files and the manifest, as this module makes it on a machine that has a way to the hub. Files are copied from there,
+        and compared with the manifest on the way. The hub is not contacted.
+    type: path
+  peers:
+    description:
+      - Addresses in the service network of all hosts that this task runs on, in the same order on each. Then all of them share the work, each byte
+        is fetched from the hub by one of them, and files are passed on as soon as they are verified. Set by the action plugin for O(fanout=true).
+    type: list
+    elements: str
+    default: []
+  fanout:
+    description:
+      - Fetch from the hub once for all hosts of the play, and pass on between them.
+      - Needs the fact C(vllm_plan) of M(ascend_ops.vllm.plan) on each host, and as many forks as hosts.
+    type: bool
+    default: false
+  address:
+    description: Which of O(peers) this host is. Set by the action plugin.
+    type: str
+  key:
+    description: With what the hosts know each other. Set by the action plugin, anew for each run.
+    type: str
+  port:
+    description: TCP port on which the hosts give files to each other, while the task runs and only to each other.
+    type: int
+    default: 8084
+  run:
+    description: Name of the run whose work is looked after. Set by the action plugin.
+    type: str
+    default: ""
+  wait:
+    description: How many seconds to look after the work before telling how far it is. Set by the action plugin; without it, to the end.
+    type: int
 attributes:
   check_mode:
     description:
@@ -99,6 +148,12 @@ commit:
   returned: success
   type: str
   sample: 83ee97c66e841048bedc5c02c15ce2f3ed259feb
+differing:
+  description: Paths of files that were there and had to be fetched again, as their size or hash was not the wanted one; at most 100.
+  returned: success
+  type: list
+  elements: str
+  sample: [model-00007-of-00093.safetensors]
 manifest:
   description: Path of the manifest.
   returned: success
@@ -114,12 +169,16 @@ import socket
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import commands, host, modelscope_client, weights
+from ansible_collections.ascend_ops.vllm.plugins.module_utils import commands, detached, host, modelscope_client, weights
 from ansible_collections.ascend_ops.vllm.plugins.module_utils.modelscope_hub import Hub
 
 WORKERS = 8  # whole files side by side: the client's fastest way
-BLOCK = 8 << 20
+BLOCK = 4 << 20
+SMALL = 64 << 20  # bytes that cost nothing to read again
 HOME = "/run/ascend-ops-weights"  # in the container, in memory: there the client leaves its credentials
+MEMORY = "/run"  # on the host: where notes can be made even on a full disk
+TAKEN_SECONDS = 15  # for the container of a run that was ended to end as well
+PARTIAL = ("{}.incomplete", "._____temp/{}")  # where newer and older clients keep what is not yet a file
 
 
 class Folder:
@@ -130,6 +189,7 @@ class Folder:
         self.manifest = weights.read_manifest(self.read(weights.MANIFEST))
         self.hashed = dict(self.manifest.hashed) if self.manifest else {}
         self.verified = 0  # files read so far
+        self.read_bytes = 0
         self.judged = {}  # the stats that the last survey went by
 
     def read(self, name):
@@ -157,23 +217,46 @@ class Folder:
                 found[file.path] = weights.Stat(status.st_size, status.st_mtime_ns)
         return found
 
-    def survey(self, files, read):
-        """Return what is known of *files*, after reading those of which nothing is known, if *read*."""
+    def survey(self, files, job=None):
+        """Return what is known of *files*, after reading those of which nothing is known, if it is part of a *job*."""
         self.judged = stats = self.stats(files)
         found = weights.survey(files, stats, self.hashed)
-        if not read or not found.unread:
+        if not job or not found.unread:
             return found
-        jobs = [functools.partial(sha256, os.path.join(self.path, file.path)) for file in found.unread]
-        for file, digest in zip(found.unread, commands.side_by_side(jobs)):
+        unread = sorted(found.unread, key=lambda file: -file.size)  # the longest first, so that no processor is left with one at the end
+        self.read_bytes, all_bytes = 0, weights.total(unread)
+        job.report(lambda: {"stage": "verified", "done": self.read_bytes, "all": all_bytes})
+        jobs = [functools.partial(self.sha256, os.path.join(self.path, file.path)) for file in unread]
+        for file, digest in zip(unread, commands.side_by_side(jobs, len(os.sched_getaffinity(0)))):
             self.hashed[file.path] = weights.Hashed(stats[file.path], digest)
         self.verified += len(jobs)
         return weights.survey(files, stats, self.hashed)
+
+    def sha256(self, path):
+        digest = hashlib.sha256()
+        view = memoryview(bytearray(BLOCK))
+        with open(path, "rb", buffering=0) as file:
+            while True:
+                count = file.readinto(view)
+                if not count:
+                    return digest.hexdigest()
+                digest.update(view[:count])
+                self.read_bytes += count
+
+    def believe(self, files):
+        """Take the hash of *files*, which the client has compared."""
+        stats = self.stats(files)
+        self.hashed.update((file.path, weights.Hashed(stats[file.path], file.sha256)) for file in files if file.path in stats)
 
     def remove(self, files):
         """Remove *files*, but for one that came while we judged: another run may have fetched it."""
         for path, stat in self.stats(files).items():
             if stat == self.judged.get(path):
                 os.remove(os.path.join(self.path, path))
+
+    def here(self, files):
+        """Return how many bytes of *files* are on the disk, those of files that are not complete counted."""
+        return sum(max(size(os.path.join(self.path, form.format(file.path))) for form in ("{}", *PARTIAL)) for file in files)
 
     def write_manifest(self, source, snapshot):
         """Write the manifest in one step: a run that dies leaves the old one or none."""
@@ -188,18 +271,6 @@ class Folder:
         os.replace(target + ".new", target)
 
 
-def sha256(path):
-    digest = hashlib.sha256()
-    buffer = bytearray(BLOCK)
-    view = memoryview(buffer)
-    with open(path, "rb", buffering=0) as file:
-        while True:
-            count = file.readinto(buffer)
-            if not count:
-                return digest.hexdigest()
-            digest.update(view[:count])
-
-
 def size(path):
     try:
         return os.stat(path).st_size
@@ -207,8 +278,8 @@ def size(path):
         return 0
 
 
-def judge_place(folder, wrong=()):
-    """Refuse a folder that cannot be written, or a disk that the files do not fit on; what is there already counts."""
+def judge_place(folder, needed=0):
+    """Refuse a folder that cannot be written, or a disk on which so much does not fit."""
     parent = os.path.abspath(folder)
     while not os.path.lexists(parent):
         parent = os.path.dirname(parent)
@@ -220,7 +291,6 @@ def judge_place(folder, wrong=()):
         )
     space = os.statvfs(parent)
     free = space.f_bavail * space.f_frsize
-    needed = weights.total(wrong) - sum(size(os.path.join(folder, file.path + end)) for file in wrong for end in ("", ".incomplete"))
     if needed > free:
         raise weights.WeightsError(
             f"the disk of {folder} has {weights.readable(free)} free",
@@ -229,25 +299,52 @@ def judge_place(folder, wrong=()):
         )
 
 
-def docker_command(docker, params):
-    options = ["--rm", "--interactive", "--network=host", "--entrypoint=python3", f"--tmpfs={HOME}:mode=0700"]
-    options.append("--name=" + weights.container_name(params["dir"]))
-    options += [f"--volume={path}:{path}" for path in (params["dir"], params["cache_dir"])]
-    return [docker, "run", *options, params["image"], "-c", modelscope_client.__loader__.get_source(modelscope_client.__name__)]
+class Fetcher:
+    """The client in its container, ready for orders."""
+
+    def __init__(self, docker, program, params):
+        self.params = params
+        self.argv = [docker, "run", "--rm", "--interactive", "--network=host", "--entrypoint=python3", f"--tmpfs={HOME}:mode=0700"]
+        self.argv.append("--name=" + weights.container_name(params["dir"]))
+        self.argv += [f"--volume={path}:{path}" for path in (params["dir"], params["cache_dir"])]
+        self.argv += [params["image"] or "", "-c", program]
+        for path in (params["dir"], params["cache_dir"]):
+            os.makedirs(path, exist_ok=True)
+        orders = {key: params[key] for key in ("repo", "revision", "endpoint", "dir", "cache_dir", "token")}
+        # The hosts of a fan-out share the way to the hub: with fewer files at a time each is ready to be passed on sooner.
+        orders.update(workers=max(2, WORKERS // max(1, len(params["peers"]))), home=HOME, share=None)
+        orders["proxies"] = {key: value for key, value in os.environ.items() if key.lower() in host.PROXY_VARIABLES}
+        if params["peers"]:
+            index = params["peers"].index(params["address"])
+            orders["share"] = {"addresses": params["peers"], "index": index, "port": params["port"], "key": params["key"]}
+        self.orders = json.dumps(orders)
+        self.begin()
+
+    def begin(self):
+        self.began = time.monotonic()
+        self.client = commands.Ordered(self.argv)
+        self.client.order(self.orders)
+
+    def fetch(self, files, missing):
+        """Have *missing* fetched, of *files*."""
+        patterns = dict(zip([file.path for file in missing], weights.patterns(missing)))
+        while True:
+            self.client.order(json.dumps({"files": [file._asdict() for file in files], "missing": patterns}))
+            done = self.client.wait()
+            self.client.end()
+            # The container of a run that was ended takes a moment to go.
+            if not weights.is_taken(done.rc, done.err) or time.monotonic() - self.began > TAKEN_SECONDS:
+                break
+            time.sleep(1)
+            began = self.began
+            self.begin()
+            self.began = began
+        weights.judge_client(self.params["dir"], self.params["image"], done.rc, done.out, done.err)
 
 
-def fetch(docker, params, files):
-    """Have the client fetch *files*."""
-    orders = {key: params[key] for key in ("repo", "revision", "endpoint", "dir", "cache_dir", "token")}
-    orders.update(patterns=weights.patterns(files), workers=WORKERS, home=HOME)
-    orders["proxies"] = {key: value for key, value in os.environ.items() if key.lower() in host.PROXY_VARIABLES}
-    done = commands.run_on_orders(docker_command(docker, params), json.dumps(orders) + "\n")
-    weights.judge_client(params["dir"], params["image"], done.rc, done.out, done.err)
-
-
-def judge_files(folder, snapshot):
+def judge_files(folder, snapshot, job):
     """Refuse files that are not what the hub lists, and a listing that lacks shards."""
-    wrong = folder.survey(snapshot.files, read=True).wrong
+    wrong = folder.survey(snapshot.files, job).wrong
     if wrong:
         folder.remove(wrong)
         raise weights.WeightsError(
@@ -266,19 +363,60 @@ def ask_hub(params):
     return hub.snapshot(params["repo"], params["revision"])
 
 
-def ensure(params, docker):
-    """Return the result of the module. Without *docker* nothing is changed."""
+def wanted(params, folder):
+    """Return the files that there must be, by the checksum file or else the hub."""
+    if params["source"]:
+        brought = Folder(params["source"]).manifest
+        if brought and brought.answers(params["repo"], params["revision"]):
+            return brought.snapshot
+        said = "of {repo} {revision}".format(**brought.source) if brought else "none"
+        raise weights.WeightsError(
+            f"the manifest {os.path.join(params['source'], weights.MANIFEST)} is {said}",
+            f"one of {params['repo']} {params['revision']}",
+            "Fill the folder with playbooks/fetch.yml, and bring all of it to the host: vllm_airgap_dir",
+        )
+    if not params["checksums"]:
+        return ask_hub(params)
+    try:
+        with open(params["checksums"], encoding="utf-8", errors="replace") as file:
+            text = file.read()
+    except OSError as error:
+        raise weights.WeightsError(
+            f"the checksum file {params['checksums']} cannot be read: {error.strerror}",
+            "lines as sha256sum writes them",
+            "Bring it to the host, or correct weights_checksums",
+        ) from None
+    return weights.checksums(text, lambda path: os.stat(os.path.join(folder.path, path)).st_size if os.path.isfile(os.path.join(folder.path, path)) else None)
+
+
+def ensure(params, docker=None, program=None, job=None):
+    """Return the result of the module. Without a *job* nothing is changed and nothing is read."""
+    sharing = Fetcher(docker, program, params) if job and params["peers"] else None  # others may need what is here
     folder = Folder(params["dir"])
-    snapshot, found = None, None
+    snapshot, found, known = None, None, False
     if folder.manifest and folder.manifest.answers(params["repo"], params["revision"]):
         snapshot = folder.manifest.snapshot
-        found = folder.survey(snapshot.files, read=bool(docker))
-    done = found is not None and not (found.wrong or found.unread or folder.verified)
+        known = not folder.survey(snapshot.files).unread
+        if params["verify"] and job:
+            folder.hashed = {}
+        found = folder.survey(snapshot.files, job)
+    done = known and not found.wrong
     if snapshot is None or found.wrong:
-        snapshot = ask_hub(params)
-        found = folder.survey(snapshot.files, read=bool(docker))
-        judge_place(params["dir"], found.wrong)
-        judge_place(params["cache_dir"])
+        snapshot = wanted(params, folder)
+        found = folder.survey(snapshot.files, job)
+        if params["fetch"]:
+            judge_place(params["dir"], weights.total(found.wrong) - folder.here(found.wrong))
+            judge_place(params["cache_dir"])
+    differing = [file.path for file in found.wrong if os.path.lexists(os.path.join(folder.path, file.path))]
+    if found.wrong and not params["fetch"]:
+        missing = [file.path for file in found.wrong if file.path not in differing]
+        raise weights.WeightsError(
+            "; ".join(
+                f"{said} in {folder.path}: {weights.listed(paths)}" for said, paths in (("wrong size or SHA-256", differing), ("missing", missing)) if paths
+            ),
+            f"all {len(snapshot.files)} files as {params['checksums'] or params['endpoint']} lists them",
+            "Bring these files again, or let them be fetched: weights_distribution",
+        )
 
     result = {
         "changed": not done,
@@ -288,18 +426,86 @@ def ensure(params, docker):
         "fetched_bytes": weights.total(found.wrong),
         "verified_files": folder.verified + len(found.unread),
         "commit": snapshot.commit,
+        "differing": differing[:100],
         "manifest": os.path.join(params["dir"], weights.MANIFEST),
         "diff": {"before": "", "after": weights.changes(found), "before_header": params["dir"], "after_header": params["dir"]},
     }
-    if docker and not done:
-        if found.wrong:
-            os.makedirs(params["dir"], exist_ok=True)
-            os.makedirs(params["cache_dir"], exist_ok=True)
-            folder.remove(found.wrong)
-            fetch(docker, params, found.wrong)
-        judge_files(folder, snapshot)
+    if job and (found.wrong or sharing):
+        os.makedirs(params["dir"], exist_ok=True)
+        folder.remove(found.wrong)
+        report_fetching(job, folder, found.wrong)
+        if params["source"]:
+            copy(params, folder, found.wrong)
+            folder.believe(found.wrong)
+        else:
+            (sharing or Fetcher(docker, program, params)).fetch(snapshot.files, found.wrong)
+        if found.wrong and not params["source"] and ask_hub(params).files == snapshot.files:
+            # The same before and after: it is what the client compared with.
+            folder.believe([file for file in found.wrong if file.size > SMALL])
+    if job and not done:
+        judge_files(folder, snapshot, job)
         folder.write_manifest({key: params[key] for key in ("endpoint", "repo", "revision")}, snapshot)
     return result
+
+
+def copy(params, folder, files):
+    """Copy *files* from the folder that was brought to the host, each under its name once its hash is right."""
+
+    def copy_one(file):
+        path = os.path.join(folder.path, file.path)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        digest = hashlib.sha256()
+        with open(os.path.join(params["source"], file.path), "rb", buffering=0) as source, open(path + ".incomplete", "wb", buffering=0) as target:
+            for block in iter(functools.partial(source.read, BLOCK), b""):
+                digest.update(block)
+                target.write(block)
+        if digest.hexdigest() == file.sha256:
+            os.replace(path + ".incomplete", path)
+        else:
+            os.remove(path + ".incomplete")
+
+    commands.side_by_side([functools.partial(copy_one, file) for file in files], WORKERS)
+    missing = [file.path for file in files if not os.path.exists(os.path.join(folder.path, file.path))]
+    if missing:
+        raise weights.WeightsError(
+            f"wrong SHA-256 in {params['source']}: {weights.listed(missing)}",
+            "the files of its manifest",
+            "Bring these files again; what is right is kept",
+        )
+
+
+def report_fetching(job, folder, files):
+    all_bytes = weights.total(files)
+
+    def progress():
+        done = folder.here(files)
+        return {"stage": "fetched" if done < all_bytes else "here, others get theirs:", "done": done, "all": all_bytes}
+
+    job.report(progress)
+
+
+def explained(work, folder):
+    """Return the result of *work*, or its failure for a person."""
+    try:
+        return work()
+    except weights.WeightsError as error:
+        return {"failed": True, "msg": f"Host {socket.gethostname()}, stage weights.\n{error}"}
+    except OSError as error:
+        return {"failed": True, "msg": f"Host {socket.gethostname()}, stage weights.\n{weights.trouble(error, folder)}"}
+
+
+def look_after(params, docker):
+    """Begin the work, unless this run has, and return its result, or how far it is."""
+    program = modelscope_client.__loader__.get_source(modelscope_client.__name__)
+    place = MEMORY if os.access(MEMORY, os.W_OK) else params["cache_dir"]
+    job = detached.Job(os.path.join(place, weights.container_name(params["dir"])), params["run"] or str(os.getpid()))
+    if not job.is_begun():
+        try:
+            job.begin(lambda job: explained(functools.partial(ensure, params, docker, program, job), params["dir"]))
+        except detached.Busy:
+            raise weights.taken(params["dir"]) from None
+    state = job.follow(params["wait"])
+    return state.get("result") or {"changed": False, "running": True, **state}
 
 
 def main():
@@ -311,17 +517,29 @@ def main():
             "cache_dir": {"type": "path", "required": True},
             "endpoint": {"type": "str", "default": "https://www.modelscope.cn"},
             "token": {"type": "str", "default": "", "no_log": True},
-            "image": {"type": "str", "required": True},
+            "image": {"type": "str"},
+            "verify": {"type": "bool", "default": False},
+            "fetch": {"type": "bool", "default": True},
+            "checksums": {"type": "path"},
+            "source": {"type": "path"},
+            "fanout": {"type": "bool", "default": False},
+            "peers": {"type": "list", "elements": "str", "default": []},
+            "address": {"type": "str"},
+            "key": {"type": "str", "no_log": True},
+            "port": {"type": "int", "default": 8084},
+            "run": {"type": "str", "default": ""},
+            "wait": {"type": "int"},
         },
         supports_check_mode=True,
     )
-    docker = None if module.check_mode else module.get_bin_path("docker", required=True)
-    try:
-        result = ensure(module.params, docker)
-    except weights.WeightsError as error:
-        module.fail_json(msg=f"Host {socket.gethostname()}, stage weights.\n{error}")
-    except OSError as error:
-        module.fail_json(msg=f"Host {socket.gethostname()}, stage weights.\n{weights.trouble(error, module.params['dir'])}")
+    params = module.params
+    if params["checksums"] and params["fetch"]:
+        module.fail_json(msg="checksums is given and fetch is true, wanted fetch=false: what is fetched is verified by the hub's listing.")
+    docker = module.get_bin_path("docker", required=True) if params["fetch"] and not params["source"] and not module.check_mode else None
+    work = functools.partial(ensure, params) if module.check_mode else functools.partial(look_after, params, docker)
+    result = explained(work, params["dir"])
+    if result.pop("failed", False):
+        module.fail_json(**result)
     module.exit_json(**result)
 
 

@@ -22,6 +22,7 @@ from http import HTTPStatus
 from http.cookies import SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 BRANCH = "master"
@@ -203,7 +204,10 @@ class Handler(BaseHTTPRequestHandler):
                 headers["Content-Range"] = f"bytes {first}-{last}/{size}"
             self._head(HTTPStatus.PARTIAL_CONTENT if asked else HTTPStatus.OK, last - first + 1, headers)
             if self.command != "HEAD" and last >= first:
-                self.connection.sendfile(file, first, last - first + 1)
+                self._send(file, first, last - first + 1)
+
+    def _send(self, file: BinaryIO, first: int, count: int) -> None:
+        self.connection.sendfile(file, first, count)
 
     def _who_am_i(self) -> None:
         if self._let_in():
@@ -243,9 +247,9 @@ class Hub(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, address: tuple[str, int], repository: Repository, tokens: Tokens) -> None:
+    def __init__(self, address: tuple[str, int], repository: Repository, tokens: Tokens, handler: type[Handler] = Handler) -> None:
         self.repository, self.tokens = repository, tokens
-        super().__init__(address, Handler)
+        super().__init__(address, handler)
 
 
 def main() -> None:

@@ -53,3 +53,19 @@ def test_jobs_run_at_the_same_time_and_answer_in_their_order():
     assert [answer.text for answer in commands.side_by_side(jobs)] == [f"{number}\n" for number in range(8)]
     assert time.monotonic() - began < 3
     assert commands.side_by_side([]) == []
+
+
+def test_what_takes_orders_takes_them_until_it_ends():
+    program = commands.Ordered(["sh", "-c", "read one; read two; echo $two $one; echo err >&2; exit 3"])
+    program.order("first")
+    program.order("second")
+    assert program.wait() == (3, "second first", "err")
+    program.order("to nobody")
+    program.end()
+
+
+def test_what_takes_orders_ends_with_who_gives_them():
+    program = commands.Ordered(["cat"])
+    began = time.monotonic()
+    program.end()
+    assert time.monotonic() - began < 5

@@ -73,6 +73,7 @@ def test_one_host_may_serve_on_loopback():
         ({"vllm_supervisor_grace": 0}, "vllm_supervisor_grace is 0, wanted 1 or more"),
         ({"vllm_tensor_parallel_size": 16}, "the 8 NPUs"),
         ({"vllm_model_dir": "models"}, "an absolute path"),
+        ({"vllm_airgap_dir": "models"}, "an absolute path"),
         ({"vllm_model_dir": "/srv/models"}, "under no mount"),
         ({"vllm_serve_args": {"api-key": "x"}}, "`ps` would show"),
     ],

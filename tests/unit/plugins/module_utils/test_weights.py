@@ -232,3 +232,29 @@ def test_a_diff_names_ten_files_and_counts_the_rest():
 def test_long_lists_are_cut():
     assert weights.listed(["a", "b"]) == "a, b"
     assert weights.listed([str(number) for number in range(12)]).endswith("8, 9 and 2 more")
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59, "59 s"), (60, "1 min"), (3599, "59 min"), (7265, "2 h 1 min")])
+def test_times_are_readable(seconds: float, text: str):
+    assert weights.duration(seconds) == text
+
+
+def test_progress_has_percent_bytes_rate_and_time_left():
+    assert weights.progress("fetched", 3 << 30, 12 << 30, float(1 << 30)) == "fetched 25 %, 3.0 GiB of 12.0 GiB, 1.0 GiB/s, 9 s left"
+    assert weights.progress("fetched", 3, 12, 0) == "fetched 25 %, 3 B of 12 B"
+    assert weights.progress("fetched", 0, 0, 0) == "fetched 100 %, 0 B of 0 B"
+
+
+# Checksum files
+
+
+def test_a_checksum_file_is_read():
+    text = f"{'1' * 64}  config.json\n{'A' * 64} *sub/two.bin\r\n{'2' * 64}  ./three four\n"
+    files = [File("config.json", 5, "1" * 64), File("sub/two.bin", 5, "a" * 64), File("three four", 0, "2" * 64)]
+    assert weights.checksums(text, {"config.json": 5, "sub/two.bin": 5}.get) == weights.Snapshot("", files)
+
+
+@pytest.mark.parametrize("text", ["", "1234  a", f"{'1' * 64}  ../a", f"{'1' * 64}  /a", f"{'1' * 64} a"])
+def test_what_is_no_checksum_file_is_refused(text: str):
+    with pytest.raises(WeightsError, match="sha256sum"):
+        weights.checksums(text, lambda _path: 1)

@@ -1,0 +1,259 @@
+#!/usr/bin/env python3
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Downloads side by side, from the same hub on this machine, into the same file system, in turns.
+
+Ours is the module's own code; only Docker is left out, which costs every run the same second. BENCH_SHARDS, BENCH_SHARD_MB,
+BENCH_ROUNDS, and for the fan-out BENCH_HUB_MB_PER_SECOND, the way from the hub that all hosts share, change the size of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shlex
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "tests" / "unit"), str(ROOT / "tests" / "lab")]
+
+import conftest  # noqa: E402, F401 makes the checkout importable as the collection
+from ansible_collections.ascend_ops.vllm.plugins.modules import modelscope_download  # noqa: E402
+from hub.faulty import FaultyHub  # noqa: E402
+
+CLIENT = "modelscope==1.40.2"
+SHARDS, SHARD = int(os.environ.get("BENCH_SHARDS", "8")), int(os.environ.get("BENCH_SHARD_MB", "512")) << 20
+FAN_SHARDS, FAN_SHARD = 32, 64 << 20  # a model's hundred files, but for their size
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
+RATE = int(os.environ.get("BENCH_HUB_MB_PER_SECOND", "100")) * 10**6
+REPO, TOKEN, PORT, SHARE_PORT = "ZhipuAI/GLM-4.7", "token-of-the-bench", 18090, 18091
+ENDPOINT = f"http://127.0.0.1:{PORT}"
+WORKERS = modelscope_download.WORKERS
+PLAIN = "import sys; from modelscope import snapshot_download; snapshot_download(sys.argv[1], local_dir=sys.argv[2], max_workers=int(sys.argv[3]))"
+DOCKER = '#!/bin/sh\nwhile [ "$1" != -c ]; do shift; done\nexec {python} "$@"\n'
+
+
+def serve(root: Path, rate: float | None, sent) -> None:
+    """Run a hub until the process is ended; its count of bytes is in *sent*."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    hub = FaultyHub(("127.0.0.1", PORT), root, REPO, TOKEN)
+    hub.bytes_per_second = rate
+    pace = hub.pace
+
+    def count(size: int) -> None:
+        with sent.get_lock():
+            sent.value += size
+        pace(size)
+
+    hub.pace = count
+    hub.serve_forever()
+
+
+@contextmanager
+def hub(root: Path, rate: float | None = None):
+    """A hub in a process of its own, so that it takes no time from who downloads."""
+    sent = multiprocessing.Value("q", 0)
+    process = multiprocessing.Process(target=serve, args=(root, rate, sent), daemon=True)
+    process.start()
+    while subprocess.run(["curl", "-s", "-o", os.devnull, ENDPOINT], check=False).returncode:
+        time.sleep(0.1)
+    try:
+        yield sent
+    finally:
+        process.terminate()
+        process.join()
+
+
+class Bench:
+    """The folders, the files, and who downloads them."""
+
+    def __init__(self, work: Path) -> None:
+        self.work, self.root, self.to = work, work / "repository", work / "to"
+        self.client = self._client()
+        modelscope_download.HOME, modelscope_download.MEMORY = str(work / "home"), str(work)
+        self.docker = work / "docker"
+        self.docker.write_text(DOCKER.format(python=shlex.quote(str(self.client))), encoding="ascii")
+        self.docker.chmod(0o755)
+
+    def make_files(self, count: int, size: int) -> None:
+        """Fill the repository anew."""
+        shutil.rmtree(self.root, ignore_errors=True)
+        self.root.mkdir()
+        for number in range(count):
+            with (self.root / f"model-{number:05}.safetensors").open("wb") as file:
+                for _block in range(size >> 20):
+                    file.write(os.urandom(1 << 20))
+        self.hashes = {}
+        for path in sorted(self.root.iterdir()):
+            with path.open("rb") as file:
+                self.hashes[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+
+    def _client(self) -> Path:
+        """Return a Python that has the ModelScope client."""
+        folder = ROOT / ".cache" / "bench"
+        if not (folder / "bin" / "modelscope").exists():
+            subprocess.run(["uv", "venv", "--quiet", "--clear", folder], check=True)
+            subprocess.run(["uv", "pip", "install", "--quiet", f"--python={folder / 'bin' / 'python'}", CLIENT], check=True)
+        return folder / "bin" / "python"
+
+    # Who downloads
+
+    def plain(self, workers: int) -> None:
+        environment = {**os.environ, "MODELSCOPE_ENDPOINT": ENDPOINT, "MODELSCOPE_API_TOKEN": TOKEN, "MODELSCOPE_CACHE": str(self.work / "cache")}
+        subprocess.run([self.client, "-c", PLAIN, REPO, self.to, str(workers)], env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+    def ours(self, to: Path | None = None, address: str = "", peers: tuple[str, ...] = (), **more: object) -> None:
+        to = to or self.to
+        params = {
+            "repo": REPO,
+            "revision": "master",
+            "endpoint": ENDPOINT,
+            "token": TOKEN,
+            "image": "",
+            "dir": str(to),
+            "cache_dir": f"{to}.cache",
+            "fetch": True,
+            "verify": False,
+            "checksums": None,
+            "source": None,
+            "run": "",
+            "wait": None,
+            "peers": list(peers),
+            "address": address,
+            "key": "key",
+            "port": SHARE_PORT,
+            **more,
+        }
+        result = modelscope_download.look_after(params, str(self.docker))
+        if result.get("failed"):
+            raise RuntimeError(result["msg"])
+
+    def aria2(self) -> None:
+        lines = [f"{self._url(name)}\n out={name}\n checksum=sha-256={digest}\n" for name, digest in self.hashes.items()]
+        options = [f"--dir={self.to}", f"--max-concurrent-downloads={WORKERS}", f"--header=Cookie: m_session_id={TOKEN}", "--quiet", "--file-allocation=none"]
+        subprocess.run(["aria2c", *options, "--input-file=-"], input="".join(lines), text=True, check=True)
+
+    def curl(self) -> None:
+        lines = [f'url = "{self._url(name)}"\noutput = "{self.to / name}"\n' for name in self.hashes]
+        options = [
+            "--parallel",
+            "--parallel-max",
+            str(WORKERS),
+            "--silent",
+            "--show-error",
+            "--no-progress-meter",
+            "--fail",
+            "--create-dirs",
+            "--cookie",
+            f"m_session_id={TOKEN}",
+        ]
+        subprocess.run(["curl", *options, "--config", "-"], input="".join(lines), text=True, check=True)
+
+    def curl_and_sums(self) -> None:
+        self.curl()
+        sums = [f"{digest}  {name}" for name, digest in self.hashes.items()]
+        check = 'printf "%s\\n" "$1" | sha256sum --check --quiet'
+        subprocess.run(
+            ["xargs", "-P", str(os.cpu_count()), "-d", "\\n", "-n1", "sh", "-c", check, "sh"], input="\n".join(sums), text=True, cwd=self.to, check=True
+        )
+
+    def openssl(self) -> None:
+        names = "\n".join(self.hashes)
+        command = ["xargs", "-P", str(os.cpu_count()), "-n1", "openssl", "dgst", "-sha256"]
+        subprocess.run(command, input=names, text=True, cwd=self.to, check=True, stdout=subprocess.DEVNULL)
+
+    def _url(self, name: str) -> str:
+        return f"{ENDPOINT}/api/v1/models/{REPO}/repo?Revision=master&FilePath={name}"
+
+    # What is measured
+
+    def clear(self) -> None:
+        for path in self.work.glob("to*"):
+            shutil.rmtree(path)
+        shutil.rmtree(self.work / "cache", ignore_errors=True)
+        os.sync()
+
+    def in_turns(self, candidates: dict[str, Callable[[], None]], before: Callable[[], None]) -> dict[str, list[float]]:
+        times = {name: [] for name in candidates}
+        for _round in range(ROUNDS):
+            for name, run in candidates.items():
+                before()
+                began = time.monotonic()
+                run()
+                times[name].append(time.monotonic() - began)
+        return times
+
+    def fan_out(self, count: int, sent) -> tuple[float, float]:
+        """Return the seconds, and the bytes from the hub as a multiple of the files."""
+        self.clear()
+        before = sent.value
+        addresses = tuple(f"127.0.0.{number + 1}" for number in range(count))
+        hosts = [partial(self.ours, self.work / f"to-{address}", address, addresses if count > 1 else ()) for address in addresses]
+        processes = [multiprocessing.Process(target=host) for host in hosts]
+        began = time.monotonic()
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+        seconds = time.monotonic() - began
+        for address in addresses:
+            for name in self.hashes:
+                assert (self.work / f"to-{address}" / name).stat().st_size == FAN_SHARD
+        assert not any(process.exitcode for process in processes)
+        return seconds, (sent.value - before) / (FAN_SHARDS * FAN_SHARD)
+
+
+def table(title: str, times: dict[str, list[float]]) -> None:
+    """Print the medians, and the spread."""
+    print(f"\n{title}\n")
+    print("| | median s | from | to | MB/s |\n|---|---|---|---|---|")
+    for name, runs in times.items():
+        median = statistics.median(runs)
+        print(f"| {name} | {median:.2f} | {min(runs):.2f} | {max(runs):.2f} | {SHARDS * SHARD / median / 1e6:,.0f} |", flush=True)
+
+
+def main() -> None:
+    if missing := [tool for tool in ("aria2c", "curl", "openssl", "uv") if not shutil.which(tool)]:
+        sys.exit(f"{', '.join(missing)} not found; wanted to compare with: install them (Debian: apt-get install aria2 curl openssl; uv comes with make env)")
+    with tempfile.TemporaryDirectory(prefix="bench-weights-", dir=os.environ.get("BENCH_DIR")) as work:
+        bench = Bench(Path(work))
+        bench.make_files(SHARDS, SHARD)
+        print(f"{SHARDS} files of {SHARD >> 20} MiB, {os.cpu_count()} processors, {ROUNDS} rounds in turns")
+        with hub(bench.root):
+            downloads = {
+                "ours": bench.ours, "snapshot_download, its defaults": partial(bench.plain, 4),
+                f"snapshot_download, {WORKERS} workers": partial(bench.plain, WORKERS),
+                "aria2c with SHA-256": bench.aria2, "curl, then sha256sum": bench.curl_and_sums, "curl, not verified": bench.curl,
+            }  # fmt: skip
+            table("Download", bench.in_turns(downloads, bench.clear))
+            bench.clear()
+            bench.ours()
+            table("Again, on complete files", bench.in_turns({"ours": bench.ours, "snapshot_download": partial(bench.plain, 4)}, lambda: None))
+            deep = {"ours, weights_verify": partial(bench.ours, verify=True), "openssl dgst -sha256, one a processor": bench.openssl}
+            table("All read and compared", bench.in_turns(deep, lambda: None))
+        bench.clear()
+        bench.make_files(FAN_SHARDS, FAN_SHARD)
+        with hub(bench.root, RATE) as sent:
+            print(f"\nFan-out of {FAN_SHARDS} files of {FAN_SHARD >> 20} MiB, {RATE // 10**6} MB/s from the hub for all hosts together\n")
+            print("| hosts | seconds | bytes from the hub |\n|---|---|---|")
+            for count in (1, 2, 4):
+                seconds, bytes_from_hub = bench.fan_out(count, sent)
+                print(f"| {count} | {seconds:.1f} | {bytes_from_hub:.3f}x |", flush=True)
+        bench.clear()
+        print(json.dumps({"client": CLIENT, "curl": subprocess.run(["curl", "-V"], capture_output=True, text=True, check=True).stdout.split()[1]}))
+
+
+if __name__ == "__main__":
+    main()

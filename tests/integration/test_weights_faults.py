@@ -1,0 +1,410 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What goes wrong on the way of the weights, on the running lab, with the real client, and that nothing is lost by it.
+
+ASCEND_TEST_SHARD_MB sets the size of each of the four shards; with 2048, say, it is the files of a real model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+from hub.faulty import Fault, FaultyHub
+from lab import NODES, ROOT, lab, playbook
+
+NET = os.environ.get("ASCEND_LAB_NET", "10.77.0")
+STATE = Path(os.environ.get("ASCEND_LAB_STATE", "/var/lib/ascend-ops-lab"))
+SHARD = int(os.environ.get("ASCEND_TEST_SHARD_MB", "24")) << 20
+SHARDS = [f"model-{number:05}-of-00004.safetensors" for number in range(1, 5)]
+TOTAL_SHARDS = SHARD * len(SHARDS)
+FOLDER = "/opt/data/weights-faults"
+MODEL = f"{FOLDER}/GLM-4.7"
+PORT, SHARE_PORT = 8199, 8198
+TOKEN = "token-of-the-faulty-hub"
+REPO = "ZhipuAI/GLM-4.7"
+SLACK = 16 << 20  # what was on its way when a connection ended, of all files side by side
+FOUR_PARTS = ("Host ", "stage weights", "Found: ", "Wanted: ", "Remedy: ")
+
+
+@pytest.fixture(scope="module", name="files")
+def files_of_a_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("repository")
+    for shard in SHARDS:
+        with (folder / shard).open("wb") as file:
+            for _mebibyte in range(SHARD >> 20):
+                file.write(os.urandom(1 << 20))
+    (folder / "config.json").write_text("{}", encoding="ascii")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": dict(zip("abcd", SHARDS, strict=True))}), encoding="ascii")
+    return folder
+
+
+@pytest.fixture(name="hub")
+def a_hub(files: Path) -> Iterator[FaultyHub]:
+    with new_hub(files).serving() as hub:
+        yield hub
+
+
+def new_hub(files: Path) -> FaultyHub:
+    return FaultyHub((f"{NET}.1", PORT), files, REPO, TOKEN)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    clear()
+    yield
+    clear()
+
+
+def clear() -> None:
+    for node in NODES:
+        lab("exec", node, "rm", "-rf", FOLDER)
+
+
+def options(**variables: object) -> list[str]:
+    given = {
+        "vllm_model_endpoint": f"http://{NET}.1:{PORT}",
+        "vllm_model_dir": MODEL,
+        "vllm_model_cache_dir": f"{FOLDER}/.cache",
+        "weights_token": TOKEN,
+        "weights_port": SHARE_PORT,
+        **variables,
+    }
+    return ["-i", "inventories/lab", "-e", json.dumps(given)]
+
+
+def download(**variables: object) -> tuple[int, str]:
+    """Run the stage on one host, or those in `weights_hosts`."""
+    return playbook("tests/integration/weights.yml", *options(**variables))
+
+
+class Background(threading.Thread):
+    """The stage, running while the test does something to it."""
+
+    def __init__(self, **variables: object) -> None:
+        super().__init__()
+        self.variables, self.code, self.said = variables, -1, ""
+        self.start()
+
+    def run(self) -> None:
+        self.code, self.said = download(**self.variables)
+
+    def ended(self) -> tuple[int, str]:
+        self.join()
+        return self.code, self.said
+
+
+def wait_for_bytes(hub: FaultyHub, count: int) -> None:
+    wait_until(lambda: hub.sent >= count, 60)
+
+
+def wait_until(happened, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, "it does not happen"
+        time.sleep(0.1)
+
+
+def slow(hub: FaultyHub, seconds: float = 8) -> None:
+    """Have the whole download take so long."""
+    hub.bytes_per_second = TOTAL_SHARDS / seconds
+
+
+def assert_complete(node: str = "node0", files: Path | None = None) -> None:
+    """Every shard is on the host with the bytes of the hub, by sha256sum, which knows nothing of us."""
+    if files:
+        wanted = subprocess.run(["sha256sum", *SHARDS], cwd=files, capture_output=True, text=True, check=True).stdout
+        assert lab("exec", node, "sh", "-c", f"cd {MODEL} && sha256sum {' '.join(SHARDS)}") == wanted
+    assert "manifest" in lab("exec", node, "ls", "-a", MODEL)
+
+
+# Trouble with the hub and on the way to it
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(SHARDS[1], drop_after=SHARD // 2),
+        Fault(SHARDS[1], status=HTTPStatus.INTERNAL_SERVER_ERROR, times=2),
+        Fault(SHARDS[1], status=HTTPStatus.TOO_MANY_REQUESTS, times=2),
+    ],
+    ids=["connection dropped in mid-shard", "500", "429"],
+)
+def test_it_goes_on_where_it_was(hub: FaultyHub, files: Path, fault: Fault):
+    hub.faults = [fault]
+    code, said = download()
+    assert code == 0, said
+    assert fault.times == 0
+    assert hub.sent <= TOTAL_SHARDS + SLACK // 8
+    assert_complete(files=files)
+
+
+def test_a_shard_corrupted_on_the_way_is_fetched_again_alone(hub: FaultyHub, files: Path):
+    hub.faults = [Fault(SHARDS[2], corrupt=True)]
+    code, said = download()
+    assert code == 0, said
+    assert hub.faults[0].times == 0
+    assert hub.sent <= TOTAL_SHARDS + SHARD + SLACK // 8
+    assert_complete(files=files)
+
+
+def test_a_hub_that_restarts_is_waited_for(files: Path):
+    before, after = new_hub(files), None
+    slow(before)
+    with before.serving():
+        run = Background()
+        wait_for_bytes(before, TOTAL_SHARDS // 3)
+    time.sleep(3)
+    after = new_hub(files)
+    with after.serving():
+        code, said = run.ended()
+    assert code == 0, said
+    assert before.sent + after.sent <= TOTAL_SHARDS + SLACK
+    assert_complete(files=files)
+
+
+def test_a_hash_that_the_hub_lists_wrongly_is_refused(hub: FaultyHub):
+    repository = hub.repository
+    path = repository.root / SHARDS[3]
+    status = path.stat()
+    repository._hashes[path, status.st_size, status.st_mtime_ns] = "0" * 64
+    code, said = download()
+    assert code != 0
+    assert SHARDS[3] in said
+    assert all(part in said for part in FOUR_PARTS), said
+    assert SHARDS[3] not in lab("exec", "node0", "ls", MODEL).split()
+
+
+@pytest.mark.parametrize(
+    ("variables", "parts"),
+    [
+        ({"weights_token": "of-somebody-else"}, ("refuses the token", "give it as weights_token")),
+        ({"vllm_model_revision": "v9"}, ("has no revision 'v9'", "master, v1.0", "Correct vllm_model_revision")),
+        ({"vllm_model_endpoint": f"http://{NET}.1:1"}, ("cannot be reached", "vllm_model_endpoint")),
+    ],
+    ids=["wrong token", "no such revision", "no hub"],
+)
+def test_what_cannot_work_is_refused_before_the_first_byte(hub: FaultyHub, variables: dict[str, str], parts: tuple[str, ...]):
+    code, said = download(**variables)
+    assert code != 0
+    assert all(part in said for part in (*parts, *FOUR_PARTS)), said
+    assert hub.sent == 0
+
+
+def test_a_token_that_expires_meanwhile_is_named(hub: FaultyHub):
+    hub.faults = [Fault("/repo?", times=100, status=HTTPStatus.FORBIDDEN)]
+    code, said = download()
+    assert code != 0
+    assert all(part in said for part in FOUR_PARTS), said
+    hub.faults = []
+    code, said = download()
+    assert code == 0, said
+
+
+# Trouble on the host
+
+
+def kill_the_client() -> None:
+    lab("exec", "node0", "sh", "-c", "kill -9 $(pgrep -f 'snapshot_downloa[d]' | xargs -n1 -I{} sh -c 'grep -q python3 /proc/{}/comm && echo {}')")
+
+
+def restart_docker() -> None:
+    lab("exec", "node0", "systemctl", "restart", "docker")
+
+
+def fill_the_disk() -> None:
+    lab("exec", "node0", "sh", "-c", f"dd if=/dev/zero of={FOLDER}/filler bs=1M 2>/dev/null || true")
+
+
+@pytest.mark.parametrize("trouble", [kill_the_client, restart_docker], ids=["client killed -9", "Docker restarted"])
+def test_what_ends_the_client_loses_nothing(hub: FaultyHub, files: Path, trouble):
+    slow(hub)
+    run = Background()
+    wait_for_bytes(hub, TOTAL_SHARDS // 2)
+    trouble()
+    code, said = run.ended()
+    assert code != 0
+    assert all(part in said for part in FOUR_PARTS), said
+    hub.bytes_per_second = None
+    code, said = download()
+    assert code == 0, said
+    assert hub.sent <= TOTAL_SHARDS + SLACK
+    assert_complete(files=files)
+
+
+def test_a_disk_that_is_full_is_told_and_nothing_is_lost(hub: FaultyHub, files: Path):
+    lab("exec", "node0", "sh", "-c", f"mkdir -p {FOLDER} && mount -t tmpfs -o size={TOTAL_SHARDS + (64 << 20)} tmpfs {FOLDER}")
+    try:
+        slow(hub)
+        run = Background()
+        wait_for_bytes(hub, TOTAL_SHARDS // 2)
+        fill_the_disk()
+        code, said = run.ended()
+        assert code != 0
+        assert "No space left" in said
+        assert all(part in said for part in FOUR_PARTS), said
+        hub.bytes_per_second = None
+        lab("exec", "node0", "rm", f"{FOLDER}/filler")
+        code, said = download()
+        assert code == 0, said
+        assert hub.sent <= TOTAL_SHARDS + SLACK
+        assert_complete(files=files)
+    finally:
+        lab("exec", "node0", "umount", "-l", FOLDER)
+
+
+def test_a_disk_that_is_too_small_is_told_before_the_first_byte(hub: FaultyHub):
+    lab("exec", "node0", "sh", "-c", f"mkdir -p {FOLDER} && mount -t tmpfs -o size={TOTAL_SHARDS // 2} tmpfs {FOLDER}")
+    try:
+        code, said = download()
+    finally:
+        lab("exec", "node0", "umount", "-l", FOLDER)
+    assert code != 0
+    assert all(part in said for part in ("free", "for the files still to fetch", *FOUR_PARTS)), said
+    assert hub.sent == 0
+
+
+def damage(shard: str) -> None:
+    """Change a byte as a bad disk does it: the modification time does not tell."""
+    change = "touch -r $1 /run/before && printf x | dd of=$1 bs=1 seek=1000 conv=notrunc status=none && touch -r /run/before $1"
+    lab("exec", "node0", "sh", "-c", change, "sh", f"{MODEL}/{shard}")
+
+
+def test_complete_weights_cost_no_more_than_a_look(hub: FaultyHub, files: Path):
+    assert download()[0] == 0
+    sent, requests = hub.sent, hub.requests
+    began = time.monotonic()
+    code, said = download()
+    assert code == 0, said
+    assert "changed=0" in said
+    assert (hub.sent, hub.requests) == (sent, requests)
+    assert time.monotonic() - began < 10
+
+
+def test_a_shard_damaged_on_disk_is_found_by_reading_and_fetched_again_alone(hub: FaultyHub, files: Path):
+    assert download()[0] == 0
+    hub.sent = 0
+    damage(SHARDS[1])
+    code, said = download(weights_verify=True)
+    assert code == 0, said
+    assert f"node0: not as they should be, and fetched again: {SHARDS[1]}" in said
+    assert hub.sent == SHARD
+    assert_complete(files=files)
+    code, said = download(weights_verify=True)
+    assert code == 0, said
+    assert "changed=0" in said
+    assert hub.sent == SHARD
+
+
+def test_shards_cut_off_and_swapped_are_fetched_again_alone(hub: FaultyHub, files: Path):
+    assert download()[0] == 0
+    hub.sent = 0
+    first, second, third, _fourth = SHARDS
+    lab("exec", "node0", "sh", "-c", f"cd {MODEL} && truncate -s -1 {first} && mv {second} x && mv {third} {second} && mv x {third}")
+    code, said = download()
+    assert code == 0, said
+    assert hub.sent == 3 * SHARD
+    assert_complete(files=files)
+
+
+# More than one run
+
+
+def test_a_second_run_at_once_is_refused(hub: FaultyHub, files: Path):
+    slow(hub)
+    run = Background()
+    wait_for_bytes(hub, 1)
+    code, said = download()
+    assert code != 0
+    assert "another run is downloading" in said
+    code, said = run.ended()
+    assert code == 0, said
+    assert hub.sent <= TOTAL_SHARDS + SLACK // 8
+    assert_complete(files=files)
+
+
+def client() -> str:
+    """Return the id of the container that downloads on the first host."""
+    return lab("exec", "node0", "docker", "ps", "--quiet", "--filter", "name=ascend-ops-weights").strip()
+
+
+def test_a_run_that_was_killed_is_taken_over(hub: FaultyHub, files: Path):
+    slow(hub, 60)
+    environment = dict(os.environ, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    with subprocess.Popen(
+        ["ansible-playbook", "tests/integration/weights.yml", *options()], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
+    ) as run:
+        wait_for_bytes(hub, TOTAL_SHARDS // 6)
+        first = client()
+        os.killpg(run.pid, signal.SIGKILL)
+    second = Background()
+    wait_until(lambda: client() not in ("", first), 45)
+    hub.bytes_per_second = None
+    code, said = second.ended()
+    assert code == 0, said
+    assert hub.sent <= TOTAL_SHARDS + SLACK
+    assert_complete(files=files)
+
+
+# Distribution
+
+
+def test_fan_out_takes_each_byte_once_and_is_closed_to_others(hub: FaultyHub, files: Path):
+    slow(hub)
+    run = Background(weights_distribution="fanout", weights_hosts="node0,node1")
+    wait_for_bytes(hub, TOTAL_SHARDS // 2)
+    inspect = "docker inspect --format '{{json .Config.Env}} {{json .Args}}' $(docker ps -q --filter name=ascend-ops-weights)"
+    inspected = lab("exec", "node0", "sh", "-c", inspect)
+    assert "snapshot_download" in inspected
+    assert TOKEN not in inspected
+    assert not re.search(r"\b[0-9a-f]{64}\b", inspected)  # the key of the run is one
+    for path in ("/state", f"/files/{SHARDS[0]}"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"http://{NET}.10:{SHARE_PORT}{path}", timeout=5)
+        assert refused.value.code == HTTPStatus.FORBIDDEN
+    code, said = run.ended()
+    assert code == 0, said
+    assert hub.sent == TOTAL_SHARDS + sum((files / name).stat().st_size for name in ("config.json", "model.safetensors.index.json"))
+    for node in NODES:
+        assert_complete(node, files)
+        with contextlib.closing(socket.socket()) as caller:
+            assert caller.connect_ex((f"{NET}.{10 + NODES.index(node)}", SHARE_PORT)) != 0
+
+
+def test_fan_out_gives_what_one_host_has_without_the_hub(hub: FaultyHub, files: Path):
+    assert download()[0] == 0
+    hub.sent = 0
+    code, said = download(weights_distribution="fanout", weights_hosts="node0,node1")
+    assert code == 0, said
+    assert hub.sent == 0
+    assert_complete("node1", files)
+
+
+def test_weights_brought_by_hand_are_verified_by_a_checksum_file(hub: FaultyHub):
+    assert download()[0] == 0
+    lab("exec", "node0", "sh", "-c", f"cd {MODEL} && rm .ascend_ops_manifest.json && sha256sum *.json *.safetensors > {FOLDER}/SHA256SUMS")
+    requests = hub.requests
+    by_hand = {"weights_distribution": "present", "weights_checksums": f"{FOLDER}/SHA256SUMS"}
+    code, said = download(**by_hand)
+    assert code == 0, said
+    damage(SHARDS[2])
+    code, said = download(**by_hand, weights_verify=True)
+    assert code != 0
+    assert all(part in said for part in (SHARDS[2], *FOUR_PARTS)), said
+    assert SHARDS[2] in lab("exec", "node0", "ls", MODEL)
+    assert hub.requests == requests
