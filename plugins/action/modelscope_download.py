@@ -20,7 +20,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils import weights
 
 MODULE = "ascend_ops.vllm.modelscope_download"
 FIRST_SECONDS = 2  # of looking after the work on a host before the first line about it
-SLICE_SECONDS = 5  # how much longer than its lease the work goes on after Ansible was ended
+SLICE_SECONDS = 5  # how much longer than its lease the work goes on after Ansible was ended; below detached.ORPHAN_SECONDS
 SHOW_SECONDS = 30  # between two lines about a host
 
 display = Display()

@@ -17,6 +17,7 @@ from typing import Any, Callable
 
 LEASE_SECONDS = 30  # without a look, after which the work ends itself
 STALE_SECONDS = 10  # without a look, after which another run may end it
+ORPHAN_SECONDS = 8  # in which the last look that an ended run had begun on the host comes to its end
 TICK = 0.2
 
 
@@ -105,7 +106,8 @@ class Job:
             lock = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
             if _locked(lock) and self._is_in_place(lock):
                 return lock
-            if self._age() < last or time.monotonic() - began > LEASE_SECONDS:
+            waited = time.monotonic() - began
+            if (self._age() < last and waited > ORPHAN_SECONDS) or waited > LEASE_SECONDS:
                 raise Busy
             last = self._age()
             if last > STALE_SECONDS:

@@ -326,10 +326,11 @@ def test_shards_cut_off_and_swapped_are_fetched_again_alone(hub: FaultyHub, file
 
 
 def test_a_second_run_at_once_is_refused(hub: FaultyHub, files: Path):
-    slow(hub)
+    slow(hub, 60)
     run = Background()
     wait_for_bytes(hub, 1)
     code, said = download()
+    hub.bytes_per_second = None
     assert code != 0
     assert "another run is downloading" in said
     code, said = run.ended()
