@@ -70,8 +70,8 @@ sanity: env ## ansible-test sanity, all tests
 	tests/sanity.sh
 
 .PHONY: molecule
-molecule: env root ## The whole chain on the lab: create, check, converge, idempotence, verify, destroy (root)
-	molecule test --scenario-name default
+molecule: env root ## The whole chain on the lab, a scenario for each use; one alone: molecule test -s NAME (root)
+	molecule test --all
 
 .PHONY: faults
 faults: env root ## Bad input on the lab: each refused with a clear reason, nothing changed; and no secret shows (root)

@@ -34,6 +34,7 @@ SHARD = int(os.environ.get("ASCEND_TEST_SHARD_MB", "24")) << 20
 SHARDS = [f"model-{number:05}-of-00004.safetensors" for number in range(1, 5)]
 TOTAL_SHARDS = SHARD * len(SHARDS)
 FOLDER = "/opt/data/weights-faults"
+SHARED = "/opt/shared/weights-faults"  # one folder for all hosts
 MODEL = f"{FOLDER}/GLM-4.7"
 PORT, SHARE_PORT = 8199, 8198
 TOKEN = "token-of-the-faulty-hub"
@@ -73,7 +74,7 @@ def nothing_left() -> Iterator[None]:
 
 def clear() -> None:
     for node in NODES:
-        lab("exec", node, "rm", "-rf", FOLDER)
+        lab("exec", node, "rm", "-rf", FOLDER, SHARED)
 
 
 def options(**variables: object) -> list[str]:
@@ -125,12 +126,12 @@ def slow(hub: FaultyHub, seconds: float = 8) -> None:
     hub.bytes_per_second = TOTAL_SHARDS / seconds
 
 
-def assert_complete(node: str = "node0", files: Path | None = None) -> None:
+def assert_complete(node: str = "node0", files: Path | None = None, folder: str = MODEL) -> None:
     """Every shard is on the host with the bytes of the hub, by sha256sum, which knows nothing of us."""
     if files:
         wanted = subprocess.run(["sha256sum", *SHARDS], cwd=files, capture_output=True, text=True, check=True).stdout
-        assert lab("exec", node, "sh", "-c", f"cd {MODEL} && sha256sum {' '.join(SHARDS)}") == wanted
-    assert "manifest" in lab("exec", node, "ls", "-a", MODEL)
+        assert lab("exec", node, "sh", "-c", f"cd {folder} && sha256sum {' '.join(SHARDS)}") == wanted
+    assert "manifest" in lab("exec", node, "ls", "-a", folder)
 
 
 # Trouble with the hub and on the way to it
@@ -279,10 +280,10 @@ def test_a_disk_that_is_too_small_is_told_before_the_first_byte(hub: FaultyHub):
     assert hub.sent == 0
 
 
-def damage(shard: str) -> None:
+def damage(shard: str, folder: str = MODEL) -> None:
     """Change a byte as a bad disk does it: the modification time does not tell."""
     change = "touch -r $1 /run/before && printf x | dd of=$1 bs=1 seek=1000 conv=notrunc status=none && touch -r /run/before $1"
-    lab("exec", "node0", "sh", "-c", change, "sh", f"{MODEL}/{shard}")
+    lab("exec", "node0", "sh", "-c", change, "sh", f"{folder}/{shard}")
 
 
 def test_complete_weights_cost_no_more_than_a_look(hub: FaultyHub, files: Path):
@@ -394,6 +395,31 @@ def test_fan_out_gives_what_one_host_has_without_the_hub(hub: FaultyHub, files: 
     assert code == 0, said
     assert hub.sent == 0
     assert_complete("node1", files)
+
+
+def test_hosts_that_share_a_folder_write_it_once(hub: FaultyHub, files: Path):
+    shared = {
+        "weights_distribution": "shared",
+        "weights_hosts": "node0,node1",
+        "vllm_model_dir": f"{SHARED}/GLM-4.7",
+        "vllm_model_cache_dir": f"{SHARED}/.cache",
+        "vllm_container_extra_mounts": ["/opt/shared"],
+    }
+    code, said = download(**shared)
+    assert code == 0, said
+    assert hub.sent == TOTAL_SHARDS + sum((files / name).stat().st_size for name in ("config.json", "model.safetensors.index.json"))
+    assert [changes(said, node) for node in NODES] == [1, 0], said
+    assert_complete("node1", files, f"{SHARED}/GLM-4.7")
+    damage(SHARDS[1], f"{SHARED}/GLM-4.7")
+    code, said = download(**shared, weights_verify=True)
+    assert code == 0, said
+    assert [changes(said, node) for node in NODES] == [1, 0], said
+    assert_complete("node1", files, f"{SHARED}/GLM-4.7")
+
+
+def changes(said: str, node: str) -> int:
+    """Return how many tasks changed the host, by the recap."""
+    return int(re.search(rf"{node} +: ok=\d+ +changed=(\d+)", said)[1])
 
 
 def test_weights_brought_by_hand_are_verified_by_a_checksum_file(hub: FaultyHub):

@@ -157,6 +157,7 @@ def _prepare(node: Node) -> None:
     upper = node.folder / "upper"
     for name in ("upper", "work", "root", "docker", "data"):
         (node.folder / name).mkdir(parents=True, exist_ok=True)
+    (node.folder.parent / "shared").mkdir(exist_ok=True)
     _install(upper / "root/.ssh/authorized_keys", node.settings.key.with_suffix(".pub").read_text(encoding="ascii"), folder_mode=0o700)
     daemon = {"insecure-registries": [node.settings.registry], "storage-driver": "overlay2", "exec-opts": ["native.cgroupdriver=cgroupfs"]}
     _install(upper / "etc/docker/daemon.json", json.dumps(daemon, indent=2) + "\n")
