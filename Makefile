@@ -4,7 +4,7 @@ BIN := $(CURDIR)/.venv/bin
 LAB := tests/lab/lab
 
 # The order of `make test`: the quick ones first.
-STEPS := lint units versions parsers install sanity molecule faults weights runner clients recovery
+STEPS := lint units versions parsers install sanity molecule faults weights runner clients diagnosis recovery
 
 export PATH := $(BIN):$(PATH)
 export PYTHON
@@ -96,6 +96,10 @@ clients: env root ## The OpenAI client and curl against the endpoint on the lab 
 .PHONY: versions
 versions: env ## Syntax, rendering and plugin units with the oldest and the newest Ansible
 	tests/versions.sh
+
+.PHONY: diagnosis
+diagnosis: env root ## What goes wrong while the service starts on the lab, and how soon the cause is named (root)
+	tests/with-lab.sh python -m pytest tests/integration/test_diagnosis.py
 
 .PHONY: recovery
 recovery: env root ## What breaks while the service runs on the lab, and that it comes back by itself (root)

@@ -36,7 +36,7 @@ class ActionModule(ActionBase):
         hostvars, groups = task_vars["hostvars"], task_vars["groups"]
         names = groups.get(plan.HEAD_GROUP, []) + groups.get(plan.WORKER_GROUP, [])
         known = set(redaction.secrets(os.environ)).union(*(secrets_of(hostvars[name]) for name in names))
-        facts = {name: redaction.data(facts_of(hostvars[name]), known) for name in names}
+        facts = {name: redaction.data(facts_of(hostvars[name]["ansible_facts"]), known) for name in names}
         logs = {name: lines_of(found["vllm_records"]) for name, found in facts.items()}
         findings = diagnosis.diagnose(logs)
         verdict = diagnosis.verdict([host_of(name, found, logs[name]) for name, found in facts.items()], findings)
@@ -63,9 +63,9 @@ def secrets_of(variables: Mapping[str, Any]) -> set[str]:
     return redaction.secrets(found)
 
 
-def facts_of(variables: Mapping[str, Any]) -> dict[str, Any]:
+def facts_of(known: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is known of a host, None for what is not, without the patches' text."""
-    found = {name: variables.get(name) for name in FACTS}
+    found = {name: known.get(name) for name in FACTS}
     if found["vllm_plan"] and found["vllm_plan"]["patch"]:
         patch = {key: value for key, value in found["vllm_plan"]["patch"].items() if key != "releases"}
         found["vllm_plan"] = {**found["vllm_plan"], "patch": patch}

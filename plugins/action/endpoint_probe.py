@@ -42,17 +42,20 @@ class Failures:
         files = sorted(self._folder.glob("*.json"), key=lambda file: file.stat().st_mtime)
         return [json.loads(file.read_text(encoding="utf-8")) for file in files]
 
-    def cause(self, seconds: float) -> diagnosis.Finding | None:
-        """Return the first cause over all hosts; None if none is told within some seconds."""
+    def first(self, seconds: float) -> diagnosis.Finding | None:
+        """Return the first cause over all hosts, or what comes nearest to one if none is told within some seconds."""
         deadline = time.monotonic() + seconds
         while True:
             told = [diagnosis.Finding(**{**finding, "host": failure["host"]}) for failure in self.known() for finding in failure["findings"]]
             first = next(iter(diagnosis.order(told)), None)
-            if first and (first.kind, first.severity) == (diagnosis.CAUSE, diagnosis.FATAL):
+            if time.monotonic() >= deadline or (first and is_cause(first)):
                 return first
-            if time.monotonic() >= deadline:
-                return None
             time.sleep(0.2)
+
+
+def is_cause(finding: diagnosis.Finding) -> bool:
+    """Whether it is a reason for the failure, and not a trace of one."""
+    return (finding.kind, finding.severity) == (diagnosis.CAUSE, diagnosis.FATAL)
 
 
 class ActionModule(ActionBase):
@@ -91,8 +94,10 @@ class ActionModule(ActionBase):
 
     def _explained(self, result: dict[str, Any], failures: Failures, seconds: float) -> dict[str, Any]:
         """Return the result with the cause from another host, if that is told in time, in the place of its traces on this one."""
-        first = failures.cause(seconds)
-        if first and first.host != self._host:
+        first = failures.first(seconds)
+        if first:
+            result["cause"] = dict(first.shown(), host=first.host)
+        if first and is_cause(first) and first.host != self._host:
             said = result["msg"].splitlines()[0]
             result.pop("exception", None)  # or Ansible shows the module's message as well, before this one
             result["msg"] = (

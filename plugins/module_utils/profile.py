@@ -35,6 +35,9 @@ SCHEMA: dict[str, type] = {
     "container_mounts": list,
     "container_extra_mounts": list,
     "container_shm_size": str,
+    "container_ulimits": list,
+    "container_log_driver": str,
+    "container_log_options": dict,
     "container_init": bool,
     "container_restart_policy": str,
     "served_model_name": str,
@@ -57,7 +60,9 @@ SCHEMA: dict[str, type] = {
 }
 NULLABLE = frozenset(["patch_set", "airgap_dir"])
 # Variables of the inventory that are not keys of a profile: choice of profile, a host's place, a secret, our own facts.
-OTHER_VARIABLES = frozenset(["profile", "service_ip", "service_nic", "api_key", "plan", "host", "listener", "peers", "image_content", "weights_error"])
+OTHER_VARIABLES = frozenset(
+    ["profile", "service_ip", "service_nic", "api_key", "plan", "host", "listener", "peers", "image_content", "weights", "weights_error"]
+)
 
 BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 TYPE_NAMES = {bool: "true or false", str: "a string", int: "a whole number", list: "a list", dict: "a mapping"}

@@ -400,7 +400,7 @@ SIGNATURES = (
         "gave_up",
         r"^\[supervisor\] gave up: (?P<what>\d+ rounds in a row) failed",
         "the supervisors gave up after {what}",
-        "Mend what the earlier log names (`docker logs`), then run stop.yml and site.yml.",
+        "Mend what the earlier log names (`docker logs`), then run site.yml or start.yml.",
         SUPERVISOR,
         kind=ECHO,
     ),

@@ -47,6 +47,11 @@ class Snapshot(NamedTuple):
     commit: str
     files: list[File]
 
+    @property
+    def digest(self) -> str:
+        """The SHA-256 over paths and hashes: the same for the same content, whenever it was verified."""
+        return hashlib.sha256(json.dumps(sorted([file.path, file.sha256] for file in self.files)).encode()).hexdigest()
+
 
 class Stat(NamedTuple):
     """What tells without reading it that a file is the one that was read before."""

@@ -148,6 +148,14 @@ commit:
   returned: success
   type: str
   sample: 83ee97c66e841048bedc5c02c15ce2f3ed259feb
+digest:
+  description: SHA-256 over the paths and hashes of all files. It is the same as long as their content is.
+  returned: success
+  type: str
+ansible_facts:
+  description: C(vllm_weights), the digest, for the container stage; other weights are served by another container.
+  returned: success
+  type: dict
 differing:
   description: Paths of files that were there and had to be fetched again, as their size or hash was not the wanted one; at most 100.
   returned: success
@@ -426,6 +434,8 @@ def ensure(params, docker=None, program=None, job=None):
         "fetched_bytes": weights.total(found.wrong),
         "verified_files": folder.verified + len(found.unread),
         "commit": snapshot.commit,
+        "digest": snapshot.digest,
+        "ansible_facts": {"vllm_weights": snapshot.digest},
         "differing": differing[:100],
         "manifest": os.path.join(params["dir"], weights.MANIFEST),
         "diff": {"before": "", "after": weights.changes(found), "before_header": params["dir"], "after_header": params["dir"]},

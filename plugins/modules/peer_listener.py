@@ -90,6 +90,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.ascend_ops.vllm.plugins.module_utils import host
 
 RANGE = "/proc/sys/net/ipv4/ip_local_port_range"
+LOST_SECONDS = 2  # for a caller to end its call
 NEIGHBOURS = 50  # ports tried where the one wanted is taken
 
 
@@ -163,24 +164,33 @@ def open_all(params):
 
 
 def serve(servers, callers, seconds):
-    """Accept calls until as many hosts as expected have called on each port. The caller ends a call, so that none lingers on our ports."""
+    """Accept calls until as many hosts as expected have called on each port; one that all have called is free again at once.
+
+    The caller ends a call, so that none lingers on our ports. For an end that was lost on the way nobody waits long.
+    """
     deadline = time.monotonic() + seconds
     called = {server: set() for server in servers}
     calls = set()
     with selectors.DefaultSelector() as selector:
         for server in servers:
             selector.register(server, selectors.EVENT_READ)
-        while (calls or any(len(hosts) < callers for hosts in called.values())) and time.monotonic() < deadline:
+        while (called or calls) and time.monotonic() < deadline:
             for key, _events in selector.select(deadline - time.monotonic()):
                 if key.fileobj in called:
                     call, peer = key.fileobj.accept()
                     called[key.fileobj].add(peer[0])
                     calls.add(call)
                     selector.register(call, selectors.EVENT_READ)
+                    if len(called[key.fileobj]) >= callers:
+                        selector.unregister(key.fileobj)
+                        key.fileobj.close()
+                        del called[key.fileobj]
                 elif has_ended(key.fileobj):
                     selector.unregister(key.fileobj)
                     calls.remove(key.fileobj)
                     key.fileobj.close()
+            if not called:
+                deadline = min(deadline, time.monotonic() + LOST_SECONDS)
 
 
 def has_ended(call):

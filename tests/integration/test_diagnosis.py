@@ -101,6 +101,7 @@ def test_site_ends_at_once_and_names_the_cause(case):
         code, said = playbook("site.yml", "-i", "inventories/lab", "-e", json.dumps(case.variables), *case.options)
         ended = time.time()
         assert code != 0
+        assert "The service failed on host" in said, said
         late = ended - seconds_of(case.host, case.sign)
         print(f"ended {late:.1f} s after the first fatal sign")
         assert late < SECONDS, said
@@ -110,6 +111,20 @@ def test_site_ends_at_once_and_names_the_cause(case):
             assert [node for node in NODES if f"The service failed on host {case.host}. Cause: " in told[node]] == [
                 node for node in NODES if node != case.host
             ], said
+
+
+def test_supervisors_that_gave_up_are_started_anew_by_site():
+    few = ("-e", json.dumps({"vllm_supervisor_max_failures": 1}))
+    code, said = playbook("site.yml", "-i", "inventories/lab", *few)
+    assert code == 0, said
+    on("node0", "pkill", "-9", "-f", "bin/vllm serve")
+    deadline = time.monotonic() + 60
+    while "gave up" not in on("node0", "sh", "-c", f"docker logs --tail 5 {CONTAINER} 2>&1"):
+        assert time.monotonic() < deadline, "they do not give up"
+        time.sleep(1)
+    code, said = playbook("site.yml", "-i", "inventories/lab", *few)
+    assert code == 0, said
+    assert dict(re.findall(r"(node\d) +: ok=\d+ +changed=(\d+)", said)) == {"node0": "2", "node1": "2"}, said
 
 
 EARLY = {
@@ -152,7 +167,7 @@ def test_the_verdict_and_the_bundle_after_a_failure_hold_the_cause_and_no_secret
         variables = {"vllm_container_name": name, "weights_token": secrets[0], "diagnose_dir": str(tmp_path)}
         code, said = playbook("playbooks/diagnose.yml", "-i", "inventories/lab", "-vvv", "-e", json.dumps(variables))
     assert code == 0, said
-    assert "First cause, on host node1" in said
+    assert "First cause, on host node1" in said, said[-3000:]
     assert "memory does not suffice: NPU out of memory. Tried to allocate 3.47 GiB" in said
     assert re.search(r"node0 head absent", said)
     assert set(re.findall(r"node\d : ok=\d+ changed=(\d+)", said)) == {"0"}

@@ -235,7 +235,7 @@ class Head(Supervisor):
         if failures >= self.options.max_failures:
             say(
                 f"gave up: {failures} rounds in a row failed, wanted fewer than {self.options.max_failures}. "
-                "Mend what the log above names, then run stop.yml and site.yml, or `docker restart` this container on every host."
+                "Mend what the log above names, then run site.yml or start.yml, or `docker restart` this container on every host."
             )
             self._history.forget()  # for the next start, which is somebody's wish
             return

@@ -17,6 +17,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 PLAYBOOK = """\
+- hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.set_fact:
+        vllm_plan: "{{ plan }}"
+        vllm_records: "{{ records }}"
+        cacheable: true
+      when: records is defined
 - hosts: localhost
   gather_facts: false
   tasks:
@@ -43,7 +51,7 @@ def ansible(folder: Path, *command: str, **variables: str) -> str:
 def records(role: str, *lines: str) -> dict:
     container = {"State": STATE, "RestartCount": 0, "Config": {"Env": [f"A_TOKEN={SECRETS[4]}", f"HTTPS_PROXY=http://me:{SECRETS[3]}@proxy:3128", "PATH=/bin"]}}
     log = "\n".join(f"2026-11-25T04:00:{second:02}.0Z {line}" for second, line in enumerate(lines))
-    return {"vllm_plan": {"role": role, "patch": None}, "vllm_records": {"container": container, "log": log, "kernel": "", "errors": []}}
+    return {"plan": {"role": role, "patch": None}, "records": {"container": container, "log": log, "kernel": "", "errors": []}}
 
 
 @pytest.fixture(name="inventory")

@@ -70,6 +70,16 @@ def test_the_ports_are_free_at_once_when_all_have_called():
             strict.bind((HEAD, port))
 
 
+def test_a_call_whose_end_is_lost_holds_no_port():
+    port = free_port()
+    start(ports=(port,), ephemeral=0)
+    with socket.create_connection((HEAD, port), source_address=(CALLER, 0)):
+        time.sleep(0.1)
+        with socket.create_server((HEAD, port)):  # as vLLM and the supervisor listen
+            assert not ended(0.2)
+        assert ended(peer_listener.LOST_SECONDS + 1)
+
+
 def test_the_listener_waits_for_every_caller():
     ports = start(callers=2)
     assert call(CALLER, ports) == [None] * 2
