@@ -3,8 +3,8 @@ PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 LAB := tests/lab/lab
 
-# The order of `make test`: the quick ones first.
-STEPS := lint units versions parsers install sanity molecule faults weights runner clients diagnosis recovery
+# The order of `make test`: the quick ones first. What comes after lab-up shares one lab, and it is down in the end.
+STEPS := lint units versions parsers install sanity molecule lab-up faults weights runner clients diagnosis recovery
 
 export PATH := $(BIN):$(PATH)
 export PYTHON
@@ -54,7 +54,7 @@ lint: env ## ansible-lint, yamllint, ruff, mypy, docs, changelog, playbook synta
 
 .PHONY: units
 units: env ## Unit tests
-	python -m pytest tests/unit
+	python -m pytest --numprocesses auto --dist loadfile tests/unit
 
 .PHONY: parsers
 parsers: env root ## The patched parsers of the real vLLM 0.13.0, in its own server (root)

@@ -16,6 +16,7 @@ for step in "$@"; do
     # pytest's closing line, where the step had one.
     result=$(grep -E '^=+ .*(passed|failed|error).* in [0-9.]+s.* =+$' "$log" | tail -n 1 || true)
     summary+=("$(printf '%-9s %4d s  %s' "$step" $((SECONDS - begin)) "$result")")
+    [[ $step != lab-up ]] || trap 'rm -f "$log"; make --no-print-directory lab-down' EXIT
     [[ $failed -eq 0 ]] || break
     passed=$((passed + 1))
 done

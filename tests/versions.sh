@@ -14,11 +14,11 @@ with() { # NAME PYTHON PACKAGE...
         # awx.awx, which awx_setup.yml needs, is not in every package ansible.
         find site.yml playbooks -maxdepth 1 -name '*.yml' ! -name awx_setup.yml -exec ansible-playbook --syntax-check -i inventories/lab {} + >/dev/null
         # Not the one about the hosts' Pythons: from ansible-core 2.20 on, Ansible itself wants 3.9 there.
-        python -m pytest -p no:cacheprovider tests/unit/plugins tests/unit/playbooks/test_render.py --ignore tests/unit/plugins/modules/test_target_python.py
+        python -m pytest -p no:cacheprovider --numprocesses auto --dist loadfile tests/unit/plugins tests/unit/playbooks/test_render.py --ignore tests/unit/plugins/modules/test_target_python.py
     )
 }
 
-mapfile -t tools < <(grep -E '^(hypothesis|pytest|requests)==' tests/requirements.txt)
+mapfile -t tools < <(grep -E '^(hypothesis|pytest|pytest-xdist|requests)==' tests/requirements.txt)
 newest=.venv/bin/python # newer Ansible wants newer Python: the newest that is here
 for version in 3.12 3.13 3.14; do
     interpreter=$(tests/find-python.sh "$version")

@@ -67,7 +67,7 @@ def facts_of(known: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is known of a host, None for what is not, without the patches' text."""
     found = {name: known.get(name) for name in FACTS}
     if found["vllm_plan"] and found["vllm_plan"]["patch"]:
-        patch = {key: value for key, value in found["vllm_plan"]["patch"].items() if key != "releases"}
+        patch = {key: value for key, value in found["vllm_plan"]["patch"].items() if key not in ("releases", "exercise")}
         found["vllm_plan"] = {**found["vllm_plan"], "patch": patch}
     return found
 

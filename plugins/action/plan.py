@@ -97,11 +97,14 @@ class ActionModule(ActionBase):
             return None
         path = self._find("vllm_patch_set", name, PROFILES / "patches", "{}/patch.yml")
         try:
-            releases = self._loader.load_from_file(str(path))["releases"]
-            releases = patches.resolve(releases, lambda file: (path.parent / file).read_text(encoding="utf-8"), repairs)
+            patch_set = self._loader.load_from_file(str(path))
+            releases = patches.resolve(patch_set["releases"], lambda file: (path.parent / file).read_text(encoding="utf-8"), repairs)
+            exercise = (path.parent / patch_set["exercise"]).read_text(encoding="utf-8") if "exercise" in patch_set else None
         except (OSError, KeyError, TypeError) as exc:
             raise AnsibleActionFail(f"vllm_patch_set is {name!r}: {path} is not a patch set ({exc!r}); glm47/patch.yml shows the form of one.") from exc
-        return {"set": name, "repairs": repairs, "dir": settings["patch_dir"], "digest": patches.digest(releases), "releases": releases}
+        return {
+            "set": name, "repairs": repairs, "dir": settings["patch_dir"], "digest": patches.digest(releases), "releases": releases, "exercise": exercise
+        }  # fmt: skip
 
     def _find(self, variable: str, name: str, folder: Path, pattern: str) -> Path:
         """Return the file that a variable names: a shipped one by its name, or any YAML file by its path."""

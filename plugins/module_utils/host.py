@@ -10,6 +10,7 @@ import re
 from typing import Any, Iterable, Mapping
 
 LISTEN = "0A"
+LABELS = "ascend_ops.vllm."  # what the labels of our containers begin with
 LISTENER = "ascend-listener"  # peer_listener's process as ps shows it; the kernel keeps 15 characters
 CONTAINER = re.compile(r"[/-]([0-9a-f]{64})(?:\.scope)?(?:/|$)", re.M)
 CREDENTIALS = re.compile(r"//[^/@\s]+@")
@@ -63,6 +64,13 @@ def running_containers(answer: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     return {item["Id"]: item["Names"][0].lstrip("/") for item in answer if item.get("Names")}
 
 
-def container_images(answer: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Return {name: id of its image} of the running containers, from the same answer."""
-    return {item["Names"][0].lstrip("/"): item["ImageID"] for item in answer if item.get("Names")}
+def served(answer: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return {name: {image_id, labels}} of the running containers, from the same answer; of the labels only ours."""
+    return {
+        item["Names"][0].lstrip("/"): {
+            "image_id": item["ImageID"],
+            "labels": {key: value for key, value in (item.get("Labels") or {}).items() if key.startswith(LABELS)},
+        }
+        for item in answer
+        if item.get("Names")
+    }

@@ -232,7 +232,7 @@ findings:
       description: Where the signature comes from.
       type: str
 cause:
-  description: The first of the findings over all hosts of the task, as each of them is in RV(findings), and RV(cause.host), the host that it is from.
+  description: The first of the findings over all hosts of the task, as each of them is in RV(findings), and C(host), which it is from.
   returned: when the service failed while the task waited for it, and a log says something of it
   type: dict
 """

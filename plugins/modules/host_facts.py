@@ -101,7 +101,7 @@ ansible_facts:
         docker:
           description:
             - What the Docker daemon says of itself. C(version); C(disk), the file system of its images, with C(mount), C(total_bytes) and C(free_bytes);
-              C(container_images), ids of the images of running containers by the containers' names; C(image_id), the id of O(image), null if it is
+              C(served), by the names of running containers their C(image_id) and those C(labels) that are ours; C(image_id), the id of O(image), null if it is
               not there. Null as a whole if there is no daemon.
           type: dict
         memory_total_mb:
@@ -279,7 +279,7 @@ def ask_docker(docker_socket, image):
         return None, None
     finally:
         connection.close()
-    facts = {"version": info["ServerVersion"], "disk": space(info["DockerRootDir"]), "container_images": host.container_images(running)}
+    facts = {"version": info["ServerVersion"], "disk": space(info["DockerRootDir"]), "served": host.served(running)}
     return host.running_containers(running), dict(facts, image_id=image_id)
 
 

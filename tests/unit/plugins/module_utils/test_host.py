@@ -64,9 +64,9 @@ def test_memory_and_system():
 
 
 def test_running_containers_have_names_and_images():
-    answer = [{"Id": ID, "Names": ["/vllm"], "ImageID": "sha256:1"}, {"Id": "ff", "Names": []}]
+    answer = [{"Id": ID, "Names": ["/vllm"], "ImageID": "sha256:1", "Labels": {"ascend_ops.vllm.patches": "a", "other": "b"}}, {"Id": "ff", "Names": []}]
     assert host.running_containers(answer) == {ID: "vllm"}
-    assert host.container_images(answer) == {"vllm": "sha256:1"}
+    assert host.served(answer) == {"vllm": {"image_id": "sha256:1", "labels": {"ascend_ops.vllm.patches": "a"}}}
 
 
 @given(st.text())

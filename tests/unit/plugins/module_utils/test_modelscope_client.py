@@ -27,7 +27,7 @@ FILES = [{"path": path, "size": len(content), "sha256": hashlib.sha256(content).
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(modelscope_client, "TICK", 0.02)
-    monkeypatch.setattr(modelscope_client, "SILENT_SECONDS", 1)
+    monkeypatch.setattr(modelscope_client, "SILENT_SECONDS", 4)
     monkeypatch.setattr(modelscope_client, "HELLO_SECONDS", 1)
 
 

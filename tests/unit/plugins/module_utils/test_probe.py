@@ -84,7 +84,7 @@ def test_requests_that_are_no_conversation():
 # What the answers prove
 
 
-@pytest.mark.parametrize("name", set(probe.CHECKS) - {"completion", "streaming"})
+@pytest.mark.parametrize("name", sorted(set(probe.CHECKS) - {"completion", "streaming"}))
 def test_no_answer_fails_every_check(name: str):
     verdict = judge(name, REFUSED)
     assert not verdict.ok
@@ -93,7 +93,7 @@ def test_no_answer_fails_every_check(name: str):
     assert verdict.remedy
 
 
-@pytest.mark.parametrize("name", set(probe.CHECKS) - {"health", "completion", "streaming"})
+@pytest.mark.parametrize("name", sorted(set(probe.CHECKS) - {"health", "completion", "streaming"}))
 @pytest.mark.parametrize("text", ["<html>proxy</html>", "[]", "null", '{"choices": []}', '{"choices": [{"message": null}]}', '{"data": [1]}', ""])
 def test_garbage_fails_every_check(name: str, text: str):
     assert not judge(name, Answer(200, text, 0.1)).ok

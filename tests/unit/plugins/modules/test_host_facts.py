@@ -106,9 +106,9 @@ def docker_socket(tmp_path):
 def test_a_docker_daemon(docker_socket, image, image_id):
     facts = gather(docker_socket=docker_socket, image=image)
     assert facts["containers"] == {ID: "vllm"}
-    assert {key: facts["docker"][key] for key in ("version", "container_images", "image_id")} == {
+    assert {key: facts["docker"][key] for key in ("version", "served", "image_id")} == {
         "version": "26.1.3",
-        "container_images": {"vllm": "sha256:1"},
+        "served": {"vllm": {"image_id": "sha256:1", "labels": {}}},
         "image_id": image_id,
     }
     assert facts["docker"]["disk"]["mount"] == "/"
