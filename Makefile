@@ -4,7 +4,7 @@ BIN := $(CURDIR)/.venv/bin
 LAB := tests/lab/lab
 
 # The order of `make test`: the quick ones first. What comes after lab-up shares one lab, and it is down in the end.
-STEPS := lint units versions parsers install sanity molecule lab-up faults weights runner clients diagnosis recovery
+STEPS := lint units versions parsers install sanity molecule lab-up faults weights runner clients diagnosis recovery commands
 
 export PATH := $(BIN):$(PATH)
 export PYTHON
@@ -49,8 +49,13 @@ lint: env ## ansible-lint, yamllint, ruff, mypy, docs, changelog, playbook synta
 	yamllint --strict .
 	ansible-lint --offline
 	antsibull-docs lint-collection-docs --plugin-docs .
+	tests/reference.sh --check
 	antsibull-changelog lint
 	ansible-playbook --syntax-check -i inventories/lab site.yml playbooks/*.yml
+
+.PHONY: docs
+docs: env ## Write docs/reference anew from argument_specs and DOCUMENTATION
+	tests/reference.sh
 
 .PHONY: units
 units: env ## Unit tests
@@ -104,6 +109,10 @@ diagnosis: env root ## What goes wrong while the service starts on the lab, and 
 .PHONY: recovery
 recovery: env root ## What breaks while the service runs on the lab, and that it comes back by itself (root)
 	tests/with-lab.sh python -m pytest tests/integration/test_recovery.py
+
+.PHONY: commands
+commands: env root ## Every command in the docs, on the lab in the place of production (root)
+	tests/with-lab.sh python -m pytest tests/integration/test_docs.py
 
 .PHONY: clean
 clean: ## Remove what these commands made in the checkout, .venv included

@@ -1,0 +1,122 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every command in the docs is run, here on the lab in the place of production, or by the test that is named here."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from lab import NODES, ROOT, lab, playbook
+
+DOCS = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "roles").glob("*/README.md"))]
+PROGRAMS = "ansible|ansible-playbook|ansible-doc|ansible-galaxy|ansible-vault|ansible-builder|cd|docker logs|make|pip install|python3 -m pip"
+# Of a command in a line of its own, or between backticks; what follows blanks and # is for the reader.
+IN_BLOCK = re.compile(rf"^ {{4}}((?:{PROGRAMS}) .*?)(?: +#.*)?$", re.MULTILINE)
+IN_TEXT = re.compile(rf"`((?:{PROGRAMS}) [^`]+)`")
+
+# What is run elsewhere: in which file, and what shows it there.
+ELSEWHERE = {
+    "make demo": ("Makefile", "demo: lab-up"),
+    "make test": (".ci/run", "exec make test"),
+    "make lab-down": ("tests/steps.sh", "lab-down"),
+    "make faults": ("Makefile", "faults weights runner"),
+    "make runner": ("Makefile", "faults weights runner"),
+    "make bench-weights": ("Makefile", "tests/bench/weights.py"),
+    "python3 -m pip install 'ansible>=11'": ("tests/requirements.txt", "ansible=="),
+    "ansible-galaxy collection build": ("tests/integration/test_install.py", '"collection", "build"'),
+    "ansible-galaxy collection install --offline ascend_ops-vllm-*.tar.gz": ("tests/integration/test_install.py", '"install", "--offline"'),
+    "ansible-playbook ascend_ops.vllm.site -i inventory": ("tests/integration/test_install.py", '.site", "-i", "inventory'),
+    "ansible-builder build": ("tests/unit/test_execution_environment.py", "ansible-builder"),
+    "ansible-playbook playbooks/awx_setup.yml -e awx_setup_project_url=https://git.example.com/us/ascend_ops.vllm.git": (
+        "tests/unit/playbooks/test_awx_setup.py",
+        "awx_setup.yml",
+    ),
+    "ansible-playbook playbooks/fetch.yml -i inventories/prod -e fetch_dir=/data/airgap": ("extensions/molecule/airgap/prepare.yml", "playbooks/fetch.yml"),
+    "ansible-playbook site.yml -i inventories/prod -e vllm_airgap_dir=/data/airgap": ("extensions/molecule/airgap/molecule.yml", "vllm_airgap_dir="),
+    "cd /data/airgap && sha256sum --check --quiet SHA256SUMS": ("extensions/molecule/airgap/prepare.yml", "sha256sum --check --quiet SHA256SUMS"),
+    "pip install --no-index --find-links python requests": ("extensions/molecule/airgap/prepare.yml", "--no-index --find-links"),
+    "ansible-playbook playbooks/stop.yml -i inventories/prod": ("tests/integration/test_diagnosis.py", '"playbooks/stop.yml"'),
+    "ansible-playbook playbooks/start.yml -i inventories/prod": ("tests/integration/test_runner.py", '["upgrade", "start"]'),
+    "ansible-playbook playbooks/upgrade.yml -i inventories/prod": ("extensions/molecule/upgrade/tasks/upgrade.yml", "playbooks/upgrade.yml"),
+    "docker logs -f vllm-ascend-v0.13.0rc1": ("tests/integration/test_diagnosis.py", "docker logs"),
+}
+UNINSTALL = "ansible-playbook playbooks/uninstall.yml -i inventories/prod"  # last
+
+
+def commands(*files: Path) -> list[str]:
+    texts = [file.read_text(encoding="utf-8") for file in files]
+    return sorted({command.strip() for text in texts for form in (IN_BLOCK, IN_TEXT) for command in form.findall(text)})
+
+
+HERE = [command for command in commands(*DOCS) if command not in ELSEWHERE and command != UNINSTALL]
+
+
+def run(command: str, folder: Path) -> str:
+    """Run a command as it stands, but against the lab and with names of the reader's choice filled in."""
+    given = {"inventories/prod": "inventories/lab", "INVENTORY": "inventories/lab", "render_dir=DIR": f"render_dir={folder}/rendered"}
+    given["render_dir=rendered"] = given["render_dir=DIR"]
+    for said, meant in given.items():
+        command = command.replace(said, meant)
+    arguments = shlex.split(command)
+    if arguments[0] == "ansible-playbook":
+        arguments += ["-e", f"diagnose_dir={folder}"]
+    if "playbooks/render.yml" in arguments:
+        arguments += ["-e", "vllm_service_nic=eth0"]
+    environment = dict(os.environ, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}", ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"))
+    where = folder if arguments[0] == "ansible" else ROOT
+    done = subprocess.run(arguments, cwd=where, env=environment, input="a-secret", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def service() -> None:
+    code, said = playbook("site.yml", "-i", "inventories/lab")
+    assert code == 0, said
+
+
+@pytest.fixture(name="folder")
+def a_folder(tmp_path: Path) -> Path:
+    (tmp_path / "password").write_text("of a vault", encoding="ascii")
+    for node in NODES:
+        log = lab("exec", node, "sh", "-c", "docker logs --timestamps vllm-ascend-v0.13.0rc1 2>&1")
+        (tmp_path / f"{node}.log").write_text(log, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.usefixtures("service")
+@pytest.mark.parametrize("command", HERE)
+def test_a_command_of_the_docs_works(command, folder, monkeypatch):
+    monkeypatch.setenv("ANSIBLE_VAULT_PASSWORD_FILE", str(folder / "password"))
+    assert run(command, folder)
+
+
+@pytest.mark.parametrize("command", ELSEWHERE)
+def test_what_is_run_elsewhere_is_there_and_still_in_the_docs(command):
+    file, sign = ELSEWHERE[command]
+    assert sign in (ROOT / file).read_text(encoding="utf-8")
+    assert command in commands(*DOCS)
+
+
+def test_both_readmes_have_the_same_commands():
+    english, chinese = commands(ROOT / "README.md"), commands(ROOT / "README.zh-CN.md")
+    assert english == chinese
+    assert len(english) > 15
+
+
+@pytest.mark.usefixtures("service")
+def test_uninstalling_leaves_the_weights_and_nothing_else():
+    assert UNINSTALL in commands(*DOCS)
+    code, said = playbook(*shlex.split(UNINSTALL.replace("prod", "lab"))[1:], "-e", "uninstall_confirm=yes")
+    assert code == 0, said
+    for node in NODES:
+        assert lab("exec", node, "docker", "ps", "--all", "--quiet") == ""
+        assert lab("exec", node, "docker", "image", "ls", "--quiet") == ""
+        assert "manifest" in lab("exec", node, "ls", "-a", "/opt/data/verification/models/GLM-4.7")
