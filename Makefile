@@ -108,7 +108,7 @@ diagnosis: env root ## What goes wrong while the service starts on the lab, and 
 
 .PHONY: recovery
 recovery: env root ## What breaks while the service runs on the lab, and that it comes back by itself (root)
-	tests/with-lab.sh python -m pytest tests/integration/test_recovery.py
+	tests/with-lab.sh python -m pytest tests/integration/test_recovery.py tests/integration/test_changes.py
 
 .PHONY: commands
 commands: env root ## Every command in the docs, on the lab in the place of production (root)

@@ -36,7 +36,11 @@ def begin(folder: Path, run: str, work: str = "pass", lease: int = 30) -> Job:
 
 
 def pid(folder: Path) -> int:
-    return int((folder / "lock").read_text(encoding="ascii"))
+    deadline = time.monotonic() + 10
+    while not (text := (folder / "lock").read_text(encoding="ascii")):
+        assert time.monotonic() < deadline, "the work has not begun"
+        time.sleep(0.01)
+    return int(text)
 
 
 def wait_for_the_end(process: int) -> None:

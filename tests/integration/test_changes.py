@@ -1,0 +1,47 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a change under the running service would restart on the lab, by a run in check mode, and what it would not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from lab import NODES, lab, site
+
+MODEL = "/opt/data/verification/models/GLM-4.7"
+MANIFEST = f"{MODEL}/.ascend_ops_manifest.json"
+SUMS = "/opt/data/brought-SHA256SUMS"
+BROUGHT = ("-i", "inventories/lab", "-e", f"weights_distribution=present weights_checksums={SUMS}", "--check")
+KEEP = f"cp -a {MODEL}/config.json {MANIFEST} /opt/data && rm {MANIFEST}"
+BRING = f"cd {MODEL} && find . -type f ! -name '.*' | sed s:./:: | xargs sha256sum >{SUMS}"
+RESTORE = f"cp -a /opt/data/config.json {MODEL} && cp -a /opt/data/.ascend_ops_manifest.json {MANIFEST} && rm /opt/data/config.json {SUMS}"
+
+
+@pytest.fixture(autouse=True)
+def weights_without_a_manifest() -> Iterator[None]:
+    code, said = site("-i", "inventories/lab")
+    assert code == 0, said
+    for node in NODES:
+        lab("exec", node, "sh", "-c", KEEP)
+    yield
+    for node in NODES:
+        lab("exec", node, "sh", "-c", RESTORE)
+
+
+def tasks_that_change(said: str, word: str) -> set[str]:
+    """Return the hosts on which a task with that word in its name would change something."""
+    tasks = [part for part in said.split("TASK [")[1:] if word in part.partition("]")[0]]
+    return {node for part in tasks for node in re.findall(r"changed: \[(node\d)\]", part)}
+
+
+@pytest.mark.parametrize(("edit", "hosts"), [("true", set()), (f"echo >> {MODEL}/config.json", set(NODES))], ids=["the same", "another content"])
+def test_weights_of_the_same_revision(edit, hosts):
+    for node in NODES:
+        lab("exec", node, "sh", "-c", f"{edit} && {BRING}")
+    code, said = site(*BROUGHT)
+    assert code == 0, said
+    assert tasks_that_change(said, "The weights are on the host") == set(NODES)  # to be verified
+    assert tasks_that_change(said, "The container is made as planned") == hosts, said
