@@ -20,6 +20,9 @@ PROGRAMS = "ansible|ansible-playbook|ansible-doc|ansible-galaxy|ansible-vault|an
 # Of a command in a line of its own, or between backticks; what follows blanks and # is for the reader.
 IN_BLOCK = re.compile(rf"^ {{4}}((?:{PROGRAMS}) .*?)(?: +#.*)?$", re.MULTILINE)
 IN_TEXT = re.compile(rf"`((?:{PROGRAMS}) [^`]+)`")
+PICTURE = re.compile(r"^```mermaid\n.*?^```$", re.MULTILINE | re.DOTALL)
+# Lines of their own that are no commands: an inventory, and what a command wants in the environment.
+NO_COMMAND = re.compile(r"(?:vllm_head|vllm_workers|all): \{|export CONTROLLER_HOST=")
 
 # What is run elsewhere: in which file, and what shows it there.
 ELSEWHERE = {
@@ -103,6 +106,14 @@ def test_what_is_run_elsewhere_is_there_and_still_in_the_docs(command):
     file, sign = ELSEWHERE[command]
     assert sign in (ROOT / file).read_text(encoding="utf-8")
     assert command in commands(*DOCS)
+
+
+@pytest.mark.parametrize("file", DOCS, ids=lambda file: str(file.relative_to(ROOT)))
+def test_no_command_is_overlooked(file):
+    text = PICTURE.sub("", file.read_text(encoding="utf-8"))
+    assert "```" not in text, "commands are indented by four blanks"
+    lines = re.findall(r"^ {4}\S.*$", text, re.MULTILINE)
+    assert [line for line in lines if not IN_BLOCK.fullmatch(line) and not NO_COMMAND.match(line.strip())] == []
 
 
 def test_both_readmes_have_the_same_commands():
