@@ -10,7 +10,9 @@ with() { # NAME PYTHON PACKAGE...
     uv pip install --quiet --python "$venv/bin/python" "${@:3}" "${tools[@]}"
     (
         export PATH=$venv/bin:$PATH
-        echo "--- $1: $(ansible --version | sed -n '1p; s/.*python version = \([0-9.]*\).*/Python \1/p' | paste --serial --delimiters ' ')"
+        version=$(ansible --version | sed -n '1p; s/.*python version = \([0-9.]*\).*/Python \1/p' | paste --serial --delimiters ' ')
+        echo "--- $1: $version"
+        trap '[[ $? -eq 0 ]] || echo "--- failed with the $1: $version" >&2' EXIT
         # awx.awx, which awx_setup.yml needs, is not in every package ansible.
         find site.yml playbooks -maxdepth 1 -name '*.yml' ! -name awx_setup.yml -exec ansible-playbook --syntax-check -i inventories/lab {} + >/dev/null
         # Not the one about the hosts' Pythons: from ansible-core 2.20 on, Ansible itself wants 3.9 there.
