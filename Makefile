@@ -4,7 +4,7 @@ BIN := $(CURDIR)/.venv/bin
 LAB := tests/lab/lab
 
 # The order of `make test`: the quick ones first. What comes after lab-up shares one lab, and it is down in the end.
-STEPS := lint units versions parsers install sanity molecule lab-up faults weights runner clients diagnosis recovery commands
+STEPS := lint units versions parsers install sanity molecule lab-up faults weights runner clients commands diagnosis recovery
 
 export PATH := $(BIN):$(PATH)
 export PYTHON
@@ -95,8 +95,8 @@ runner: env root ## Every playbook run by ansible-runner, as AWX does it, on the
 	tests/with-lab.sh python -m pytest tests/integration/test_runner.py
 
 .PHONY: clients
-clients: env root ## The OpenAI client and curl against the endpoint on the lab (root)
-	tests/with-lab.sh python -m pytest tests/integration/test_clients.py
+clients: env root ## The OpenAI client and curl against the endpoint on the lab, and what a change of weights does (root)
+	tests/with-lab.sh python -m pytest tests/integration/test_clients.py tests/integration/test_changes.py
 
 .PHONY: versions
 versions: env ## Syntax, rendering and plugin units with the oldest and the newest Ansible
@@ -108,7 +108,7 @@ diagnosis: env root ## What goes wrong while the service starts on the lab, and 
 
 .PHONY: recovery
 recovery: env root ## What breaks while the service runs on the lab, and that it comes back by itself (root)
-	tests/with-lab.sh python -m pytest tests/integration/test_recovery.py tests/integration/test_changes.py
+	tests/with-lab.sh python -m pytest tests/integration/test_recovery.py
 
 .PHONY: commands
 commands: env root ## Every command in the docs, on the lab in the place of production (root)

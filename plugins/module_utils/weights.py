@@ -18,6 +18,7 @@ INDEX = "model.safetensors.index.json"
 LISTING_CAP = 3000  # where the hub cuts a listing short, without a word
 SHOWN = 10
 DOCKER_ERROR = 125
+NO_ENTRY = re.compile(r"\b40[13] Client Error|\b(?:Unauthorized|Forbidden)\b")
 AGAIN = "Run again: what is right is kept. If it is the same file each time, the hub's content and its listing differ: tell who keeps the repository"
 
 SUMS_LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](?:\./)?(.+)")
@@ -222,6 +223,12 @@ def judge_client(folder: str, image: str, returncode: int, answer: str, messages
         raise WeightsError(f"Docker does not run the image {image}, {said}", "an image that is on the host and a Docker daemon", "Run the stage image first")
     if re.match("(ModuleNotFound|Import)Error", said):
         raise WeightsError(f"the image {image} has no ModelScope client: {said}", "one with the Python package modelscope", "Choose such an image: vllm_image")
+    if NO_ENTRY.search(said):
+        raise WeightsError(
+            f"the hub refused the ModelScope client while it downloaded, {said}",
+            "a token that stays valid until the last file",
+            "Make a new one and give it as weights_token, then run again: what is complete is kept",
+        )
     raise WeightsError(f"the ModelScope client failed, {said}", "its end with all files fetched", AGAIN)
 
 

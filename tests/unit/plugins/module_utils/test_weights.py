@@ -195,6 +195,7 @@ def test_patterns_match_their_files_and_no_others(paths: list[str]):
         (125, "", "docker: No such image: image:tag", "Docker does not run the image image:tag, ended with code 125: docker: No such image"),
         (0, "\"ModuleNotFoundError: No module named 'modelscope'\"", "", "image:tag has no ModelScope client"),
         (0, '"FileDownloadError: 1 of 8 file(s) failed; a: Hash mismatch"', "noise", "1 of 8 file(s) failed; a: Hash mismatch"),
+        (0, '"FileDownloadError: 1 of 8 file(s) failed; a: 403 Client Error"', "", "the hub refused the ModelScope client while it downloaded"),
         (137, "", "line\n" * 20 + "Killed", "failed, ended with code 137: line\n"),
         (1, "", "", "failed, ended with code 1: nothing said"),
     ],
