@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
-from lab import lab, playbook
+from lab import ROOT, lab, playbook
 from settings import IMAGE, IMAGE_TAG, Settings
 
 NAME = "patch-test"
@@ -98,3 +100,14 @@ def test_what_is_not_as_known_is_refused_and_left_alone(container, spoil, says):
     assert code != 0
     assert [words for words in (f"Host node0, stage patch: container {NAME}", *says) if words not in said] == [], said
     assert changes() == before
+
+
+def test_patches_that_do_not_work_are_never_started(container, tmp_path):
+    patch_set = tmp_path / "broken"
+    shutil.copytree(ROOT / "profiles/patches/glm47", patch_set)
+    (patch_set / "exercise.py").write_text("import vllm.tool_parsers\nraise SystemExit('a tool call: found nothing')\n", encoding="ascii")
+    code, said = patch("-e", f"vllm_patch_set={patch_set}/patch.yml")
+    assert code != 0
+    assert "Host node0, stage patch: the patch set" in said, said
+    assert "a tool call: found nothing. Wanted: its program (exercise.py) to end with 0" in said, said
+    assert docker("ps", "--all", "--quiet", "--filter", f"name={NAME}") == ""
