@@ -4,7 +4,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+lab=down
+finish() {
+    rm -f "$log"
+    [[ $lab == down ]] || make --no-print-directory lab-down
+}
+trap finish EXIT
 summary=()
 passed=0
 failed=0
@@ -16,7 +21,7 @@ for step in "$@"; do
     # pytest's closing line, where the step had one.
     result=$(grep -E '^=+ .*(passed|failed|error).* in [0-9.]+s.* =+$' "$log" | tail -n 1 || true)
     summary+=("$(printf '%-9s %4d s  %s' "$step" $((SECONDS - begin)) "$result")")
-    [[ $step != lab-up ]] || trap 'rm -f "$log"; make --no-print-directory lab-down' EXIT
+    [[ $step != lab-up ]] || lab=up
     [[ $failed -eq 0 ]] || break
     passed=$((passed + 1))
 done

@@ -31,7 +31,7 @@ BLOCK = 4 << 20
 RECEIVERS = 4  # files taken from other hosts side by side
 TICK = 0.5  # seconds between two looks at the other hosts
 HELLO_SECONDS = 60  # in which every host must answer once: Ansible starts them at about the same time
-SILENT_SECONDS = 15  # after which a host that had answered is gone
+SILENT_SECONDS = 30  # after which a host that had answered is gone; its Docker may restart meanwhile
 TRIES = 3  # of a file that arrives other than it was sent
 FORBIDDEN = 403
 OK = 200
@@ -98,7 +98,7 @@ class Peer:
     def hear(self, state: Mapping[str, Any]) -> None:
         """Take in what the host says of itself."""
         self.ready, self.have, self.listing = bool(state["ready"]), frozenset(state["have"]), str(state["listing"])
-        self.heard = time.monotonic()
+        self.heard, self.left = time.monotonic(), False
 
 
 class Exchange:
@@ -229,14 +229,18 @@ class Exchange:
     def _receive(self, peer: Peer, file: Mapping[str, Any]) -> None:
         """Take a file from another host, going on where an earlier run left off; it gets its name once its hash is right."""
         path = os.path.join(self.folder, file["path"])
-        trouble = ""
-        for _time in range(TRIES):
+        tries, here, deadline = TRIES, size(path + ".incomplete"), time.monotonic() + SILENT_SECONDS
+        while tries:
             try:
                 digest = self._receive_once(peer, file, path + ".incomplete")
             except (OSError, http.client.HTTPException) as error:
                 if isinstance(error, OSError) and error.errno and not isinstance(error, ConnectionError):
                     raise  # the disk
                 trouble = f"{type(error).__name__}: {error}"
+                if size(path + ".incomplete") > here:
+                    here, deadline = size(path + ".incomplete"), time.monotonic() + SILENT_SECONDS
+                if time.monotonic() > deadline:
+                    break
                 time.sleep(1)
                 continue
             if digest == file["sha256"]:
@@ -245,6 +249,7 @@ class Exchange:
                 return
             os.remove(path + ".incomplete")
             trouble = f"its SHA-256 is {digest}, wanted {file['sha256']}"
+            tries -= 1
         raise RuntimeError(f"{file['path']} cannot be had from {peer.address}, {trouble}")
 
     def _receive_once(self, peer: Peer, file: Mapping[str, Any], partial: str) -> str:

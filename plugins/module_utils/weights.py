@@ -12,6 +12,8 @@ import posixpath
 import re
 from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
+from ansible_collections.ascend_ops.vllm.plugins.module_utils import progress
+
 MANIFEST = ".ascend_ops_manifest.json"
 MANIFEST_FORMAT = 1
 INDEX = "model.safetensors.index.json"
@@ -211,7 +213,7 @@ def judge_index(index: str, paths: Iterable[str]) -> None:
 
 def judge_client(folder: str, image: str, returncode: int, answer: str, messages: str) -> None:
     """Raise WeightsError unless the client has done its work, by its answer and by what it and Docker said."""
-    if returncode == 0 and answer == "null":
+    if answer == "null":  # also where Docker went away before it told of the client's end
         return
     try:
         said = json.loads(answer).rstrip(".")
@@ -230,6 +232,12 @@ def judge_client(folder: str, image: str, returncode: int, answer: str, messages
             "Make a new one and give it as weights_token, then run again: what is complete is kept",
         )
     raise WeightsError(f"the ModelScope client failed, {said}", "its end with all files fetched", AGAIN)
+
+
+def is_cut_off(returncode: int, answer: str, messages: str) -> bool:
+    """Whether the client was ended from outside, by a signal or with Docker, or could not begin, as Docker was away or an older client not yet gone."""
+    refused = "Error response from daemon" in messages and not is_taken(returncode, messages)
+    return not answer and returncode >= DOCKER_ERROR and not refused
 
 
 def is_taken(returncode: int, messages: str) -> bool:
@@ -266,33 +274,13 @@ def listed(paths: Sequence[str]) -> str:
     return ", ".join(paths[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def readable(size: int) -> str:
-    """Return a number of bytes for a person."""
-    power = min(max(size.bit_length() - 1, 0) // 10, 4)
-    return f"{size / 1024**power:.1f} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}" if power else f"{size} B"
-
-
-def duration(seconds: float) -> str:
-    """Return a time for a person."""
-    minutes = int(seconds) // 60
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min" if minutes else f"{int(seconds)} s"
-
-
-def progress(stage: str, done: int, all_bytes: int, rate: float) -> str:
-    """Return how far a stage is, for a person."""
-    percent = 100 * done // all_bytes if all_bytes else 100
-    left = f", {readable(int(rate))}/s, {duration((all_bytes - done) / rate)} left" if rate > 0 and done < all_bytes else ""
-    return f"{stage} {percent} %, {readable(done)} of {readable(all_bytes)}{left}"
-
-
 def changes(found: Survey) -> str:
     """Return, line by line, what is done about the files that are not known to be right: for diff mode."""
     if not found.wrong and not found.unread:
         return ""
-    lines = [f"fetch {file.path} ({readable(file.size)}, sha256 {file.sha256[:12]})" for file in found.wrong[:SHOWN]]
+    lines = [f"fetch {file.path} ({progress.readable(file.size)}, sha256 {file.sha256[:12]})" for file in found.wrong[:SHOWN]]
     if len(found.wrong) > SHOWN:
         lines.append(f"fetch {len(found.wrong) - SHOWN} more")
-    lines.append(
-        f"in all {len(found.wrong)} files to fetch ({readable(total(found.wrong))}), {len(found.unread)} there to verify ({readable(total(found.unread))})"
-    )
+    to_fetch, to_verify = (f"{len(files)} {{}} ({progress.readable(total(files))})" for files in (found.wrong, found.unread))
+    lines.append(f"in all {to_fetch.format('files to fetch')}, {to_verify.format('there to verify')}")
     return "\n".join(lines) + "\n"

@@ -170,141 +170,21 @@ manifest:
 """
 
 import functools
-import hashlib
 import json
 import os
 import socket
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import commands, detached, host, modelscope_client, weights
+from ansible_collections.ascend_ops.vllm.plugins.module_utils import commands, detached, host, model_folder, modelscope_client, weights
+from ansible_collections.ascend_ops.vllm.plugins.module_utils.model_folder import Folder
 from ansible_collections.ascend_ops.vllm.plugins.module_utils.modelscope_hub import Hub
 
 WORKERS = 8  # whole files side by side: the client's fastest way
-BLOCK = 4 << 20
 SMALL = 64 << 20  # bytes that cost nothing to read again
 HOME = "/run/ascend-ops-weights"  # in the container, in memory: there the client leaves its credentials
 MEMORY = "/run"  # on the host: where notes can be made even on a full disk
-TAKEN_SECONDS = 15  # for the container of a run that was ended to end as well
-PARTIAL = ("{}.incomplete", "._____temp/{}")  # where newer and older clients keep what is not yet a file
-
-
-class Folder:
-    """A model directory, and what is known of the files in it."""
-
-    def __init__(self, path):
-        self.path = path
-        self.manifest = weights.read_manifest(self.read(weights.MANIFEST))
-        self.hashed = dict(self.manifest.hashed) if self.manifest else {}
-        self.verified = 0  # files read so far
-        self.read_bytes = 0
-        self.judged = {}  # the stats that the last survey went by
-
-    def read(self, name):
-        """Return the text of a file, empty if it cannot be read."""
-        try:
-            with open(os.path.join(self.path, name), encoding="utf-8", errors="replace") as file:
-                return file.read()
-        except OSError:
-            return ""
-
-    def stats(self, files):
-        """Return the stats of those of *files* that are there. Refuses one that a link leads astray."""
-        found, inside = {}, os.path.realpath(self.path)
-        for file in files:
-            path = os.path.join(self.path, file.path)
-            real = os.path.realpath(path)
-            if real != os.path.join(inside, file.path):
-                raise weights.WeightsError(
-                    f"{path} is, or lies behind, a link to {real}",
-                    f"plain files and folders below {self.path}",
-                    "Put the file itself in the place of the link, or remove the link",
-                )
-            if os.path.isfile(path):
-                status = os.stat(path)
-                found[file.path] = weights.Stat(status.st_size, status.st_mtime_ns)
-        return found
-
-    def survey(self, files, job=None):
-        """Return what is known of *files*, after reading those of which nothing is known, if it is part of a *job*."""
-        self.judged = stats = self.stats(files)
-        found = weights.survey(files, stats, self.hashed)
-        if not job or not found.unread:
-            return found
-        unread = sorted(found.unread, key=lambda file: -file.size)  # the longest first, so that no processor is left with one at the end
-        self.read_bytes, all_bytes = 0, weights.total(unread)
-        job.report(lambda: {"stage": "verified", "done": self.read_bytes, "all": all_bytes})
-        jobs = [functools.partial(self.sha256, os.path.join(self.path, file.path)) for file in unread]
-        for file, digest in zip(unread, commands.side_by_side(jobs, len(os.sched_getaffinity(0)))):
-            self.hashed[file.path] = weights.Hashed(stats[file.path], digest)
-        self.verified += len(jobs)
-        return weights.survey(files, stats, self.hashed)
-
-    def sha256(self, path):
-        digest = hashlib.sha256()
-        view = memoryview(bytearray(BLOCK))
-        with open(path, "rb", buffering=0) as file:
-            while True:
-                count = file.readinto(view)
-                if not count:
-                    return digest.hexdigest()
-                digest.update(view[:count])
-                self.read_bytes += count
-
-    def believe(self, files):
-        """Take the hash of *files*, which the client has compared."""
-        stats = self.stats(files)
-        self.hashed.update((file.path, weights.Hashed(stats[file.path], file.sha256)) for file in files if file.path in stats)
-
-    def remove(self, files):
-        """Remove *files*, but for one that came while we judged: another run may have fetched it."""
-        for path, stat in self.stats(files).items():
-            if stat == self.judged.get(path):
-                os.remove(os.path.join(self.path, path))
-
-    def here(self, files):
-        """Return how many bytes of *files* are on the disk, those of files that are not complete counted."""
-        return sum(max(size(os.path.join(self.path, form.format(file.path))) for form in ("{}", *PARTIAL)) for file in files)
-
-    def write_manifest(self, source, snapshot):
-        """Write the manifest in one step: a run that dies leaves the old one or none."""
-        verified = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        text = weights.manifest(source, snapshot.commit, snapshot.files, self.stats(snapshot.files), verified)
-        target = os.path.join(self.path, weights.MANIFEST)
-        with open(target + ".new", "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(target + ".new", 0o644)
-        os.replace(target + ".new", target)
-
-
-def size(path):
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return 0
-
-
-def judge_place(folder, needed=0):
-    """Refuse a folder that cannot be written, or a disk on which so much does not fit."""
-    parent = os.path.abspath(folder)
-    while not os.path.lexists(parent):
-        parent = os.path.dirname(parent)
-    if not os.path.isdir(parent) or not os.access(parent, os.W_OK | os.X_OK):
-        raise weights.WeightsError(
-            f"{parent} is no folder that can be written to",
-            f"one to have {folder} in",
-            "Give paths on a file system that is writable: vllm_model_dir, vllm_model_cache_dir",
-        )
-    space = os.statvfs(parent)
-    free = space.f_bavail * space.f_frsize
-    if needed > free:
-        raise weights.WeightsError(
-            f"the disk of {folder} has {weights.readable(free)} free",
-            f"{weights.readable(needed)} for the files still to fetch",
-            "Make room, or choose a folder on another disk: vllm_model_dir",
-        )
+ENDED_SECONDS = 30  # for Docker to come back, or for the container of a run that was ended to go, without one more byte
 
 
 class Fetcher:
@@ -326,28 +206,35 @@ class Fetcher:
             index = params["peers"].index(params["address"])
             orders["share"] = {"addresses": params["peers"], "index": index, "port": params["port"], "key": params["key"]}
         self.orders = json.dumps(orders)
-        self.begin()
+        self.client = self.begun()
 
-    def begin(self):
-        self.began = time.monotonic()
-        self.client = commands.Ordered(self.argv)
-        self.client.order(self.orders)
+    def begun(self):
+        client = commands.Ordered(self.argv)
+        client.order(self.orders)
+        return client
 
-    def fetch(self, files, missing):
-        """Have *missing* fetched, of *files*."""
-        patterns = dict(zip([file.path for file in missing], weights.patterns(missing)))
+    def fetch(self, folder, files, missing):
+        """Have *missing* fetched into *folder*, of *files*. A client that is ended from outside is begun again, as long as it is of use."""
+        deadline, here = time.monotonic() + ENDED_SECONDS, folder.here(missing)
         while True:
-            self.client.order(json.dumps({"files": [file._asdict() for file in files], "missing": patterns}))
-            done = self.client.wait()
-            self.client.end()
-            # The container of a run that was ended takes a moment to go.
-            if not weights.is_taken(done.rc, done.err) or time.monotonic() - self.began > TAKEN_SECONDS:
+            done = self.follow(files, missing)
+            if folder.here(missing) > here:
+                deadline, here = time.monotonic() + ENDED_SECONDS, folder.here(missing)
+            if not weights.is_cut_off(done.rc, done.out, done.err) or time.monotonic() > deadline:
                 break
             time.sleep(1)
-            began = self.began
-            self.begin()
-            self.began = began
+            self.client = self.begun()
+            # Only verified files get their own name.
+            missing = [file for file in missing if model_folder.size(os.path.join(folder.path, file.path)) != file.size]
         weights.judge_client(self.params["dir"], self.params["image"], done.rc, done.out, done.err)
+
+    def follow(self, files, missing):
+        """Return what the client says in the end."""
+        patterns = dict(zip([file.path for file in missing], weights.patterns(missing)))
+        self.client.order(json.dumps({"files": [file._asdict() for file in files], "missing": patterns}))
+        done = self.client.wait()
+        self.client.end()
+        return done
 
 
 def judge_files(folder, snapshot, job):
@@ -413,8 +300,8 @@ def ensure(params, docker=None, program=None, job=None):
         snapshot = wanted(params, folder)
         found = folder.survey(snapshot.files, job)
         if params["fetch"]:
-            judge_place(params["dir"], weights.total(found.wrong) - folder.here(found.wrong))
-            judge_place(params["cache_dir"])
+            model_folder.judge_place(params["dir"], weights.total(found.wrong) - folder.here(found.wrong))
+            model_folder.judge_place(params["cache_dir"])
     differing = [file.path for file in found.wrong if os.path.lexists(os.path.join(folder.path, file.path))]
     if found.wrong and not params["fetch"]:
         missing = [file.path for file in found.wrong if file.path not in differing]
@@ -445,10 +332,10 @@ def ensure(params, docker=None, program=None, job=None):
         folder.remove(found.wrong)
         report_fetching(job, folder, found.wrong)
         if params["source"]:
-            copy(params, folder, found.wrong)
+            model_folder.copy(params["source"], folder, found.wrong)
             folder.believe(found.wrong)
         else:
-            (sharing or Fetcher(docker, program, params)).fetch(snapshot.files, found.wrong)
+            (sharing or Fetcher(docker, program, params)).fetch(folder, snapshot.files, found.wrong)
         if found.wrong and not params["source"] and ask_hub(params).files == snapshot.files:
             # The same before and after: it is what the client compared with.
             folder.believe([file for file in found.wrong if file.size > SMALL])
@@ -456,32 +343,6 @@ def ensure(params, docker=None, program=None, job=None):
         judge_files(folder, snapshot, job)
         folder.write_manifest({key: params[key] for key in ("endpoint", "repo", "revision")}, snapshot)
     return result
-
-
-def copy(params, folder, files):
-    """Copy *files* from the folder that was brought to the host, each under its name once its hash is right."""
-
-    def copy_one(file):
-        path = os.path.join(folder.path, file.path)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        digest = hashlib.sha256()
-        with open(os.path.join(params["source"], file.path), "rb", buffering=0) as source, open(path + ".incomplete", "wb", buffering=0) as target:
-            for block in iter(functools.partial(source.read, BLOCK), b""):
-                digest.update(block)
-                target.write(block)
-        if digest.hexdigest() == file.sha256:
-            os.replace(path + ".incomplete", path)
-        else:
-            os.remove(path + ".incomplete")
-
-    commands.side_by_side([functools.partial(copy_one, file) for file in files], WORKERS)
-    missing = [file.path for file in files if not os.path.exists(os.path.join(folder.path, file.path))]
-    if missing:
-        raise weights.WeightsError(
-            f"wrong SHA-256 in {params['source']}: {weights.listed(missing)}",
-            "the files of its manifest",
-            "Bring these files again; what is right is kept",
-        )
 
 
 def report_fetching(job, folder, files):
@@ -506,10 +367,10 @@ def explained(work, folder):
 
 def look_after(params, docker):
     """Begin the work, unless this run has, and return its result, or how far it is."""
-    program = modelscope_client.__loader__.get_source(modelscope_client.__name__)
     place = MEMORY if os.access(MEMORY, os.W_OK) else params["cache_dir"]
     job = detached.Job(os.path.join(place, weights.container_name(params["dir"])), params["run"] or str(os.getpid()))
     if not job.is_begun():
+        program = modelscope_client.__loader__.get_source(modelscope_client.__name__)
         try:
             job.begin(lambda job: explained(functools.partial(ensure, params, docker, program, job), params["dir"]))
         except detached.Busy:

@@ -35,6 +35,10 @@ def site(*options: str, **variables: str) -> tuple[int, str]:
 
 def playbook(path: str, *options: str, **variables: str) -> tuple[int, str]:
     """Run a playbook from the checkout; return its exit code and its output, without colour and with single blanks."""
-    environment = dict(os.environ, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}", **variables)
-    run = subprocess.run(["ansible-playbook", path, *options], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    run = subprocess.run(["ansible-playbook", path, *options], cwd=ROOT, env=environment(**variables), capture_output=True, text=True, check=False)
     return run.returncode, re.sub(r"\s+", " ", run.stdout + run.stderr)
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Return the environment of a command: ours, with the Ansible of this Python found first."""
+    return dict(os.environ, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}", **variables)

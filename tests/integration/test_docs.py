@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from lab import NODES, ROOT, lab, playbook
+from lab import NODES, ROOT, environment, lab, playbook
 
 DOCS = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "roles").glob("*/README.md"))]
 PROGRAMS = "ansible|ansible-playbook|ansible-doc|ansible-galaxy|ansible-vault|ansible-builder|cd|docker logs|make|pip install|python3 -m pip"
@@ -72,9 +70,9 @@ def run(command: str, folder: Path) -> str:
         arguments += ["-e", f"diagnose_dir={folder}"]
     if "playbooks/render.yml" in arguments:
         arguments += ["-e", "vllm_service_nic=eth0"]
-    environment = dict(os.environ, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}", ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"))
     where = folder if arguments[0] == "ansible" else ROOT
-    done = subprocess.run(arguments, cwd=where, env=environment, input="a-secret", capture_output=True, text=True, check=False)
+    variables = environment(ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"))
+    done = subprocess.run(arguments, cwd=where, env=variables, input="a-secret", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

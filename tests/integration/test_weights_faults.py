@@ -15,7 +15,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -26,10 +25,9 @@ from pathlib import Path
 
 import pytest
 from hub.faulty import Fault, FaultyHub
-from lab import NODES, ROOT, lab, playbook
+from lab import NODES, ROOT, environment, lab, playbook
 
 NET = os.environ.get("ASCEND_LAB_NET", "10.77.0")
-STATE = Path(os.environ.get("ASCEND_LAB_STATE", "/var/lib/ascend-ops-lab"))
 SHARD = int(os.environ.get("ASCEND_TEST_SHARD_MB", "24")) << 20
 SHARDS = [f"model-{number:05}-of-00004.safetensors" for number in range(1, 5)]
 TOTAL_SHARDS = SHARD * len(SHARDS)
@@ -165,7 +163,7 @@ def test_a_shard_corrupted_on_the_way_is_fetched_again_alone(hub: FaultyHub, fil
 
 
 def test_a_hub_that_restarts_is_waited_for(files: Path):
-    before, after = new_hub(files), None
+    before = new_hub(files)
     slow(before)
     with before.serving():
         run = Background()
@@ -233,16 +231,14 @@ def fill_the_disk() -> None:
 
 
 @pytest.mark.parametrize("trouble", [kill_the_client, restart_docker], ids=["client killed -9", "Docker restarted"])
-def test_what_ends_the_client_loses_nothing(hub: FaultyHub, files: Path, trouble):
+def test_what_ends_the_client_is_survived_by_the_run(hub: FaultyHub, files: Path, trouble):
     slow(hub)
     run = Background()
     wait_for_bytes(hub, TOTAL_SHARDS // 2)
+    slow(hub, 200)  # so that it does not end by itself while Docker stops
     trouble()
-    code, said = run.ended()
-    assert code != 0
-    assert all(part in said for part in FOUR_PARTS), said
     hub.bytes_per_second = None
-    code, said = download()
+    code, said = run.ended()
     assert code == 0, said
     assert hub.sent <= TOTAL_SHARDS + SLACK
     assert_complete(files=files)
@@ -347,10 +343,8 @@ def client() -> str:
 
 def test_a_run_that_was_killed_is_taken_over(hub: FaultyHub, files: Path):
     slow(hub, 60)
-    environment = dict(os.environ, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    with subprocess.Popen(
-        ["ansible-playbook", "tests/integration/weights.yml", *options()], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
-    ) as run:
+    command = ["ansible-playbook", "tests/integration/weights.yml", *options()]
+    with subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, start_new_session=True) as run:
         wait_for_bytes(hub, TOTAL_SHARDS // 6)
         first = client()
         os.killpg(run.pid, signal.SIGKILL)

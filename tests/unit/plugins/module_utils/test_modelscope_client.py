@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import multiprocessing
 import os
 import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -120,6 +122,42 @@ def test_a_host_that_never_comes_is_named(tmp_path: Path, port: int):
     host = Host(tmp_path / "one", ["127.0.0.1", "127.0.0.2"], 0, port, [])
     with pytest.raises(RuntimeError, match=r"127.0.0.2 does not answer on TCP port .* see what that host says, and open that port"):
         host.run()
+
+
+def begin_host(folder: Path, addresses: list[str], port: int, fetch_seconds: float) -> multiprocessing.Process:
+    """Begin a host in a process of its own, which can be killed; it has the first two files and takes so long for each of the others."""
+
+    def work() -> None:
+        host = Host(folder, addresses, 0, port, list(CONTENTS)[:2])
+        fetch = host.fetch
+        host.fetch = lambda paths: [(time.sleep(fetch_seconds), fetch([path])) for path in paths]
+        host.run()
+
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    return process
+
+
+def test_a_host_that_is_killed_and_begins_again_is_waited_for(tmp_path: Path, port: int):
+    addresses = ["127.0.0.1", "127.0.0.2"]
+    killed = begin_host(tmp_path / "one", addresses, port, 60)
+    two = Host(tmp_path / "two", addresses, 1, port, [])
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(two.run)
+        deadline = time.monotonic() + 10
+        while len(two.exchange.have) < 2 + len(two.fetched) or not two.fetched:
+            assert time.monotonic() < deadline, "nothing is passed on"
+            time.sleep(0.01)
+        killed.kill()
+        killed.join()
+        time.sleep(1)
+        again = begin_host(tmp_path / "one", addresses, port, 0)
+        running.result()
+    again.join()
+    assert again.exitcode == 0
+    assert len(two.fetched) == (len(CONTENTS) - 2) // 2  # the other half is the other host's
+    for folder in ("one", "two"):
+        assert {path: (tmp_path / folder / path).read_bytes() for path in CONTENTS} == CONTENTS
 
 
 def test_hosts_that_are_to_have_different_files_do_not_begin(tmp_path: Path, port: int):

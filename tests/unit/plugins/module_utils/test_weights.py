@@ -206,8 +206,26 @@ def test_a_client_that_failed_is_explained(returncode: int, answer: str, message
     assert said in error.value.found
 
 
+@pytest.mark.parametrize(
+    ("returncode", "answer", "messages", "cut_off"),
+    [
+        (137, "", "", True),
+        (125, "", "error waiting for container: unexpected EOF", True),
+        (125, "", "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?", True),
+        (125, "", 'docker: Error response from daemon: Conflict. The container name "/x" is already in use by container "0a".', True),
+        (125, "", "docker: Error response from daemon: No such image: image:tag", False),
+        (1, "", "Traceback", False),
+        (0, '"FileDownloadError: a: Hash mismatch"', "", False),
+        (0, "null", "", False),
+    ],
+)
+def test_only_a_client_that_was_ended_from_outside_is_begun_again(returncode: int, answer: str, messages: str, cut_off: bool):
+    assert weights.is_cut_off(returncode, answer, messages) is cut_off
+
+
 def test_a_client_that_is_content_is_believed():
     weights.judge_client("/models", "image:tag", 0, "null", "a warning")
+    weights.judge_client("/models", "image:tag", 125, "null", "error waiting for container: unexpected EOF")
 
 
 def test_a_folder_has_one_container_however_it_is_written():
@@ -215,11 +233,6 @@ def test_a_folder_has_one_container_however_it_is_written():
 
 
 # For people
-
-
-@pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (717 << 30, "717.0 GiB"), (1 << 50, "1024.0 TiB")])
-def test_sizes_are_readable(size: int, text: str):
-    assert weights.readable(size) == text
 
 
 def test_a_diff_names_ten_files_and_counts_the_rest():
@@ -233,17 +246,6 @@ def test_a_diff_names_ten_files_and_counts_the_rest():
 def test_long_lists_are_cut():
     assert weights.listed(["a", "b"]) == "a, b"
     assert weights.listed([str(number) for number in range(12)]).endswith("8, 9 and 2 more")
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59, "59 s"), (60, "1 min"), (3599, "59 min"), (7265, "2 h 1 min")])
-def test_times_are_readable(seconds: float, text: str):
-    assert weights.duration(seconds) == text
-
-
-def test_progress_has_percent_bytes_rate_and_time_left():
-    assert weights.progress("fetched", 3 << 30, 12 << 30, float(1 << 30)) == "fetched 25 %, 3.0 GiB of 12.0 GiB, 1.0 GiB/s, 9 s left"
-    assert weights.progress("fetched", 3, 12, 0) == "fetched 25 %, 3 B of 12 B"
-    assert weights.progress("fetched", 0, 0, 0) == "fetched 100 %, 0 B of 0 B"
 
 
 # Checksum files

@@ -1,0 +1,155 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: image_pull
+short_description: Have an image on the host, and tell how far its pull is
+description:
+  - Has C(docker pull) pull the image if the host has none of that name, and tells every half minute how far it is. M(community.docker.docker_image_pull)
+    does the same without a word, which for 20 GB is long.
+  - The pull goes on in a process of its own on the host. When nobody asks for it any more, as Ansible was ended, it ends by itself within half a minute.
+    The next run goes on with the layers that are missing.
+  - Credentials are those that C(docker login) left on the host, see M(community.docker.docker_login).
+options:
+  name:
+    description: The image, with a tag or a digest.
+    type: str
+    required: true
+  run:
+    description: Name of the run whose work is looked after. Set by the action plugin.
+    type: str
+    default: ""
+  wait:
+    description: How many seconds to look after the work before telling how far it is. Set by the action plugin; without it, to the end.
+    type: int
+attributes:
+  check_mode:
+    description: Tells whether the image would be pulled.
+    support: full
+  diff_mode:
+    description: Shows the name of an image to pull.
+    support: full
+author:
+  - ascend_ops.vllm contributors (@ascend-ops)
+"""
+
+EXAMPLES = r"""
+- name: The image is on the host
+  ascend_ops.vllm.image_pull:
+    name: quay.io/ascend/vllm-ascend:v0.13.0rc1
+"""
+
+RETURN = r"""
+bytes:
+  description: How much was pulled, compressed; 0 if that is not known.
+  returned: when the image was pulled
+  type: int
+  sample: 7516192768
+"""
+
+import codecs
+import contextlib
+import fcntl
+import functools
+import hashlib
+import json
+import os
+import pty
+import struct
+import subprocess
+import termios
+import threading
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.ascend_ops.vllm.plugins.module_utils import commands, detached, image_pull
+
+NOTES = "/run"  # in memory
+ROWS = 1000  # of the terminal that Docker writes to: room for the line of each layer
+COLUMNS = 160
+
+
+def is_here(docker, image):
+    return commands.run([docker, "image", "inspect", "--format", "{{.Id}}", image]).rc == 0
+
+
+def ask_sizes(docker, image):
+    """Return the sizes of the layers, by the registry; nothing where it does not tell."""
+    known = commands.run([docker, "info", "--format", "{{json .RegistryConfig.IndexConfigs}}"])
+    with contextlib.suppress(ValueError, AttributeError):
+        secure = json.loads(known.text).get(image_pull.registry(image), {}).get("Secure", True)
+        found = commands.run([docker, "manifest", "inspect", "--verbose", *([] if secure else ["--insecure"]), image])
+        return image_pull.layer_sizes(found.text)
+    return {}
+
+
+def pull(docker, image, job):
+    """Pull the image, and return the result of the module."""
+    sizes = {}
+    asker = threading.Thread(target=lambda: sizes.update(ask_sizes(docker, image)), daemon=True)
+    asker.start()
+    seen = image_pull.Pull(sizes)
+    job.report(seen.progress)
+    rc = on_terminal([docker, "pull", image], seen.take)
+    seen.end()
+    if rc:
+        return {"failed": True, "msg": " ".join(seen.other[-5:]) or f"docker pull ended with code {rc}"}
+    return {"changed": True, "bytes": seen.progress().get("done", 0)}
+
+
+def on_terminal(argv, take):
+    """Run *argv* on a terminal of its own, *take* what it writes, and return its exit code. It ends with this process, as the terminal does."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+    # As its controlling terminal, for then the system ends it with that.
+    process = subprocess.Popen(["setsid", "--ctty", *argv], stdin=its, stdout=its, stderr=its, env=dict(os.environ, TERM="xterm", LC_ALL="C"))
+    os.close(its)
+    decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+    with contextlib.suppress(OSError):  # how a terminal that nobody writes to any more says so
+        for block in iter(functools.partial(os.read, ours, 1 << 16), b""):
+            take(decode(block))
+    os.close(ours)
+    return process.wait()
+
+
+def look_after(params, docker):
+    """Begin the pull, unless this run has, and return its result, or how far it is."""
+    name = "ascend-ops-image-" + hashlib.sha256(params["name"].encode()).hexdigest()[:12]
+    job = detached.Job(os.path.join(NOTES, name), params["run"] or str(os.getpid()))
+    if not job.is_begun():
+        job.begin(functools.partial(pull, docker, params["name"]))
+    state = job.follow(params["wait"])
+    return state.get("result") or {"changed": False, "running": True, **state}
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "run": {"type": "str", "default": ""},
+            "wait": {"type": "int"},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    docker = module.get_bin_path("docker", required=True)
+    result = {"changed": False}
+    if not is_here(docker, params["name"]):
+        result = {"changed": True}
+        if not module.check_mode:
+            try:
+                result = look_after(params, docker)
+            except detached.Busy:
+                module.fail_json(msg=f"another run is pulling {params['name']}; wanted one at a time: wait for its end.")
+        if result["changed"]:
+            result["diff"] = {"before": "", "after": params["name"] + "\n"}
+    if result.pop("failed", False):
+        module.fail_json(**result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
