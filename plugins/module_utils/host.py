@@ -11,6 +11,7 @@ from typing import Any, Iterable, Mapping
 
 LISTEN = "0A"
 LABELS = "ascend_ops.vllm."  # what the labels of our containers begin with
+CALL = b"ascend_ops.vllm calls\n"  # peer_probe's first bytes: a worker of the service calls the head's ports as well, again and again
 LISTENER = "ascend-listener"  # peer_listener's process as ps shows it; the kernel keeps 15 characters
 CONTAINER = re.compile(r"[/-]([0-9a-f]{64})(?:\.scope)?(?:/|$)", re.M)
 CREDENTIALS = re.compile(r"//[^/@\s]+@")

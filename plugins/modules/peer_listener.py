@@ -10,6 +10,7 @@ module: peer_listener
 short_description: Listen for a moment, so that the other hosts can call
 description:
   - Leaves a process that listens on TCP ports of one address, says nothing to who calls, and ends when all others have called or the time is up.
+    A call is one by M(ascend_ops.vllm.reach); what else connects to the ports, such as a worker of the service that looks for its head, is none.
   - Listening and calling are two steps, so no host waits for another, however many of them Ansible works on at a time.
   - A port that something else holds is left to it.
 options:
@@ -84,12 +85,14 @@ import os
 import selectors
 import signal
 import socket
+import struct
 import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.ascend_ops.vllm.plugins.module_utils import host
 
 RANGE = "/proc/sys/net/ipv4/ip_local_port_range"
+RESET = struct.pack("ii", 1, 0)  # close at once, with nothing left that holds the port
 LOST_SECONDS = 2  # for a caller to end its call
 NEIGHBOURS = 50  # ports tried where the one wanted is taken
 
@@ -170,7 +173,7 @@ def serve(servers, callers, seconds):
     """
     deadline = time.monotonic() + seconds
     called = {server: set() for server in servers}
-    calls = set()
+    calls = {}
     with selectors.DefaultSelector() as selector:
         for server in servers:
             selector.register(server, selectors.EVENT_READ)
@@ -178,26 +181,31 @@ def serve(servers, callers, seconds):
             for key, _events in selector.select(deadline - time.monotonic()):
                 if key.fileobj in called:
                     call, peer = key.fileobj.accept()
-                    called[key.fileobj].add(peer[0])
-                    calls.add(call)
+                    call.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                    calls[call] = (key.fileobj, peer[0])
                     selector.register(call, selectors.EVENT_READ)
-                    if len(called[key.fileobj]) >= callers:
-                        selector.unregister(key.fileobj)
-                        key.fileobj.close()
-                        del called[key.fileobj]
-                elif has_ended(key.fileobj):
+                    continue
+                server, caller = calls[key.fileobj]
+                if said(key.fileobj) != host.CALL:
                     selector.unregister(key.fileobj)
-                    calls.remove(key.fileobj)
+                    del calls[key.fileobj]
                     key.fileobj.close()
+                elif server in called:
+                    called[server].add(caller)
+                    if len(called[server]) >= callers:
+                        selector.unregister(server)
+                        server.close()
+                        del called[server]
             if not called:
                 deadline = min(deadline, time.monotonic() + LOST_SECONDS)
 
 
-def has_ended(call):
+def said(call):
+    """Return what came next; nothing once the call has ended."""
     try:
-        return not call.recv(1024)
+        return call.recv(1024)
     except OSError:
-        return True
+        return b""
 
 
 def leave_behind(servers, callers, seconds):

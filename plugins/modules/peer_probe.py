@@ -120,26 +120,31 @@ import functools
 import os
 import selectors
 import socket
-import struct
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import commands, hccn
-
-RESET = struct.pack("ii", 1, 0)  # close without waiting: the called port is free again at once
+from ansible_collections.ascend_ops.vllm.plugins.module_utils import commands, hccn, host
 
 
 def dial(own, address, port):
     """Return a socket that is connecting, and None or an error."""
     call = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
     call.setblocking(False)
-    call.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     try:
         call.bind((own, 0))
         code = call.connect_ex((address, port))
     except OSError as error:
         code = error.errno
     return call, None if code in (0, errno.EINPROGRESS) else os.strerror(code)
+
+
+def tell(call):
+    """Say who calls, and return the number of an error."""
+    try:
+        call.sendall(host.CALL)
+    except OSError as error:
+        return error.errno
+    return 0
 
 
 def call_all(own, calls, seconds):
@@ -156,7 +161,7 @@ def call_all(own, calls, seconds):
                 selector.register(call, selectors.EVENT_WRITE, result)
         while selector.get_map() and time.monotonic() < deadline:
             for key, _events in selector.select(deadline - time.monotonic()):
-                code = key.fileobj.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                code = key.fileobj.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or tell(key.fileobj)
                 key.data["error"] = os.strerror(code) if code else None
                 selector.unregister(key.fileobj)
                 key.fileobj.close()
@@ -189,17 +194,17 @@ def probe(params):
 
 
 def main():
-    host = {"host": {"type": "str", "required": True}, "address": {"type": "str", "required": True}}
+    other = {"host": {"type": "str", "required": True}, "address": {"type": "str", "required": True}}
     module = AnsibleModule(
         argument_spec={
             "address": {"type": "str", "required": True},
-            "calls": {"type": "list", "elements": "dict", "default": [], "options": dict(host, port={"type": "int", "required": True})},
+            "calls": {"type": "list", "elements": "dict", "default": [], "options": dict(other, port={"type": "int", "required": True})},
             "call_seconds": {"type": "float", "default": 3},
             "pings": {
                 "type": "list",
                 "elements": "dict",
                 "default": [],
-                "options": dict(host, device={"type": "int", "required": True}, peer={"type": "int", "required": True}),
+                "options": dict(other, device={"type": "int", "required": True}, peer={"type": "int", "required": True}),
             },
             "ping_seconds": {"type": "float", "default": 15},
             "hccn_tool_path": {"type": "path"},

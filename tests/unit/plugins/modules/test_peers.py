@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.ascend_ops.vllm.plugins.module_utils import host
 from ansible_collections.ascend_ops.vllm.plugins.modules import peer_listener, peer_probe
 from npu_sim import install
 
@@ -73,11 +74,25 @@ def test_the_ports_are_free_at_once_when_all_have_called():
 def test_a_call_whose_end_is_lost_holds_no_port():
     port = free_port()
     start(ports=(port,), ephemeral=0)
-    with socket.create_connection((HEAD, port), source_address=(CALLER, 0)):
+    with socket.create_connection((HEAD, port), source_address=(CALLER, 0)) as call:
+        call.sendall(host.CALL)
         time.sleep(0.1)
         with socket.create_server((HEAD, port)):  # as vLLM and the supervisor listen
             assert not ended(0.2)
         assert ended(peer_listener.LOST_SECONDS + 1)
+
+
+def test_a_worker_of_the_service_that_calls_is_not_taken_for_the_host():
+    port = free_port()
+    start(ports=(port,), ephemeral=0)
+    for words in (b"\xff\0\0\0", b""):
+        with socket.create_connection((HEAD, port), source_address=(CALLER, 0)) as worker:
+            worker.sendall(words)
+            time.sleep(0.1)
+    assert call(CALLER, [port]) == [None]
+    assert ended()
+    with socket.socket() as strict:
+        strict.bind((HEAD, port))
 
 
 def test_the_listener_waits_for_every_caller():
