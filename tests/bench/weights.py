@@ -5,7 +5,8 @@
 """Downloads side by side, from the same hub on this machine, into the same file system, in turns.
 
 Ours is the module's own code; only Docker is left out, which costs every run the same second. BENCH_SHARDS, BENCH_SHARD_MB,
-BENCH_ROUNDS, and for the fan-out BENCH_HUB_MB_PER_SECOND, the way from the hub that all hosts share, change the size of it.
+BENCH_ROUNDS, BENCH_CONNECTION_MB_PER_SECOND, what a far hub gives on one connection, and for the fan-out BENCH_HUB_MB_PER_SECOND,
+the way from the hub that all hosts share, change the size of it.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ SHARDS, SHARD = int(os.environ.get("BENCH_SHARDS", "8")), int(os.environ.get("BE
 FAN_SHARDS, FAN_SHARD = 32, 64 << 20  # a model's hundred files, but for their size
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 RATE = int(os.environ.get("BENCH_HUB_MB_PER_SECOND", "100")) * 10**6
+RATE_EACH = int(os.environ.get("BENCH_CONNECTION_MB_PER_SECOND", "40")) * 10**6
 REPO, TOKEN, PORT, SHARE_PORT = "ZhipuAI/GLM-4.7", "token-of-the-bench", 18090, 18091
 ENDPOINT = f"http://127.0.0.1:{PORT}"
 WORKERS = modelscope_download.WORKERS
@@ -45,11 +47,11 @@ PLAIN = "import sys; from modelscope import snapshot_download; snapshot_download
 DOCKER = '#!/bin/sh\nwhile [ "$1" != -c ]; do shift; done\nexec {python} "$@"\n'
 
 
-def serve(root: Path, rate: float | None, sent) -> None:
+def serve(root: Path, rate: float | None, rate_each: float | None, sent) -> None:
     """Run a hub until the process is ended; its count of bytes is in *sent*."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     hub = FaultyHub(("127.0.0.1", PORT), root, REPO, TOKEN)
-    hub.bytes_per_second = rate
+    hub.bytes_per_second, hub.bytes_per_second_each = rate, rate_each
     pace = hub.pace
 
     def count(size: int) -> None:
@@ -62,10 +64,10 @@ def serve(root: Path, rate: float | None, sent) -> None:
 
 
 @contextmanager
-def hub(root: Path, rate: float | None = None):
+def hub(root: Path, rate: float | None = None, rate_each: float | None = None):
     """A hub in a process of its own, so that it takes no time from who downloads."""
     sent = multiprocessing.Value("q", 0)
-    process = multiprocessing.Process(target=serve, args=(root, rate, sent), daemon=True)
+    process = multiprocessing.Process(target=serve, args=(root, rate, rate_each, sent), daemon=True)
     process.start()
     while subprocess.run(["curl", "-s", "-o", os.devnull, ENDPOINT], check=False).returncode:
         time.sleep(0.1)
@@ -243,6 +245,8 @@ def main() -> None:
             table("Again, on complete files", bench.in_turns({"ours": bench.ours, "snapshot_download": partial(bench.plain, 4)}, lambda: None))
             deep = {"ours, weights_verify": partial(bench.ours, verify=True), "openssl dgst -sha256, one a processor": bench.openssl}
             table("All read and compared", bench.in_turns(deep, lambda: None))
+        with hub(bench.root, rate_each=RATE_EACH):
+            table(f"Download from afar, {RATE_EACH // 10**6} MB/s a connection", bench.in_turns(downloads, bench.clear))
         bench.clear()
         bench.make_files(FAN_SHARDS, FAN_SHARD)
         with hub(bench.root, RATE) as sent:

@@ -45,7 +45,7 @@ ELSEWHERE = {
     "pip install --no-index --find-links python requests": ("extensions/molecule/airgap/prepare.yml", "--no-index --find-links"),
     "ansible-playbook playbooks/stop.yml -i inventories/prod": ("tests/integration/test_diagnosis.py", '"playbooks/stop.yml"'),
     "ansible-playbook playbooks/start.yml -i inventories/prod": ("tests/integration/test_runner.py", '["upgrade", "start"]'),
-    "ansible-playbook playbooks/upgrade.yml -i inventories/prod": ("extensions/molecule/upgrade/tasks/upgrade.yml", "playbooks/upgrade.yml"),
+    "ansible-playbook playbooks/upgrade.yml -i inventories/prod": ("extensions/molecule/upgrade/verify.yml", "playbooks/upgrade.yml"),
     "docker logs -f vllm-ascend-v0.13.0rc1": ("tests/integration/test_diagnosis.py", "docker logs"),
 }
 UNINSTALL = "ansible-playbook playbooks/uninstall.yml -i inventories/prod"  # last

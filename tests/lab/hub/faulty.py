@@ -42,12 +42,13 @@ class Faults(Handler):
         super()._get(path, query, body)
 
     def _send(self, file: BinaryIO, first: int, count: int) -> None:
-        if not self.fault and not self.server.bytes_per_second:
+        each = self.server.bytes_per_second_each
+        if not self.fault and not self.server.bytes_per_second and not each:
             self.server.pace(count)
             super()._send(file, first, count)
             return
         file.seek(first)
-        sent = 0
+        sent, began = 0, time.monotonic()
         while sent < count:
             if self.fault and self.fault.drop_after is not None and sent >= self.fault.drop_after:
                 raise ConnectionResetError
@@ -57,6 +58,8 @@ class Faults(Handler):
             self.server.pace(len(piece))
             self.connection.sendall(piece)
             sent += len(piece)
+            if each:
+                time.sleep(max(0, began + sent / each - time.monotonic()))
 
 
 class FaultyHub(Hub):
@@ -67,7 +70,8 @@ class FaultyHub(Hub):
         self.repository.commit()
         self.faults: list[Fault] = []
         self.sent = self.requests = 0
-        self.bytes_per_second: float | None = None
+        self.bytes_per_second: float | None = None  # of all connections together
+        self.bytes_per_second_each: float | None = None
         self._lock = threading.Lock()
         self._next = 0.0
         self._connections: list[socket.socket] = []
