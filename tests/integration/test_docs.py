@@ -48,7 +48,7 @@ ELSEWHERE = {
     "ansible-playbook playbooks/upgrade.yml -i inventories/prod": ("extensions/molecule/upgrade/verify.yml", "playbooks/upgrade.yml"),
     "docker logs -f vllm-ascend-v0.13.0rc1": ("tests/integration/test_diagnosis.py", "docker logs"),
 }
-UNINSTALL = "ansible-playbook playbooks/uninstall.yml -i inventories/prod"  # last
+UNINSTALL = "ansible-playbook playbooks/uninstall.yml -i inventories/prod -e uninstall_confirm=yes"  # last
 
 
 def commands(*files: Path) -> list[str]:
@@ -123,7 +123,7 @@ def test_both_readmes_have_the_same_commands():
 @pytest.mark.usefixtures("service")
 def test_uninstalling_leaves_the_weights_and_nothing_else():
     assert UNINSTALL in commands(*DOCS)
-    code, said = playbook(*shlex.split(UNINSTALL.replace("prod", "lab"))[1:], "-e", "uninstall_confirm=yes")
+    code, said = playbook(*shlex.split(UNINSTALL.replace("prod", "lab"))[1:])
     assert code == 0, said
     for node in NODES:
         assert lab("exec", node, "docker", "ps", "--all", "--quiet") == ""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import sys
@@ -12,7 +13,8 @@ from pathlib import Path
 
 import ansible_runner
 import pytest
-from lab import NODES, ROOT, state
+from awx_stand_in import StandIn
+from lab import NODES, ROOT, lab, state
 
 STATE = Path(os.environ.get("ASCEND_LAB_STATE", "/var/lib/ascend-ops-lab"))
 SECRETS = {"weights_token": (STATE / "hub-token").read_text(encoding="utf-8").strip(), "vllm_api_key": "a-key-nobody-may-see"}
@@ -40,7 +42,9 @@ OTHER = {
 class Job:
     """One job: its result, and what it left behind."""
 
-    def __init__(self, folder: Path, playbook: str, survey: dict[str, str], secrets: tuple[str, ...] = (), arguments: str = "") -> None:
+    def __init__(
+        self, folder: Path, playbook: str, survey: dict[str, str], secrets: tuple[str, ...] = (), arguments: str = "", environment: dict[str, str] | None = None
+    ) -> None:
         env = folder / "env"
         env.mkdir()
         (env / "extravars").write_text(json.dumps(survey), encoding="utf-8")
@@ -55,6 +59,7 @@ class Job:
                 "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
                 # AWX puts these around the project's own collections_path.
                 "ANSIBLE_COLLECTIONS_PATH": f"{folder}/requirements_collections:collections:~/.ansible/collections:/usr/share/ansible/collections",
+                **(environment or {}),
             },
             settings={"idle_timeout": 240},
             fact_cache_type="",
@@ -170,10 +175,52 @@ def test_a_service_without_a_fault_is_diagnosed(job, tmp_path):
     assert (tmp_path / "support-bundle.tar.gz").is_file()
 
 
+@pytest.mark.usefixtures("unchanged")
+def test_a_folder_is_filled_for_hosts_without_a_way_out(job):
+    folder = "/var/tmp/runner-airgap"
+    # The packages come from PyPI to where Ansible runs, which tests need not reach; scenario airgap brings them.
+    try:
+        done = job("playbooks/fetch.yml", {"fetch_dir": folder, "fetch_host": "node0"}, secrets=("weights_token",), arguments="--skip-tags python")
+        assert done.result.status == "successful", done.said
+        lab("exec", "node0", "sh", "-c", f"cd {folder} && sha256sum --check --quiet SHA256SUMS")
+        sums = lab("exec", "node0", "cat", f"{folder}/SHA256SUMS")
+        assert "image.tar" in sums
+        assert "model.safetensors.index.json" in sums
+    finally:
+        lab("exec", "node0", "rm", "-rf", folder)
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_awx_is_set_up(job):
+    survey = {"awx_setup_project_url": "https://git.example.com/us/ascend_ops.vllm.git", "awx_setup_ee_image": "registry.example.com/ee:1"}
+    with StandIn("a-token-nobody-may-see", "Ascend hosts").serving() as awx:
+        environment = {"CONTROLLER_HOST": awx.url, "CONTROLLER_OAUTH_TOKEN": awx.token}
+        environment |= {"MODELSCOPE_API_TOKEN": SECRETS["weights_token"], "VLLM_API_KEY": SECRETS["vllm_api_key"]}
+        first = job("playbooks/awx_setup.yml", survey, environment=environment, arguments="-vvv")
+        assert first.result.status == "successful", first.said
+        assert awx.named("credentials")["ModelScope token"]["inputs"] == {"secret": SECRETS["weights_token"]}
+        templates = awx.named("job_templates")
+        assert {"vLLM site", "vLLM preflight", "vLLM status", "vLLM upgrade", "vLLM diagnose", "vLLM uninstall"} <= set(templates)
+        site = templates["vLLM site"]["id"]
+        assert {thing["name"] for thing in awx.related[site, "credentials"]} == {"Ascend hosts", "ModelScope token", "vLLM API key"}
+        assert "vllm_image" in {question["variable"] for question in awx.related[site, "survey_spec"]["spec"]}
+        nodes = {thing["identifier"]: thing for thing in awx.things["workflow_job_template_nodes"]}
+        assert nodes["site"]["unified_job_template"] == site
+        assert awx.related[nodes["preflight"]["id"], "success_nodes"] == [nodes["site"]]
+        made = copy.deepcopy((awx.things, awx.related))
+        second = job("playbooks/awx_setup.yml", survey, environment=environment)
+        assert second.result.status == "successful", second.said
+        assert (awx.things, awx.related) == made
+    shown = [file for done in (first, second) for file, text in done.artifacts.items() if "a-token-nobody-may-see" in text]
+    assert shown == []
+    # AWX does not show secrets, so that they are sent again.
+    tasks = [event["event_data"]["task"] for event in second.events if event["event"] == "runner_on_ok" and event["event_data"]["res"].get("changed")]
+    assert tasks == ["The secrets are in AWX"]
+
+
 def test_every_playbook_is_run_as_a_job():
-    """But for those that write files on the controller, which a job throws away."""
     here = Path(__file__).read_text(encoding="utf-8")
-    stems = {file.stem for file in (ROOT / "playbooks").glob("*.yml")} - {"awx_setup", "fetch"}
+    stems = {file.stem for file in (ROOT / "playbooks").glob("*.yml")}
     assert [stem for stem in stems if f"playbooks/{stem}.yml" not in here and f'"{stem}"' not in here] == []
 
 
@@ -185,10 +232,12 @@ def test_stop_is_checked(job):
 
 
 @pytest.mark.usefixtures("unchanged")
-def test_nothing_is_uninstalled_without_a_yes(job):
-    done = job("playbooks/uninstall.yml", {"uninstall_confirm": "no", "uninstall_weights": "true"})
+@pytest.mark.parametrize(("survey", "found"), [({"uninstall_confirm": "no", "uninstall_weights": "true"}, "no"), ({}, "not given")])
+def test_nothing_is_uninstalled_without_a_yes(job, survey, found):
+    done = job("playbooks/uninstall.yml", survey)
     assert done.result.status == "failed"
-    assert "uninstall_confirm is no, wanted yes: nothing was removed." in done.said.replace("\r\n", " ")
+    assert f"uninstall_confirm is {found}, wanted yes: nothing was removed." in done.said.replace("\r\n", " ")
+    assert "from node0, node1, run with -e uninstall_confirm=yes" in " ".join(done.said.split())
 
 
 @pytest.mark.usefixtures("unchanged")
