@@ -25,11 +25,11 @@ ASKS = {f"ask_{what}_on_launch" for what in ("job_type", "diff_mode", "tags")}
 # Of each kind of thing, the fields that can be written.
 FIELDS = {
     "organizations": {"name"},
-    "execution_environments": {"name", "image", "organization"},
-    "credential_types": {"name", "description", "kind", "inputs", "injectors"},
+    "execution_environments": {"name", "image", "organization", "pull"},
+    "credential_types": {"name", "description", "kind", "inputs", "injectors", "managed"},
     "credentials": {"name", "organization", "credential_type", "inputs"},
     "projects": {"name", "organization", "scm_type", "scm_url", "scm_branch", "scm_update_on_launch", "credential"},
-    "inventories": {"name", "organization"},
+    "inventories": {"name", "organization", "kind", "host_filter"},
     "inventory_sources": {"name", "inventory", "source", "source_project", "source_path", "overwrite", "overwrite_vars", "update_on_launch"},
     "job_templates": {"name", "description", "organization", "project", "inventory", "playbook", "execution_environment", "survey_enabled", *ASKS},
     "workflow_job_templates": {"name", "description", "organization", "survey_enabled"},
@@ -61,8 +61,9 @@ class StandIn(ThreadingHTTPServer):
         self._last += 1
         url = f"{ROOT}{kind}/{self._last}/"
         thing = {"id": self._last, "url": url, "type": kind[:-1], "summary_fields": {}, "scm_revision": "", "related": {"survey_spec": f"{url}survey_spec/"}}
+        self.write(kind, thing, fields)
         self.things[kind].append(thing)
-        return self.write(kind, thing, fields)
+        return thing
 
     def write(self, kind: str, thing: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
         if unknown := sorted(set(fields) - FIELDS[kind]):
@@ -72,7 +73,7 @@ class StandIn(ThreadingHTTPServer):
 
     def find(self, kind: str, wanted: dict[str, str]) -> list[dict[str, Any]]:
         kinds = TEMPLATES if kind == "unified_job_templates" else (kind,)
-        return [thing for one in kinds for thing in self.things[one] if all(str(thing[field]) == value for field, value in wanted.items())]
+        return [thing for one in kinds for thing in self.things[one] if all(str(thing.get(field)) == value for field, value in wanted.items())]
 
     def one(self, kind: str, number: int) -> dict[str, Any]:
         return next(thing for thing in self.things[kind] if thing["id"] == number)
