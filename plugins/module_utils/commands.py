@@ -5,16 +5,24 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import fcntl
+import functools
 import os
+import pty
 import signal
+import struct
 import subprocess
 import tempfile
+import termios
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Callable, NamedTuple, Sequence, TypeVar
 
 TIMEOUT = 30.0
 SIDE_BY_SIDE = 16
+ROWS = 1000  # of a terminal: room for a line of each thing that a tool tells of
+COLUMNS = 160
 
 Result = TypeVar("Result")
 
@@ -57,6 +65,21 @@ def run(argv: Sequence[str], timeout: float = TIMEOUT) -> Output:
         os.killpg(process.pid, signal.SIGKILL)  # with what it started
         return Output(None, f"{' '.join(argv)}: no answer within {timeout:g} s")
     return Output(process.returncode, raw.decode("utf-8", "replace"))
+
+
+def on_terminal(argv: Sequence[str], take: Callable[[str], None]) -> int:
+    """Run *argv* on a terminal of its own, *take* what it writes, and return its exit code. It ends with this process, as the terminal does."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+    # As its controlling terminal, for then the system ends it with that.
+    process = subprocess.Popen(["setsid", "--ctty", *argv], stdin=its, stdout=its, stderr=its, env=dict(os.environ, TERM="xterm", LC_ALL="C"))
+    os.close(its)
+    decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+    with contextlib.suppress(OSError):  # how a terminal that nobody writes to any more says so
+        for block in iter(functools.partial(os.read, ours, 1 << 16), b""):
+            take(decode(block))
+    os.close(ours)
+    return process.wait()
 
 
 def side_by_side(jobs: Sequence[Callable[[], Result]], most: int = SIDE_BY_SIDE) -> list[Result]:

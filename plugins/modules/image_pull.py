@@ -51,25 +51,18 @@ bytes:
   sample: 7516192768
 """
 
-import codecs
 import contextlib
-import fcntl
 import functools
 import hashlib
 import json
 import os
-import pty
-import struct
-import subprocess
-import termios
 import threading
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.ascend_ops.vllm.plugins.module_utils import commands, detached, image_pull
 
-NOTES = "/run"  # in memory
-ROWS = 1000  # of the terminal that Docker writes to: room for the line of each layer
-COLUMNS = 160
+NOTES = "/run"  # in memory; who may not write there, but use Docker, has them at home
 
 
 def is_here(docker, image):
@@ -93,33 +86,23 @@ def pull(docker, image, job):
     asker.start()
     seen = image_pull.Pull(sizes)
     job.report(seen.progress)
-    rc = on_terminal([docker, "pull", image], seen.take)
+    rc = commands.on_terminal([docker, "pull", image], seen.take)
     seen.end()
     if rc:
         return {"failed": True, "msg": " ".join(seen.other[-5:]) or f"docker pull ended with code {rc}"}
     return {"changed": True, "bytes": seen.progress().get("done", 0)}
 
 
-def on_terminal(argv, take):
-    """Run *argv* on a terminal of its own, *take* what it writes, and return its exit code. It ends with this process, as the terminal does."""
-    ours, its = pty.openpty()
-    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-    # As its controlling terminal, for then the system ends it with that.
-    process = subprocess.Popen(["setsid", "--ctty", *argv], stdin=its, stdout=its, stderr=its, env=dict(os.environ, TERM="xterm", LC_ALL="C"))
-    os.close(its)
-    decode = codecs.getincrementaldecoder("utf-8")("replace").decode
-    with contextlib.suppress(OSError):  # how a terminal that nobody writes to any more says so
-        for block in iter(functools.partial(os.read, ours, 1 << 16), b""):
-            take(decode(block))
-    os.close(ours)
-    return process.wait()
-
-
-def look_after(params, docker):
-    """Begin the pull, unless this run has, and return its result, or how far it is."""
+def look_after(params, docker, check_mode):
+    """Begin the pull, unless the image is here or this run has begun it, and return its result, or how far it is."""
+    place = NOTES if os.access(NOTES, os.W_OK) else Path.home() / ".ansible"
     name = "ascend-ops-image-" + hashlib.sha256(params["name"].encode()).hexdigest()[:12]
-    job = detached.Job(os.path.join(NOTES, name), params["run"] or str(os.getpid()))
+    job = detached.Job(os.path.join(place, name), params["run"] or str(os.getpid()))
     if not job.is_begun():
+        if is_here(docker, params["name"]):
+            return {"changed": False}
+        if check_mode:
+            return {"changed": True}
         job.begin(functools.partial(pull, docker, params["name"]))
     state = job.follow(params["wait"])
     return state.get("result") or {"changed": False, "running": True, **state}
@@ -136,18 +119,14 @@ def main():
     )
     params = module.params
     docker = module.get_bin_path("docker", required=True)
-    result = {"changed": False}
-    if not is_here(docker, params["name"]):
-        result = {"changed": True}
-        if not module.check_mode:
-            try:
-                result = look_after(params, docker)
-            except detached.Busy:
-                module.fail_json(msg=f"another run is pulling {params['name']}; wanted one at a time: wait for its end.")
-        if result["changed"]:
-            result["diff"] = {"before": "", "after": params["name"] + "\n"}
+    try:
+        result = look_after(params, docker, module.check_mode)
+    except detached.Busy:
+        module.fail_json(msg=f"another run is pulling {params['name']}; wanted one at a time: wait for its end.")
     if result.pop("failed", False):
         module.fail_json(**result)
+    if result["changed"]:
+        result["diff"] = {"before": "", "after": params["name"] + "\n"}
     module.exit_json(**result)
 
 

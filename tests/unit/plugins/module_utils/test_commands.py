@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import functools
+import multiprocessing
 import time
 from pathlib import Path
 
@@ -69,3 +70,26 @@ def test_what_takes_orders_ends_with_who_gives_them():
     began = time.monotonic()
     program.end()
     assert time.monotonic() - began < 5
+
+
+def test_a_tool_writes_to_a_terminal():
+    said = []
+    assert commands.on_terminal(["sh", "-c", "test -t 0 && test -t 1 && test -t 2 && stty size && printf '\\303\\274'; exit 3"], said.append) == 3
+    assert "".join(said) == "1000 160\r\nü"
+
+
+def test_a_terminal_ends_with_who_looks_at_it_and_the_tool_with_the_terminal(tmp_path: Path):
+    pid_file = tmp_path / "pid"
+    looker = multiprocessing.get_context("fork").Process(target=commands.on_terminal, args=(["sh", "-c", f"echo $$ >{pid_file}; exec sleep 600"], print))
+    looker.start()
+    began = time.monotonic()
+    while not (pid_file.exists() and pid_file.read_text(encoding="ascii").strip()):
+        assert time.monotonic() - began < 5
+        time.sleep(0.02)
+    pid = int(pid_file.read_text(encoding="ascii"))
+    assert is_alive(pid)
+    looker.kill()
+    looker.join()
+    while time.monotonic() - began < 5 and is_alive(pid):
+        time.sleep(0.02)
+    assert not is_alive(pid)
