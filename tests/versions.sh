@@ -4,10 +4,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-with() { # NAME PYTHON PACKAGE...
+with() { # NAME PYTHON TESTS PACKAGE...
     local venv=$PWD/.cache/versions/$1
     uv venv --quiet --no-python-downloads --clear --python "$2" "$venv"
-    uv pip install --quiet --python "$venv/bin/python" "${@:3}" "${tools[@]}"
+    uv pip install --quiet --python "$venv/bin/python" "${@:4}" "${tools[@]}"
     (
         export PATH=$venv/bin:$PATH
         version=$(ansible --version | sed -n '1p; s/.*python version = \([0-9.]*\).*/Python \1/p' | paste --serial --delimiters ' ')
@@ -16,7 +16,7 @@ with() { # NAME PYTHON PACKAGE...
         # awx.awx, which awx_setup.yml needs, is not in every package ansible.
         find site.yml playbooks -maxdepth 1 -name '*.yml' ! -name awx_setup.yml -exec ansible-playbook --syntax-check -i inventories/lab {} + >/dev/null
         # Not the one about the hosts' Pythons: from ansible-core 2.20 on, Ansible itself wants 3.9 there.
-        python -m pytest -p no:cacheprovider --numprocesses auto --dist loadfile tests/unit/plugins tests/unit/playbooks/test_render.py --ignore tests/unit/plugins/modules/test_target_python.py
+        python -m pytest -p no:cacheprovider --numprocesses auto --dist loadfile "$3" tests/unit/playbooks/test_render.py --ignore tests/unit/plugins/modules/test_target_python.py
     )
 }
 
@@ -27,5 +27,6 @@ for version in 3.12 3.13 3.14; do
     newest=${interpreter:-$newest}
 done
 
-with oldest .venv/bin/python ansible-core==2.17.0 ansible==10.0.1
-with newest "$newest" ansible
+# module_utils know nothing of Ansible; with this Python `make units` runs them.
+with oldest .venv/bin/python tests/unit/plugins/modules ansible-core==2.17.0 ansible==10.0.1
+with newest "$newest" tests/unit/plugins ansible
