@@ -138,6 +138,8 @@ def begin_host(folder: Path, addresses: list[str], port: int, fetch_seconds: flo
     return process
 
 
+# The collection's import hook is in this process only, so the host is a fork of it; it uses no thread or lock that began here.
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_host_that_is_killed_and_begins_again_is_waited_for(tmp_path: Path, port: int):
     addresses = ["127.0.0.1", "127.0.0.2"]
     killed = begin_host(tmp_path / "one", addresses, port, 60)
