@@ -14,6 +14,7 @@ import pty
 import signal
 import struct
 import subprocess
+import sys
 import tempfile
 import termios
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,15 @@ TIMEOUT = 30.0
 SIDE_BY_SIDE = 16
 ROWS = 1000  # of a terminal: room for a line of each thing that a tool tells of
 COLUMNS = 160
+
+# Has the system end a tool with its terminal, which therefore is its controlling one; under nohup it would not hear of that end.
+HANG_UP = """
+import fcntl, os, signal, sys, termios
+os.setsid()
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 
 Result = TypeVar("Result")
 
@@ -71,8 +81,7 @@ def on_terminal(argv: Sequence[str], take: Callable[[str], None]) -> int:
     """Run *argv* on a terminal of its own, *take* what it writes, and return its exit code. It ends with this process, as the terminal does."""
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-    # As its controlling terminal, for then the system ends it with that.
-    process = subprocess.Popen(["setsid", "--ctty", *argv], stdin=its, stdout=its, stderr=its, env=dict(os.environ, TERM="xterm", LC_ALL="C"))
+    process = subprocess.Popen([sys.executable, "-c", HANG_UP, *argv], stdin=its, stdout=its, stderr=its, env=dict(os.environ, TERM="xterm", LC_ALL="C"))
     os.close(its)
     decode = codecs.getincrementaldecoder("utf-8")("replace").decode
     with contextlib.suppress(OSError):  # how a terminal that nobody writes to any more says so

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import functools
 import multiprocessing
+import signal
 import time
 from pathlib import Path
 
@@ -78,9 +79,15 @@ def test_a_tool_writes_to_a_terminal():
     assert "".join(said) == "1000 160\r\nü"
 
 
-def test_a_terminal_ends_with_who_looks_at_it_and_the_tool_with_the_terminal(tmp_path: Path):
+@pytest.mark.parametrize("hang_up", [signal.SIG_DFL, signal.SIG_IGN], ids=["shell", "nohup"])
+def test_a_terminal_ends_with_who_looks_at_it_and_the_tool_with_the_terminal(tmp_path: Path, hang_up: signal.Handlers):
     pid_file = tmp_path / "pid"
-    looker = multiprocessing.get_context("fork").Process(target=commands.on_terminal, args=(["sh", "-c", f"echo $$ >{pid_file}; exec sleep 600"], print))
+
+    def look() -> None:
+        signal.signal(signal.SIGHUP, hang_up)
+        commands.on_terminal(["sh", "-c", f"echo $$ >{pid_file}; exec sleep 600"], print)
+
+    looker = multiprocessing.get_context("fork").Process(target=look)
     looker.start()
     began = time.monotonic()
     while not (pid_file.exists() and pid_file.read_text(encoding="ascii").strip()):
