@@ -75,6 +75,13 @@ class Job:
         """From now on ask *progress* how far the work is."""
         self._progress = progress
 
+    def private(self, name: str) -> str:
+        """Return the path of a new folder for files that nobody else may read; it goes with the job."""
+        path = os.path.join(self._folder, name)
+        shutil.rmtree(path, ignore_errors=True)
+        os.makedirs(path, mode=0o700)
+        return path
+
     def _carry_out(self, work: Callable[[Job], dict[str, Any]]) -> None:
         nothing = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):

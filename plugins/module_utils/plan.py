@@ -24,8 +24,8 @@ SUPERVISOR_STATE = "/var/lib/ascend-ops-supervise.json"
 PLACEHOLDER_NETWORKS = [ipaddress.ip_network(net) for net in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")]
 # What one host decides and all others must agree on, or vLLM refuses the peer, or worse, does not.
 COMMON_KEYS = (
-    "model_repo", "model_revision", "image", "patch_set", "patch_repairs", "served_model_name", "api_port", "rpc_port", "supervisor_port",
-    "tensor_parallel_size", "data_parallel_size_local", "serve_args",
+    "model_repo", "model_revision", "model_include", "model_exclude", "image", "patch_set", "patch_repairs", "served_model_name",
+    "api_port", "rpc_port", "supervisor_port", "tensor_parallel_size", "data_parallel_size_local", "serve_args",
 )  # fmt: skip
 PORTS = ("api_port", "rpc_port", "supervisor_port")  # of the head
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
@@ -203,7 +203,7 @@ def build(host: str, hosts: Sequence[str], addresses: Mapping[str, str], service
         "has_api_key": settings.get("has_api_key", False),
         "data_parallel": {"size": names["data_parallel_size"], "size_local": settings["data_parallel_size_local"], "start_rank": rank},
         "model": {
-            **{key: settings["model_" + key] for key in ("repo", "revision", "endpoint", "dir", "cache_dir", "size_gb")},
+            **{key: settings["model_" + key] for key in ("repo", "revision", "endpoint", "include", "exclude", "dir", "cache_dir", "size_gb")},
             "container_dir": container_path(settings["model_dir"], bind_mounts),
         },
         "npu": {

@@ -17,6 +17,8 @@ SCHEMA: dict[str, type] = {
     "model_repo": str,
     "model_revision": str,
     "model_endpoint": str,
+    "model_include": list,
+    "model_exclude": list,
     "model_dir": str,
     "model_cache_dir": str,
     "model_size_gb": int,

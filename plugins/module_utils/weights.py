@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import collections
+import fnmatch
 import hashlib
 import json
 import posixpath
@@ -44,6 +45,17 @@ class File(NamedTuple):
     sha256: str
 
 
+class Choice(NamedTuple):
+    """Which files of a repository are wanted, by shell patterns over the whole path, in which ``*`` matches ``/`` too."""
+
+    include: list[str]
+    exclude: list[str]
+
+    def holds(self, path: str) -> bool:
+        """Whether the file at *path* is wanted."""
+        return any(fnmatch.fnmatchcase(path, one) for one in self.include) and not any(fnmatch.fnmatchcase(path, one) for one in self.exclude)
+
+
 class Snapshot(NamedTuple):
     """The files of one revision. The commit is empty if the hub does not tell it."""
 
@@ -54,6 +66,17 @@ class Snapshot(NamedTuple):
     def digest(self) -> str:
         """The SHA-256 over paths and hashes: the same for the same content, whenever it was verified."""
         return hashlib.sha256(json.dumps(sorted([file.path, file.sha256] for file in self.files)).encode()).hexdigest()
+
+    def chosen(self, choice: Choice) -> Snapshot:
+        """Return the snapshot with the files of *choice* alone. Raises WeightsError if there is none."""
+        files = [file for file in self.files if choice.holds(file.path)]
+        if not files:
+            raise WeightsError(
+                f"of {len(self.files)} files none is chosen by include {choice.include} and exclude {choice.exclude}",
+                "patterns that choose the files of a model",
+                "Correct vllm_model_include and vllm_model_exclude",
+            )
+        return self._replace(files=files)
 
 
 class Stat(NamedTuple):
@@ -145,7 +168,7 @@ def total(files: Iterable[File]) -> int:
     return sum(file.size for file in files)
 
 
-def manifest(source: Mapping[str, str], commit: str, files: Iterable[File], on_disk: Mapping[str, Stat], verified: str) -> str:
+def manifest(source: Mapping[str, Any], commit: str, files: Iterable[File], on_disk: Mapping[str, Stat], verified: str) -> str:
     """Return the text of the manifest of *files*, all of them verified."""
     entries = [{"path": file.path, "size": file.size, "mtime_ns": on_disk[file.path].mtime_ns, "sha256": file.sha256} for file in files]
     document = dict(source, format=MANIFEST_FORMAT, commit=commit, verified=verified, files=entries)
@@ -156,12 +179,17 @@ class Manifest(NamedTuple):
     """What an earlier run verified."""
 
     source: dict[str, str]
+    choice: Choice
     snapshot: Snapshot
     hashed: dict[str, Hashed]
 
-    def answers(self, repo: str, revision: str) -> bool:
-        """Whether it is of that revision. The endpoint does not matter: the same commit has the same files on every mirror."""
-        return self.source["repo"] == repo and revision in (self.source["revision"], self.snapshot.commit)
+    def answers(self, repo: str, revision: str, choice: Choice) -> bool:
+        """Whether it is of those files. The endpoint does not matter: the same commit has the same files on every mirror."""
+        return self.source["repo"] == repo and revision in (self.source["revision"], self.snapshot.commit) and self.choice == choice
+
+    def __str__(self) -> str:
+        """What it is of, for a person."""
+        return "{repo} {revision}".format(**self.source) + f", include {self.choice.include}, exclude {self.choice.exclude}"
 
 
 def read_manifest(text: str) -> Manifest | None:
@@ -171,11 +199,12 @@ def read_manifest(text: str) -> Manifest | None:
         files = [File(str(entry["path"]), int(entry["size"]), str(entry["sha256"])) for entry in document["files"]]
         stats = [Stat(int(entry["size"]), int(entry["mtime_ns"])) for entry in document["files"]]
         source = {key: str(document[key]) for key in ("endpoint", "repo", "revision")}
+        choice = Choice(list(document["include"]), list(document["exclude"]))
         whole = document["format"] == MANIFEST_FORMAT and bool(files) and all(is_plain(file.path) for file in files)
     except (ValueError, KeyError, TypeError):
         return None
     hashed = {file.path: Hashed(stat, file.sha256) for file, stat in zip(files, stats)}
-    return Manifest(source, Snapshot(str(document.get("commit") or ""), files), hashed) if whole else None
+    return Manifest(source, choice, Snapshot(str(document.get("commit") or ""), files), hashed) if whole else None
 
 
 def checksums(text: str, sizes: Callable[[str], int | None]) -> Snapshot:
@@ -208,11 +237,15 @@ def judge_index(index: str, paths: Iterable[str]) -> None:
             f"{INDEX} is no index of safetensors", "a JSON object with weight_map", "Tell who keeps the repository: its file is broken"
         ) from None
     if missing:
-        raise WeightsError(f"the hub does not list {listed(missing)}", f"every shard that {INDEX} names", "Tell who keeps the repository: it is not complete")
+        raise WeightsError(
+            f"{listed(missing)} not among the files",
+            f"every shard that {INDEX} names",
+            "See that vllm_model_include and vllm_model_exclude leave them in; if they do, tell who keeps the repository: it is not complete",
+        )
 
 
-def judge_client(folder: str, image: str, returncode: int, answer: str, messages: str) -> None:
-    """Raise WeightsError unless the client has done its work, by its answer and by what it and Docker said."""
+def judge_client(folder: str, place: str, returncode: int, answer: str, messages: str) -> None:
+    """Raise WeightsError unless the client has done its work, by its answer and by what it and Docker said. *place* is where it runs."""
     if answer == "null":  # also where Docker went away before it told of the client's end
         return
     try:
@@ -222,9 +255,11 @@ def judge_client(folder: str, image: str, returncode: int, answer: str, messages
     if is_taken(returncode, said):
         raise taken(folder)
     if returncode == DOCKER_ERROR:
-        raise WeightsError(f"Docker does not run the image {image}, {said}", "an image that is on the host and a Docker daemon", "Run the stage image first")
+        raise WeightsError(f"Docker does not run the {place}, {said}", "an image that is on the host and a Docker daemon", "Run the stage image first")
     if re.match("(ModuleNotFound|Import)Error", said):
-        raise WeightsError(f"the image {image} has no ModelScope client: {said}", "one with the Python package modelscope", "Choose such an image: vllm_image")
+        raise WeightsError(
+            f"the {place} has no ModelScope client: {said}", "one with the Python package modelscope", "Choose such a one: vllm_image or weights_python"
+        )
     if NO_ENTRY.search(said):
         raise WeightsError(
             f"the hub refused the ModelScope client while it downloaded, {said}",
@@ -237,7 +272,7 @@ def judge_client(folder: str, image: str, returncode: int, answer: str, messages
 def is_cut_off(returncode: int, answer: str, messages: str) -> bool:
     """Whether the client was ended from outside, by a signal or with Docker, or could not begin, as Docker was away or an older client not yet gone."""
     refused = "Error response from daemon" in messages and not is_taken(returncode, messages)
-    return not answer and returncode >= DOCKER_ERROR and not refused
+    return not answer and (returncode >= DOCKER_ERROR or returncode < 0) and not refused
 
 
 def is_taken(returncode: int, messages: str) -> bool:
@@ -249,7 +284,7 @@ def taken(folder: str) -> WeightsError:
     """Return the error of a second run into the same folder."""
     name = container_name(folder)
     return WeightsError(
-        f"another run is downloading into {folder} (container {name})", "one run at a time", f"Wait for its end, or end it with `docker rm -f {name}`"
+        f"another run is downloading into {folder}", "one run at a time", f"Wait for its end, or end its container (`docker rm -f {name}`) or weights_python"
     )
 
 

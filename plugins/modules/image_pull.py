@@ -19,6 +19,10 @@ options:
     description: The image, with a tag or a digest.
     type: str
     required: true
+  platform:
+    description:
+      - The platform of the image, as C(linux/arm64), where it is not that of the host. The image that the host has under that name is only kept if it is of it.
+    type: str
   run:
     description: Name of the run whose work is looked after. Set by the action plugin.
     type: str
@@ -65,8 +69,10 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils import commands, d
 NOTES = "/run"  # in memory; who may not write there, but use Docker, has them at home
 
 
-def is_here(docker, image):
-    return commands.run([docker, "image", "inspect", "--format", "{{.Id}}", image]).rc == 0
+def is_here(docker, image, platform):
+    """Whether the host has the image, of that platform; of one such as linux/arm/v7 Docker knows the first two parts."""
+    found = commands.run([docker, "image", "inspect", "--format", "{{.Os}}/{{.Architecture}}", image])
+    return found.rc == 0 and (not platform or platform.split("/")[:2] == found.text.strip().split("/"))
 
 
 def ask_sizes(docker, image):
@@ -79,14 +85,14 @@ def ask_sizes(docker, image):
     return {}
 
 
-def pull(docker, image, job):
+def pull(docker, image, platform, job):
     """Pull the image, and return the result of the module."""
     sizes = {}
     asker = threading.Thread(target=lambda: sizes.update(ask_sizes(docker, image)), daemon=True)
     asker.start()
     seen = image_pull.Pull(sizes)
     job.report(seen.progress)
-    rc = commands.on_terminal([docker, "pull", image], seen.take)
+    rc = commands.on_terminal([docker, "pull", *(["--platform", platform] if platform else []), image], seen.take)
     seen.end()
     if rc:
         return {"failed": True, "msg": " ".join(seen.other[-5:]) or f"docker pull ended with code {rc}"}
@@ -99,11 +105,11 @@ def look_after(params, docker, check_mode):
     name = "ascend-ops-image-" + hashlib.sha256(params["name"].encode()).hexdigest()[:12]
     job = detached.Job(os.path.join(place, name), params["run"] or str(os.getpid()))
     if not job.is_begun():
-        if is_here(docker, params["name"]):
+        if is_here(docker, params["name"], params["platform"]):
             return {"changed": False}
         if check_mode:
             return {"changed": True}
-        job.begin(functools.partial(pull, docker, params["name"]))
+        job.begin(functools.partial(pull, docker, params["name"], params["platform"]))
     state = job.follow(params["wait"])
     return state.get("result") or {"changed": False, "running": True, **state}
 
@@ -112,6 +118,7 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "required": True},
+            "platform": {"type": "str"},
             "run": {"type": "str", "default": ""},
             "wait": {"type": "int"},
         },

@@ -10,6 +10,7 @@ module: modelscope_download
 short_description: Have a verified ModelScope repository in a folder of the host
 description:
   - Downloads with the C(modelscope) client inside the serving image, in a container that is thrown away. The host needs Docker and nothing else.
+    With O(python), runs the client there instead.
   - Compares the SHA-256 of every file with the hub's listing and writes a manifest beside the files. Once that is there, a further run
     compares sizes and modification times only, and does not contact the hub.
   - A file that differs is removed and fetched again, alone. A run that was interrupted is continued by the next one.
@@ -22,9 +23,19 @@ options:
     type: str
     required: true
   revision:
-    description: A branch or tag. A commit works if the client in O(image) takes one.
+    description: A branch or tag. A commit works if the client takes one.
     type: str
     default: master
+  include:
+    description: Shell patterns of the files to have, over the whole path. C(*) matches C(/) too.
+    type: list
+    elements: str
+    default: ["*"]
+  exclude:
+    description: Shell patterns of the files to leave out of these.
+    type: list
+    elements: str
+    default: []
   dir:
     description: The folder to have the files in. It is made if it is missing.
     type: path
@@ -34,9 +45,15 @@ options:
     type: path
     required: true
   endpoint:
-    description: URL of the hub or of a mirror. Proxies are taken from the environment of the host, or of the task.
+    description: URL of the hub or of a mirror.
     type: str
     default: https://www.modelscope.cn
+  proxy:
+    description:
+      - URL of the proxy to the hub. Without it, those in the environment of the host, or of the task, are used. C(no_proxy) there has its say in either case.
+      - With credentials in it, it is kept from all output.
+    type: str
+    default: ""
   token:
     description:
       - Access token. Without it only public repositories can be had.
@@ -44,8 +61,15 @@ options:
     type: str
     default: ""
   image:
-    description: The image to run the client in. It must be on the host already. Not needed if nothing is to be fetched.
+    description: The image to run the client in. It must be on the host already. Not needed if nothing is to be fetched, or with O(python).
     type: str
+  python:
+    description: Path of a Python on the host that has the package C(modelscope), to run the client with in the place of a container.
+    type: path
+  workers:
+    description: How many files are fetched at a time; the hosts of a fan-out share them.
+    type: int
+    default: 8
   verify:
     description: Read all files and compare their SHA-256, whatever the manifest says. Those that differ are named, and fetched again alone.
     type: bool
@@ -180,27 +204,30 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils import commands, d
 from ansible_collections.ascend_ops.vllm.plugins.module_utils.model_folder import Folder
 from ansible_collections.ascend_ops.vllm.plugins.module_utils.modelscope_hub import Hub
 
-WORKERS = 8  # whole files side by side: the client's fastest way
 SMALL = 64 << 20  # bytes that cost nothing to read again
 HOME = "/run/ascend-ops-weights"  # in the container, in memory: there the client leaves its credentials
+PROXIED = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
 MEMORY = "/run"  # on the host: where notes can be made even on a full disk
 ENDED_SECONDS = 30  # for Docker to come back, or for the container of a run that was ended to go, without one more byte
 
 
 class Fetcher:
-    """The client in its container, ready for orders."""
+    """The client in its container, or with its Python, ready for orders."""
 
-    def __init__(self, docker, program, params):
+    def __init__(self, docker, program, params, job):
         self.params = params
-        self.argv = [docker, "run", "--rm", "--interactive", "--network=host", "--entrypoint=python3", f"--tmpfs={HOME}:mode=0700"]
-        self.argv.append("--name=" + weights.container_name(params["dir"]))
-        self.argv += [f"--volume={path}:{path}" for path in (params["dir"], params["cache_dir"])]
-        self.argv += [params["image"] or "", "-c", program]
+        self.place = f"Python {params['python']}" if params["python"] else f"image {params['image']}"
         for path in (params["dir"], params["cache_dir"]):
             os.makedirs(path, exist_ok=True)
         orders = {key: params[key] for key in ("repo", "revision", "endpoint", "dir", "cache_dir", "token")}
         # The hosts of a fan-out share the way to the hub: with fewer files at a time each is ready to be passed on sooner.
-        orders.update(workers=max(2, WORKERS // max(1, len(params["peers"]))), home=HOME, share=None)
+        orders.update(workers=max(1, params["workers"] // max(1, len(params["peers"]))), share=None)
+        if params["python"]:
+            orders["home"] = job.private("home")
+            self.argv = [params["python"], "-c", program]
+        else:
+            orders["home"] = HOME
+            self.argv = [*container(docker, params), "-c", program]
         orders["proxies"] = {key: value for key, value in os.environ.items() if key.lower() in host.PROXY_VARIABLES}
         if params["peers"]:
             index = params["peers"].index(params["address"])
@@ -226,7 +253,7 @@ class Fetcher:
             self.client = self.begun()
             # Only verified files get their own name.
             missing = [file for file in missing if model_folder.size(os.path.join(folder.path, file.path)) != file.size]
-        weights.judge_client(self.params["dir"], self.params["image"], done.rc, done.out, done.err)
+        weights.judge_client(self.params["dir"], self.place, done.rc, done.out, done.err)
 
     def follow(self, files, missing):
         """Return what the client says in the end."""
@@ -235,6 +262,14 @@ class Fetcher:
         done = self.client.wait()
         self.client.end()
         return done
+
+
+def container(docker, params):
+    """Return the command that runs Python in a container that is thrown away."""
+    command = [docker, "run", "--rm", "--interactive", "--network=host", "--entrypoint=python3", f"--tmpfs={HOME}:mode=0700"]
+    command.append("--name=" + weights.container_name(params["dir"]))
+    command += [f"--volume={path}:{path}" for path in (params["dir"], params["cache_dir"])]
+    return [*command, params["image"] or ""]
 
 
 def judge_files(folder, snapshot, job):
@@ -255,19 +290,22 @@ def ask_hub(params):
     hub = Hub(params["endpoint"], params["token"], os.environ)
     if params["token"]:
         hub.log_in()
-    return hub.snapshot(params["repo"], params["revision"])
+    return hub.snapshot(params["repo"], params["revision"]).chosen(choice(params))
+
+
+def choice(params):
+    return weights.Choice(params["include"], params["exclude"])
 
 
 def wanted(params, folder):
     """Return the files that there must be, by the checksum file or else the hub."""
     if params["source"]:
         brought = Folder(params["source"]).manifest
-        if brought and brought.answers(params["repo"], params["revision"]):
+        if brought and brought.answers(params["repo"], params["revision"], choice(params)):
             return brought.snapshot
-        said = "of {repo} {revision}".format(**brought.source) if brought else "none"
         raise weights.WeightsError(
-            f"the manifest {os.path.join(params['source'], weights.MANIFEST)} is {said}",
-            f"one of {params['repo']} {params['revision']}",
+            f"the manifest {os.path.join(params['source'], weights.MANIFEST)} is {f'of {brought}' if brought else 'none'}",
+            f"one of {params['repo']} {params['revision']}, include {params['include']}, exclude {params['exclude']}",
             "Fill the folder with playbooks/fetch.yml, and bring all of it to the host: vllm_airgap_dir",
         )
     if not params["checksums"]:
@@ -281,15 +319,16 @@ def wanted(params, folder):
             "lines as sha256sum writes them",
             "Bring it to the host, or correct weights_checksums",
         ) from None
-    return weights.checksums(text, lambda path: os.stat(os.path.join(folder.path, path)).st_size if os.path.isfile(os.path.join(folder.path, path)) else None)
+    sums = weights.checksums(text, lambda path: os.stat(os.path.join(folder.path, path)).st_size if os.path.isfile(os.path.join(folder.path, path)) else None)
+    return sums.chosen(choice(params))
 
 
 def ensure(params, docker=None, program=None, job=None):
     """Return the result of the module. Without a *job* nothing is changed and nothing is read."""
-    sharing = Fetcher(docker, program, params) if job and params["peers"] else None  # others may need what is here
+    sharing = Fetcher(docker, program, params, job) if job and params["peers"] else None  # others may need what is here
     folder = Folder(params["dir"])
     snapshot, found, known = None, None, False
-    if folder.manifest and folder.manifest.answers(params["repo"], params["revision"]):
+    if folder.manifest and folder.manifest.answers(params["repo"], params["revision"], choice(params)):
         snapshot = folder.manifest.snapshot
         known = not folder.survey(snapshot.files).unread
         if params["verify"] and job:
@@ -335,13 +374,13 @@ def ensure(params, docker=None, program=None, job=None):
             model_folder.copy(params["source"], folder, found.wrong)
             folder.believe(found.wrong)
         else:
-            (sharing or Fetcher(docker, program, params)).fetch(folder, snapshot.files, found.wrong)
+            (sharing or Fetcher(docker, program, params, job)).fetch(folder, snapshot.files, found.wrong)
         if found.wrong and not params["source"] and ask_hub(params).files == snapshot.files:
             # The same before and after: it is what the client compared with.
             folder.believe([file for file in found.wrong if file.size > SMALL])
     if job and not done:
         judge_files(folder, snapshot, job)
-        folder.write_manifest({key: params[key] for key in ("endpoint", "repo", "revision")}, snapshot)
+        folder.write_manifest({key: params[key] for key in ("endpoint", "repo", "revision", "include", "exclude")}, snapshot)
     return result
 
 
@@ -384,11 +423,16 @@ def main():
         argument_spec={
             "repo": {"type": "str", "required": True},
             "revision": {"type": "str", "default": "master"},
+            "include": {"type": "list", "elements": "str", "default": ["*"]},
+            "exclude": {"type": "list", "elements": "str", "default": []},
             "dir": {"type": "path", "required": True},
             "cache_dir": {"type": "path", "required": True},
             "endpoint": {"type": "str", "default": "https://www.modelscope.cn"},
             "token": {"type": "str", "default": "", "no_log": True},
+            "proxy": {"type": "str", "default": "", "no_log": True},
             "image": {"type": "str"},
+            "python": {"type": "path"},
+            "workers": {"type": "int", "default": 8},
             "verify": {"type": "bool", "default": False},
             "fetch": {"type": "bool", "default": True},
             "checksums": {"type": "path"},
@@ -406,7 +450,16 @@ def main():
     params = module.params
     if params["checksums"] and params["fetch"]:
         module.fail_json(msg="checksums is given and fetch is true, wanted fetch=false: what is fetched is verified by the hub's listing.")
-    docker = module.get_bin_path("docker", required=True) if params["fetch"] and not params["source"] and not module.check_mode else None
+    if params["workers"] < 1:
+        module.fail_json(msg=f"workers is {params['workers']}, wanted 1 or more.")
+    if params["proxy"]:
+        os.environ.update(dict.fromkeys(PROXIED, params["proxy"]))
+    if "@" not in params["proxy"]:
+        module.no_log_values.discard(params["proxy"])  # no secret, and messages name it
+    fetches = params["fetch"] and not params["source"]
+    if fetches and params["python"] and not os.access(params["python"], os.X_OK):
+        module.fail_json(msg=f"python is {params['python']}, no program on this host, wanted a Python that has the package modelscope: correct weights_python.")
+    docker = module.get_bin_path("docker", required=True) if fetches and not params["python"] and not module.check_mode else None
     work = functools.partial(ensure, params) if module.check_mode else functools.partial(look_after, params, docker)
     result = explained(work, params["dir"])
     if result.pop("failed", False):

@@ -15,7 +15,6 @@ import hashlib
 import json
 import multiprocessing
 import os
-import shlex
 import shutil
 import statistics
 import subprocess
@@ -42,9 +41,8 @@ RATE = int(os.environ.get("BENCH_HUB_MB_PER_SECOND", "100")) * 10**6
 RATE_EACH = int(os.environ.get("BENCH_CONNECTION_MB_PER_SECOND", "40")) * 10**6
 REPO, TOKEN, PORT, SHARE_PORT = "ZhipuAI/GLM-4.7", "token-of-the-bench", 18090, 18091
 ENDPOINT = f"http://127.0.0.1:{PORT}"
-WORKERS = modelscope_download.WORKERS
+WORKERS = 8  # ours by default
 PLAIN = "import sys; from modelscope import snapshot_download; snapshot_download(sys.argv[1], local_dir=sys.argv[2], max_workers=int(sys.argv[3]))"
-DOCKER = '#!/bin/sh\nwhile [ "$1" != -c ]; do shift; done\nexec {python} "$@"\n'
 
 
 def serve(root: Path, rate: float | None, rate_each: float | None, sent) -> None:
@@ -84,10 +82,7 @@ class Bench:
     def __init__(self, work: Path) -> None:
         self.work, self.root, self.to = work, work / "repository", work / "to"
         self.client = self._client()
-        modelscope_download.HOME, modelscope_download.MEMORY = str(work / "home"), str(work)
-        self.docker = work / "docker"
-        self.docker.write_text(DOCKER.format(python=shlex.quote(str(self.client))), encoding="ascii")
-        self.docker.chmod(0o755)
+        modelscope_download.MEMORY = str(work)
 
     def make_files(self, count: int, size: int) -> None:
         """Fill the repository anew."""
@@ -123,7 +118,10 @@ class Bench:
             "revision": "master",
             "endpoint": ENDPOINT,
             "token": TOKEN,
-            "image": "",
+            "include": ["*"],
+            "exclude": [],
+            "python": str(self.client),
+            "workers": WORKERS,
             "dir": str(to),
             "cache_dir": f"{to}.cache",
             "fetch": True,
@@ -138,7 +136,7 @@ class Bench:
             "port": SHARE_PORT,
             **more,
         }
-        result = modelscope_download.look_after(params, str(self.docker))
+        result = modelscope_download.look_after(params, None)
         if result.get("failed"):
             raise RuntimeError(result["msg"])
 

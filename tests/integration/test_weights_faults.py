@@ -15,6 +15,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -34,7 +35,7 @@ TOTAL_SHARDS = SHARD * len(SHARDS)
 FOLDER = "/opt/data/weights-faults"
 SHARED = "/opt/shared/weights-faults"  # one folder for all hosts
 MODEL = f"{FOLDER}/GLM-4.7"
-PORT, SHARE_PORT = 8199, 8198
+PORT, SHARE_PORT, PROXY_PORT = 8199, 8198, 8197
 TOKEN = "token-of-the-faulty-hub"
 REPO = "ZhipuAI/GLM-4.7"
 SLACK = 16 << 20  # what was on its way when a connection ended, of all files side by side
@@ -215,6 +216,33 @@ def test_a_token_that_expires_meanwhile_is_named(hub: FaultyHub):
     assert code == 0, said
 
 
+PASSWORD = "password-of-the-proxy"
+
+
+@pytest.fixture(name="proxy")
+def a_proxy() -> Iterator[str]:
+    """The URL of a proxy that wants to know who asks."""
+    where = ["--hostname", f"{NET}.1", "--port", str(PROXY_PORT), "--num-workers", "1", "--num-acceptors", "1"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "proxy", *where, "--basic-auth", f"me:{PASSWORD}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as proxy:
+        wait_until(lambda: socket.socket().connect_ex((f"{NET}.1", PROXY_PORT)) == 0, 20)
+        yield f"http://me:{PASSWORD}@{NET}.1:{PROXY_PORT}"
+        proxy.terminate()
+
+
+def test_a_hub_that_only_a_proxy_reaches(files: Path, proxy: str, tmp_path: Path):
+    secret = tmp_path / "proxy.json"
+    secret.write_text(json.dumps({"weights_proxy": proxy}), encoding="ascii")
+    with FaultyHub(("127.0.0.1", PORT), files, REPO, TOKEN).serving() as hub:
+        there = options(vllm_model_endpoint=f"http://127.0.0.1:{PORT}")
+        code, said = playbook("tests/integration/weights.yml", *there, "-e", f"@{secret}", "-vvvv")
+        assert code == 0, said
+        assert PASSWORD not in said
+        assert hub.sent >= TOTAL_SHARDS
+    assert_complete(files=files)
+
+
 # Trouble on the host
 
 
@@ -242,6 +270,29 @@ def test_what_ends_the_client_is_survived_by_the_run(hub: FaultyHub, files: Path
     assert code == 0, said
     assert hub.sent <= TOTAL_SHARDS + SLACK
     assert_complete(files=files)
+
+
+PYTHON = f"""
+set -e
+python3 -m venv --without-pip {FOLDER}/python
+image=$(docker create $(docker images --quiet | head -1))
+docker cp $image:/usr/local/lib/python3.11/dist-packages/. {FOLDER}/python/lib/python3.11/site-packages
+docker rm $image
+"""
+
+
+def test_the_client_runs_with_a_python_of_the_host(hub: FaultyHub, files: Path):
+    lab("exec", "node0", "sh", "-c", PYTHON)
+    slow(hub)
+    run = Background(weights_python=f"{FOLDER}/python/bin/python3", vllm_image="no-such/image:it-is-not-asked", vllm_model_exclude=["conf*"])
+    wait_for_bytes(hub, TOTAL_SHARDS // 2)
+    kill_the_client()
+    code, said = run.ended()
+    assert code == 0, said
+    assert hub.sent <= TOTAL_SHARDS + SLACK
+    assert_complete(files=files)
+    assert "config.json" not in lab("exec", "node0", "ls", MODEL)
+    lab("exec", "node0", "sh", "-c", f"! ls -d /run/ascend-ops-weights* && ! grep -rqs {TOKEN} /run /root {FOLDER}")
 
 
 def test_a_disk_that_is_full_is_told_and_nothing_is_lost(hub: FaultyHub, files: Path):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils import weights
-from ansible_collections.ascend_ops.vllm.plugins.module_utils.weights import File, Hashed, Stat, Survey, WeightsError
+from ansible_collections.ascend_ops.vllm.plugins.module_utils.weights import Choice, File, Hashed, Snapshot, Stat, Survey, WeightsError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,6 +93,29 @@ def test_a_plain_path_stays_below_its_folder(path: str):
         assert posixpath.normpath(posixpath.join("/models", path)) == "/models/" + path
 
 
+# Files that are wanted
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "wanted"),
+    [
+        (["*"], [], ["config.json", "figures/a.png", "original/x/y.bin"]),
+        (["*.json", "*.bin"], [], ["config.json", "original/x/y.bin"]),
+        (["*"], ["original/*", "*.png"], ["config.json"]),
+    ],
+)
+def test_patterns_choose_files_by_the_whole_path(include: list[str], exclude: list[str], wanted: list[str]):
+    files = [File(path, 1, "1" * 64) for path in ("config.json", "figures/a.png", "original/x/y.bin")]
+    chosen = Snapshot(HEAD, files).chosen(Choice(include, exclude))
+    assert (chosen.commit, [file.path for file in chosen.files]) == (HEAD, wanted)
+
+
+def test_a_choice_of_nothing_is_refused():
+    with pytest.raises(WeightsError, match="vllm_model_include") as error:
+        Snapshot(HEAD, [ONE, TWO]).chosen(Choice(["*.gguf"], []))
+    assert "of 2 files none is chosen by include ['*.gguf'] and exclude []" in error.value.found
+
+
 # What is on disk
 
 
@@ -127,15 +150,18 @@ def test_every_file_is_in_one_place(files: list[File], data: st.DataObject):
 # The manifest
 
 
+ALL = Choice(["*"], [])
+
+
 def written(files: list[File], commit: str = HEAD) -> str:
-    return weights.manifest(SOURCE, commit, files, {file.path: Stat(file.size, 7) for file in files}, "2026-01-01T00:00:00Z")
+    return weights.manifest({**SOURCE, **ALL._asdict()}, commit, files, {file.path: Stat(file.size, 7) for file in files}, "2026-01-01T00:00:00Z")
 
 
 @given(st.lists(FILES.filter(lambda file: weights.is_plain(file.path)), min_size=1, unique_by=lambda file: file.path))
 def test_a_manifest_is_read_as_it_was_written(files: list[File]):
     found = weights.read_manifest(written(files))
     assert found
-    assert found.source == SOURCE
+    assert (found.source, found.choice) == (SOURCE, ALL)
     assert found.snapshot == weights.Snapshot(HEAD, files)
     assert found.hashed == {file.path: Hashed(Stat(file.size, 7), file.sha256) for file in files}
 
@@ -143,10 +169,11 @@ def test_a_manifest_is_read_as_it_was_written(files: list[File]):
 def test_a_manifest_answers_for_its_revision_on_any_mirror():
     found = weights.read_manifest(written([ONE]))
     assert found
-    assert found.answers("org/model", "master")
-    assert found.answers("org/model", HEAD)
-    assert not found.answers("org/model", "v1.0")
-    assert not found.answers("org/other", "master")
+    assert found.answers("org/model", "master", ALL)
+    assert found.answers("org/model", HEAD, ALL)
+    assert not found.answers("org/model", "v1.0", ALL)
+    assert not found.answers("org/other", "master", ALL)
+    assert not found.answers("org/model", "master", Choice(["*"], ["figures/*"]))
 
 
 @pytest.mark.parametrize(
@@ -202,7 +229,7 @@ def test_patterns_match_their_files_and_no_others(paths: list[str]):
 )
 def test_a_client_that_failed_is_explained(returncode: int, answer: str, messages: str, said: str):
     with pytest.raises(WeightsError) as error:
-        weights.judge_client("/models", "image:tag", returncode, answer, messages)
+        weights.judge_client("/models", "image image:tag", returncode, answer, messages)
     assert said in error.value.found
 
 
@@ -210,6 +237,7 @@ def test_a_client_that_failed_is_explained(returncode: int, answer: str, message
     ("returncode", "answer", "messages", "cut_off"),
     [
         (137, "", "", True),
+        (-9, "", "", True),
         (125, "", "error waiting for container: unexpected EOF", True),
         (125, "", "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?", True),
         (125, "", 'docker: Error response from daemon: Conflict. The container name "/x" is already in use by container "0a".', True),
@@ -224,8 +252,8 @@ def test_only_a_client_that_was_ended_from_outside_is_begun_again(returncode: in
 
 
 def test_a_client_that_is_content_is_believed():
-    weights.judge_client("/models", "image:tag", 0, "null", "a warning")
-    weights.judge_client("/models", "image:tag", 125, "null", "error waiting for container: unexpected EOF")
+    weights.judge_client("/models", "image image:tag", 0, "null", "a warning")
+    weights.judge_client("/models", "image image:tag", 125, "null", "error waiting for container: unexpected EOF")
 
 
 def test_a_folder_has_one_container_however_it_is_written():

@@ -47,7 +47,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 def weights_that_were_brought(tmp_path: Path) -> Path:
     files = fill(tmp_path / "brought")
     stats = {file.path: weights.Stat(file.size, 0) for file in files}
-    text = weights.manifest({"endpoint": "", "repo": REPO, "revision": "master"}, "83ee97c6", files, stats, "")
+    source = {"endpoint": "", "repo": REPO, "revision": "master", "include": ["*"], "exclude": []}
+    text = weights.manifest(source, "83ee97c6", files, stats, "")
     (tmp_path / "brought" / weights.MANIFEST).write_text(text, encoding="utf-8")
     return tmp_path / "brought"
 
@@ -75,6 +76,12 @@ def test_weights_of_another_model_are_refused(tmp_path: Path, brought: Path):
     assert "Wanted: one of other/model master" in said
 
 
+def test_another_choice_of_files_is_refused(tmp_path: Path, brought: Path):
+    said = run(tmp_path / "model", "--check", source=str(brought), exclude=["sub/*"])["msg"]
+    assert f"is of {REPO} master, include ['*'], exclude []" in said
+    assert f"Wanted: one of {REPO} master, include ['*'], exclude ['sub/*']" in said
+
+
 @pytest.fixture(name="sums")
 def checksum_file(tmp_path: Path) -> Path:
     lines = [f"{file.sha256}  {file.path}\n" for file in fill(tmp_path / "model")]
@@ -100,6 +107,33 @@ def test_weights_that_are_there_and_wrong_are_named_and_left(tmp_path: Path, sum
     assert "missing in" in said
     assert "config.json" in said
     assert (tmp_path / "model" / "model-1.safetensors").read_bytes() == b"short"
+
+
+def test_files_that_are_not_chosen_are_left_alone(tmp_path: Path, sums: Path):
+    (tmp_path / "model" / "sub" / "model-2.safetensors").unlink()
+    done = run(tmp_path / "model", fetch=False, checksums=str(sums), exclude=["sub/*"])
+    assert (done["changed"], done["files"], done["verified_files"]) == (True, 2, 2)
+    assert not run(tmp_path / "model", fetch=False, checksums=str(sums), exclude=["sub/*"])["changed"]
+    assert "missing in" in run(tmp_path / "model", fetch=False, checksums=str(sums))["msg"]
+
+
+@pytest.mark.parametrize(
+    ("proxy", "named"),
+    [("http://127.0.0.1:2", "http_proxy=http://127.0.0.1:2"), ("http://me:secret-of-the-proxy@127.0.0.1:2", "http_proxy=http://***@127.0.0.1:2")],
+)
+def test_a_proxy_that_does_not_answer_is_named_without_its_credentials(tmp_path: Path, proxy: str, named: str):
+    result = run(tmp_path / "model", "--check", proxy=proxy)
+    assert named in result["msg"]
+    assert "cannot be reached" in result["msg"]
+    assert "secret-of-the-proxy" not in json.dumps(result)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [({"workers": 0}, "workers is 0, wanted 1 or more"), ({"python": "/nowhere/python"}, "python is /nowhere/python, no program on this host")],
+)
+def test_a_client_that_cannot_run_is_refused(tmp_path: Path, arguments: dict[str, Any], says: str):
+    assert says in run(tmp_path / "model", "--check", **arguments)["msg"]
 
 
 @pytest.mark.parametrize(
