@@ -90,6 +90,11 @@ weights: env root ## What goes wrong on the way of the weights, on the lab, and 
 bench-weights: env ## Our download beside the plain client, aria2c and curl; deep verification; fan-out
 	python tests/bench/weights.py
 
+.PHONY: bench-stage
+bench-stage: env root ## The driver stage beside a ping, on 2 and 16 hosts of the lab (root)
+	$(LAB) build
+	python tests/bench/stage.py
+
 .PHONY: runner
 runner: env root ## Every playbook run by ansible-runner, as AWX does it, on the lab (root)
 	tests/with-lab.sh python -m pytest tests/integration/test_runner.py

@@ -88,7 +88,7 @@ class ActionModule(ActionBase):
 
     def _load(self, name: str) -> Any:
         """Return the content of a profile."""
-        return self._loader.load_from_file(str(self._find("vllm_profile", name, PROFILES, "{}.yml")))
+        return self._loader.load_from_file(str(self._find("vllm_profile", name, PROFILES, "{}.yml")), unsafe=True)  # not copied, for nobody changes it
 
     def _patch(self, settings: dict[str, Any]) -> dict[str, Any] | None:
         """Return the patch set of the settings, and where it goes; None if they have none."""
