@@ -30,6 +30,7 @@ ELSEWHERE = {
     "make faults": ("Makefile", "faults weights runner"),
     "make runner": ("Makefile", "faults weights runner"),
     "make bench-weights": ("Makefile", "tests/bench/weights.py"),
+    "make bench-stage": ("Makefile", "tests/bench/stage.py"),
     "python3 -m pip install 'ansible>=11'": ("tests/requirements.txt", "ansible=="),
     "ansible-galaxy collection build": ("tests/integration/test_install.py", '"collection", "build"'),
     "ansible-galaxy collection install --offline ascend_ops-vllm-*.tar.gz": ("tests/integration/test_install.py", '"install", "--offline"'),

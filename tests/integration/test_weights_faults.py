@@ -275,9 +275,9 @@ def test_what_ends_the_client_is_survived_by_the_run(hub: FaultyHub, files: Path
 PYTHON = f"""
 set -e
 python3 -m venv --without-pip {FOLDER}/python
-image=$(docker create $(docker images --quiet | head -1))
-docker cp $image:/usr/local/lib/python3.11/dist-packages/. {FOLDER}/python/lib/python3.11/site-packages
-docker rm $image
+container=$(docker create {NET}.1:5000/ascend/vllm-ascend:v0.13.0rc1)
+docker cp $container:/usr/local/lib/python3.11/dist-packages/. {FOLDER}/python/lib/python3.11/site-packages
+docker rm $container
 """
 
 
