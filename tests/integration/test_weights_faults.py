@@ -246,8 +246,8 @@ def test_a_hub_that_only_a_proxy_reaches(files: Path, proxy: str, tmp_path: Path
 # Trouble on the host
 
 
-def kill_the_client() -> None:
-    lab("exec", "node0", "sh", "-c", "kill -9 $(pgrep -f 'snapshot_downloa[d]' | xargs -n1 -I{} sh -c 'grep -q python3 /proc/{}/comm && echo {}')")
+def kill_the_client(node: str = "node0") -> None:
+    lab("exec", node, "sh", "-c", "kill -9 $(pgrep -f 'snapshot_downloa[d]' | xargs -n1 -I{} sh -c 'grep -q python3 /proc/{}/comm && echo {}')")
 
 
 def restart_docker() -> None:
@@ -431,6 +431,18 @@ def test_fan_out_takes_each_byte_once_and_is_closed_to_others(hub: FaultyHub, fi
         assert_complete(node, files)
         with contextlib.closing(socket.socket()) as caller:
             assert caller.connect_ex((f"{NET}.{10 + NODES.index(node)}", SHARE_PORT)) != 0
+
+
+def test_fan_out_goes_on_after_a_client_was_killed(hub: FaultyHub, files: Path):
+    slow(hub)
+    run = Background(weights_distribution="fanout", weights_hosts="node0,node1")
+    wait_for_bytes(hub, TOTAL_SHARDS // 3)
+    kill_the_client("node1")
+    code, said = run.ended()
+    assert code == 0, said
+    assert hub.sent <= TOTAL_SHARDS + SLACK
+    for node in NODES:
+        assert_complete(node, files)
 
 
 def test_fan_out_gives_what_one_host_has_without_the_hub(hub: FaultyHub, files: Path):
