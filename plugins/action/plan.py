@@ -88,7 +88,7 @@ class ActionModule(ActionBase):
 
     def _load(self, name: str) -> Any:
         """Return the content of a profile."""
-        return self._loader.load_from_file(str(self._find("vllm_profile", name, PROFILES, "{}.yml")), unsafe=True)  # not copied, for nobody changes it
+        return self._read(self._find("vllm_profile", name, PROFILES, "{}.yml"))
 
     def _patch(self, settings: dict[str, Any]) -> dict[str, Any] | None:
         """Return the patch set of the settings, and where it goes; None if they have none."""
@@ -97,7 +97,7 @@ class ActionModule(ActionBase):
             return None
         path = self._find("vllm_patch_set", name, PROFILES / "patches", "{}/patch.yml")
         try:
-            patch_set = self._loader.load_from_file(str(path))
+            patch_set = self._read(path)
             releases = patches.resolve(patch_set["releases"], lambda file: (path.parent / file).read_text(encoding="utf-8"), repairs)
             exercise = (path.parent / patch_set["exercise"]).read_text(encoding="utf-8") if "exercise" in patch_set else None
         except (OSError, KeyError, TypeError) as exc:
@@ -105,6 +105,10 @@ class ActionModule(ActionBase):
         return {
             "set": name, "repairs": repairs, "dir": settings["patch_dir"], "digest": patches.digest(releases), "releases": releases, "exercise": exercise
         }  # fmt: skip
+
+    def _read(self, path: Path) -> Any:
+        """Return the content of a YAML file, the loader's own and no copy, for nobody changes it."""
+        return self._loader.load_from_file(str(path), unsafe=True)
 
     def _find(self, variable: str, name: str, folder: Path, pattern: str) -> Path:
         """Return the file that a variable names: a shipped one by its name, or any YAML file by its path."""

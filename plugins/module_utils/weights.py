@@ -55,6 +55,10 @@ class Choice(NamedTuple):
         """Whether the file at *path* is wanted."""
         return any(fnmatch.fnmatchcase(path, one) for one in self.include) and not any(fnmatch.fnmatchcase(path, one) for one in self.exclude)
 
+    def __str__(self) -> str:
+        """The patterns, for a person."""
+        return f"include {self.include}, exclude {self.exclude}"
+
 
 class Snapshot(NamedTuple):
     """The files of one revision. The commit is empty if the hub does not tell it."""
@@ -189,7 +193,7 @@ class Manifest(NamedTuple):
 
     def __str__(self) -> str:
         """What it is of, for a person."""
-        return "{repo} {revision}".format(**self.source) + f", include {self.choice.include}, exclude {self.choice.exclude}"
+        return "{repo} {revision}, {choice}".format(**self.source, choice=self.choice)
 
 
 def read_manifest(text: str) -> Manifest | None:

@@ -41,7 +41,7 @@ RATE = int(os.environ.get("BENCH_HUB_MB_PER_SECOND", "100")) * 10**6
 RATE_EACH = int(os.environ.get("BENCH_CONNECTION_MB_PER_SECOND", "40")) * 10**6
 REPO, TOKEN, PORT, SHARE_PORT = "ZhipuAI/GLM-4.7", "token-of-the-bench", 18090, 18091
 ENDPOINT = f"http://127.0.0.1:{PORT}"
-WORKERS = 8  # ours by default
+WORKERS = modelscope_download.WORKERS
 PLAIN = "import sys; from modelscope import snapshot_download; snapshot_download(sys.argv[1], local_dir=sys.argv[2], max_workers=int(sys.argv[3]))"
 
 
