@@ -7,9 +7,20 @@ log=$(mktemp)
 lab=down
 finish() {
     rm -f "$log"
+    [[ -z $(jobs -rp) ]] || kill -- "-$build"
     [[ $lab == down ]] || make --no-print-directory lab-down
 }
 trap finish EXIT
+
+# Most of the time that the lab's parts take on a new machine is spent on waiting for the network: they are built beside the first steps, which do
+# without them. The first step that needs them waits for the rest, and tells what went wrong.
+if [[ " $* " == *" lab-up "* ]]; then
+    set -m # a process group of its own, to be ended as a whole
+    tests/lab/lab build </dev/null >/dev/null 2>&1 &
+    build=$!
+    set +m
+fi
+
 summary=()
 passed=0
 failed=0

@@ -9,10 +9,11 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import patches, plan, profile
+from ansible_collections.ascend_ops.vllm.plugins.module_utils import options, patches, plan, profile
 
 DEFAULT_PROFILE = "glm-4.7"
-PROFILES = Path(__file__).resolve().parents[2] / "profiles"
+COLLECTION = Path(__file__).resolve().parents[2]
+PROFILES = COLLECTION / "profiles"
 
 
 class ActionModule(ActionBase):
@@ -32,7 +33,7 @@ class ActionModule(ActionBase):
         self._refuse(plan.address_errors(addresses))
 
         host = task_vars["inventory_hostname"]
-        settings = self._settings([hosts[0], host] if host in hosts else hosts)
+        settings = self._settings([hosts[0], host], {}) if host in hosts else self._settings(hosts, self._role_options())
         if host not in hosts:
             return {"changed": False, "hosts": hosts}
         return self._plan_of(host, hosts, addresses, settings[host], arguments["offline"], task_vars)
@@ -70,15 +71,22 @@ class ActionModule(ActionBase):
         variables = self._hostvars[host]
         return variables.get("vllm_service_ip") or variables.get("ansible_host", host)
 
-    def _settings(self, hosts: list[str]) -> dict[str, dict[str, Any]]:
+    def _role_options(self) -> dict[str, Any]:
+        """Return what the argument_specs of all roles say of the options of their stages, and what else is a secret of the inventory."""
+        found = {"vllm_api_key": {"type": "str", "no_log": True}}
+        for path in COLLECTION.glob("roles/*/meta/argument_specs.yml"):
+            found.update(self._read(path)["argument_specs"]["main"]["options"])
+        return found
+
+    def _settings(self, hosts: list[str], role_options: dict[str, Any]) -> dict[str, dict[str, Any]]:
         """Return the merged settings of each of *hosts*, head first, or fail with every bad value of all of them."""
         merged, errors = {}, []
         for host in dict.fromkeys(hosts):
             variables = self._hostvars[host]
-            name = variables.get("vllm_profile", DEFAULT_PROFILE)
+            name = str(variables.get("vllm_profile") or DEFAULT_PROFILE)
             overrides = {key: variables[key] for key in map(profile.PREFIX.__add__, profile.SCHEMA) if key in variables}
             merged[host], bad = profile.settings(name, self._load(name), overrides)
-            bad += profile.unknown_variables(list(variables))
+            bad += profile.unknown_variables(list(variables)) + options.errors(role_options, variables)
             errors += [f"host {host}: {text}" for text in bad or plan.setting_errors(merged[host])]
             if not bad:
                 merged[host].update(patch=self._patch(merged[host]), has_api_key=bool(variables.get("vllm_api_key")))
@@ -111,8 +119,8 @@ class ActionModule(ActionBase):
         return self._loader.load_from_file(str(path), unsafe=True)
 
     def _find(self, variable: str, name: str, folder: Path, pattern: str) -> Path:
-        """Return the file that a variable names: a shipped one by its name, or any YAML file by its path."""
-        path = Path(self._loader.path_dwim(name) if name.endswith((".yml", ".yaml")) else folder / pattern.format(name))
+        """Return the file that a variable names: a shipped one by its name, or any YAML file by its path, the same for all playbooks."""
+        path = Path(name).expanduser().absolute() if name.endswith((".yml", ".yaml")) else folder / pattern.format(name)
         if not path.is_file():
             shipped = ", ".join(sorted(str(file.relative_to(folder)).replace(pattern[2:], "") for file in folder.glob(pattern.format("*"))))
             raise AnsibleActionFail(f"{variable} is {name!r}: no file {path}; wanted one of {shipped}, or the path of a YAML file.")

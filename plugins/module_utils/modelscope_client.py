@@ -116,6 +116,7 @@ class Exchange:
         self.ready, self.have, self.listing = False, set(), ""  # type: bool, set[str], str
         self.files: dict[str, Mapping[str, Any]] = {}
         self._nonces: set[str] = set()
+        self._last_asked: dict[str, str] = {}
         self._lock = threading.Lock()
         server = Server((addresses[index], port), self)
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -127,9 +128,13 @@ class Exchange:
         if address not in self.addresses or not hmac.compare_digest(signed.encode(), signature(self.key, nonce, path, span).encode()):
             return False
         with self._lock:
-            known = nonce in self._nonces
-            self._nonces.add(nonce)
-        return not known
+            if path == STATE:  # too many to remember all, but a host asks for it one time after the other
+                new = nonce > self._last_asked.get(address, "")
+                self._last_asked[address] = max(nonce, self._last_asked.get(address, ""))
+            else:
+                new = nonce not in self._nonces
+                self._nonces.add(nonce)
+        return new
 
     def state(self) -> bytes:
         """Return what this host says of itself."""
@@ -217,7 +222,7 @@ class Exchange:
 
     def _ask(self, peer: Peer, path: str, span: str = "") -> http.client.HTTPResponse:
         connection = http.client.HTTPConnection(peer.address, self.port, timeout=SILENT_SECONDS)
-        nonce = secrets.token_hex(16)
+        nonce = f"{time.monotonic_ns():020}-{secrets.token_hex(8)}"
         headers = {"Nonce": nonce, "Signature": signature(self.key, nonce, path, span), "Connection": "close"}
         connection.request("GET", path, headers={**headers, **({"Range": span} if span else {})})
         answer = connection.getresponse()

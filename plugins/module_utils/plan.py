@@ -197,6 +197,7 @@ def build(host: str, hosts: Sequence[str], addresses: Mapping[str, str], service
         "head": hosts[0],
         "hosts": list(hosts),
         **{key: names[key] for key in ("service_ip", "service_nic", "head_ip")},
+        "url": "http://{}:{}".format(f"[{names['head_ip']}]" if ":" in names["head_ip"] else names["head_ip"], settings["api_port"]),
         **{key: settings[key] for key in (*PORTS, "tensor_parallel_size", "served_model_name", "host_memory_gb", "probe")},
         **{key: settings[key] for key in ("image", "image_size_gb", "image_versions", "airgap_dir")},
         "patch": settings.get("patch"),

@@ -27,6 +27,7 @@ AGAIN = "Run again: what is right is kept. If it is the same file each time, the
 SUMS_LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](?:\./)?(.+)")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 GLOB = re.compile(r"[][*?]")
+SHARD = re.compile(r"(.*)-\d{5}-of-(\d{5})\.safetensors")  # as Transformers names them
 
 
 class WeightsError(Exception):
@@ -72,7 +73,7 @@ class Snapshot(NamedTuple):
         return hashlib.sha256(json.dumps(sorted([file.path, file.sha256] for file in self.files)).encode()).hexdigest()
 
     def chosen(self, choice: Choice) -> Snapshot:
-        """Return the snapshot with the files of *choice* alone. Raises WeightsError if there is none."""
+        """Return the snapshot with the files of *choice* alone. Raises WeightsError if there is none, or only some shards of a series."""
         files = [file for file in self.files if choice.holds(file.path)]
         if not files:
             raise WeightsError(
@@ -80,6 +81,7 @@ class Snapshot(NamedTuple):
                 "patterns that choose the files of a model",
                 "Correct vllm_model_include and vllm_model_exclude",
             )
+        judge_shards([file.path for file in files])
         return self._replace(files=files)
 
 
@@ -232,18 +234,29 @@ def checksums(text: str, sizes: Callable[[str], int | None]) -> Snapshot:
     return Snapshot("", files)
 
 
+def judge_shards(paths: Sequence[str]) -> None:
+    """Raise WeightsError if *paths* have some shards of a series and not all, by the count in their names: before anything is fetched."""
+    series = {found.groups() for found in map(SHARD.fullmatch, paths) if found}
+    whole = {f"{name}-{number:05}-of-{count}.safetensors" for name, count in series for number in range(1, int(count) + 1)}
+    _refuse_lack(whole - set(paths), "every shard of its series")
+
+
 def judge_index(index: str, paths: Iterable[str]) -> None:
     """Raise WeightsError if the text of a safetensors index names shards that are not among *paths*."""
     try:
-        missing = sorted(set(map(str, json.loads(index)["weight_map"].values())) - set(paths))
+        missing = set(map(str, json.loads(index)["weight_map"].values())) - set(paths)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise WeightsError(
             f"{INDEX} is no index of safetensors", "a JSON object with weight_map", "Tell who keeps the repository: its file is broken"
         ) from None
+    _refuse_lack(missing, f"every shard that {INDEX} names")
+
+
+def _refuse_lack(missing: set[str], wanted: str) -> None:
     if missing:
         raise WeightsError(
-            f"{listed(missing)} not among the files",
-            f"every shard that {INDEX} names",
+            f"{listed(sorted(missing))} not among the files",
+            wanted,
             "See that vllm_model_include and vllm_model_exclude leave them in; if they do, tell who keeps the repository: it is not complete",
         )
 
@@ -259,7 +272,7 @@ def judge_client(folder: str, place: str, returncode: int, answer: str, messages
     if is_taken(returncode, said):
         raise taken(folder)
     if returncode == DOCKER_ERROR:
-        raise WeightsError(f"Docker does not run the {place}, {said}", "an image that is on the host and a Docker daemon", "Run the stage image first")
+        raise not_run(place, said)
     if re.match("(ModuleNotFound|Import)Error", said):
         raise WeightsError(
             f"the {place} has no ModelScope client: {said}", "one with the Python package modelscope", "Choose such a one: vllm_image or weights_python"
@@ -282,6 +295,11 @@ def is_cut_off(returncode: int, answer: str, messages: str) -> bool:
 def is_taken(returncode: int, messages: str) -> bool:
     """Whether Docker refused the container as there is one of that name."""
     return returncode == DOCKER_ERROR and "is already in use" in messages
+
+
+def not_run(place: str, said: str) -> WeightsError:
+    """Return the error of a container that Docker does not make."""
+    return WeightsError(f"Docker does not run the {place}, {said}", "an image that is on the host and a Docker daemon", "Run the stage image first")
 
 
 def taken(folder: str) -> WeightsError:

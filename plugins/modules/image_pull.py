@@ -65,14 +65,15 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.ascend_ops.vllm.plugins.module_utils import commands, detached, image_pull
+from ansible_collections.ascend_ops.vllm.plugins.module_utils.docker import image_platform
 
 NOTES = "/run"  # in memory; who may not write there, but use Docker, has them at home
 
 
 def is_here(docker, image, platform):
     """Whether the host has the image, of that platform; of one such as linux/arm/v7 Docker knows the first two parts."""
-    found = commands.run([docker, "image", "inspect", "--format", "{{.Os}}/{{.Architecture}}", image])
-    return found.rc == 0 and (not platform or platform.split("/")[:2] == found.text.strip().split("/"))
+    found = image_platform(docker, image)
+    return found.rc == 0 and (not platform or platform.split("/")[:2] == found.text.split("/"))
 
 
 def ask_sizes(docker, image):

@@ -67,9 +67,9 @@ import socket
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.ascend_ops.vllm.plugins.module_utils import commands, versions
+from ansible_collections.ascend_ops.vllm.plugins.module_utils.docker import NO_IMAGE, image_platform
 
 SECONDS = 120  # the first container of a large image on a slow disk
-NO_IMAGE = "No such image"
 MARK = "ascend_ops versions: "
 SCRIPT = r"""
 import glob, json, platform, re, sys
@@ -95,7 +95,10 @@ print(sys.argv[1] + json.dumps({name: special[name]() if name in special else pa
 
 def read(docker, image, names):
     """Return the versions and what Docker said; no versions if there is no such image, or it has no Python that answers."""
-    options = ["--rm", "--pull=never", "--network=none", "--entrypoint=python3"]
+    known = image_platform(docker, image)
+    if known.rc != 0:
+        return None, known.text.rstrip(".")
+    options = ["--rm", "--network=none", "--entrypoint=python3"]
     done = commands.run([docker, "run", *options, image, "-c", SCRIPT, MARK, *names], SECONDS)
     lines = [line[len(MARK) :] for line in done.text.splitlines() if line.startswith(MARK)]
     said = " ".join(line for line in done.text.splitlines() if line and not line.startswith("See 'docker"))

@@ -201,6 +201,7 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.ascend_ops.vllm.plugins.module_utils import commands, detached, host, model_folder, modelscope_client, weights
+from ansible_collections.ascend_ops.vllm.plugins.module_utils.docker import NO_IMAGE, image_platform
 from ansible_collections.ascend_ops.vllm.plugins.module_utils.model_folder import Folder
 from ansible_collections.ascend_ops.vllm.plugins.module_utils.modelscope_hub import Hub
 
@@ -218,6 +219,7 @@ class Fetcher:
     def __init__(self, docker, program, params, job):
         self.params = params
         self.place = f"Python {params['python']}" if params["python"] else f"image {params['image']}"
+        self.judge_image(docker)
         for path in (params["dir"], params["cache_dir"]):
             os.makedirs(path, exist_ok=True)
         orders = {key: params[key] for key in ("repo", "revision", "endpoint", "dir", "cache_dir", "token")}
@@ -235,6 +237,12 @@ class Fetcher:
             orders["share"] = {"addresses": params["peers"], "index": index, "port": params["port"], "key": params["key"]}
         self.orders = json.dumps(orders)
         self.client = self.begun()
+
+    def judge_image(self, docker):
+        """Refuse an image that the host has not, which Docker would pull."""
+        known = None if self.params["python"] else image_platform(docker, self.params["image"])
+        if known and NO_IMAGE in known.text:
+            raise weights.not_run(self.place, known.text.rstrip("."))
 
     def begun(self):
         client = commands.Ordered(self.argv)
@@ -326,7 +334,7 @@ def wanted(params, folder):
 
 def ensure(params, docker=None, program=None, job=None):
     """Return the result of the module. Without a *job* nothing is changed and nothing is read."""
-    sharing = Fetcher(docker, program, params, job) if job and params["peers"] else None  # others may need what is here
+    fetcher = Fetcher(docker, program, params, job) if job and params["peers"] else None  # others may need what is here
     folder = Folder(params["dir"])
     snapshot, found, known = None, None, False
     if folder.manifest and folder.manifest.answers(params["repo"], params["revision"], choice(params)):
@@ -367,22 +375,27 @@ def ensure(params, docker=None, program=None, job=None):
         "manifest": os.path.join(params["dir"], weights.MANIFEST),
         "diff": {"before": "", "after": weights.changes(found), "before_header": params["dir"], "after_header": params["dir"]},
     }
-    if job and (found.wrong or sharing):
-        os.makedirs(params["dir"], exist_ok=True)
-        folder.remove(found.wrong)
-        report_fetching(job, folder, found.wrong)
-        if params["source"]:
-            model_folder.copy(params["source"], folder, found.wrong)
-            folder.believe(found.wrong)
-        else:
-            (sharing or Fetcher(docker, program, params, job)).fetch(folder, snapshot.files, found.wrong)
-        if found.wrong and not params["source"] and ask_hub(params).files == snapshot.files:
-            # The same before and after: it is what the client compared with.
-            folder.believe([file for file in found.wrong if file.size > SMALL])
+    if job and (found.wrong or fetcher):
+        get(params, folder, snapshot, found.wrong, job, fetcher or (None if params["source"] else Fetcher(docker, program, params, job)))
     if job and not done:
         judge_files(folder, snapshot, job)
         folder.write_manifest({key: params[key] for key in ("endpoint", "repo", "revision", "include", "exclude")}, snapshot)
     return result
+
+
+def get(params, folder, snapshot, missing, job, fetcher):
+    """Have the *missing* files of the snapshot brought into the folder, from the source, or by the fetcher."""
+    os.makedirs(params["dir"], exist_ok=True)
+    folder.remove(missing)
+    report_fetching(job, folder, missing)
+    if params["source"]:
+        model_folder.copy(params["source"], folder, missing)
+        folder.believe(missing)
+        return
+    fetcher.fetch(folder, snapshot.files, missing)
+    if missing and ask_hub(params).files == snapshot.files:
+        # The same before and after: it is what the client compared with.
+        folder.believe([file for file in missing if file.size > SMALL])
 
 
 def report_fetching(job, folder, files):

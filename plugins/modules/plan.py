@@ -67,7 +67,7 @@ ansible_facts:
     vllm_plan:
       description:
         - The host's part of the service.
-        - C(role) is C(head) or C(worker); C(hosts) are all inventory names, head first; C(serve) holds the environment and the flags
+        - C(role) is C(head) or C(worker); C(hosts) are all inventory names, head first; C(url) is the endpoint; C(serve) holds the environment and the flags
           of C(vllm serve); C(container), C(model), C(npu) and C(data_parallel) what their names say.
       type: dict
     vllm_host:

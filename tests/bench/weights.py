@@ -149,6 +149,7 @@ class Bench:
         lines = [f'url = "{self._url(name)}"\noutput = "{self.to / name}"\n' for name in self.hashes]
         options = [
             "--parallel",
+            "--parallel-immediate",
             "--parallel-max",
             str(WORKERS),
             "--silent",

@@ -41,6 +41,10 @@ INVENTORY_CASES = {
         hosts=HEAD + WORKER % ', vllm_service_ip: "{{ lab_net }}.10"',
         says=("host node1: vllm_service_ip", ".10', the same as host node0's", "wanted one address a host", "correct one of them"),
     ),
+    "an option of the last stage": Case(
+        options=("-e", '{"verify_timeout": "long", "verify_checks": ["chatt"]}'),
+        says=("host node0: verify_timeout is 'long'", "wanted a whole number", "verify_checks is ['chatt']", "wanted some of health", "correct it"),
+    ),
     "an address that no NIC has": Case(
         hosts=HEAD + WORKER % ', vllm_service_ip: "{{ lab_net }}.99"',
         says=("host node1, stage driver", ".99", "wanted: ", "remedy: ", "vllm_service_ip"),
@@ -65,8 +69,16 @@ HOST_CASES = {
 }
 SUPPLY_CASES = {
     "wrong ModelScope token": Case(
-        options=(*NEW_MODEL, "-e", "weights_token=wrong"),
+        options=(*NEW_MODEL, "-e", "weights_token=somebody-elses"),
         says=("Host node0, stage weights", "refuses the token", "Wanted: a token that it issued", "Remedy: Make one", "weights_token"),
+    ),
+    "weights before the image": Case(
+        options=(*NEW_MODEL, "--tags", "weights", "-e", '{"vllm_image": "{{ lab_net }}.1:5000/ascend/vllm-ascend:no-such-tag"}'),
+        says=("Host node0, stage weights", "No such image", "Wanted: an image that is on the host", "Run the stage image first"),
+    ),
+    "choice of files without a shard": Case(
+        options=(*NEW_MODEL, "-e", '{"vllm_model_exclude": ["*-00002-of-*"]}'),
+        says=("Host node0, stage weights", "model-00002-of-00004.safetensors not among the files", "Wanted: every shard", "Remedy: ", "vllm_model_exclude"),
     ),
     "image tag that the registry does not have": Case(
         options=(*NEW_MODEL, "-e", '{"vllm_image": "{{ lab_net }}.1:5000/ascend/vllm-ascend:no-such-tag"}'),

@@ -54,6 +54,15 @@ def test_a_healthy_pair_passes(tmp_path):
     assert {report["checks"][check]["node1"] for check in ("tcp", "roce_ping", "weights", "chip_health")} == {"ok"}
 
 
+def test_this_machine_needs_no_sudo_where_the_hosts_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("ANSIBLE_BECOME_ALLOW_SAME_USER", "1")  # as if it were not root who runs this
+    here = "hosts: {localhost: {ansible_connection: local, ansible_become_exe: no-such-sudo}}"
+    (tmp_path / "sudo.yml").write_text(f"all: {{vars: {{ansible_become: true}}, {here}}}\n", encoding="utf-8")
+    code, said, report = preflight(tmp_path / "report.json", "-i", str(tmp_path / "sudo.yml"))
+    assert code == 0, said
+    assert report["findings"] == []
+
+
 def test_two_sick_hosts_are_told_of_together(tmp_path):
     with done(("sick", "node0", 'health={"3": "Critical"}'), ("heal", "node0")), done(("sick", "node1", "lldp=false", "chips=7"), ("heal", "node1")):
         code, said, report = preflight(tmp_path / "report.json")
@@ -85,7 +94,7 @@ def test_a_firewall_between_the_hosts(tmp_path):
 
 def test_an_image_and_weights_that_are_not_the_wanted_ones(tmp_path):
     versions = {"vllm": "0.14.0", "cann": "8.5.0", "torch": None, "torch_npu": None, "vllm_ascend": None}
-    wishes = {"vllm_model_dir": "/opt/data/preflight/GLM-4.7", "weights_token": "wrong", "vllm_image_versions": versions}
+    wishes = {"vllm_model_dir": "/opt/data/preflight/GLM-4.7", "weights_token": "somebody-elses", "vllm_image_versions": versions}
     code, said, report = preflight(tmp_path / "report.json", "-e", json.dumps(wishes))
     assert code != 0
     image = [(host, "image_versions", "fail") for host in ("node0", "node1") if report["checks"]["image_versions"][host]]

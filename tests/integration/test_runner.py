@@ -136,7 +136,7 @@ def test_preflight_asks_the_hub_with_the_token(job):
     assert done.result.status == "successful", done.said
     assert done.changed() == {}
     assert "All hosts are fit for the service." in done.said
-    without = job("playbooks/preflight.yml", {**OTHER, "weights_token": "wrong"})
+    without = job("playbooks/preflight.yml", {**OTHER, "weights_token": "somebody-elses"})
     assert without.result.status == "failed"
     assert "refuses the token" in without.said
 

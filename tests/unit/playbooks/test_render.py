@@ -137,6 +137,38 @@ def test_the_supervisor_is_beside_the_scripts(rendered):
         assert (rendered / host / "supervise.py").read_bytes() == (ROOT / "roles/container/files/supervise.py").read_bytes()
 
 
+@pytest.fixture(name="one_host")
+def inventory_of_one_host(tmp_path):
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text("vllm_head: {hosts: {node0: {ansible_host: 10.0.0.10, vllm_service_nic: enp67s0f0}}}\n", encoding="utf-8")
+    return inventory
+
+
+def test_a_profile_of_ones_own_is_found_from_where_ansible_runs(tmp_path, one_host):
+    text = (ROOT / "profiles/glm-4.7.yml").read_text(encoding="utf-8")
+    (tmp_path / "ours.yml").write_text(text.replace("served_model_name: glm47", "served_model_name: ours"), encoding="utf-8")
+    run = render(one_host, tmp_path / "out", "-e", f"vllm_profile={os.path.relpath(tmp_path / 'ours.yml', ROOT)}")
+    assert run.returncode == 0, run.stdout
+    assert "--served-model-name ours" in (tmp_path / "out/node0/serve.sh").read_text(encoding="utf-8")
+
+
+def test_a_profile_that_a_survey_leaves_empty_is_the_default(tmp_path, one_host):
+    run = render(one_host, tmp_path / "out", "-e", "vllm_profile=")
+    assert run.returncode == 0, run.stdout
+    assert "--served-model-name glm47" in (tmp_path / "out/node0/serve.sh").read_text(encoding="utf-8")
+
+
+def test_this_machine_needs_no_sudo_where_the_hosts_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("ANSIBLE_BECOME_ALLOW_SAME_USER", "1")  # as if it were not root who runs this
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text(
+        "vllm_head: {hosts: {node0: {ansible_host: 10.0.0.10}}}\nall: {vars: {ansible_become: true, ansible_become_exe: no-such-sudo}}\n", encoding="utf-8"
+    )
+    run = render(inventory, tmp_path / "out", "-e", "vllm_service_nic=enp67s0f0")
+    assert run.returncode == 0, run.stdout
+    assert (tmp_path / "out/node0/serve.sh").exists()
+
+
 def test_the_sample_inventory_is_refused_until_it_is_filled_in(tmp_path):
     run = render(ROOT / "inventories/prod", tmp_path)
     assert run.returncode != 0

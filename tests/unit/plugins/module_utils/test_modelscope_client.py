@@ -193,11 +193,13 @@ def test_only_hosts_of_the_run_with_its_key_are_let_in_once(tmp_path: Path, port
     (tmp_path / "secret").write_bytes(b"secret")
     assert get(port, "/state", signed("/state")) == 200
     assert get(port, "/state", signed("/state")) == 403  # heard on the way, and sent again
+    assert get(port, "/state", signed("/state", "before one")) == 403  # held back on the way
     assert get(port, "/state", {}) == 403
     assert get(port, "/state", signed("/state", "two", "another key")) == 403
     assert get(port, "/files/shard-0", signed("/state", "three")) == 403
     assert get(port, "/state", signed("/state", "four"), source="127.0.0.3") == 403
     assert get(port, "/files/shard-0", signed("/files/shard-0", "five")) == 206
+    assert get(port, "/files/shard-0", signed("/files/shard-0", "five")) == 403
     for number, path in enumerate(("/files/secret", "/files/../secret", "/files/%2e%2e/secret", "/elsewhere")):
         assert get(port, path, signed(path, f"other-{number}")) == 403
 

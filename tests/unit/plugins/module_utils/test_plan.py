@@ -104,6 +104,12 @@ def test_ranks_follow_the_number_of_local_engines():
     assert third["data_parallel"] == {"size": 6, "size_local": 2, "start_rank": 4}
 
 
+@pytest.mark.parametrize(("address", "url"), [("10.0.0.10", "http://10.0.0.10:8080"), ("fd00::10", "http://[fd00::10]:8080")])
+def test_all_hosts_know_the_heads_url(address: str, url: str):
+    for host in ("node0", "node1"):
+        assert plan.build(host, ["node0", "node1"], {"node0": address, "node1": "10.0.0.11"}, "enp1", settings())["url"] == url
+
+
 def test_flags_of_every_kind():
     flags = {"bare": True, "off": False, "gone": None, "json": {"a": 1}, "port": "{api_port}", "number": 0.9}
     assert plan.arguments(flags, {"api_port": 8080}) == [["--bare"], ["--json", '{"a": 1}'], ["--port", "8080"], ["--number", "0.9"]]

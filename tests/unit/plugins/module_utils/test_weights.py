@@ -192,7 +192,19 @@ def test_what_is_no_manifest_vouches_for_nothing(text: str):
     assert weights.read_manifest(text) is None
 
 
-# Shards that the index names
+# Shards that the index names, or their own names
+
+
+@pytest.mark.parametrize("paths", [[ONE.path], [TWO.path], ["a-00001-of-00002.safetensors", "a-00002-of-00002.safetensors", "b/x-00003-of-00009.bin"]])
+def test_a_whole_series_of_shards_is_taken(paths: list[str]):
+    weights.judge_shards(paths)
+
+
+@pytest.mark.parametrize(("include", "exclude"), [(["*"], ["*-00002-of-*"]), (["*.json", "*-0000[13]-of-*"], [])])
+def test_a_choice_that_leaves_a_shard_out_is_refused_before_anything_is_fetched(include: list[str], exclude: list[str]):
+    shards = [File(f"model-{number:05}-of-00003.safetensors", 1, "1" * 64) for number in (1, 2, 3)]
+    with pytest.raises(WeightsError, match=r"model-00002-of-00003\.safetensors not among the files"):
+        Snapshot("", [ONE, *shards]).chosen(Choice(include, exclude))
 
 
 def test_an_index_is_satisfied_by_its_shards():
