@@ -80,7 +80,7 @@ molecule: env root ## The whole chain on the lab, a scenario for each use; one a
 
 .PHONY: faults
 faults: env root ## Bad input on the lab: each refused with a clear reason, nothing changed; and no secret shows (root)
-	tests/with-lab.sh python -m pytest tests/integration/test_bad_input.py tests/integration/test_secrets.py tests/integration/test_patch.py tests/integration/test_preflight.py
+	tests/with-lab.sh python -m pytest tests/integration/test_bad_input.py tests/integration/test_secrets.py tests/integration/test_registry.py tests/integration/test_patch.py tests/integration/test_preflight.py
 
 .PHONY: weights
 weights: env root ## What goes wrong on the way of the weights, on the lab, and how they are passed on (root)

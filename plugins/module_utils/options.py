@@ -23,6 +23,8 @@ def errors(options: Mapping[str, Mapping[str, Any]], variables: Mapping[str, Any
     found = []
     for name in sorted(set(options) & set(variables)):
         found += (_secret_errors if options[name].get("no_log") else _errors)(name, options[name], variables[name])
+    if variables.get("image_registry_username") and not variables.get("image_registry_password"):
+        found.append("image_registry_username is set and image_registry_password is not, wanted both or none: add it, from a vault.")
     prefixes = tuple({name.partition("_")[0] + "_" for name in options})
     for name in sorted(set(variables) - set(options)):
         close = difflib.get_close_matches(name, options, n=1, cutoff=SLIP) if name.startswith(prefixes) else []

@@ -5,36 +5,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import threading
-import time
-from pathlib import Path
 
 import pytest
 from lab import NODES, lab, site
+from watch import STATE, Watch
 
 MODEL, CONTAINER = "/opt/data/secrets", "secrets"
-STATE = Path(os.environ.get("ASCEND_LAB_STATE", "/var/lib/ascend-ops-lab"))
-
-
-class Watch(threading.Thread):
-    """Reads the arguments of every process and the settings of every container on the nodes, and keeps those with the secret in them."""
-
-    def __init__(self, secret: str) -> None:
-        super().__init__()
-        self.secret, self.seen, self.rounds, self.over = secret.encode(), set(), 0, threading.Event()
-
-    def run(self) -> None:
-        while not self.over.is_set():
-            for file in (*Path("/proc").glob("[0-9]*/cmdline"), *STATE.glob("nodes/*/docker/containers/*/config.v2.json")):
-                with contextlib.suppress(OSError):  # it is gone
-                    text = file.read_bytes()
-                    if self.secret in text:
-                        self.seen.add(text)
-            self.rounds += 1
-            time.sleep(0.05)
 
 
 @pytest.fixture(scope="module", name="run")
@@ -44,14 +21,9 @@ def download_with_the_token():
     for node in NODES:
         lab("exec", node, "rm", "-rf", MODEL)
         lab("exec", node, "touch", "/run/before-the-token")
-    watch = Watch(token)
-    watch.start()
-    try:
+    with Watch(token) as watch:
         variables = {"vllm_model_dir": f"{MODEL}/GLM-4.7", "vllm_model_cache_dir": f"{MODEL}/.cache", "vllm_container_name": CONTAINER}
         code, said = site("-i", "inventories/lab", "--tags", "image,weights,container", "-vvvv", "--diff", "-e", json.dumps(variables))
-    finally:
-        watch.over.set()
-        watch.join()
     assert code == 0, said
     for node in NODES:
         assert lab("exec", node, "find", f"{MODEL}/GLM-4.7", "-name", "*.safetensors")

@@ -159,7 +159,8 @@ def _prepare(node: Node) -> None:
         (node.folder / name).mkdir(parents=True, exist_ok=True)
     (node.folder.parent / "shared").mkdir(exist_ok=True)
     _install(upper / "root/.ssh/authorized_keys", node.settings.key.with_suffix(".pub").read_text(encoding="ascii"), folder_mode=0o700)
-    daemon = {"insecure-registries": [node.settings.registry], "storage-driver": "overlay2", "exec-opts": ["native.cgroupdriver=cgroupfs"]}
+    registries = [node.settings.registry, node.settings.guarded_registry]
+    daemon = {"insecure-registries": registries, "storage-driver": "overlay2", "exec-opts": ["native.cgroupdriver=cgroupfs"]}
     _install(upper / "etc/docker/daemon.json", json.dumps(daemon, indent=2) + "\n")
     if machine.lacks_sys_resource():
         (upper / "usr/local/sbin").mkdir(parents=True, exist_ok=True)

@@ -60,6 +60,11 @@ class Settings:
         return f"{self.controller}:5000"
 
     @property
+    def guarded_registry(self) -> str:
+        """One that wants a login; tests start it."""
+        return f"{self.controller}:5001"
+
+    @property
     def hub(self) -> str:
         return f"{self.controller}:8090"
 

@@ -58,6 +58,7 @@ def test_what_is_right_is_taken(name: str, value: Any):
         ("driver_allow_newer", "perhaps", "driver_allow_newer is 'perhaps', wanted true or false"),
         ("weights_distrbution", "fanout", "variable weights_distrbution is not an option of a role: did you mean weights_distribution?"),
         ("weights_proxy", "proxy.example.com:3128", "weights_proxy is no URL, wanted one such as http://"),
+        ("image_registry_username", "robot", "image_registry_username is set and image_registry_password is not, wanted both or none"),
     ],
 )
 def test_what_is_wrong_is_named(name: str, value: Any, said: str):

@@ -1,0 +1,105 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An image behind a login: a second real registry over the lab's images, which wants a user and a password."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lab import NODES, lab, site
+from watch import Watch
+
+CACHE = Path(os.environ.get("ASCEND_LAB_CACHE", "/var/cache/ascend-ops-lab"))
+ADDRESS = (os.environ.get("ASCEND_LAB_NET", "10.77.0") + ".1", 5001)
+REGISTRY = f"{ADDRESS[0]}:{ADDRESS[1]}"
+IMAGE = f"{REGISTRY}/ascend/vllm-ascend:v0.13.0rc1"
+USER, PASSWORD = "robot", "a-password-nobody-may-see"
+HTPASSWD = "robot:$2b$04$vxkEpk0cNp.dEkc6s07UjuvYO54B1srdgsICkJpFR6cNQ/oZHhIiy\n"  # what bcrypt makes of it
+CONFIGURATION = """\
+version: 0.1
+log: {level: warn}
+storage: {filesystem: {rootdirectory: STORAGE}}
+http: {addr: "REGISTRY"}
+auth: {htpasswd: {realm: lab, path: HTPASSWD}}
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    folder = tmp_path_factory.mktemp("registry")
+    (folder / "htpasswd").write_text(HTPASSWD, encoding="ascii")
+    text = CONFIGURATION.replace("STORAGE", str(CACHE / "registry")).replace("REGISTRY", REGISTRY).replace("HTPASSWD", str(folder / "htpasswd"))
+    (folder / "registry.yml").write_text(text, encoding="ascii")
+    command = [CACHE / "rootfs/usr/bin/docker-registry", "serve", folder / "registry.yml"]
+    with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
+        deadline = time.monotonic() + 20
+        while not listens():
+            assert server.poll() is None, (folder / "log").read_text(encoding="utf-8")
+            assert time.monotonic() < deadline, "the registry does not listen"
+            time.sleep(0.1)
+        yield
+        server.terminate()
+
+
+def listens() -> bool:
+    with contextlib.closing(socket.socket()) as caller:
+        return caller.connect_ex(ADDRESS) == 0
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    yield
+    for node in NODES:
+        lab("exec", node, "sh", "-c", 'docker image ls --quiet "$1" | grep -q . && docker rmi "$1"; rm -rf /root/.docker', "sh", IMAGE)
+
+
+@pytest.fixture(name="stage")
+def stage_with_variables(tmp_path: Path):
+    def stage(*options: str, **variables: str) -> tuple[int, str]:
+        file = tmp_path / "variables.json"  # and not the command line, which everybody sees
+        file.write_text(json.dumps({"vllm_image": IMAGE, **variables}), encoding="utf-8")
+        return site("-i", "inventories/lab", "--tags", "image", *options, "-e", f"@{file}")
+
+    return stage
+
+
+def test_the_image_is_had_with_user_and_password_and_nobody_sees_the_password(stage):
+    with Watch(PASSWORD) as watch:
+        code, said = stage("-vvvv", "--diff", image_registry_username=USER, image_registry_password=PASSWORD)
+    assert code == 0, said
+    assert PASSWORD not in said
+    assert watch.rounds > 10
+    assert watch.seen == set()
+    for node in NODES:
+        assert lab("exec", node, "stat", "--format=%a %U", "/root/.docker/config.json").strip() == "600 root"
+    code, said = stage(image_registry_username=USER, image_registry_password=PASSWORD)
+    assert (code, said.count("changed=0")) == (0, 3), said
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({}, (f"{IMAGE} could not be pulled", "no basic auth credentials", "image_registry_username and image_registry_password if it asks for them")),
+        (
+            {"image_registry_username": USER, "image_registry_password": "of somebody else"},
+            ("Host node0, stage image", f"Docker cannot log in to {REGISTRY} as robot", "Unauthorized", "Wanted: a user that this registry knows"),
+        ),
+        ({"image_registry_username": USER}, ("host node0: image_registry_username is set and image_registry_password is not", "wanted both or none")),
+    ],
+    ids=["none", "wrong", "half"],
+)
+def test_who_is_not_let_in_is_told_why(stage, variables: dict[str, str], says: tuple[str, ...]):
+    code, said = stage(**variables)
+    assert code != 0
+    assert [words for words in says if words not in said] == [], said
+    for node in NODES:
+        assert lab("exec", node, "docker", "image", "ls", "--quiet", IMAGE) == ""
