@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
-from lab import ROOT, lab, site, state
+from lab import ROOT, lab, playbook, state
 
 HEAD = 'vllm_head: {hosts: {node0: {ansible_host: "{{ lab_net }}.10"}}}\n'
 WORKER = 'vllm_workers: {hosts: {node1: {ansible_host: "{{ lab_net }}.11"%s}}}\n'
@@ -88,10 +88,10 @@ SUPPLY_CASES = {
 CASES = INVENTORY_CASES | HOST_CASES | SUPPLY_CASES
 
 
-def refused(says: tuple[str, ...], *options: str) -> None:
-    """Run site.yml, and assert that it refuses with the words it should say, and has changed nothing."""
+def refused(says: tuple[str, ...], *options: str, by: str = "site.yml") -> None:
+    """Run a playbook, and assert that it refuses with the words it should say, and has changed nothing."""
     before = state()
-    code, said = site(*options)
+    code, said = playbook(by, *options)
     assert code != 0
     assert [words for words in says if words.lower() not in said.lower()] == [], said
     assert "Traceback" not in said
@@ -113,3 +113,14 @@ def test_it_is_refused(case, tmp_path):
 def test_the_sample_inventory_is_refused_until_it_is_filled_in():
     says = tuple(f"host {node}: vllm_service_ip (default: ansible_host) is '192.0.2.1{i}', a placeholder" for i, node in enumerate(("node0", "node1")))
     refused((*says, "wanted the host's own address", "fill it in"), "-i", "inventories/prod")
+
+
+@pytest.mark.parametrize("name", ["preflight", "status", "diagnose"])
+def test_a_limit_that_leaves_out_who_tells_the_result_is_refused(name):
+    says = ("--limit is node1 and leaves out localhost", "run with --limit 'node1,localhost'")
+    refused(says, "-i", "inventories/lab", "--limit", "node1", by=f"playbooks/{name}.yml")
+
+
+def test_a_limit_does_not_answer_for_who_uninstalls():
+    says = ("uninstall_confirm is not given, wanted yes: nothing was removed", "from node1, run with")
+    refused(says, "-i", "inventories/lab", "--limit", "node1", by="playbooks/uninstall.yml")

@@ -49,7 +49,9 @@ ELSEWHERE = {
     "ansible-playbook playbooks/upgrade.yml -i inventories/prod": ("extensions/molecule/upgrade/verify.yml", "playbooks/upgrade.yml"),
     "docker logs -f vllm-ascend-v0.13.0rc1": ("tests/integration/test_diagnosis.py", "docker logs"),
 }
-UNINSTALL = "ansible-playbook playbooks/uninstall.yml -i inventories/prod -e uninstall_confirm=yes"  # last
+# Last, and in this order.
+UNINSTALL_ONE = "ansible-playbook playbooks/uninstall.yml -i inventories/prod --limit node1 -e uninstall_confirm=yes"
+UNINSTALL = "ansible-playbook playbooks/uninstall.yml -i inventories/prod -e uninstall_confirm=yes"
 
 
 def commands(*files: Path) -> list[str]:
@@ -57,7 +59,7 @@ def commands(*files: Path) -> list[str]:
     return sorted({command.strip() for text in texts for form in (IN_BLOCK, IN_TEXT) for command in form.findall(text)})
 
 
-HERE = [command for command in commands(*DOCS) if command not in ELSEWHERE and command != UNINSTALL]
+HERE = [command for command in commands(*DOCS) if command not in (*ELSEWHERE, UNINSTALL_ONE, UNINSTALL)]
 
 
 def run(command: str, folder: Path) -> str:
@@ -121,11 +123,21 @@ def test_both_readmes_have_the_same_commands():
     assert len(english) > 15
 
 
+def uninstall(command: str) -> None:
+    assert command in commands(*DOCS)
+    code, said = playbook(*shlex.split(command.replace("prod", "lab"))[1:])
+    assert code == 0, said
+
+
+@pytest.mark.usefixtures("service")
+def test_a_host_is_taken_out():
+    uninstall(UNINSTALL_ONE)
+    assert [bool(lab("exec", node, "docker", "ps", "--all", "--quiet")) for node in NODES] == [True, False]
+
+
 @pytest.mark.usefixtures("service")
 def test_uninstalling_leaves_the_weights_and_nothing_else():
-    assert UNINSTALL in commands(*DOCS)
-    code, said = playbook(*shlex.split(UNINSTALL.replace("prod", "lab"))[1:])
-    assert code == 0, said
+    uninstall(UNINSTALL)
     for node in NODES:
         assert lab("exec", node, "docker", "ps", "--all", "--quiet") == ""
         assert lab("exec", node, "docker", "image", "ls", "--quiet") == ""

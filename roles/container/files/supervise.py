@@ -204,6 +204,7 @@ class Head(Supervisor):
     def __init__(self, options: argparse.Namespace) -> None:
         super().__init__(options)
         self._members: dict[int, Member] = {}
+        self._refused: dict[str, str] = {}  # what was said last of links from an address
         self._history = History(options.state)
         self._all_here = asyncio.Event()
 
@@ -257,12 +258,16 @@ class Head(Supervisor):
     async def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one link of a worker until it breaks; whether that matters, the coming seconds tell."""
         channel = Channel(reader, writer, self.key, listening=True)
+        address = (writer.get_extra_info("peername") or ["?"])[0]
         try:
             await channel.open()
             hello = await channel.receive(HANDSHAKE_SECONDS)
             await self._serve(int(hello["rank"]), str(hello["round"]), channel)
         except (*LINK_ERRORS, KeyError) as error:
-            say(f"link from {(writer.get_extra_info('peername') or ['?'])[0]}: {error or type(error).__name__}")
+            news = str(error) or type(error).__name__
+            if self._refused.get(address) != news:  # a host that is not of the service any more tries again and again
+                say(f"link from {address}: {news}")
+            self._refused[address] = news
         finally:
             await channel.close()
 
@@ -277,6 +282,7 @@ class Head(Supervisor):
             return
         member = self._members[rank] = Member(channel, time.monotonic())
         say(f"host {rank} is here")
+        self._refused.clear()
         if len(self._members) == self.options.hosts - 1:
             self._all_here.set()
         beating = asyncio.ensure_future(beat(channel, self.beat))
@@ -322,7 +328,6 @@ class Worker(Supervisor):
         while True:
             try:
                 channel = await self._connect()
-                told = ""
                 async with contextlib.AsyncExitStack() as stack:
                     stack.push_async_callback(channel.close)
                     beating = asyncio.ensure_future(beat(channel, self.beat))
@@ -331,6 +336,7 @@ class Worker(Supervisor):
                         # Two beats missed: a new link is quicker than TCP's ever longer waits before it sends again.
                         message = await channel.receive(2.5 * self.beat)
                         heard = time.monotonic()
+                        told = ""
                         await self._obey(message)
             except LINK_ERRORS as error:
                 self._channel = None

@@ -206,12 +206,15 @@ def test_it_gives_up_after_so_many_failures_and_says_what_to_do(make):
     assert host.says().count("starting bash") == 2
 
 
-def test_a_peer_without_the_key_starts_nothing(make):
+def test_a_peer_without_the_key_starts_nothing_and_is_told_of_once(make):
     head, worker = make(2)
     worker.key.write_text("another key\n", encoding="ascii")
     head.start()
+    wait_for(lambda: "waiting on" in head.says())
     worker.start()
     wait_for(lambda: "wrong signature" in head.says())
+    time.sleep(3)  # in which it tries six times more
+    assert head.says().count("wrong signature") == worker.says().count("trying on") == 1
     assert not head.pid_file.exists()
     assert not worker.pid_file.exists()
 
