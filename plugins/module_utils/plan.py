@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import posixpath
 import re
 from typing import Any, Mapping, Sequence
+
+from ansible_collections.ascend_ops.vllm.plugins.module_utils import forms
 
 HEAD_GROUP = "vllm_head"
 WORKER_GROUP = "vllm_workers"
@@ -66,7 +67,7 @@ def address_errors(addresses: Mapping[str, Any]) -> list[str]:
 
 def setting_errors(settings: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with the merged settings of one host beyond their types."""
-    errors = _port_errors(settings)
+    errors = forms.errors(settings) + _port_errors(settings)
     for key in ("supervisor_grace", "supervisor_max_failures"):
         if settings[key] < 1:
             errors.append(f"vllm_{key} is {settings[key]}, wanted 1 or more.")
@@ -76,9 +77,6 @@ def setting_errors(settings: Mapping[str, Any]) -> list[str]:
             f"vllm_tensor_parallel_size x vllm_data_parallel_size_local is {settings['tensor_parallel_size']} x "
             f"{settings['data_parallel_size_local']} = {needed}, wanted from 1 to the {len(settings['npu_ids'])} NPUs of vllm_npu_ids."
         )
-    for key in ("model_dir", "model_cache_dir", "airgap_dir"):
-        if settings[key] is not None and not posixpath.isabs(settings[key]):
-            errors.append(f"vllm_{key} is {settings[key]!r}, wanted an absolute path on the host.")
     if "api-key" in settings["serve_args"]:
         errors.append("vllm_serve_args has api-key, which `ps` would show to every user of the host: set vllm_api_key instead.")
     if container_path(settings["model_dir"], mounts(settings)) is None:

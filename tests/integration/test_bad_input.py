@@ -41,6 +41,10 @@ INVENTORY_CASES = {
         hosts=HEAD + WORKER % ', vllm_service_ip: "{{ lab_net }}.10"',
         says=("host node1: vllm_service_ip", ".10', the same as host node0's", "wanted one address a host", "correct one of them"),
     ),
+    "values that Docker or vLLM would refuse hours later": Case(
+        options=("-e", '{"vllm_container_shm_size": "lots", "vllm_serve_args": {"max_model_len": 1}}'),
+        says=("host node0: vllm_container_shm_size is 'lots', wanted a size", "vllm_serve_args has 'max_model_len', wanted flags of vllm serve", "correct it"),
+    ),
     "an option of the last stage": Case(
         options=("-e", '{"verify_timeout": "long", "verify_checks": ["chatt"]}'),
         says=("host node0: verify_timeout is 'long'", "wanted a whole number", "verify_checks is ['chatt']", "wanted some of health", "correct it"),
@@ -51,6 +55,10 @@ INVENTORY_CASES = {
     ),
 }
 HOST_CASES = {
+    "a limit that leaves a host out": Case(
+        options=("--limit", "node0", "-e", '{"vllm_serve_args": {"max-model-len": 4096}}'),
+        says=("Host node0", "node1 not in this run", "Wanted: all hosts of the service", "Run without --limit"),
+    ),
     "driver of another version": Case(
         make=("sick", "node1", "driver_version=24.1.0"),
         undo=("heal", "node1"),
