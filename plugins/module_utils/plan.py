@@ -77,6 +77,8 @@ def setting_errors(settings: Mapping[str, Any]) -> list[str]:
             f"vllm_tensor_parallel_size x vllm_data_parallel_size_local is {settings['tensor_parallel_size']} x "
             f"{settings['data_parallel_size_local']} = {needed}, wanted from 1 to the {len(settings['npu_ids'])} NPUs of vllm_npu_ids."
         )
+    if settings["airgap_dir"] is not None and "@" in settings["image"]:
+        errors.append(f"vllm_image is {settings['image']!r} and vllm_airgap_dir is set, wanted an image with a tag alone: an archive keeps no digest.")
     if "api-key" in settings["serve_args"]:
         errors.append("vllm_serve_args has api-key, which `ps` would show to every user of the host: set vllm_api_key instead.")
     if container_path(settings["model_dir"], mounts(settings)) is None:

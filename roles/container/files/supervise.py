@@ -204,7 +204,7 @@ class Head(Supervisor):
     def __init__(self, options: argparse.Namespace) -> None:
         super().__init__(options)
         self._members: dict[int, Member] = {}
-        self._refused: dict[str, str] = {}  # what was said last of links from an address
+        self._said: set[tuple[str, str]] = set()  # of links from an address, since a host came
         self._history = History(options.state)
         self._all_here = asyncio.Event()
 
@@ -265,9 +265,9 @@ class Head(Supervisor):
             await self._serve(int(hello["rank"]), str(hello["round"]), channel)
         except (*LINK_ERRORS, KeyError) as error:
             news = str(error) or type(error).__name__
-            if self._refused.get(address) != news:  # a host that is not of the service any more tries again and again
+            if (address, news) not in self._said:  # a host that is not of the service any more tries again and again
                 say(f"link from {address}: {news}")
-            self._refused[address] = news
+            self._said.add((address, news))
         finally:
             await channel.close()
 
@@ -282,7 +282,7 @@ class Head(Supervisor):
             return
         member = self._members[rank] = Member(channel, time.monotonic())
         say(f"host {rank} is here")
-        self._refused.clear()
+        self._said.clear()
         if len(self._members) == self.options.hosts - 1:
             self._all_here.set()
         beating = asyncio.ensure_future(beat(channel, self.beat))
@@ -324,7 +324,7 @@ class Worker(Supervisor):
 
     async def _follow(self) -> None:
         heard = time.monotonic()
-        told = ""
+        said: set[str] = set()  # of the link, since the head was heard
         while True:
             try:
                 channel = await self._connect()
@@ -336,14 +336,14 @@ class Worker(Supervisor):
                         # Two beats missed: a new link is quicker than TCP's ever longer waits before it sends again.
                         message = await channel.receive(2.5 * self.beat)
                         heard = time.monotonic()
-                        told = ""
+                        said.clear()
                         await self._obey(message)
             except LINK_ERRORS as error:
                 self._channel = None
                 news = str(error) or type(error).__name__
-                if news != told:
+                if news not in said:
                     say(f"no link to the head at {self.options.head}:{self.options.port}: {news}; trying on")
-                told = news
+                said.add(news)
             silence = time.monotonic() - heard
             if self.round and silence > self.options.grace:
                 self.end(f"the head was not heard of for {silence:.0f} s")

@@ -74,6 +74,7 @@ def test_one_host_may_serve_on_loopback():
         ({"vllm_tensor_parallel_size": 16}, "the 8 NPUs"),
         ({"vllm_model_dir": "models"}, "an absolute path"),
         ({"vllm_airgap_dir": "models"}, "an absolute path"),
+        ({"vllm_airgap_dir": "/data", "vllm_image": "quay.io/x@sha256:" + "0" * 64}, "an archive keeps no digest"),
         ({"vllm_model_dir": "/srv/models"}, "under no mount"),
         ({"vllm_serve_args": {"api-key": "x"}}, "`ps` would show"),
     ],
