@@ -37,10 +37,11 @@ def _errors(name: str, option: Mapping[str, Any], value: Any) -> list[str]:
     if value is None:
         return [] if option["type"] == "str" else [f"{name} is null, wanted {_wanted(name, option)}: give it a value or remove the line."]
     judged = ArgumentSpecValidator({name: {key: option[key] for key in JUDGED if key in option}}).validate({name: value})
-    number = judged.validated_parameters[name] if option["type"] == "int" and not judged.error_messages else 1
-    if judged.error_messages or not 1 <= number <= (LAST_PORT if name.endswith("_port") else number):
-        return [f"{name} is {value!r}, wanted {_wanted(name, option)}: correct it."]
-    return []
+    right = not judged.error_messages
+    if right and option["type"] == "int":
+        number = judged.validated_parameters[name]
+        right = number >= 1 and (number <= LAST_PORT or not name.endswith("_port"))
+    return [] if right else [f"{name} is {value!r}, wanted {_wanted(name, option)}: correct it."]
 
 
 def _wanted(name: str, option: Mapping[str, Any]) -> str:

@@ -38,19 +38,21 @@ def satisfies(version: str | None, wanted: str) -> bool:
     """Return whether *version* is the *wanted* one, or within it: `>=3.10,<3.12`."""
     if version is None:
         return False
-    conditions = [CONDITION.fullmatch(text.strip()) for text in wanted.split(",")]
-    return all(condition is not None and compare(version, condition.group(2)) in HOLDS[condition.group(1) or "=="] for condition in conditions)
+    return all(condition is not None and compare(version, condition.group(2)) in HOLDS[condition.group(1) or "=="] for condition in _conditions(wanted))
 
 
 def is_condition(wanted: str) -> bool:
     """Return whether *wanted* is something that a version can satisfy."""
-    conditions = [CONDITION.fullmatch(text.strip()) for text in wanted.split(",")]
-    return all(condition is not None and _key(_plain(condition.group(2))) for condition in conditions)
+    return all(condition is not None and _key(_plain(condition.group(2))) for condition in _conditions(wanted))
 
 
 def differences(found: Mapping[str, str | None], wanted: Mapping[str, object]) -> dict[str, str]:
     """Return what is wrong with the versions *found*, as {name: the found one in words}."""
     return {name: found.get(name) or "not there" for name, version in wanted.items() if not satisfies(found.get(name), str(version))}
+
+
+def _conditions(wanted: str) -> list[re.Match[str] | None]:
+    return [CONDITION.fullmatch(text.strip()) for text in wanted.split(",")]
 
 
 def _plain(text: str) -> str:

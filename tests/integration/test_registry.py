@@ -5,17 +5,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab import NODES, lab, site
+from lab import NODES, lab, listens, site, wait_until
 from watch import Watch
 
 CACHE = Path(os.environ.get("ASCEND_LAB_CACHE", "/var/cache/ascend-ops-lab"))
@@ -41,18 +38,10 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     (folder / "registry.yml").write_text(text, encoding="ascii")
     command = [CACHE / "rootfs/usr/bin/docker-registry", "serve", folder / "registry.yml"]
     with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
-        deadline = time.monotonic() + 20
-        while not listens():
-            assert server.poll() is None, (folder / "log").read_text(encoding="utf-8")
-            assert time.monotonic() < deadline, "the registry does not listen"
-            time.sleep(0.1)
+        wait_until(lambda: server.poll() is not None or listens(*ADDRESS), 20)
+        assert server.poll() is None, (folder / "log").read_text(encoding="utf-8")
         yield
         server.terminate()
-
-
-def listens() -> bool:
-    with contextlib.closing(socket.socket()) as caller:
-        return caller.connect_ex(ADDRESS) == 0
 
 
 @pytest.fixture(autouse=True)

@@ -8,12 +8,10 @@ ASCEND_TEST_SHARD_MB sets the size of each of the four shards; with 2048, say, i
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -26,7 +24,7 @@ from pathlib import Path
 
 import pytest
 from hub.faulty import Fault, FaultyHub
-from lab import NODES, ROOT, environment, lab, playbook
+from lab import NODES, ROOT, environment, lab, listens, playbook, wait_until
 
 NET = os.environ.get("ASCEND_LAB_NET", "10.77.0")
 SHARD = int(os.environ.get("ASCEND_TEST_SHARD_MB", "24")) << 20
@@ -62,6 +60,13 @@ def a_hub(files: Path) -> Iterator[FaultyHub]:
 
 def new_hub(files: Path) -> FaultyHub:
     return FaultyHub((f"{NET}.1", PORT), files, REPO, TOKEN)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def the_stage_before() -> None:
+    """The client runs in the image, which this stage does not pull."""
+    code, said = playbook("site.yml", "-i", "inventories/lab", "--tags", "image")
+    assert code == 0, said
 
 
 @pytest.fixture(autouse=True)
@@ -111,18 +116,6 @@ class Background(threading.Thread):
 
 def wait_for_bytes(hub: FaultyHub, count: int) -> None:
     wait_until(lambda: hub.sent >= count, 60)
-
-
-def wait_until(happened, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline, "it does not happen"
-        time.sleep(0.1)
-
-
-def listens(address: str, port: int) -> bool:
-    with contextlib.closing(socket.socket()) as caller:
-        return caller.connect_ex((address, port)) == 0
 
 
 def slow(hub: FaultyHub, seconds: float = 8) -> None:

@@ -136,6 +136,7 @@ class Supervisor:
         self.beat = options.grace / 6
         self.round = ""
         self.failure = True
+        self.said: set[str] = set()  # of links that did not come about, since one did
         self._engine: asyncio.subprocess.Process | None = None
         self._over: asyncio.Future[tuple[str, int]] = asyncio.get_running_loop().create_future()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -145,6 +146,12 @@ class Supervisor:
         if not self._over.done():
             self.failure = failure
             self._over.set_result((reason, code))
+
+    def say_once(self, text: str) -> None:
+        """Say it, unless it was since a link came about: a host that is not of the service any more tries again and again."""
+        if text not in self.said:
+            say(text)
+        self.said.add(text)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Do the work beside everything else. If it fails, that is the end: half a supervisor must not go on."""
@@ -204,7 +211,6 @@ class Head(Supervisor):
     def __init__(self, options: argparse.Namespace) -> None:
         super().__init__(options)
         self._members: dict[int, Member] = {}
-        self._said: set[tuple[str, str]] = set()  # of links from an address, since a host came
         self._history = History(options.state)
         self._all_here = asyncio.Event()
 
@@ -264,10 +270,7 @@ class Head(Supervisor):
             hello = await channel.receive(HANDSHAKE_SECONDS)
             await self._serve(int(hello["rank"]), str(hello["round"]), channel)
         except (*LINK_ERRORS, KeyError) as error:
-            news = str(error) or type(error).__name__
-            if (address, news) not in self._said:  # a host that is not of the service any more tries again and again
-                say(f"link from {address}: {news}")
-            self._said.add((address, news))
+            self.say_once(f"link from {address}: {str(error) or type(error).__name__}")
         finally:
             await channel.close()
 
@@ -282,7 +285,7 @@ class Head(Supervisor):
             return
         member = self._members[rank] = Member(channel, time.monotonic())
         say(f"host {rank} is here")
-        self._said.clear()
+        self.said.clear()
         if len(self._members) == self.options.hosts - 1:
             self._all_here.set()
         beating = asyncio.ensure_future(beat(channel, self.beat))
@@ -324,7 +327,6 @@ class Worker(Supervisor):
 
     async def _follow(self) -> None:
         heard = time.monotonic()
-        said: set[str] = set()  # of the link, since the head was heard
         while True:
             try:
                 channel = await self._connect()
@@ -336,14 +338,11 @@ class Worker(Supervisor):
                         # Two beats missed: a new link is quicker than TCP's ever longer waits before it sends again.
                         message = await channel.receive(2.5 * self.beat)
                         heard = time.monotonic()
-                        said.clear()
+                        self.said.clear()
                         await self._obey(message)
             except LINK_ERRORS as error:
                 self._channel = None
-                news = str(error) or type(error).__name__
-                if news not in said:
-                    say(f"no link to the head at {self.options.head}:{self.options.port}: {news}; trying on")
-                said.add(news)
+                self.say_once(f"no link to the head at {self.options.head}:{self.options.port}: {str(error) or type(error).__name__}; trying on")
             silence = time.monotonic() - heard
             if self.round and silence > self.options.grace:
                 self.end(f"the head was not heard of for {silence:.0f} s")

@@ -34,7 +34,7 @@ def test_the_checks_are_those_of_the_probe():
         ("weights_checksums", None),
         ("weights_token", ""),
         ("weights_token", None),
-        ("weights_token", "ms-00000000-0000-0000-0000-000000000000"),
+        ("weights_token", "a-token-that-is-plainly-made-up"),
         ("vllm_api_key", 1234567890),
         ("vllm_api_key", "two words"),
         ("weights_proxy", "http://user:password@proxy.example.com:3128"),
