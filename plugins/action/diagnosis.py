@@ -18,10 +18,12 @@ import yaml
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.release import __version__ as ansible_version
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import diagnosis, plan, redaction, vllm_log
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import plan
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import diagnosis, vllm_log
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._text import redaction
 
 COLLECTION = Path(__file__).resolve().parents[2]
-FACTS = ("vllm_plan", "vllm_host", "npu", "vllm_image_content", "vllm_records")
+FACTS = ("vllm_plan", "vllm_host_facts", "vllm_npu", "vllm_image_content", "vllm_records")
 
 
 class ActionModule(ActionBase):
@@ -39,8 +41,15 @@ class ActionModule(ActionBase):
         facts = {name: redaction.data(facts_of(hostvars[name]["ansible_facts"]), known) for name in names}
         logs = {name: lines_of(found["vllm_records"]) for name, found in facts.items()}
         findings = diagnosis.diagnose(logs)
-        verdict = diagnosis.verdict([host_of(name, found, logs[name]) for name, found in facts.items()], findings)
-        result = {"verdict": verdict, "findings": [dict(finding.shown(), host=finding.host) for finding in findings], "changed": bool(bundle), "bundle": None}
+        verdict = diagnosis.verdict(
+            [host_of(name, found, logs[name]) for name, found in facts.items()], findings
+        )
+        result = {
+            "verdict": verdict,
+            "findings": [dict(finding.shown(), host=finding.host) for finding in findings],
+            "changed": bool(bundle),
+            "bundle": None,
+        }
         if bundle and not self._task.check_mode:
             try:
                 pack(Path(bundle), files(facts, result))
@@ -67,7 +76,11 @@ def facts_of(known: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is known of a host, None for what is not, without the patches' text."""
     found = {name: known.get(name) for name in FACTS}
     if found["vllm_plan"] and found["vllm_plan"]["patch"]:
-        patch = {key: value for key, value in found["vllm_plan"]["patch"].items() if key not in ("releases", "exercise")}
+        patch = {
+            key: value
+            for key, value in found["vllm_plan"]["patch"].items()
+            if key not in ("releases", "exercise")
+        }
         found["vllm_plan"] = {**found["vllm_plan"], "patch": patch}
     return found
 
@@ -93,7 +106,12 @@ def host_of(name: str, facts: Mapping[str, Any], log: list[vllm_log.Line]) -> di
     state = container["State"]
     killed = ", killed for lack of memory" if state["OOMKilled"] else ""
     if not state["Running"]:
-        return diagnosis.Host(name, role, f"{state['Status']} with {state['ExitCode']} at {state['FinishedAt'][:19]}{killed}", None)
+        return diagnosis.Host(
+            name,
+            role,
+            f"{state['Status']} with {state['ExitCode']} at {state['FinishedAt'][:19]}{killed}",
+            None,
+        )
     since = vllm_log.epoch(state["StartedAt"]) or 0
     said = f"up since {state['StartedAt'][:19]}, {container['RestartCount']} restarts{killed}"
     return diagnosis.Host(name, role, said, [line for line in log if (line.at or since) >= since])
@@ -106,7 +124,12 @@ def files(facts: Mapping[str, Mapping[str, Any]], result: Mapping[str, Any]) -> 
     galaxy, manifest = COLLECTION / "galaxy.yml", COLLECTION / "MANIFEST.json"
     about = yaml.safe_load((galaxy if galaxy.exists() else manifest).read_text(encoding="utf-8"))
     version = about.get("version") or about["collection_info"]["version"]
-    yield "versions.json", as_json({"ascend_ops.vllm": version, "ansible-core": ansible_version, "python": platform.python_version()})
+    yield (
+        "versions.json",
+        as_json(
+            {"ascend_ops.vllm": version, "ansible-core": ansible_version, "python": platform.python_version()}
+        ),
+    )
     for host, found in facts.items():
         records = found["vllm_records"]
         for name in FACTS[:-1]:
@@ -127,7 +150,9 @@ def pack(path: Path, contents: Iterable[tuple[str, str]]) -> None:
     """Write a new archive that only its owner can read."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file, tarfile.open(
+        fileobj=file, mode="w:gz"
+    ) as archive:
         for name, text in contents:
             raw = text.encode("utf-8", "replace")
             member = tarfile.TarInfo(f"{path.name.partition('.')[0]}/{name}")

@@ -14,7 +14,7 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.module_utils.common.validation import check_type_int
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import diagnosis
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import diagnosis
 
 MODULE = "ascend_ops.vllm.endpoint_probe"
 SLICE_SECONDS = 4  # of waiting per run of the module: how soon a failure on another host is seen
@@ -34,7 +34,9 @@ class Failures:
         """Let the other hosts know."""
         self._folder.mkdir(exist_ok=True)
         part = self._folder / f"{host}.part"
-        part.write_text(json.dumps({"host": host, "msg": msg.splitlines()[0], "findings": findings}), encoding="utf-8")
+        part.write_text(
+            json.dumps({"host": host, "msg": msg.splitlines()[0], "findings": findings}), encoding="utf-8"
+        )
         part.rename(part.with_suffix(".json"))
 
     def known(self) -> list[dict[str, Any]]:
@@ -46,7 +48,11 @@ class Failures:
         """Return the first cause over all hosts, or what comes nearest to one if none is told within some seconds."""
         deadline = time.monotonic() + seconds
         while True:
-            told = [diagnosis.Finding(**{**finding, "host": failure["host"]}) for failure in self.known() for finding in failure["findings"]]
+            told = [
+                diagnosis.Finding(**{**finding, "host": failure["host"]})
+                for failure in self.known()
+                for finding in failure["findings"]
+            ]
             first = next(iter(diagnosis.order(told)), None)
             if time.monotonic() >= deadline or (first and is_cause(first)):
                 return first
@@ -72,7 +78,11 @@ class ActionModule(ActionBase):
         while True:
             left = max(0, deadline - time.monotonic())
             try:
-                result = self._execute_module(module_name=MODULE, module_args=dict(self._task.args, wait=int(min(left, SLICE_SECONDS))), task_vars=task_vars)
+                result = self._execute_module(
+                    module_name=MODULE,
+                    module_args=dict(self._task.args, wait=int(min(left, SLICE_SECONDS))),
+                    task_vars=task_vars,
+                )
             except AnsibleConnectionFailure as exc:
                 failures.tell(self._host, f"the host cannot be reached any more: {exc}", [])
                 raise
@@ -82,7 +92,9 @@ class ActionModule(ActionBase):
                 failures.tell(self._host, result["msg"], result.get("findings", []))
                 return self._explained(result, failures, CAUSE_SECONDS if result.get("died") else 0)
             if failures.known():
-                result["msg"] = "No longer waited for {}, as the service failed on host {host}: {msg}".format(self._task.args["url"], **failures.known()[0])
+                result["msg"] = "No longer waited for {}, as the service failed on host {host}: {msg}".format(
+                    self._task.args["url"], **failures.known()[0]
+                )
                 return self._explained(result, failures, CAUSE_SECONDS)
             self._show(result["stage"], result["progress"])
 
@@ -90,7 +102,9 @@ class ActionModule(ActionBase):
         try:
             return check_type_int(self._task.args.get("wait", 0))
         except TypeError as exc:
-            raise AnsibleActionFail(f"wait is {self._task.args['wait']!r}, wanted a number of seconds") from exc
+            raise AnsibleActionFail(
+                f"wait is {self._task.args['wait']!r}, wanted a number of seconds"
+            ) from exc
 
     def _explained(self, result: dict[str, Any], failures: Failures, seconds: float) -> dict[str, Any]:
         """Return the result with the cause from another host, if that is told in time, in the place of its traces on this one."""

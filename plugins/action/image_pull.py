@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.ascend_ops.vllm.plugins.plugin_utils.followed import FollowedAction
+from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._polling import PollingAction
 
 
-class ActionModule(FollowedAction):
+class ActionModule(PollingAction):
     """Looks after the pull on the host."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:

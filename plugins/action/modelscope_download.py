@@ -13,11 +13,11 @@ from typing import Any
 from ansible import constants as C
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import weights
-from ansible_collections.ascend_ops.vllm.plugins.plugin_utils.followed import FollowedAction
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights import weights
+from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._polling import PollingAction
 
 
-class ActionModule(FollowedAction):
+class ActionModule(PollingAction):
     """Looks after the download on the host, and lets the hosts of a fan-out know each other."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -30,7 +30,9 @@ class ActionModule(FollowedAction):
     def _warned(self, result: dict[str, Any]) -> dict[str, Any]:
         """Return the result, with the files named that had gone wrong on the disk."""
         if result.get("differing") and not self._task.check_mode:
-            result.setdefault("warnings", []).append(f"{self._host}: not as they should be, and fetched again: {weights.listed(result['differing'])}")
+            result.setdefault("warnings", []).append(
+                f"{self._host}: not as they should be, and fetched again: {weights.listed(result['differing'])}"
+            )
         return result
 
     def _fanout(self, task_vars: dict[str, Any]) -> dict[str, Any]:
@@ -43,12 +45,20 @@ class ActionModule(FollowedAction):
                 f"run with --forks {len(hosts)}, or choose another weights_distribution."
             )
         try:
-            peers = [task_vars["hostvars"][host]["ansible_facts"]["vllm_plan"]["service_ip"] for host in hosts]
+            peers = [
+                task_vars["hostvars"][host]["ansible_facts"]["vllm_plan"]["service_ip"] for host in hosts
+            ]
         except KeyError:
-            raise AnsibleActionFail("a host of the play has no fact vllm_plan, wanted it on each: run ascend_ops.vllm.plan before.") from None
+            raise AnsibleActionFail(
+                "a host of the play has no fact vllm_plan, wanted it on each: run ascend_ops.vllm.plan before."
+            ) from None
         if len(peers) < 2:
             return {}
-        return {"peers": peers, "address": peers[hosts.index(task_vars["inventory_hostname"])], "key": _key(self._task._uuid)}
+        return {
+            "peers": peers,
+            "address": peers[hosts.index(task_vars["inventory_hostname"])],
+            "key": _key(self._task._uuid),
+        }
 
 
 def _key(task: str) -> str:

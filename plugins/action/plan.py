@@ -9,7 +9,8 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import options, patches, plan, profile
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import plan, profile, role_options
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import patch_set
 
 DEFAULT_PROFILE = "glm-4.7"
 COLLECTION = Path(__file__).resolve().parents[2]
@@ -33,21 +34,35 @@ class ActionModule(ActionBase):
         self._refuse(plan.address_errors(addresses))
 
         host = task_vars["inventory_hostname"]
-        settings = self._settings([hosts[0], host], {}) if host in hosts else self._settings(hosts, self._role_options())
+        settings = (
+            self._settings([hosts[0], host], {})
+            if host in hosts
+            else self._settings(hosts, self._role_options())
+        )
         if host not in hosts:
             return {"changed": False, "hosts": hosts}
         return self._plan_of(host, hosts, addresses, settings[host], arguments["offline"], task_vars)
 
     def _plan_of(
-        self, host: str, hosts: list[str], addresses: dict[str, str], settings: dict[str, Any], offline: bool, task_vars: dict[str, Any]
+        self,
+        host: str,
+        hosts: list[str],
+        addresses: dict[str, str],
+        settings: dict[str, Any],
+        offline: bool,
+        task_vars: dict[str, Any],
     ) -> dict[str, Any]:
         nic = task_vars.get("vllm_service_nic")
         if offline and not nic:
-            self._refuse([f"host {host}: vllm_service_nic is not set, wanted the NIC that carries {addresses[host]}: no host is asked here, so set it."])
+            self._refuse(
+                [
+                    f"host {host}: vllm_service_nic is not set, wanted the NIC that carries {addresses[host]}: no host is asked here, so set it."
+                ]
+            )
         facts: dict[str, Any] = {}
         if not offline:
             facts = self._host_facts(plan.build(host, hosts, addresses, nic, settings), task_vars)
-        nic = nic or facts.get("vllm_host", {}).get("service_nic")
+        nic = nic or facts.get("vllm_host_facts", {}).get("service_nic")
         facts["vllm_plan"] = plan.build(host, hosts, addresses, nic, settings)
         return {"changed": False, "ansible_facts": facts}
 
@@ -56,7 +71,8 @@ class ActionModule(ActionBase):
             module_name="ascend_ops.vllm.host_facts",
             module_args={
                 "service_ip": draft["service_ip"],
-                "paths": draft["container"]["devices"] + [mount["source"] for mount in draft["container"]["mounts"]],
+                "paths": draft["container"]["devices"]
+                + [mount["source"] for mount in draft["container"]["mounts"]],
                 "ports": [draft[port] for port in plan.PORTS] if draft["role"] == "head" else [],
                 "disks": [draft["model"]["dir"], draft["model"]["cache_dir"]],
                 "image": draft["image"],
@@ -64,7 +80,9 @@ class ActionModule(ActionBase):
             task_vars=task_vars,
         )
         if result.get("failed"):
-            raise AnsibleActionFail(f"The facts of the host could not be read: {result.get('msg')}", result=result)
+            raise AnsibleActionFail(
+                f"The facts of the host could not be read: {result.get('msg')}", result=result
+            )
         return result["ansible_facts"]
 
     def _service_ip(self, host: str) -> Any:
@@ -78,20 +96,30 @@ class ActionModule(ActionBase):
             found.update(self._read(path)["argument_specs"]["main"]["options"])
         return found
 
-    def _settings(self, hosts: list[str], role_options: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    def _settings(self, hosts: list[str], specs: dict[str, Any]) -> dict[str, dict[str, Any]]:
         """Return the merged settings of each of *hosts*, head first, or fail with every bad value of all of them."""
         merged, errors = {}, []
         for host in dict.fromkeys(hosts):
             variables = self._hostvars[host]
             name = str(variables.get("vllm_profile") or DEFAULT_PROFILE)
-            overrides = {key: variables[key] for key in map(profile.PREFIX.__add__, profile.SCHEMA) if key in variables}
+            overrides = {
+                key: variables[key] for key in map(profile.PREFIX.__add__, profile.SCHEMA) if key in variables
+            }
             merged[host], bad = profile.settings(name, self._load(name), overrides)
-            bad += profile.unknown_variables(list(variables)) + options.errors(role_options, variables)
+            bad += profile.unknown_variables(list(variables)) + role_options.errors(specs, variables)
             errors += [f"host {host}: {text}" for text in bad or plan.setting_errors(merged[host])]
             if not bad:
-                merged[host].update(patch=self._patch(merged[host]), has_api_key=bool(variables.get("vllm_api_key")))
+                merged[host].update(
+                    patch=self._patch(merged[host]), has_api_key=bool(variables.get("vllm_api_key"))
+                )
         self._refuse(errors)
-        self._refuse([text for host in merged for text in plan.disagreements(host, merged[host], hosts[0], merged[hosts[0]])])
+        self._refuse(
+            [
+                text
+                for host in merged
+                for text in plan.disagreements(host, merged[host], hosts[0], merged[hosts[0]])
+            ]
+        )
         return merged
 
     def _load(self, name: str) -> Any:
@@ -105,13 +133,21 @@ class ActionModule(ActionBase):
             return None
         path = self._find("vllm_patch_set", name, PROFILES / "patches", "{}/patch.yml")
         try:
-            patch_set = self._read(path)
-            releases = patches.resolve(patch_set["releases"], lambda file: (path.parent / file).read_text(encoding="utf-8"), repairs)
-            exercise = (path.parent / patch_set["exercise"]).read_text(encoding="utf-8") if "exercise" in patch_set else None
+            content = self._read(path)
+            releases = patch_set.resolve(
+                content["releases"], lambda file: (path.parent / file).read_text(encoding="utf-8"), repairs
+            )
+            exercise = (
+                (path.parent / content["exercise"]).read_text(encoding="utf-8")
+                if "exercise" in content
+                else None
+            )
         except (OSError, KeyError, TypeError) as exc:
-            raise AnsibleActionFail(f"vllm_patch_set is {name!r}: {path} is not a patch set ({exc!r}); glm47/patch.yml shows the form of one.") from exc
+            raise AnsibleActionFail(
+                f"vllm_patch_set is {name!r}: {path} is not a patch set ({exc!r}); glm47/patch.yml shows the form of one."
+            ) from exc
         return {
-            "set": name, "repairs": repairs, "dir": settings["patch_dir"], "digest": patches.digest(releases), "releases": releases, "exercise": exercise
+            "set": name, "repairs": repairs, "dir": settings["patch_dir"], "digest": patch_set.digest(releases), "releases": releases, "exercise": exercise
         }  # fmt: skip
 
     def _read(self, path: Path) -> Any:
@@ -120,13 +156,26 @@ class ActionModule(ActionBase):
 
     def _find(self, variable: str, name: str, folder: Path, pattern: str) -> Path:
         """Return the file that a variable names: a shipped one by its name, or any YAML file by its path, the same for all playbooks."""
-        path = Path(name).expanduser().absolute() if name.endswith((".yml", ".yaml")) else folder / pattern.format(name)
+        path = (
+            Path(name).expanduser().absolute()
+            if name.endswith((".yml", ".yaml"))
+            else folder / pattern.format(name)
+        )
         if not path.is_file():
-            shipped = ", ".join(sorted(str(file.relative_to(folder)).replace(pattern[2:], "") for file in folder.glob(pattern.format("*"))))
-            raise AnsibleActionFail(f"{variable} is {name!r}: no file {path}; wanted one of {shipped}, or the path of a YAML file.")
+            shipped = ", ".join(
+                sorted(
+                    str(file.relative_to(folder)).replace(pattern[2:], "")
+                    for file in folder.glob(pattern.format("*"))
+                )
+            )
+            raise AnsibleActionFail(
+                f"{variable} is {name!r}: no file {path}; wanted one of {shipped}, or the path of a YAML file."
+            )
         return path
 
     @staticmethod
     def _refuse(errors: list[str]) -> None:
         if errors:
-            raise AnsibleActionFail("The inventory cannot be used:\n" + "\n".join(f"- {text}" for text in errors))
+            raise AnsibleActionFail(
+                "The inventory cannot be used:\n" + "\n".join(f"- {text}" for text in errors)
+            )

@@ -8,7 +8,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import fitness, reach
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import checks, connectivity
 
 
 class ActionModule(ActionBase):
@@ -18,11 +18,18 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
-        choices = [reach.QUICK, reach.FULL]
-        arguments = self.validate_argument_spec({"pings": {"type": "str", "choices": choices, "default": reach.QUICK}})[1]
+        choices = [connectivity.QUICK, connectivity.FULL]
+        arguments = self.validate_argument_spec(
+            {"pings": {"type": "str", "choices": choices, "default": connectivity.QUICK}}
+        )[1]
         try:
-            hosts = [fitness.Host.of(name, task_vars["hostvars"][name]["ansible_facts"]) for name in task_vars["ansible_play_hosts"]]
+            hosts = [
+                checks.Host.of(name, task_vars["hostvars"][name]["ansible_facts"])
+                for name in task_vars["ansible_play_hosts"]
+            ]
         except ValueError as exc:
             raise AnsibleActionFail(str(exc)) from exc
-        orders = reach.orders(task_vars["inventory_hostname"], hosts, arguments["pings"])
-        return self._execute_module(module_name="ascend_ops.vllm.peer_probe", module_args=orders, task_vars=task_vars)
+        orders = connectivity.orders(task_vars["inventory_hostname"], hosts, arguments["pings"])
+        return self._execute_module(
+            module_name="ascend_ops.vllm.peer_probe", module_args=orders, task_vars=task_vars
+        )

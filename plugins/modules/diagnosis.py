@@ -22,7 +22,7 @@ seealso:
   - module: ascend_ops.vllm.service_records
   - module: ascend_ops.vllm.log_diagnosis
 notes:
-  - Takes of each host what is known of it, the facts C(vllm_plan) and C(vllm_host) of M(ascend_ops.vllm.plan), C(npu) of
+  - Takes of each host what is known of it, the facts C(vllm_plan) and C(vllm_host_facts) of M(ascend_ops.vllm.plan), C(vllm_npu) of
     M(ascend_ops.vllm.npu_facts), C(vllm_image_content) of M(ascend_ops.vllm.image_versions) and C(vllm_records) of
     M(ascend_ops.vllm.service_records). A host without the last one counts as unreachable.
   - Secrets are known by their names, their usual forms, and the values of variables with such names, in inventory and environment.

@@ -245,7 +245,7 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import diagnosis, probe, vllm_log
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import checks, diagnosis, vllm_log
 
 try:
     import requests
@@ -277,13 +277,17 @@ class Client:
         began = time.monotonic()
         try:
             with self._send(request, timeout or self.timeout) as response:
-                return probe.Answer(response.status_code, response.content.decode("utf-8", "replace"), time.monotonic() - began)
+                return checks.Answer(
+                    response.status_code,
+                    response.content.decode("utf-8", "replace"),
+                    time.monotonic() - began,
+                )
         except requests.RequestException as exc:
-            return probe.Answer(0, "", time.monotonic() - began, transport_error(exc))
+            return checks.Answer(0, "", time.monotonic() - began, transport_error(exc))
 
     def stream(self, request):
         """Return the answer to a request, and the stream of events that it is."""
-        began, stream = time.monotonic(), probe.Stream()
+        began, stream = time.monotonic(), checks.Stream()
         status, error = 0, ""
         try:
             with self._send(request, self.timeout, stream=True) as response:
@@ -295,20 +299,27 @@ class Client:
                         break
         except requests.RequestException as exc:
             error = transport_error(exc)
-        return probe.Answer(status, stream.rest, time.monotonic() - began, error), stream
+        return checks.Answer(status, stream.rest, time.monotonic() - began, error), stream
 
     def engine_counts(self):
         """Return how many requests each engine has answered so far."""
-        return probe.engine_counts(self.ask(probe.Request("/metrics")).text)
+        return checks.engine_counts(self.ask(checks.Request("/metrics")).text)
 
     def _send(self, request, timeout, stream=False):
         session = requests.Session()
         session.trust_env = False
-        headers = {} if request.engine is None else {probe.ENGINE_HEADER: str(request.engine)}
+        headers = {} if request.engine is None else {checks.ENGINE_HEADER: str(request.engine)}
         if self.api_key and request.with_key:
             headers["Authorization"] = f"Bearer {self.api_key}"
         method = "GET" if request.body is None else "POST"
-        return session.request(method, self.url + request.path, json=request.body, headers=headers, timeout=timeout, stream=stream)
+        return session.request(
+            method,
+            self.url + request.path,
+            json=request.body,
+            headers=headers,
+            timeout=timeout,
+            stream=stream,
+        )
 
 
 def transport_error(exc):
@@ -316,7 +327,7 @@ def transport_error(exc):
     if isinstance(exc, requests.Timeout):
         return "no answer in time"
     system = re.search(r"\[Errno -?\d+\] ([^'\")]+)", str(exc))
-    return system.group(1).strip().lower() if system else probe.shorten(f"{type(exc).__name__}: {exc}")
+    return system.group(1).strip().lower() if system else checks.shorten(f"{type(exc).__name__}: {exc}")
 
 
 class ContainerDied(Exception):
@@ -364,7 +375,14 @@ class Watch:
         return [dict(finding.shown(), kind=finding.kind, at=finding.at) for finding in found]
 
     def _inspect(self):
-        done, out, err = self._docker("inspect", "--type", "container", "--format", '{"State":{{json .State}},"RestartCount":{{.RestartCount}}}', self.name)
+        done, out, err = self._docker(
+            "inspect",
+            "--type",
+            "container",
+            "--format",
+            '{"State":{{json .State}},"RestartCount":{{.RestartCount}}}',
+            self.name,
+        )
         if done:
             raise ContainerDied("docker inspect said " + repr(err.strip()))
         found = json.loads(out)
@@ -374,7 +392,9 @@ class Watch:
         if not self.first:
             return []
         since = self._seen or self.first["StartedAt"]
-        _rc, out, err = self._docker("logs", "--timestamps", "--tail", str(LOG_LINES), "--since", since, self.name)
+        _rc, out, err = self._docker(
+            "logs", "--timestamps", "--tail", str(LOG_LINES), "--since", since, self.name
+        )
         new, self._seen = vllm_log.docker_lines(out + err, self._seen)
         self.lines.extend(new)
         return new
@@ -390,8 +410,10 @@ def wait_until_ready(client, watch, seconds):
     while True:
         if watch:
             watch.look()
-        answer = client.ask(probe.Request("/health"), timeout=HEALTH_TIMEOUT)
-        if watch and (watch.lines or answer.status != 200):  # a service found ready needs no reading of its old log
+        answer = client.ask(checks.Request("/health"), timeout=HEALTH_TIMEOUT)
+        if watch and (
+            watch.lines or answer.status != 200
+        ):  # a service found ready needs no reading of its old log
             watch.read()
         if answer.status == 200 or time.monotonic() >= deadline:
             return answer
@@ -409,7 +431,7 @@ def each_engine(client, request, engines):
         for _round in range(ENGINE_ROUNDS):
             answers = list(pool.map(client.ask, asked))
             grown = growth(client, before, engines) if all(answer.status == 200 for answer in answers) else {}
-            verdict = probe.judge_engines(answers, grown, engines)
+            verdict = checks.judge_engines(answers, grown, engines)
             if verdict.ok or not grown:
                 break
     return verdict, grown
@@ -420,7 +442,7 @@ def growth(client, before, engines):
     deadline = time.monotonic() + METRICS_SECONDS
     while True:
         grown = {engine: count - before.get(engine, 0) for engine, count in client.engine_counts().items()}
-        if not probe.silent_engines(grown, engines) or time.monotonic() >= deadline:
+        if not checks.silent_engines(grown, engines) or time.monotonic() >= deadline:
             return grown
         time.sleep(METRICS_POLL_SECONDS)
 
@@ -429,24 +451,30 @@ def prove(client, names, model, talks, engines):
     """Return for each check its verdict and seconds, and the facts that came up by the way."""
     results, facts = {}, {}
     if "streaming" in names:  # alone, for the sake of its figures
-        answer, stream = client.stream(probe.request("streaming", model, talks))
-        results["streaming"] = probe.judge_stream(answer, stream, talks["streaming"].expect), answer.seconds
+        answer, stream = client.stream(checks.request("streaming", model, talks))
+        results["streaming"] = checks.judge_stream(answer, stream, talks["streaming"].expect), answer.seconds
         facts.update(stream.figures())
     with ThreadPoolExecutor(len(names)) as pool:
         asked = {}
         for name in names:
             if name not in ("streaming", "completion"):
-                request = probe.request(name, model, talks)
-                asked[name] = asked["chat"] if name == "reasoning" and "chat" in asked else pool.submit(client.ask, request)
+                request = checks.request(name, model, talks)
+                asked[name] = (
+                    asked["chat"]
+                    if name == "reasoning" and "chat" in asked
+                    else pool.submit(client.ask, request)
+                )
         if "completion" in names:
             began = time.monotonic()
-            verdict, facts["engines"] = each_engine(client, probe.request("completion", model, talks), engines)
+            verdict, facts["engines"] = each_engine(
+                client, checks.request("completion", model, talks), engines
+            )
             results["completion"] = verdict, time.monotonic() - began
         for name, future in asked.items():
             answer = future.result()
-            results[name] = probe.judge(name, answer, model, talks), answer.seconds
+            results[name] = checks.judge(name, answer, model, talks), answer.seconds
             if name in ("chat", "reasoning"):
-                facts["answer"] = probe.shown(answer)
+                facts["answer"] = checks.shown(answer)
     return {name: results[name] for name in names}, facts
 
 
@@ -479,7 +507,11 @@ def died_message(params, reason, start, findings, lines):
 def not_ready_message(params, answer, start):
     """Return what to tell of an endpoint that is not ready in time."""
     found = answer.error or f"HTTP status {answer.status}"
-    hint = vllm_log.hint(start["stage"]) if start["stage"] else "see that the service runs and that its port can be reached from this host"
+    hint = (
+        vllm_log.hint(start["stage"])
+        if start["stage"]
+        else "see that the service runs and that its port can be reached from this host"
+    )
     return f"{where(params)}: not ready: {found}; stage: {start['progress']}. Wanted: /health answers 200. To do: {hint}."
 
 
@@ -489,7 +521,12 @@ def main():
             "url": {"type": "str", "required": True},
             "model": {"type": "str", "required": True},
             "api_key": {"type": "str", "no_log": True},
-            "checks": {"type": "list", "elements": "str", "choices": list(probe.CHECKS), "default": list(probe.CHECKS)},
+            "checks": {
+                "type": "list",
+                "elements": "str",
+                "choices": list(checks.CHECKS),
+                "default": list(checks.CHECKS),
+            },
             "engines": {"type": "int", "default": 1},
             "requests": {"type": "dict", "default": {}},
             "timeout": {"type": "int", "default": 300},
@@ -501,7 +538,7 @@ def main():
     params = module.params
     if REQUESTS_ERROR:
         module.fail_json(msg=missing_required_lib("requests"), exception=REQUESTS_ERROR)
-    errors = probe.conversation_errors(params["requests"])
+    errors = checks.conversation_errors(params["requests"])
     if params["engines"] < 1:
         errors.append(f"engines is {params['engines']}, wanted at least 1")
     if errors:
@@ -514,12 +551,23 @@ def main():
     except ContainerDied as exc:
         findings = watch.findings()
         start = start_facts(watch)
-        fail(module, died_message(params, exc, start, findings, watch.lines), ready=False, died=True, findings=findings, **start)
+        fail(
+            module,
+            died_message(params, exc, start, findings, watch.lines),
+            ready=False,
+            died=True,
+            findings=findings,
+            **start,
+        )
     start = start_facts(watch)
     if answer.status != 200:
         fail(module, not_ready_message(params, answer, start), ready=False, died=False, **start)
 
-    names = [name for name in probe.CHECKS if name in params["checks"] and (name != "key_refused" or params["api_key"])]
+    names = [
+        name
+        for name in checks.CHECKS
+        if name in params["checks"] and (name != "key_refused" or params["api_key"])
+    ]
     facts = {"ready": True, "died": False, "stage": "serving"}
     if watch and watch.lines:
         facts["timeline"] = start["timeline"]
@@ -531,18 +579,24 @@ def main():
 def check(module, client, watch, names, facts):
     """Add the results of the checks to the facts; fail if one failed."""
     params = module.params
-    talks = probe.conversations(params["requests"])
+    talks = checks.conversations(params["requests"])
     results, found = prove(client, names, params["model"], talks, params["engines"])
     facts.update(found)
-    facts["checks"] = {name: {"ok": verdict.ok, "detail": verdict.found, "seconds": round(seconds, 3)} for name, (verdict, seconds) in results.items()}
-    failures = probe.report({name: verdict for name, (verdict, _seconds) in results.items()})
+    facts["checks"] = {
+        name: {"ok": verdict.ok, "detail": verdict.found, "seconds": round(seconds, 3)}
+        for name, (verdict, seconds) in results.items()
+    }
+    failures = checks.report({name: verdict for name, (verdict, _seconds) in results.items()})
     if not failures:
         return
     failed = [name for name, (verdict, _seconds) in results.items() if not verdict.ok]
     said = [f"{where(params)}: {len(failed)} of {len(results)} checks failed."]
     if watch:
         facts["findings"] = watch.findings()
-        said.extend("In the container's log: {cause}. {remedy}\nLine: {line}".format(**finding) for finding in facts["findings"][:1])
+        said.extend(
+            "In the container's log: {cause}. {remedy}\nLine: {line}".format(**finding)
+            for finding in facts["findings"][:1]
+        )
     fail(module, "\n".join(said + failures), **facts)
 
 

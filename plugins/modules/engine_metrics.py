@@ -67,7 +67,7 @@ import time
 import traceback
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import metrics
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import metrics
 
 try:
     import requests
@@ -87,7 +87,10 @@ def read(session, url):
 
 def main():
     module = AnsibleModule(
-        argument_spec={"url": {"type": "str", "required": True}, "seconds": {"type": "float", "default": 2.0}},
+        argument_spec={
+            "url": {"type": "str", "required": True},
+            "seconds": {"type": "float", "default": 2.0},
+        },
         supports_check_mode=True,
     )
     if REQUESTS_ERROR:

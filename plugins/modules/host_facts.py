@@ -63,7 +63,7 @@ ansible_facts:
   returned: always
   type: dict
   contains:
-    vllm_host:
+    vllm_host_facts:
       description: What was found. A value that cannot be known is null.
       type: dict
       contains:
@@ -141,7 +141,7 @@ import threading
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import docker, host
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import docker, procfs
 
 RESOLVER_SECONDS = 1.0
 DOCKER_SECONDS = 2.0
@@ -198,7 +198,12 @@ def kind(path):
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             return None
         raise
-    for name, test in (("char", stat.S_ISCHR), ("block", stat.S_ISBLK), ("dir", stat.S_ISDIR), ("file", stat.S_ISREG)):
+    for name, test in (
+        ("char", stat.S_ISCHR),
+        ("block", stat.S_ISBLK),
+        ("dir", stat.S_ISDIR),
+        ("file", stat.S_ISREG),
+    ):
         if test(mode):
             return name
     return "other"
@@ -213,7 +218,11 @@ def space(path):
     while not os.path.ismount(mount):
         mount = os.path.dirname(mount)
     blocks = os.statvfs(parent)
-    return {"mount": mount, "total_bytes": blocks.f_blocks * blocks.f_frsize, "free_bytes": blocks.f_bavail * blocks.f_frsize}
+    return {
+        "mount": mount,
+        "total_bytes": blocks.f_blocks * blocks.f_frsize,
+        "free_bytes": blocks.f_bavail * blocks.f_frsize,
+    }
 
 
 def used_bytes(folder):
@@ -244,7 +253,7 @@ def owners(inodes):
 def ports(wanted):
     listening = {port: set() for port in wanted}
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for port, inodes in host.listeners(read(table)).items():
+        for port, inodes in procfs.listeners(read(table)).items():
             if port in listening:
                 listening[port] |= inodes
     pids = owners(set().union(*listening.values()))
@@ -255,7 +264,7 @@ def ports(wanted):
             "listening": bool(inodes),
             "pid": pid,
             "process": read(f"/proc/{pid}/comm").strip() or None if pid else None,
-            "container": host.container_id(read(f"/proc/{pid}/cgroup")) if pid else None,
+            "container": procfs.container_id(read(f"/proc/{pid}/cgroup")) if pid else None,
         }
     return result
 
@@ -279,8 +288,12 @@ def ask_docker(docker_socket, image):
         return None, None
     finally:
         connection.close()
-    facts = {"version": info["ServerVersion"], "disk": space(info["DockerRootDir"]), "served": host.served(running)}
-    return host.running_containers(running), dict(facts, image_id=image_id)
+    facts = {
+        "version": info["ServerVersion"],
+        "disk": space(info["DockerRootDir"]),
+        "served": procfs.served(running),
+    }
+    return procfs.running_containers(running), dict(facts, image_id=image_id)
 
 
 def resolve(name):
@@ -307,19 +320,19 @@ def facts(wanted):
         "hostname": hostname,
         "hostname_addresses": resolve(hostname),
         "interfaces": nics,
-        "service_nic": host.nic_of(wanted["service_ip"], nics),
+        "service_nic": procfs.nic_of(wanted["service_ip"], nics),
         "paths": {path: kind(path) for path in wanted["paths"]},
         "disks": {path: dict(space(path), used_bytes=used_bytes(path)) for path in wanted["disks"]},
         "ports": ports(wanted["ports"]),
         "containers": containers,
         "docker": daemon,
-        "memory_total_mb": host.memory_total_mb(read("/proc/meminfo")),
+        "memory_total_mb": procfs.memory_total_mb(read("/proc/meminfo")),
         "epoch": time.time(),
         "python_version": platform.python_version(),
         "kernel": platform.release(),
         "machine": platform.machine(),
-        "os": host.os_name(read("/etc/os-release")),
-        "proxies": host.proxies(os.environ),
+        "os": procfs.os_name(read("/etc/os-release")),
+        "proxies": procfs.proxies(os.environ),
     }
 
 
@@ -339,7 +352,7 @@ def main():
         found = facts(module.params)
     except (OSError, ValueError) as error:
         module.fail_json(msg=f"The facts of host {socket.gethostname()} could not be read: {error}.")
-    module.exit_json(changed=False, ansible_facts={"vllm_host": found})
+    module.exit_json(changed=False, ansible_facts={"vllm_host_facts": found})
 
 
 if __name__ == "__main__":

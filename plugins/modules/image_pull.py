@@ -64,8 +64,8 @@ import threading
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import commands, detached, image_pull
-from ansible_collections.ascend_ops.vllm.plugins.module_utils.docker import image_platform
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import background, commands, image_pull
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.docker import image_platform
 
 NOTES = "/run"  # in memory; who may not write there, but use Docker, has them at home
 
@@ -81,7 +81,9 @@ def ask_sizes(docker, image):
     known = commands.run([docker, "info", "--format", "{{json .RegistryConfig.IndexConfigs}}"])
     with contextlib.suppress(ValueError, AttributeError):
         secure = json.loads(known.text).get(image_pull.registry(image), {}).get("Secure", True)
-        found = commands.run([docker, "manifest", "inspect", "--verbose", *([] if secure else ["--insecure"]), image])
+        found = commands.run(
+            [docker, "manifest", "inspect", "--verbose", *([] if secure else ["--insecure"]), image]
+        )
         return image_pull.layer_sizes(found.text)
     return {}
 
@@ -93,7 +95,9 @@ def pull(docker, image, platform, job):
     asker.start()
     seen = image_pull.Pull(sizes)
     job.report(seen.progress)
-    rc = commands.on_terminal([docker, "pull", *(["--platform", platform] if platform else []), image], seen.take)
+    rc = commands.on_terminal(
+        [docker, "pull", *(["--platform", platform] if platform else []), image], seen.take
+    )
     seen.end()
     if rc:
         return {"failed": True, "msg": " ".join(seen.other[-5:]) or f"docker pull ended with code {rc}"}
@@ -104,7 +108,7 @@ def look_after(params, docker, check_mode):
     """Begin the pull, unless the image is here or this run has begun it, and return its result, or how far it is."""
     place = NOTES if os.access(NOTES, os.W_OK) else Path.home() / ".ansible"
     name = "ascend-ops-image-" + hashlib.sha256(params["name"].encode()).hexdigest()[:12]
-    job = detached.Job(os.path.join(place, name), params["run"] or str(os.getpid()))
+    job = background.Job(os.path.join(place, name), params["run"] or str(os.getpid()))
     if not job.is_begun():
         if is_here(docker, params["name"], params["platform"]):
             return {"changed": False}
@@ -129,8 +133,10 @@ def main():
     docker = module.get_bin_path("docker", required=True)
     try:
         result = look_after(params, docker, module.check_mode)
-    except detached.Busy:
-        module.fail_json(msg=f"another run is pulling {params['name']}; wanted one at a time: wait for its end.")
+    except background.Busy:
+        module.fail_json(
+            msg=f"another run is pulling {params['name']}; wanted one at a time: wait for its end."
+        )
     if result.pop("failed", False):
         module.fail_json(**result)
     if result["changed"]:

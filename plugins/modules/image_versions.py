@@ -66,8 +66,9 @@ import json
 import socket
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import commands, versions
-from ansible_collections.ascend_ops.vllm.plugins.module_utils.docker import NO_IMAGE, image_platform
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import commands
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.docker import NO_IMAGE, image_platform
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._text import versions
 
 SECONDS = 120  # the first container of a large image on a slow disk
 MARK = "ascend_ops versions: "
@@ -119,11 +120,20 @@ def main():
         },
         supports_check_mode=True,
     )
-    image, wanted, strict = module.params["image"], module.params["wanted"], module.params["on_difference"] == "fail"
+    image, wanted, strict = (
+        module.params["image"],
+        module.params["wanted"],
+        module.params["on_difference"] == "fail",
+    )
     found, said = read(module.get_bin_path("docker", required=True), image, list(wanted))
     absent = NO_IMAGE in said
     if found is None and strict and not (absent and module.check_mode):
-        refuse(module, f"it gave no versions; Docker said: {said}", "an image whose python3 runs", f"Try it: docker run --rm {image} python3 -V")
+        refuse(
+            module,
+            f"it gave no versions; Docker said: {said}",
+            "an image whose python3 runs",
+            f"Try it: docker run --rm {image} python3 -V",
+        )
     if found is None and not absent:
         found = dict.fromkeys(wanted)
     other = versions.differences(found, wanted) if found is not None and strict else {}

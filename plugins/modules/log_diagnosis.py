@@ -79,7 +79,7 @@ findings:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import diagnosis, vllm_log
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import diagnosis, vllm_log
 
 
 def read(module, path):
@@ -88,7 +88,9 @@ def read(module, path):
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
     except OSError as error:
-        module.fail_json(msg=f"{path} could not be read: {error.strerror}. Wanted: a log of vLLM. Correct paths.")
+        module.fail_json(
+            msg=f"{path} could not be read: {error.strerror}. Wanted: a log of vLLM. Correct paths."
+        )
 
 
 def main():
@@ -101,7 +103,9 @@ def main():
     if module.params["text"] is not None:
         found = diagnosis.diagnose({"": vllm_log.lines_of(module.params["text"])})
         module.exit_json(changed=False, findings=[finding.shown() for finding in found])
-    found = diagnosis.diagnose({path: vllm_log.lines_of(read(module, path)) for path in module.params["paths"]})
+    found = diagnosis.diagnose(
+        {path: vllm_log.lines_of(read(module, path)) for path in module.params["paths"]}
+    )
     module.exit_json(changed=False, findings=[dict(finding.shown(), path=finding.host) for finding in found])
 
 

@@ -200,17 +200,24 @@ import socket
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import commands, detached, host, model_folder, modelscope_client, weights
-from ansible_collections.ascend_ops.vllm.plugins.module_utils.docker import NO_IMAGE, image_platform
-from ansible_collections.ascend_ops.vllm.plugins.module_utils.model_folder import Folder
-from ansible_collections.ascend_ops.vllm.plugins.module_utils.modelscope_hub import Hub
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import background, commands, procfs
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.docker import NO_IMAGE, image_platform
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights import (
+    model_folder,
+    modelscope_client,
+    weights,
+)
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.hub import Hub
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.model_folder import Folder
 
 WORKERS = 8  # whole files side by side: the client's fastest way
 SMALL = 64 << 20  # bytes that cost nothing to read again
 HOME = "/run/ascend-ops-weights"  # in the container, in memory: there the client leaves its credentials
 PROXIED = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
 MEMORY = "/run"  # on the host: where notes can be made even on a full disk
-ENDED_SECONDS = 30  # for Docker to come back, or for the container of a run that was ended to go, without one more byte
+ENDED_SECONDS = (
+    30  # for Docker to come back, or for the container of a run that was ended to go, without one more byte
+)
 
 
 class Fetcher:
@@ -231,10 +238,17 @@ class Fetcher:
         else:
             orders["home"] = HOME
             self.argv = [*container(docker, params), "-c", program]
-        orders["proxies"] = {key: value for key, value in os.environ.items() if key.lower() in host.PROXY_VARIABLES}
+        orders["proxies"] = {
+            key: value for key, value in os.environ.items() if key.lower() in procfs.PROXY_VARIABLES
+        }
         if params["peers"]:
             index = params["peers"].index(params["address"])
-            orders["share"] = {"addresses": params["peers"], "index": index, "port": params["port"], "key": params["key"]}
+            orders["share"] = {
+                "addresses": params["peers"],
+                "index": index,
+                "port": params["port"],
+                "key": params["key"],
+            }
         self.orders = json.dumps(orders)
         self.client = self.begun()
 
@@ -261,7 +275,11 @@ class Fetcher:
             time.sleep(1)
             self.client = self.begun()
             # Only verified files get their own name.
-            missing = [file for file in missing if model_folder.size(os.path.join(folder.path, file.path)) != file.size]
+            missing = [
+                file
+                for file in missing
+                if model_folder.size(os.path.join(folder.path, file.path)) != file.size
+            ]
         weights.judge_client(self.params["dir"], self.place, done.rc, done.out, done.err)
 
     def follow(self, files, missing):
@@ -275,7 +293,15 @@ class Fetcher:
 
 def container(docker, params):
     """Return the command that runs Python in a container that is thrown away."""
-    command = [docker, "run", "--rm", "--interactive", "--network=host", "--entrypoint=python3", f"--tmpfs={HOME}:mode=0700"]
+    command = [
+        docker,
+        "run",
+        "--rm",
+        "--interactive",
+        "--network=host",
+        "--entrypoint=python3",
+        f"--tmpfs={HOME}:mode=0700",
+    ]
     command.append("--name=" + weights.container_name(params["dir"]))
     command += [f"--volume={path}:{path}" for path in (params["dir"], params["cache_dir"])]
     return [*command, params["image"] or ""]
@@ -328,13 +354,22 @@ def wanted(params, folder):
             "lines as sha256sum writes them",
             "Bring it to the host, or correct weights_checksums",
         ) from None
-    sums = weights.checksums(text, lambda path: os.stat(os.path.join(folder.path, path)).st_size if os.path.isfile(os.path.join(folder.path, path)) else None)
+    sums = weights.checksums(
+        text,
+        lambda path: (
+            os.stat(os.path.join(folder.path, path)).st_size
+            if os.path.isfile(os.path.join(folder.path, path))
+            else None
+        ),
+    )
     return sums.chosen(choice(params))
 
 
 def ensure(params, docker=None, program=None, job=None):
     """Return the result of the module. Without a *job* nothing is changed and nothing is read."""
-    fetcher = Fetcher(docker, program, params, job) if job and params["peers"] else None  # others may need what is here
+    fetcher = (
+        Fetcher(docker, program, params, job) if job and params["peers"] else None
+    )  # others may need what is here
     folder = Folder(params["dir"])
     snapshot, found, known = None, None, False
     if folder.manifest and folder.manifest.answers(params["repo"], params["revision"], choice(params)):
@@ -355,7 +390,9 @@ def ensure(params, docker=None, program=None, job=None):
         missing = [file.path for file in found.wrong if file.path not in differing]
         raise weights.WeightsError(
             "; ".join(
-                f"{said} in {folder.path}: {weights.listed(paths)}" for said, paths in (("wrong size or SHA-256", differing), ("missing", missing)) if paths
+                f"{said} in {folder.path}: {weights.listed(paths)}"
+                for said, paths in (("wrong size or SHA-256", differing), ("missing", missing))
+                if paths
             ),
             f"all {len(snapshot.files)} files as {params['checksums'] or params['endpoint']} lists them",
             "Bring these files again, or let them be fetched: weights_distribution",
@@ -373,13 +410,27 @@ def ensure(params, docker=None, program=None, job=None):
         "ansible_facts": {"vllm_weights": snapshot.digest},
         "differing": differing[:100],
         "manifest": os.path.join(params["dir"], weights.MANIFEST),
-        "diff": {"before": "", "after": weights.changes(found), "before_header": params["dir"], "after_header": params["dir"]},
+        "diff": {
+            "before": "",
+            "after": weights.changes(found),
+            "before_header": params["dir"],
+            "after_header": params["dir"],
+        },
     }
     if job and (found.wrong or fetcher):
-        get(params, folder, snapshot, found.wrong, job, fetcher or (None if params["source"] else Fetcher(docker, program, params, job)))
+        get(
+            params,
+            folder,
+            snapshot,
+            found.wrong,
+            job,
+            fetcher or (None if params["source"] else Fetcher(docker, program, params, job)),
+        )
     if job and not done:
         judge_files(folder, snapshot, job)
-        folder.write_manifest({key: params[key] for key in ("endpoint", "repo", "revision", "include", "exclude")}, snapshot)
+        folder.write_manifest(
+            {key: params[key] for key in ("endpoint", "repo", "revision", "include", "exclude")}, snapshot
+        )
     return result
 
 
@@ -403,7 +454,11 @@ def report_fetching(job, folder, files):
 
     def progress():
         done = folder.here(files)
-        return {"stage": "fetched" if done < all_bytes else "here, others get theirs:", "done": done, "all": all_bytes}
+        return {
+            "stage": "fetched" if done < all_bytes else "here, others get theirs:",
+            "done": done,
+            "all": all_bytes,
+        }
 
     job.report(progress)
 
@@ -415,18 +470,25 @@ def explained(work, folder):
     except weights.WeightsError as error:
         return {"failed": True, "msg": f"Host {socket.gethostname()}, stage weights.\n{error}"}
     except OSError as error:
-        return {"failed": True, "msg": f"Host {socket.gethostname()}, stage weights.\n{weights.trouble(error, folder)}"}
+        return {
+            "failed": True,
+            "msg": f"Host {socket.gethostname()}, stage weights.\n{weights.trouble(error, folder)}",
+        }
 
 
 def look_after(params, docker):
     """Begin the work, unless this run has, and return its result, or how far it is."""
     place = MEMORY if os.access(MEMORY, os.W_OK) else params["cache_dir"]
-    job = detached.Job(os.path.join(place, weights.container_name(params["dir"])), params["run"] or str(os.getpid()))
+    job = background.Job(
+        os.path.join(place, weights.container_name(params["dir"])), params["run"] or str(os.getpid())
+    )
     if not job.is_begun():
         program = modelscope_client.__loader__.get_source(modelscope_client.__name__)
         try:
-            job.begin(lambda job: explained(functools.partial(ensure, params, docker, program, job), params["dir"]))
-        except detached.Busy:
+            job.begin(
+                lambda job: explained(functools.partial(ensure, params, docker, program, job), params["dir"])
+            )
+        except background.Busy:
             raise weights.taken(params["dir"]) from None
     state = job.follow(params["wait"])
     return state.get("result") or {"changed": False, "running": True, **state}
@@ -463,7 +525,9 @@ def main():
     )
     params = module.params
     if params["checksums"] and params["fetch"]:
-        module.fail_json(msg="checksums is given and fetch is true, wanted fetch=false: what is fetched is verified by the hub's listing.")
+        module.fail_json(
+            msg="checksums is given and fetch is true, wanted fetch=false: what is fetched is verified by the hub's listing."
+        )
     if params["workers"] < 1:
         module.fail_json(msg=f"workers is {params['workers']}, wanted 1 or more.")
     if params["proxy"]:
@@ -472,9 +536,19 @@ def main():
         module.no_log_values.discard(params["proxy"])  # no secret, and messages name it
     fetches = params["fetch"] and not params["source"]
     if fetches and params["python"] and not os.access(params["python"], os.X_OK):
-        module.fail_json(msg=f"python is {params['python']}, no program on this host, wanted a Python that has the package modelscope: correct weights_python.")
-    docker = module.get_bin_path("docker", required=True) if fetches and not params["python"] and not module.check_mode else None
-    work = functools.partial(ensure, params) if module.check_mode else functools.partial(look_after, params, docker)
+        module.fail_json(
+            msg=f"python is {params['python']}, no program on this host, wanted a Python that has the package modelscope: correct weights_python."
+        )
+    docker = (
+        module.get_bin_path("docker", required=True)
+        if fetches and not params["python"] and not module.check_mode
+        else None
+    )
+    work = (
+        functools.partial(ensure, params)
+        if module.check_mode
+        else functools.partial(look_after, params, docker)
+    )
     result = explained(work, params["dir"])
     if result.pop("failed", False):
         module.fail_json(**result)

@@ -66,7 +66,7 @@ ansible_facts:
   returned: success
   type: dict
   contains:
-    npu:
+    vllm_npu:
       description: What was found. What was not asked for and what the tools do not give is null.
       type: dict
       contains:
@@ -136,7 +136,8 @@ import socket
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import commands, hccn, host, npu_smi
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import commands, procfs
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu import hccn_tool, npu_smi
 
 INSTALL_INFO = "/etc/ascend_install.info"
 DEFAULT_ROOT = "/usr/local/Ascend"
@@ -161,25 +162,33 @@ def ask_port(tool, device):
     """Return what the port of one chip says."""
     texts = {}
     deadline = time.monotonic() + commands.TIMEOUT
-    for call in hccn.CALLS:
-        answer = hccn.ask(tool, device, f"-{call} -g", max(deadline - time.monotonic(), 1))
+    for call in hccn_tool.CALLS:
+        answer = hccn_tool.ask(tool, device, f"-{call} -g", max(deadline - time.monotonic(), 1))
         if answer.rc is None:  # it hangs, and so would all other calls
             break
         texts[call] = answer.text
-    return dict({"device": device}, **hccn.parse_port(texts))
+    return dict({"device": device}, **hccn_tool.parse_port(texts))
 
 
 def ask_chips(smi, gather):
     """Return version, chips and error of ``npu-smi info``."""
     jobs = [["info"]] + ([["info", "-m"]] if "chips" in gather else [])
-    table, *mapping = commands.side_by_side([functools.partial(commands.run, [smi, *arguments]) for arguments in jobs])
+    table, *mapping = commands.side_by_side(
+        [functools.partial(commands.run, [smi, *arguments]) for arguments in jobs]
+    )
     chips = npu_smi.parse_info(table.text)
     error = None
     if table.rc != 0 or not chips:
-        unknown = {"cause": "npu-smi printed something unknown.", "text": table.text.strip(), "remedy": RUN_BY_HAND.format(smi)}
+        unknown = {
+            "cause": "npu-smi printed something unknown.",
+            "text": table.text.strip(),
+            "remedy": RUN_BY_HAND.format(smi),
+        }
         error = npu_smi.explain(table.text) or unknown
     elif mapping:
-        listed = npu_smi.parse_mapping(mapping[0].text) or npu_smi.parse_list(commands.run([smi, "info", "-l"]).text)
+        listed = npu_smi.parse_mapping(mapping[0].text) or npu_smi.parse_list(
+            commands.run([smi, "info", "-l"]).text
+        )
         chips = npu_smi.complete(chips, listed)
     return npu_smi.parse_version(table.text), chips, error
 
@@ -191,12 +200,20 @@ def ask_more(smi, hccn_tool, chips, gather):
     devices = [chip["device"] for chip in chips] if "fabric" in gather and hccn_tool else []
     answers = commands.side_by_side(
         [functools.partial(commands.run, [smi, "info", "-t", "board", "-i", str(card)]) for card in cards]
-        + [functools.partial(commands.run, [smi, "info", "-t", "health", "-i", str(chip["npu_id"]), "-c", str(chip["chip_id"])]) for chip in sick]
+        + [
+            functools.partial(
+                commands.run,
+                [smi, "info", "-t", "health", "-i", str(chip["npu_id"]), "-c", str(chip["chip_id"])],
+            )
+            for chip in sick
+        ]
         + [functools.partial(ask_port, hccn_tool, device) for device in devices]
     )
     for chip in sick:
         chip.update(npu_smi.parse_health(answers[len(cards) + sick.index(chip)].text))
-    return [npu_smi.parse_board(answer.text) for answer in answers[: len(cards)]], answers[len(cards) + len(sick) :]
+    return [npu_smi.parse_board(answer.text) for answer in answers[: len(cards)]], answers[
+        len(cards) + len(sick) :
+    ]
 
 
 def installed(root):
@@ -226,13 +243,24 @@ def facts(params):
         "error", "npu_smi_version", "driver_version", "package_version", "firmware_version", "firmware_installed_version",
         "firmware_package_version", "compatibility", "model", "chip_count", "chips", "fabric", "hccn_tool_path",
     ))  # fmt: skip
-    root = params["driver_root"] or npu_smi.parse_assignments(read(INSTALL_INFO)).get("Driver_Install_Path_Param") or DEFAULT_ROOT
+    root = (
+        params["driver_root"]
+        or npu_smi.parse_assignments(read(INSTALL_INFO)).get("Driver_Install_Path_Param")
+        or DEFAULT_ROOT
+    )
     if "versions" in gather:
         npu.update(installed(root))
 
     smi = find("npu-smi", params["npu_smi_path"], ["/usr/local/bin", "/usr/local/sbin"])
     if not smi:
-        return dict(npu, error={"cause": npu_smi.NO_DRIVER, "text": "npu-smi: command not found", "remedy": npu_smi.INSTALL})
+        return dict(
+            npu,
+            error={
+                "cause": npu_smi.NO_DRIVER,
+                "text": "npu-smi: command not found",
+                "remedy": npu_smi.INSTALL,
+            },
+        )
     npu["npu_smi_version"], chips, npu["error"] = ask_chips(smi, gather)
     if npu["error"]:
         return npu
@@ -245,7 +273,7 @@ def facts(params):
         if "processes" not in gather:
             chip["processes"] = None
         for process in chip["processes"] or []:
-            process["container"] = host.container_id(read(f"/proc/{process['pid']}/cgroup"))
+            process["container"] = procfs.container_id(read(f"/proc/{process['pid']}/cgroup"))
     names = {chip["name"] for chip in chips}
     npu.update(
         running(boards), chips=chips, chip_count=len(chips), model=names.pop() if len(names) == 1 else None,
@@ -269,10 +297,12 @@ def main():
     error = npu["error"]
     if error and module.params["on_error"] == "fail":
         module.fail_json(
-            msg="Host {0}, NPU driver: {cause}\nFound: {text}\nWanted: npu-smi showing the chips.\nRemedy: {remedy}".format(socket.gethostname(), **error),
+            msg="Host {0}, NPU driver: {cause}\nFound: {text}\nWanted: npu-smi showing the chips.\nRemedy: {remedy}".format(
+                socket.gethostname(), **error
+            ),
             error=error,
         )
-    module.exit_json(changed=False, ansible_facts={"npu": npu})
+    module.exit_json(changed=False, ansible_facts={"vllm_npu": npu})
 
 
 if __name__ == "__main__":

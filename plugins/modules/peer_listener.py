@@ -89,7 +89,7 @@ import struct
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import host
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import procfs
 
 RANGE = "/proc/sys/net/ipv4/ip_local_port_range"
 RESET = struct.pack("ii", 1, 0)  # close at once, with nothing left that holds the port
@@ -108,7 +108,11 @@ def read(path):
 def earlier():
     """Return the listeners of this host's network; one that runs in a container with a network of its own holds no port of ours."""
     pids = filter(str.isdigit, os.listdir("/proc"))
-    return [int(pid) for pid in pids if read(f"/proc/{pid}/comm").strip() == host.LISTENER and network(pid) == network("self")]
+    return [
+        int(pid)
+        for pid in pids
+        if read(f"/proc/{pid}/comm").strip() == procfs.LISTENER and network(pid) == network("self")
+    ]
 
 
 def network(pid):
@@ -134,7 +138,9 @@ def end_earlier():
 def listen(address, port):
     """Return a socket that listens; None where the port is taken."""
     server = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
-    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that are just ending do not matter
+    server.setsockopt(
+        socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+    )  # connections that are just ending do not matter
     try:
         server.bind((address, port))
         server.listen(128)
@@ -186,7 +192,7 @@ def serve(servers, callers, seconds):
                     selector.register(call, selectors.EVENT_READ)
                     continue
                 server, caller = calls[key.fileobj]
-                if said(key.fileobj) != host.CALL:
+                if said(key.fileobj) != procfs.CALL:
                     selector.unregister(key.fileobj)
                     del calls[key.fileobj]
                     key.fileobj.close()
@@ -216,7 +222,7 @@ def leave_behind(servers, callers, seconds):
         return
     try:
         with open("/proc/self/comm", "w", encoding="ascii") as comm:
-            comm.write(host.LISTENER)
+            comm.write(procfs.LISTENER)
         os.setsid()
         if os.fork():
             os._exit(0)
@@ -249,7 +255,11 @@ def main():
         trouble = f"cannot listen on {params['address']}: {error.strerror}"
     if servers:
         leave_behind(servers, params["callers"], params["seconds"])
-    listener = {"address": params["address"], "ports": [server.getsockname()[1] for server in servers], "error": trouble}
+    listener = {
+        "address": params["address"],
+        "ports": [server.getsockname()[1] for server in servers],
+        "error": trouble,
+    }
     module.exit_json(changed=False, ansible_facts={"vllm_listener": listener})
 
 

@@ -123,7 +123,8 @@ import socket
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import commands, hccn, host
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import commands, procfs
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu import hccn_tool
 
 
 def dial(own, address, port):
@@ -141,7 +142,7 @@ def dial(own, address, port):
 def tell(call):
     """Say who calls, and return the number of an error."""
     try:
-        call.sendall(host.CALL)
+        call.sendall(procfs.CALL)
     except OSError as error:
         return error.errno
     return 0
@@ -175,8 +176,12 @@ def ping_chain(tool, pings, deadline):
     results = []
     for one in pings:
         left = deadline - time.monotonic()
-        text = hccn.ask(tool, one["device"], f"-ping -g address {one['address']}", left).text if left > 0 else "no time was left to ask"
-        sent, received = hccn.parse_ping(text) or (None, None)
+        text = (
+            hccn_tool.ask(tool, one["device"], f"-ping -g address {one['address']}", left).text
+            if left > 0
+            else "no time was left to ask"
+        )
+        sent, received = hccn_tool.parse_ping(text) or (None, None)
         results.append(dict(one, sent=sent, received=received, text=text.strip() if sent is None else None))
     return results
 
@@ -188,7 +193,10 @@ def probe(params):
         chains.setdefault(one["device"], []).append(one)
     calls, *pings = commands.side_by_side(
         [functools.partial(call_all, params["address"], params["calls"], params["call_seconds"])]
-        + [functools.partial(ping_chain, params["hccn_tool_path"], chain, deadline) for chain in chains.values()]
+        + [
+            functools.partial(ping_chain, params["hccn_tool_path"], chain, deadline)
+            for chain in chains.values()
+        ]
     )
     return {"calls": calls, "pings": [one for chain in pings for one in chain]}
 
@@ -198,13 +206,20 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "address": {"type": "str", "required": True},
-            "calls": {"type": "list", "elements": "dict", "default": [], "options": dict(other, port={"type": "int", "required": True})},
+            "calls": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": dict(other, port={"type": "int", "required": True}),
+            },
             "call_seconds": {"type": "float", "default": 3},
             "pings": {
                 "type": "list",
                 "elements": "dict",
                 "default": [],
-                "options": dict(other, device={"type": "int", "required": True}, peer={"type": "int", "required": True}),
+                "options": dict(
+                    other, device={"type": "int", "required": True}, peer={"type": "int", "required": True}
+                ),
             },
             "ping_seconds": {"type": "float", "default": 15},
             "hccn_tool_path": {"type": "path"},
@@ -212,7 +227,9 @@ def main():
         supports_check_mode=True,
     )
     if module.params["pings"] and not module.params["hccn_tool_path"]:
-        module.fail_json(msg="pings are asked for without hccn_tool_path, wanted the path of the tool that sends them.")
+        module.fail_json(
+            msg="pings are asked for without hccn_tool_path, wanted the path of the tool that sends them."
+        )
     module.exit_json(changed=False, ansible_facts={"vllm_peers": probe(module.params)})
 
 

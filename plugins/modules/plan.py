@@ -9,13 +9,13 @@ short_description: Turn inventory and model profile into the plan of a vLLM serv
 description:
   - Reads the groups C(vllm_head) (exactly one host) and C(vllm_workers) (none or more), the profile that the variable
     C(vllm_profile) names (default C(glm-4.7)) and every C(vllm_KEY) variable that overrides its top-level key C(KEY).
-  - On a host of these groups it sets the facts C(vllm_plan), the only thing the roles read, and C(vllm_host), what was found on the host.
+  - On a host of these groups it sets the facts C(vllm_plan), the only thing the roles read, and C(vllm_host_facts), what was found on the host.
   - On any other host, C(localhost) say, it only judges the inventory.
   - All that is wrong with the inventory is reported in one message, before anything is changed.
 version_added: 0.1.0
 options:
   offline:
-    description: Contact no host. Then C(vllm_service_nic) must be set for each host, and C(vllm_host) is not.
+    description: Contact no host. Then C(vllm_service_nic) must be set for each host, and C(vllm_host_facts) is not.
     type: bool
     default: false
 author:
@@ -70,7 +70,7 @@ ansible_facts:
         - C(role) is C(head) or C(worker); C(hosts) are all inventory names, head first; C(url) is the endpoint; C(serve) holds the environment and the flags
           of C(vllm serve); C(container), C(model), C(npu) and C(data_parallel) what their names say.
       type: dict
-    vllm_host:
+    vllm_host_facts:
       description: What M(ascend_ops.vllm.host_facts) found.
       type: dict
 """

@@ -9,7 +9,7 @@ short_description: Let the hosts of a vLLM service call and ping each other
 description:
   - From each host, opens a TCP connection to every port where M(ascend_ops.vllm.peer_listener) listens on another host of the play.
   - Pings the RoCE ports of other hosts from its own, where both have a link and an address.
-  - Only asks; M(ascend_ops.vllm.fitness) judges the answers.
+  - Only asks; M(ascend_ops.vllm.preflight_check) judges the answers.
 version_added: 0.1.0
 options:
   pings:
@@ -24,9 +24,9 @@ author:
 seealso:
   - module: ascend_ops.vllm.peer_listener
   - module: ascend_ops.vllm.peer_probe
-  - module: ascend_ops.vllm.fitness
+  - module: ascend_ops.vllm.preflight_check
 notes:
-  - Needs the facts C(vllm_plan) and C(vllm_host) of M(ascend_ops.vllm.plan), C(npu) of M(ascend_ops.vllm.npu_facts) and C(vllm_listener) of
+  - Needs the facts C(vllm_plan) and C(vllm_host_facts) of M(ascend_ops.vllm.plan), C(vllm_npu) of M(ascend_ops.vllm.npu_facts) and C(vllm_listener) of
     M(ascend_ops.vllm.peer_listener) on each host of the play.
 attributes:
   check_mode:

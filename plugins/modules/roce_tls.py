@@ -54,7 +54,8 @@ import functools
 import socket
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import commands, hccn
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import commands
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu import hccn_tool
 
 FOLDERS = ["/usr/local/Ascend/driver/tools"]
 WORDS = {True: "on", False: "off", None: "unknown"}
@@ -62,16 +63,26 @@ WORDS = {True: "on", False: "off", None: "unknown"}
 
 def read(tool, devices):
     """Return whether TLS is on, by chip."""
-    answers = commands.side_by_side([functools.partial(hccn.ask, tool, device, "-tls -g") for device in devices])
-    return {device: hccn.parse_port({"tls": answer.text})["tls"] for device, answer in zip(devices, answers)}
+    answers = commands.side_by_side(
+        [functools.partial(hccn_tool.ask, tool, device, "-tls -g") for device in devices]
+    )
+    return {
+        device: hccn_tool.parse_port({"tls": answer.text})["tls"] for device, answer in zip(devices, answers)
+    }
 
 
 def switch(tool, devices, enabled):
     """Switch TLS of *devices*; return what the tool said of those that do not follow."""
     order = f"-tls -s enable {int(enabled)}"
-    answers = commands.side_by_side([functools.partial(hccn.ask, tool, device, order) for device in devices])
+    answers = commands.side_by_side(
+        [functools.partial(hccn_tool.ask, tool, device, order) for device in devices]
+    )
     state = read(tool, devices)
-    return {device: answer.text.strip() for device, answer in zip(devices, answers) if state[device] is not enabled}
+    return {
+        device: answer.text.strip()
+        for device, answer in zip(devices, answers)
+        if state[device] is not enabled
+    }
 
 
 def main():
@@ -84,7 +95,9 @@ def main():
         supports_check_mode=True,
     )
     enabled = module.params["enabled"]
-    tool = module.params["hccn_tool_path"] or module.get_bin_path("hccn_tool", required=True, opt_dirs=FOLDERS)
+    tool = module.params["hccn_tool_path"] or module.get_bin_path(
+        "hccn_tool", required=True, opt_dirs=FOLDERS
+    )
     before = read(tool, module.params["devices"])
     wrong = [device for device, state in before.items() if state is not enabled]
     refused = switch(tool, wrong, enabled) if wrong and not module.check_mode else {}
@@ -95,7 +108,10 @@ def main():
             f"Wanted: TLS {WORDS[enabled]} on each port.\nRemedy: Run `{tool} -i N -tls -s enable {int(enabled)}` as root on the host; see why it is refused."
         )
     states = {"before": before, "after": dict.fromkeys(before, enabled)}
-    diff = {name: "".join(f"chip {device}: {WORDS[state]}\n" for device, state in chips.items()) for name, chips in states.items()}
+    diff = {
+        name: "".join(f"chip {device}: {WORDS[state]}\n" for device, state in chips.items())
+        for name, chips in states.items()
+    }
     diff.update(before_header="TLS of RoCE ports", after_header="TLS of RoCE ports")
     module.exit_json(changed=bool(wrong), switched=wrong, diff=diff)
 

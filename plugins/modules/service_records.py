@@ -68,7 +68,8 @@ import json
 import re
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import commands, redaction
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import commands
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._text import redaction
 
 KERNEL = re.compile(r"davinci|devdrv|devmm|hisi|ascend|\bnpu\b|out of memory|oom", re.IGNORECASE)
 KERNEL_LINES = 500
@@ -93,7 +94,9 @@ def facts(docker, container, lines):
     kernel = [line for line in ask("dmesg", "--time-format", "iso").splitlines() if KERNEL.search(line)]
     return {
         "container": redaction.data(json.loads(inspected)[0]) if inspected else None,
-        "log": redaction.text(ask(docker, "logs", "--timestamps", "--tail", str(lines), container)) if inspected else "",
+        "log": redaction.text(ask(docker, "logs", "--timestamps", "--tail", str(lines), container))
+        if inspected
+        else "",
         "kernel": redaction.text("\n".join(kernel[-KERNEL_LINES:])),
         "errors": errors,
     }
@@ -101,7 +104,10 @@ def facts(docker, container, lines):
 
 def main():
     module = AnsibleModule(
-        argument_spec={"container": {"type": "str", "required": True}, "lines": {"type": "int", "default": 5000}},
+        argument_spec={
+            "container": {"type": "str", "required": True},
+            "lines": {"type": "int", "default": 5000},
+        },
         supports_check_mode=True,
     )
     found = facts(module.get_bin_path("docker"), module.params["container"], module.params["lines"])

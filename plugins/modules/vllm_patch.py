@@ -127,7 +127,8 @@ import time
 import urllib.parse
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import docker, patches
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import docker
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import patch_set
 
 DOCKER_SECONDS = 30.0
 REMEDY_UNREACHABLE = "See that Docker runs (systemctl status docker)."
@@ -175,11 +176,17 @@ class Container:
                 content = text.encode("utf-8")
                 entry.size = len(content)
                 archive.addfile(entry, io.BytesIO(content))
-        self._call("PUT", "/archive?" + urllib.parse.urlencode({"path": folder, "noOverwriteDirNonDir": "true"}), body.getvalue())
+        self._call(
+            "PUT",
+            "/archive?" + urllib.parse.urlencode({"path": folder, "noOverwriteDirNonDir": "true"}),
+            body.getvalue(),
+        )
 
     def _call(self, method, path, body=None):
         """Return the body of the answer; None if what was asked for is not there."""
-        self._connection.request(method, self._url + path, body, {"Content-Type": "application/x-tar"} if body else {})
+        self._connection.request(
+            method, self._url + path, body, {"Content-Type": "application/x-tar"} if body else {}
+        )
         response = self._connection.getresponse()
         answer = response.read()
         if method == "GET" and response.status == 404:
@@ -202,43 +209,63 @@ def entry_for(path, like, found):
 def foreseen(releases, package_dir):
     """Return the result for a container that is yet to be made: the first release is what the patch set is for."""
     files = releases[0]["files"] if releases else []
-    texts = {file["path"]: patches.sketch(file) for file in files}
+    texts = {file["path"]: patch_set.sketch(file) for file in files}
     return result_of(None, texts, package_dir, restart=False)
 
 
 def result_of(version, texts, package_dir, restart):
     """Return the result of the module; *texts* are before and after of each changed file."""
     paths = {path: posixpath.join(package_dir, path) for path in texts}
-    diff = [{"before_header": paths[path], "after_header": paths[path], "before": before or "", "after": after} for path, (before, after) in texts.items()]
-    return {"changed": bool(texts), "version": version, "files": list(paths.values()), "restart": restart, "diff": diff}
+    diff = [
+        {"before_header": paths[path], "after_header": paths[path], "before": before or "", "after": after}
+        for path, (before, after) in texts.items()
+    ]
+    return {
+        "changed": bool(texts),
+        "version": version,
+        "files": list(paths.values()),
+        "restart": restart,
+        "diff": diff,
+    }
 
 
 def patch(container, params, check_mode):
     """Patch the container and return the result of the module."""
     releases, package_dir = params["releases"], params["package_dir"]
     state = container.inspect()
-    if check_mode and (state is None or (state["Config"]["Labels"] or {}).get(patches.LABEL) != patches.digest(releases)):
+    if check_mode and (
+        state is None or (state["Config"]["Labels"] or {}).get(patch_set.LABEL) != patch_set.digest(releases)
+    ):
         return foreseen(releases, package_dir)
     if state is None:
         raise Refused("there is no such container, wanted one to patch. " + REMEDY_ABSENT)
-    like, version_text = container.read(posixpath.join(package_dir, patches.VERSION_FILE))
+    like, version_text = container.read(posixpath.join(package_dir, patch_set.VERSION_FILE))
     if version_text is None:
-        raise Refused(f"no vLLM at {package_dir} (there is no {patches.VERSION_FILE}), wanted the package. {REMEDY_NO_PACKAGE}")
+        raise Refused(
+            f"no vLLM at {package_dir} (there is no {patch_set.VERSION_FILE}), wanted the package. {REMEDY_NO_PACKAGE}"
+        )
     try:
-        version = patches.version_of(version_text)
-        files = patches.files_for(version, releases)
-    except patches.PatchError as error:
+        version = patch_set.version_of(version_text)
+        files = patch_set.files_for(version, releases)
+    except patch_set.PatchError as error:
         raise Refused(f"{package_dir} holds {error}. {REMEDY_VERSION}") from error
 
     found = {file["path"]: container.read(posixpath.join(package_dir, file["path"])) for file in files}
     before = {path: text for path, (_entry, text) in found.items()}
-    new, refused = patches.changes(files, before)
+    new, refused = patch_set.changes(files, before)
     if refused:
         listed = "\n- ".join([f"files of vLLM {version} in {package_dir} are not as known:", *refused])
         raise Refused(listed + "\n" + REMEDY_FILES.format(container=params["container"]))
     if new and not check_mode:
-        container.write(package_dir, [(entry_for(path, like, found[path][0]), text) for path, text in new.items()])
-    return result_of(version, {path: (before[path], text) for path, text in new.items()}, package_dir, restart=bool(new) and state["State"]["Running"])
+        container.write(
+            package_dir, [(entry_for(path, like, found[path][0]), text) for path, text in new.items()]
+        )
+    return result_of(
+        version,
+        {path: (before[path], text) for path, text in new.items()},
+        package_dir,
+        restart=bool(new) and state["State"]["Running"],
+    )
 
 
 def main():

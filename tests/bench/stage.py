@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The stage driver on the lab's hosts, beside a mere ping of them by Ansible.
+"""The stage preflight on the lab's hosts, beside a mere ping of them by Ansible.
 
 All hosts share the processors of this machine, with Ansible and with each other. BENCH_HOSTS (2,16) are the numbers of hosts,
 BENCH_ROUNDS (3) the runs of each.
@@ -35,10 +35,10 @@ STAGE = """
   tasks:
     - ascend_ops.vllm.plan:
     - ansible.builtin.import_role:
-        name: ascend_ops.vllm.driver
+        name: ascend_ops.vllm.preflight
 """
 # What the role finds where the service runs on all hosts: its supervisors reach each other, and the network is not tried again.
-RUNNING = ["-e", json.dumps({"__driver_service_runs": True})]
+RUNNING = ["-e", json.dumps({"__preflight_service_runs": True})]
 
 
 def inventory(folder: Path, count: int) -> None:
@@ -53,7 +53,15 @@ def inventory(folder: Path, count: int) -> None:
 def median(folder: Path, count: int, play: str, *options: str) -> float:
     """Return the seconds of a playbook, once connections are open."""
     (folder / "play.yml").write_text(play, encoding="ascii")
-    command = ["ansible-playbook", "--forks", str(count), "-i", folder / "hosts.yml", folder / "play.yml", *options]
+    command = [
+        "ansible-playbook",
+        "--forks",
+        str(count),
+        "-i",
+        folder / "hosts.yml",
+        folder / "play.yml",
+        *options,
+    ]
     times = []
     for _round in range(1 + ROUNDS):
         began = time.monotonic()
@@ -64,15 +72,24 @@ def median(folder: Path, count: int, play: str, *options: str) -> float:
 
 def main() -> None:
     print(f"{os.cpu_count()} processors, median of {ROUNDS}\n")
-    print("| hosts | ping s | stage, service runs | more than ping | stage, no service yet | more than ping |\n|---|---|---|---|---|---|")
+    print(
+        "| hosts | ping s | stage, service runs | more than ping | stage, no service yet | more than ping |\n|---|---|---|---|---|---|"
+    )
     for count in COUNTS:
         subprocess.run([LAB, "up", str(count)], check=True, stdout=subprocess.DEVNULL)
         try:
             with tempfile.TemporaryDirectory(prefix="bench-stage-") as work:
                 folder = Path(work)
                 inventory(folder, count)
-                ping, running, idle = median(folder, count, PING), median(folder, count, STAGE, *RUNNING), median(folder, count, STAGE)
-            print(f"| {count} | {ping:.1f} | {running:.1f} | {running - ping:.1f} | {idle:.1f} | {idle - ping:.1f} |", flush=True)
+                ping, running, idle = (
+                    median(folder, count, PING),
+                    median(folder, count, STAGE, *RUNNING),
+                    median(folder, count, STAGE),
+                )
+            print(
+                f"| {count} | {ping:.1f} | {running:.1f} | {running - ping:.1f} | {idle:.1f} | {idle - ping:.1f} |",
+                flush=True,
+            )
         finally:
             subprocess.run([LAB, "down"], check=True, stdout=subprocess.DEVNULL)
 

@@ -102,16 +102,32 @@ class Bench:
         folder = ROOT / ".cache" / "bench"
         if not (folder / "bin" / "modelscope").exists():
             subprocess.run(["uv", "venv", "--quiet", "--clear", folder], check=True)
-            subprocess.run(["uv", "pip", "install", "--quiet", f"--python={folder / 'bin' / 'python'}", CLIENT], check=True)
+            subprocess.run(
+                ["uv", "pip", "install", "--quiet", f"--python={folder / 'bin' / 'python'}", CLIENT],
+                check=True,
+            )
         return folder / "bin" / "python"
 
     # Who downloads
 
     def plain(self, workers: int) -> None:
-        environment = {**os.environ, "MODELSCOPE_ENDPOINT": ENDPOINT, "MODELSCOPE_API_TOKEN": TOKEN, "MODELSCOPE_CACHE": str(self.work / "cache")}
-        subprocess.run([self.client, "-c", PLAIN, REPO, self.to, str(workers)], env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        environment = {
+            **os.environ,
+            "MODELSCOPE_ENDPOINT": ENDPOINT,
+            "MODELSCOPE_API_TOKEN": TOKEN,
+            "MODELSCOPE_CACHE": str(self.work / "cache"),
+        }
+        subprocess.run(
+            [self.client, "-c", PLAIN, REPO, self.to, str(workers)],
+            env=environment,
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
 
-    def ours(self, to: Path | None = None, address: str = "", peers: tuple[str, ...] = (), **more: object) -> None:
+    def ours(
+        self, to: Path | None = None, address: str = "", peers: tuple[str, ...] = (), **more: object
+    ) -> None:
         to = to or self.to
         params = {
             "repo": REPO,
@@ -141,8 +157,17 @@ class Bench:
             raise RuntimeError(result["msg"])
 
     def aria2(self) -> None:
-        lines = [f"{self._url(name)}\n out={name}\n checksum=sha-256={digest}\n" for name, digest in self.hashes.items()]
-        options = [f"--dir={self.to}", f"--max-concurrent-downloads={WORKERS}", f"--header=Cookie: m_session_id={TOKEN}", "--quiet", "--file-allocation=none"]
+        lines = [
+            f"{self._url(name)}\n out={name}\n checksum=sha-256={digest}\n"
+            for name, digest in self.hashes.items()
+        ]
+        options = [
+            f"--dir={self.to}",
+            f"--max-concurrent-downloads={WORKERS}",
+            f"--header=Cookie: m_session_id={TOKEN}",
+            "--quiet",
+            "--file-allocation=none",
+        ]
         subprocess.run(["aria2c", *options, "--input-file=-"], input="".join(lines), text=True, check=True)
 
     def curl(self) -> None:
@@ -167,7 +192,11 @@ class Bench:
         sums = [f"{digest}  {name}" for name, digest in self.hashes.items()]
         check = 'printf "%s\\n" "$1" | sha256sum --check --quiet'
         subprocess.run(
-            ["xargs", "-P", str(os.cpu_count()), "-d", "\\n", "-n1", "sh", "-c", check, "sh"], input="\n".join(sums), text=True, cwd=self.to, check=True
+            ["xargs", "-P", str(os.cpu_count()), "-d", "\\n", "-n1", "sh", "-c", check, "sh"],
+            input="\n".join(sums),
+            text=True,
+            cwd=self.to,
+            check=True,
         )
 
     def openssl(self) -> None:
@@ -186,7 +215,9 @@ class Bench:
         shutil.rmtree(self.work / "cache", ignore_errors=True)
         os.sync()
 
-    def in_turns(self, candidates: dict[str, Callable[[], None]], before: Callable[[], None]) -> dict[str, list[float]]:
+    def in_turns(
+        self, candidates: dict[str, Callable[[], None]], before: Callable[[], None]
+    ) -> dict[str, list[float]]:
         times = {name: [] for name in candidates}
         for number in range(ROUNDS):
             # To and fro: who comes after one that left the page cache full pays for it.
@@ -202,7 +233,10 @@ class Bench:
         self.clear()
         before = sent.value
         addresses = tuple(f"127.0.0.{number + 1}" for number in range(count))
-        hosts = [partial(self.ours, self.work / f"to-{address}", address, addresses if count > 1 else ()) for address in addresses]
+        hosts = [
+            partial(self.ours, self.work / f"to-{address}", address, addresses if count > 1 else ())
+            for address in addresses
+        ]
         processes = [multiprocessing.Process(target=host) for host in hosts]
         began = time.monotonic()
         for process in processes:
@@ -223,12 +257,17 @@ def table(title: str, times: dict[str, list[float]]) -> None:
     print("| | median s | from | to | MB/s |\n|---|---|---|---|---|")
     for name, runs in times.items():
         median = statistics.median(runs)
-        print(f"| {name} | {median:.2f} | {min(runs):.2f} | {max(runs):.2f} | {SHARDS * SHARD / median / 1e6:,.0f} |", flush=True)
+        print(
+            f"| {name} | {median:.2f} | {min(runs):.2f} | {max(runs):.2f} | {SHARDS * SHARD / median / 1e6:,.0f} |",
+            flush=True,
+        )
 
 
 def main() -> None:
     if missing := [tool for tool in ("aria2c", "curl", "openssl", "uv") if not shutil.which(tool)]:
-        sys.exit(f"{', '.join(missing)} not found; wanted to compare with: install them (Debian: apt-get install aria2 curl openssl; uv comes with make env)")
+        sys.exit(
+            f"{', '.join(missing)} not found; wanted to compare with: install them (Debian: apt-get install aria2 curl openssl; uv comes with make env)"
+        )
     with tempfile.TemporaryDirectory(prefix="bench-weights-", dir=os.environ.get("BENCH_DIR")) as work:
         bench = Bench(Path(work))
         bench.make_files(SHARDS, SHARD)
@@ -242,21 +281,43 @@ def main() -> None:
             table("Download", bench.in_turns(downloads, bench.clear))
             bench.clear()
             bench.ours()
-            table("Again, on complete files", bench.in_turns({"ours": bench.ours, "snapshot_download": partial(bench.plain, 4)}, lambda: None))
-            deep = {"ours, weights_verify": partial(bench.ours, verify=True), "openssl dgst -sha256, one a processor": bench.openssl}
+            table(
+                "Again, on complete files",
+                bench.in_turns(
+                    {"ours": bench.ours, "snapshot_download": partial(bench.plain, 4)}, lambda: None
+                ),
+            )
+            deep = {
+                "ours, weights_verify": partial(bench.ours, verify=True),
+                "openssl dgst -sha256, one a processor": bench.openssl,
+            }
             table("All read and compared", bench.in_turns(deep, lambda: None))
         with hub(bench.root, rate_each=RATE_EACH):
-            table(f"Download from afar, {RATE_EACH // 10**6} MB/s a connection", bench.in_turns(downloads, bench.clear))
+            table(
+                f"Download from afar, {RATE_EACH // 10**6} MB/s a connection",
+                bench.in_turns(downloads, bench.clear),
+            )
         bench.clear()
         bench.make_files(FAN_SHARDS, FAN_SHARD)
         with hub(bench.root, RATE) as sent:
-            print(f"\nFan-out of {FAN_SHARDS} files of {FAN_SHARD >> 20} MiB, {RATE // 10**6} MB/s from the hub for all hosts together\n")
+            print(
+                f"\nFan-out of {FAN_SHARDS} files of {FAN_SHARD >> 20} MiB, {RATE // 10**6} MB/s from the hub for all hosts together\n"
+            )
             print("| hosts | seconds | bytes from the hub |\n|---|---|---|")
             for count in (1, 2, 4):
                 seconds, bytes_from_hub = bench.fan_out(count, sent)
                 print(f"| {count} | {seconds:.1f} | {bytes_from_hub:.3f}x |", flush=True)
         bench.clear()
-        print(json.dumps({"client": CLIENT, "curl": subprocess.run(["curl", "-V"], capture_output=True, text=True, check=True).stdout.split()[1]}))
+        print(
+            json.dumps(
+                {
+                    "client": CLIENT,
+                    "curl": subprocess.run(
+                        ["curl", "-V"], capture_output=True, text=True, check=True
+                    ).stdout.split()[1],
+                }
+            )
+        )
 
 
 if __name__ == "__main__":

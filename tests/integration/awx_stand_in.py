@@ -28,10 +28,37 @@ FIELDS = {
     "execution_environments": {"name", "image", "organization", "pull"},
     "credential_types": {"name", "description", "kind", "inputs", "injectors", "managed"},
     "credentials": {"name", "organization", "credential_type", "inputs"},
-    "projects": {"name", "organization", "scm_type", "scm_url", "scm_branch", "scm_update_on_launch", "credential"},
+    "projects": {
+        "name",
+        "organization",
+        "scm_type",
+        "scm_url",
+        "scm_branch",
+        "scm_update_on_launch",
+        "credential",
+    },
     "inventories": {"name", "organization", "kind", "host_filter"},
-    "inventory_sources": {"name", "inventory", "source", "source_project", "source_path", "overwrite", "overwrite_vars", "update_on_launch"},
-    "job_templates": {"name", "description", "organization", "project", "inventory", "playbook", "execution_environment", "survey_enabled", *ASKS},
+    "inventory_sources": {
+        "name",
+        "inventory",
+        "source",
+        "source_project",
+        "source_path",
+        "overwrite",
+        "overwrite_vars",
+        "update_on_launch",
+    },
+    "job_templates": {
+        "name",
+        "description",
+        "organization",
+        "project",
+        "inventory",
+        "playbook",
+        "execution_environment",
+        "survey_enabled",
+        *ASKS,
+    },
     "workflow_job_templates": {"name", "description", "organization", "survey_enabled"},
     "workflow_job_template_nodes": {"identifier", "workflow_job_template", "unified_job_template"},
 }
@@ -60,7 +87,14 @@ class StandIn(ThreadingHTTPServer):
     def make(self, kind: str, fields: dict[str, Any]) -> dict[str, Any]:
         self._last += 1
         url = f"{ROOT}{kind}/{self._last}/"
-        thing = {"id": self._last, "url": url, "type": kind[:-1], "summary_fields": {}, "scm_revision": "", "related": {"survey_spec": f"{url}survey_spec/"}}
+        thing = {
+            "id": self._last,
+            "url": url,
+            "type": kind[:-1],
+            "summary_fields": {},
+            "scm_revision": "",
+            "related": {"survey_spec": f"{url}survey_spec/"},
+        }
         self.write(kind, thing, fields)
         self.things[kind].append(thing)
         return thing
@@ -73,7 +107,12 @@ class StandIn(ThreadingHTTPServer):
 
     def find(self, kind: str, wanted: dict[str, str]) -> list[dict[str, Any]]:
         kinds = TEMPLATES if kind == "unified_job_templates" else (kind,)
-        return [thing for one in kinds for thing in self.things[one] if all(str(thing.get(field)) == value for field, value in wanted.items())]
+        return [
+            thing
+            for one in kinds
+            for thing in self.things[one]
+            if all(str(thing.get(field)) == value for field, value in wanted.items())
+        ]
 
     def one(self, kind: str, number: int) -> dict[str, Any]:
         return next(thing for thing in self.things[kind] if thing["id"] == number)
@@ -103,14 +142,22 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(self._post)
 
     def do_PATCH(self) -> None:
-        self._answer(lambda kind, number, _related, _query: (HTTPStatus.OK, self.server.write(kind, self.server.one(kind, number), self._body())))
+        self._answer(
+            lambda kind, number, _related, _query: (
+                HTTPStatus.OK,
+                self.server.write(kind, self.server.one(kind, number), self._body()),
+            )
+        )
 
     def _answer(self, carry_out) -> None:
         url = urlsplit(self.path)
         kind, number, related = [*url.path.removeprefix(ROOT).strip("/").split("/"), "0", ""][:3]
         try:
             if self.headers["Authorization"] != f"Bearer {self.server.token}":
-                status, body = HTTPStatus.UNAUTHORIZED, {"detail": "Authentication credentials were not provided."}
+                status, body = (
+                    HTTPStatus.UNAUTHORIZED,
+                    {"detail": "Authentication credentials were not provided."},
+                )
             else:
                 status, body = carry_out(kind, int(number), related, dict(parse_qsl(url.query)))
         except Refused as refused:
@@ -126,9 +173,17 @@ class Handler(BaseHTTPRequestHandler):
         if related == "survey_spec":
             return HTTPStatus.OK, self.server.related.get((number, related), {})
         if kind == "project_updates":
-            return HTTPStatus.OK, {"id": number, "status": "successful", "finished": "now", "failed": False, "scm_revision": "one"}
+            return HTTPStatus.OK, {
+                "id": number,
+                "status": "successful",
+                "finished": "now",
+                "failed": False,
+                "scm_revision": "one",
+            }
         if not number or related:
-            found = self.server.related.get((number, related), []) if related else self.server.find(kind, query)
+            found = (
+                self.server.related.get((number, related), []) if related else self.server.find(kind, query)
+            )
             shown = [_shown(thing) for thing in found]
             return HTTPStatus.OK, {"count": len(shown), "next": None, "previous": None, "results": shown}
         return HTTPStatus.OK, _shown(self.server.one(kind, number))

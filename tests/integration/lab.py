@@ -21,7 +21,9 @@ NODES = ("node0", "node1")
 
 def lab(*arguments: str, text_in: str = "") -> str:
     """Run `tests/lab/lab` and return its output."""
-    run = subprocess.run([ROOT / "tests/lab/lab", *arguments], input=text_in, capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        [ROOT / "tests/lab/lab", *arguments], input=text_in, capture_output=True, text=True, check=False
+    )
     assert run.returncode == 0, f"lab {' '.join(arguments)}: {run.stdout}{run.stderr}"
     return run.stdout
 
@@ -39,7 +41,14 @@ def site(*options: str, **variables: str) -> tuple[int, str]:
 
 def playbook(path: str, *options: str, **variables: str) -> tuple[int, str]:
     """Run a playbook from the checkout; return its exit code and its output, without colour and with single blanks."""
-    run = subprocess.run(["ansible-playbook", path, *options], cwd=ROOT, env=environment(**variables), capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        ["ansible-playbook", path, *options],
+        cwd=ROOT,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return run.returncode, re.sub(r"\s+", " ", run.stdout + run.stderr)
 
 

@@ -14,7 +14,12 @@ from lab import ROOT, lab, playbook, state
 
 HEAD = 'vllm_head: {hosts: {node0: {ansible_host: "{{ lab_net }}.10"}}}\n'
 WORKER = 'vllm_workers: {hosts: {node1: {ansible_host: "{{ lab_net }}.11"%s}}}\n'
-NEW_MODEL = ("-e", "vllm_model_dir=/opt/data/bad-input/GLM-4.7", "-e", "vllm_model_cache_dir=/opt/data/bad-input/.cache")
+NEW_MODEL = (
+    "-e",
+    "vllm_model_dir=/opt/data/bad-input/GLM-4.7",
+    "-e",
+    "vllm_model_cache_dir=/opt/data/bad-input/.cache",
+)
 
 
 @dataclass(frozen=True)
@@ -31,66 +36,133 @@ class Case:
 INVENTORY_CASES = {
     "no head": Case(
         hosts=WORKER % "",
-        says=("group vllm_head is empty or missing", "wanted exactly one host", "put the data-parallel head (node0) into it"),
+        says=(
+            "group vllm_head is empty or missing",
+            "wanted exactly one host",
+            "put the data-parallel head (node0) into it",
+        ),
     ),
     "two heads": Case(
         hosts='vllm_head: {hosts: {node0: {ansible_host: "{{ lab_net }}.10"}, node1: {ansible_host: "{{ lab_net }}.11"}}}\n',
-        says=("group vllm_head has 2 hosts (node0, node1)", "wanted exactly one", "move the others to vllm_workers"),
+        says=(
+            "group vllm_head has 2 hosts (node0, node1)",
+            "wanted exactly one",
+            "move the others to vllm_workers",
+        ),
     ),
     "two hosts with one address": Case(
         hosts=HEAD + WORKER % ', vllm_service_ip: "{{ lab_net }}.10"',
-        says=("host node1: vllm_service_ip", ".10', the same as host node0's", "wanted one address a host", "correct one of them"),
+        says=(
+            "host node1: vllm_service_ip",
+            ".10', the same as host node0's",
+            "wanted one address a host",
+            "correct one of them",
+        ),
     ),
     "values that Docker or vLLM would refuse hours later": Case(
         options=("-e", '{"vllm_container_shm_size": "lots", "vllm_serve_args": {"max_model_len": 1}}'),
-        says=("host node0: vllm_container_shm_size is 'lots', wanted a size", "vllm_serve_args has 'max_model_len', wanted flags of vllm serve", "correct it"),
+        says=(
+            "host node0: vllm_container_shm_size is 'lots', wanted a size",
+            "vllm_serve_args has 'max_model_len', wanted flags of vllm serve",
+            "correct it",
+        ),
     ),
     "an option of the last stage": Case(
         options=("-e", '{"verify_timeout": "long", "verify_checks": ["chatt"]}'),
-        says=("host node0: verify_timeout is 'long'", "wanted a whole number", "verify_checks is ['chatt']", "wanted some of health", "correct it"),
+        says=(
+            "host node0: verify_timeout is 'long'",
+            "wanted a whole number",
+            "verify_checks is ['chatt']",
+            "wanted some of health",
+            "correct it",
+        ),
     ),
     "an address that no NIC has": Case(
         hosts=HEAD + WORKER % ', vllm_service_ip: "{{ lab_net }}.99"',
-        says=("host node1, stage driver", ".99", "wanted: ", "remedy: ", "vllm_service_ip"),
+        says=("host node1, stage preflight", ".99", "wanted: ", "remedy: ", "vllm_service_ip"),
     ),
 }
 HOST_CASES = {
     "a limit that leaves a host out": Case(
         options=("--limit", "node0", "-e", '{"vllm_serve_args": {"max-model-len": 4096}}'),
-        says=("Host node0", "node1 not in this run", "Wanted: all hosts of the service", "Run without --limit"),
+        says=(
+            "Host node0",
+            "node1 not in this run",
+            "Wanted: all hosts of the service",
+            "Run without --limit",
+        ),
     ),
     "driver of another version": Case(
         make=("sick", "node1", "driver_version=24.1.0"),
         undo=("heal", "node1"),
-        says=("Host node1, stage driver", "found: driver 24.1.0", "wanted: driver 25.2.1", "remedy: Install driver and firmware of Ascend HDK 25.2.1"),
+        says=(
+            "Host node1, stage preflight",
+            "found: driver 24.1.0",
+            "wanted: driver 25.2.1",
+            "remedy: Install driver and firmware of Ascend HDK 25.2.1",
+        ),
     ),
     "seven chips": Case(
         make=("sick", "node1", "chips=7"),
         undo=("heal", "node1"),
-        says=("Host node1, stage driver", "found: 7 of 8 chips", "wanted: 8 chips", "remedy: Look for the card on the PCI bus"),
+        says=(
+            "Host node1, stage preflight",
+            "found: 7 of 8 chips",
+            "wanted: 8 chips",
+            "remedy: Look for the card on the PCI bus",
+        ),
     ),
     "missing device node": Case(
         make=("exec", "node1", "mv", "/dev/davinci3", "/dev/davinci3.away"),
         undo=("exec", "node1", "mv", "/dev/davinci3.away", "/dev/davinci3"),
-        says=("Host node1, stage driver", "/dev/davinci3", "wanted: ", "remedy: "),
+        says=("Host node1, stage preflight", "/dev/davinci3", "wanted: ", "remedy: "),
     ),
 }
 SUPPLY_CASES = {
     "wrong ModelScope token": Case(
         options=(*NEW_MODEL, "-e", "weights_token=somebody-elses"),
-        says=("Host node0, stage weights", "refuses the token", "Wanted: a token that it issued", "Remedy: Make one", "weights_token"),
+        says=(
+            "Host node0, stage weights",
+            "refuses the token",
+            "Wanted: a token that it issued",
+            "Remedy: Make one",
+            "weights_token",
+        ),
     ),
     "weights before the image": Case(
-        options=(*NEW_MODEL, "--tags", "weights", "-e", '{"vllm_image": "{{ lab_net }}.1:5000/ascend/vllm-ascend:no-such-tag"}'),
-        says=("Host node0, stage weights", "No such image", "Wanted: an image that is on the host", "Run the stage image first"),
+        options=(
+            *NEW_MODEL,
+            "--tags",
+            "weights",
+            "-e",
+            '{"vllm_image": "{{ lab_net }}.1:5000/ascend/vllm-ascend:no-such-tag"}',
+        ),
+        says=(
+            "Host node0, stage weights",
+            "No such image",
+            "Wanted: an image that is on the host",
+            "Run the stage image first",
+        ),
     ),
     "choice of files without a shard": Case(
         options=(*NEW_MODEL, "-e", '{"vllm_model_exclude": ["*-00002-of-*"]}'),
-        says=("Host node0, stage weights", "model-00002-of-00004.safetensors not among the files", "Wanted: every shard", "Remedy: ", "vllm_model_exclude"),
+        says=(
+            "Host node0, stage weights",
+            "model-00002-of-00004.safetensors not among the files",
+            "Wanted: every shard",
+            "Remedy: ",
+            "vllm_model_exclude",
+        ),
     ),
     "image tag that the registry does not have": Case(
         options=(*NEW_MODEL, "-e", '{"vllm_image": "{{ lab_net }}.1:5000/ascend/vllm-ascend:no-such-tag"}'),
-        says=("node0", "stage image", "vllm-ascend:no-such-tag could not be pulled", "Wanted: ", "vllm_image"),
+        says=(
+            "node0",
+            "stage image",
+            "vllm-ascend:no-such-tag could not be pulled",
+            "Wanted: ",
+            "vllm_image",
+        ),
     ),
 }
 CASES = INVENTORY_CASES | HOST_CASES | SUPPLY_CASES
@@ -119,7 +191,10 @@ def test_it_is_refused(case, tmp_path):
 
 
 def test_the_sample_inventory_is_refused_until_it_is_filled_in():
-    says = tuple(f"host {node}: vllm_service_ip (default: ansible_host) is '192.0.2.1{i}', a placeholder" for i, node in enumerate(("node0", "node1")))
+    says = tuple(
+        f"host {node}: vllm_service_ip (default: ansible_host) is '192.0.2.1{i}', a placeholder"
+        for i, node in enumerate(("node0", "node1"))
+    )
     refused((*says, "wanted the host's own address", "fill it in"), "-i", "inventories/prod")
 
 

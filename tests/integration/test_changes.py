@@ -37,7 +37,11 @@ def tasks_that_change(said: str, word: str) -> set[str]:
     return {node for part in tasks for node in re.findall(r"changed: \[(node\d)\]", part)}
 
 
-@pytest.mark.parametrize(("edit", "hosts"), [("true", set()), (f"echo >> {MODEL}/config.json", set(NODES))], ids=["the same", "another content"])
+@pytest.mark.parametrize(
+    ("edit", "hosts"),
+    [("true", set()), (f"echo >> {MODEL}/config.json", set(NODES))],
+    ids=["the same", "another content"],
+)
 def test_weights_of_the_same_revision(edit, hosts):
     for node in NODES:
         lab("exec", node, "sh", "-c", f"{edit} && {BRING}")

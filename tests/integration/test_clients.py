@@ -42,7 +42,10 @@ def taught(name: str) -> tuple[dict, dict]:
 def curl(*arguments: str) -> tuple[int, str]:
     """Run curl; return the status of the answer and its body."""
     run = subprocess.run(
-        ["curl", "--silent", "--show-error", "--max-time", "120", "-w", "\n%{http_code}", *arguments], capture_output=True, text=True, check=True
+        ["curl", "--silent", "--show-error", "--max-time", "120", "-w", "\n%{http_code}", *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     body, _newline, status = run.stdout.rpartition("\n")
     return int(status), body
@@ -66,11 +69,18 @@ def test_openai_chats(client):
 
 def test_openai_streams(client):
     request, wanted = taught("streaming")
-    deltas = [chunk.choices[0].delta for chunk in client.chat.completions.create(**request, stream=True) if chunk.choices]
+    deltas = [
+        chunk.choices[0].delta
+        for chunk in client.chat.completions.create(**request, stream=True)
+        if chunk.choices
+    ]
     parts = [delta.content for delta in deltas if delta.content]
     assert len(parts) > 1
     assert "".join(parts).strip() == wanted["content"]
-    assert "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas).strip() == wanted["reasoning"]
+    assert (
+        "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas).strip()
+        == wanted["reasoning"]
+    )
 
 
 def test_openai_calls_a_tool(client):
@@ -84,7 +94,10 @@ def test_openai_calls_a_tool(client):
 def test_openai_streams_a_tool_call(client):
     request, wanted = taught("tool_call")
     calls = [
-        call.function for chunk in client.chat.completions.create(**request, stream=True) for choice in chunk.choices for call in choice.delta.tool_calls or []
+        call.function
+        for chunk in client.chat.completions.create(**request, stream=True)
+        for choice in chunk.choices
+        for call in choice.delta.tool_calls or []
     ]
     assert [call.name for call in calls if call.name] == [wanted["name"]]
     assert json.loads("".join(call.arguments or "" for call in calls)) == wanted["arguments"]
@@ -99,7 +112,9 @@ def test_curl_chats():
 
 def test_curl_streams():
     request, wanted = taught("streaming")
-    status, answer = curl("--no-buffer", f"{URL}/chat/completions", *HEADERS, "-d", body({**request, "stream": True}))
+    status, answer = curl(
+        "--no-buffer", f"{URL}/chat/completions", *HEADERS, "-d", body({**request, "stream": True})
+    )
     events = [line.removeprefix("data: ") for line in answer.splitlines() if line.startswith("data: ")]
     assert (status, events[-1]) == (200, "[DONE]")
     deltas = [choice["delta"] for event in events[:-1] for choice in json.loads(event)["choices"]]
@@ -107,7 +122,9 @@ def test_curl_streams():
 
 
 def test_curl_is_told_what_is_wrong():
-    status, answer = curl(f"{URL}/chat/completions", *HEADERS, "-d", body({"model": "another", "messages": []}))
+    status, answer = curl(
+        f"{URL}/chat/completions", *HEADERS, "-d", body({"model": "another", "messages": []})
+    )
     assert status == 404
     assert "another" in json.loads(answer)["error"]["message"]
 
@@ -120,12 +137,18 @@ def test_a_wrong_key_is_refused():
         assert code == 0, said
         assert KEY not in said
         for key in ("wrong", KEY + "x"):
-            with OpenAI(base_url=URL, api_key=key, max_retries=0, timeout=120) as client, pytest.raises(AuthenticationError):
+            with (
+                OpenAI(base_url=URL, api_key=key, max_retries=0, timeout=120) as client,
+                pytest.raises(AuthenticationError),
+            ):
                 client.chat.completions.create(**request)
         assert curl(f"{URL}/models")[0] == 401
         assert curl(f"{URL}/models", "-H", f"Authorization: Bearer {KEY}")[0] == 200
         with OpenAI(base_url=URL, api_key=KEY, max_retries=0, timeout=120) as client:
-            assert client.chat.completions.create(**request).choices[0].message.content.strip() == wanted["content"]
+            assert (
+                client.chat.completions.create(**request).choices[0].message.content.strip()
+                == wanted["content"]
+            )
     finally:
         code, said = site("-i", "inventories/lab")
     assert code == 0, said

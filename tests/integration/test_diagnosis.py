@@ -33,13 +33,23 @@ def on(node: str, *command: str) -> str:
 
 
 def arguments(**more: Any) -> dict[str, Any]:
-    return {"vllm_serve_args": {**VARIABLES["vllm_serve_args"], **{name.replace("_", "-"): value for name, value in more.items()}}}
+    return {
+        "vllm_serve_args": {
+            **VARIABLES["vllm_serve_args"],
+            **{name.replace("_", "-"): value for name, value in more.items()},
+        }
+    }
 
 
 def environment(name: str, value: str, node: str) -> dict[str, Any]:
     """Another value of an environment variable on one of the hosts."""
     usual = VARIABLES["vllm_serve_env"].get(name, "eth0")
-    return {"vllm_serve_env": {**VARIABLES["vllm_serve_env"], name: f"{{{{ '{value}' if inventory_hostname == '{node}' else '{usual}' }}}}"}}
+    return {
+        "vllm_serve_env": {
+            **VARIABLES["vllm_serve_env"],
+            name: f"{{{{ '{value}' if inventory_hostname == '{node}' else '{usual}' }}}}",
+        }
+    }
 
 
 def break_weights() -> None:
@@ -64,10 +74,31 @@ class Case:
 
 
 CASES = {
-    "unknown parser": Case("node0", "KeyError: 'invalid tool call parser", "has no tool call parser `nosuch`", arguments(tool_call_parser="nosuch")),
-    "bad flag": Case("node0", "error: unrecognized arguments", "unrecognized arguments: --no-such-flag", arguments(no_such_flag=True), everywhere=True),
-    "wrong NIC on the worker": Case("node1", "Unable to find address for", "no network interface `ens99`", environment("GLOO_SOCKET_IFNAME", "ens99", "node1")),
-    "out of memory on the worker": Case("node1", "you tried to allocate", "memory does not suffice", environment("VLLM_CPU_KVCACHE_SPACE", "4000", "node1")),
+    "unknown parser": Case(
+        "node0",
+        "KeyError: 'invalid tool call parser",
+        "has no tool call parser `nosuch`",
+        arguments(tool_call_parser="nosuch"),
+    ),
+    "bad flag": Case(
+        "node0",
+        "error: unrecognized arguments",
+        "unrecognized arguments: --no-such-flag",
+        arguments(no_such_flag=True),
+        everywhere=True,
+    ),
+    "wrong NIC on the worker": Case(
+        "node1",
+        "Unable to find address for",
+        "no network interface `ens99`",
+        environment("GLOO_SOCKET_IFNAME", "ens99", "node1"),
+    ),
+    "out of memory on the worker": Case(
+        "node1",
+        "you tried to allocate",
+        "memory does not suffice",
+        environment("VLLM_CPU_KVCACHE_SPACE", "4000", "node1"),
+    ),
     "weights broken on the worker": Case(
         "node1",
         "SafetensorError",
@@ -82,7 +113,11 @@ CASES = {
 
 def seconds_of(node: str, sign: str) -> float:
     """When a line first appeared in the log of the container."""
-    stamps = [line.split(" ", 1)[0] for line in on(node, "sh", "-c", f"docker logs --timestamps {CONTAINER} 2>&1").splitlines() if sign in line]
+    stamps = [
+        line.split(" ", 1)[0]
+        for line in on(node, "sh", "-c", f"docker logs --timestamps {CONTAINER} 2>&1").splitlines()
+        if sign in line
+    ]
     assert stamps, f"{sign} is not in the log of {node}"
     return datetime.fromisoformat(re.sub(r"(\.\d{6})\d*Z", r"\1+00:00", min(stamps))).timestamp()
 
@@ -93,7 +128,9 @@ def test_site_ends_at_once_and_names_the_cause(case):
         for undo in case.undo:
             stack.callback(lab, *undo)
         case.make()
-        code, said = playbook("site.yml", "-i", "inventories/lab", "-e", json.dumps(case.variables), *case.options)
+        code, said = playbook(
+            "site.yml", "-i", "inventories/lab", "-e", json.dumps(case.variables), *case.options
+        )
         ended = time.time()
         assert code != 0
         assert "Cause: " in said, said
@@ -103,9 +140,9 @@ def test_site_ends_at_once_and_names_the_cause(case):
         told = dict(re.findall(r"fatal: \[(node\d)\]: .*? msg: \|-(.*?)(?=\[ERROR\]|PLAY RECAP)", said))
         assert {node for node in NODES if case.cause in told[node]} == set(NODES), said
         if not case.everywhere:
-            assert [node for node in NODES if f"The service failed on host {case.host}. Cause: " in told[node]] == [
-                node for node in NODES if node != case.host
-            ], said
+            assert [
+                node for node in NODES if f"The service failed on host {case.host}. Cause: " in told[node]
+            ] == [node for node in NODES if node != case.host], said
 
 
 def test_supervisors_that_gave_up_are_started_anew_by_site():
@@ -146,7 +183,7 @@ def test_what_would_keep_a_worker_away_is_named_before_the_start(case):
         lab(*make)
         code, said = playbook("site.yml", "-i", "inventories/lab")
     assert code != 0
-    assert f"Host {host}, stage driver" in said, said
+    assert f"Host {host}, stage preflight" in said, said
     assert "wanted: " in said
 
 
@@ -157,10 +194,32 @@ def test_the_verdict_and_the_bundle_after_a_failure_hold_the_cause_and_no_secret
     image = on("node1", "docker", "inspect", "--format", "{{.Config.Image}}", CONTAINER).strip()
     with ExitStack() as stack:
         stack.callback(lab, "exec", "node1", "docker", "rm", name)
-        planted = ("--env", f"A_TOKEN={secrets[0]}", "--env", f"HTTPS_PROXY=http://me:{secrets[2]}@proxy:3128", "--label", f"my.secret={secrets[1]}")
-        on("node1", "sh", "-c", 'docker run --name "$@" || true', "sh", name, *planted, "--entrypoint", "sh", image, "-c", script)
+        planted = (
+            "--env",
+            f"A_TOKEN={secrets[0]}",
+            "--env",
+            f"HTTPS_PROXY=http://me:{secrets[2]}@proxy:3128",
+            "--label",
+            f"my.secret={secrets[1]}",
+        )
+        on(
+            "node1",
+            "sh",
+            "-c",
+            'docker run --name "$@" || true',
+            "sh",
+            name,
+            *planted,
+            "--entrypoint",
+            "sh",
+            image,
+            "-c",
+            script,
+        )
         variables = {"vllm_container_name": name, "weights_token": secrets[0], "diagnose_dir": str(tmp_path)}
-        code, said = playbook("playbooks/diagnose.yml", "-i", "inventories/lab", "-vvv", "-e", json.dumps(variables))
+        code, said = playbook(
+            "playbooks/diagnose.yml", "-i", "inventories/lab", "-vvv", "-e", json.dumps(variables)
+        )
     assert code == 0, said
     assert "First cause, on host node1" in said, said[-3000:]
     assert "memory does not suffice: NPU out of memory. Tried to allocate 3.47 GiB" in said

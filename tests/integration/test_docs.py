@@ -13,7 +13,12 @@ from pathlib import Path
 import pytest
 from lab import NODES, ROOT, environment, lab, playbook
 
-DOCS = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "roles").glob("*/README.md"))]
+DOCS = [
+    ROOT / "README.md",
+    ROOT / "README.zh-CN.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "roles").glob("*/README.md")),
+]
 PROGRAMS = "ansible|ansible-playbook|ansible-doc|ansible-galaxy|ansible-vault|ansible-builder|cd|docker logs|make|pip install|python3 -m pip"
 # Of a command in a line of its own, or between backticks; what follows blanks and # is for the reader.
 IN_BLOCK = re.compile(rf"^ {{4}}((?:{PROGRAMS}) .*?)(?: +#.*)?$", re.MULTILINE)
@@ -33,30 +38,61 @@ ELSEWHERE = {
     "make bench-stage": ("Makefile", "tests/bench/stage.py"),
     "python3 -m pip install 'ansible>=11'": ("tests/requirements.txt", "ansible=="),
     "ansible-galaxy collection build": ("tests/integration/test_install.py", '"collection", "build"'),
-    "ansible-galaxy collection install --offline ascend_ops-vllm-*.tar.gz": ("tests/integration/test_install.py", '"install", "--offline"'),
-    "ansible-playbook ascend_ops.vllm.site -i inventory": ("tests/integration/test_install.py", '.site", "-i", "inventory'),
+    "ansible-galaxy collection install --offline ascend_ops-vllm-*.tar.gz": (
+        "tests/integration/test_install.py",
+        '"install", "--offline"',
+    ),
+    "ansible-playbook ascend_ops.vllm.site -i inventory": (
+        "tests/integration/test_install.py",
+        '.site", "-i", "inventory',
+    ),
     "ansible-builder build": ("tests/unit/test_execution_environment.py", "ansible-builder"),
     "ansible-playbook playbooks/awx_setup.yml -e awx_setup_project_url=https://git.example.com/us/ascend_ops.vllm.git": (
         "tests/unit/playbooks/test_awx_setup.py",
         "awx_setup.yml",
     ),
-    "ansible-playbook playbooks/fetch.yml -i inventories/prod -e fetch_dir=/data/airgap": ("extensions/molecule/airgap/prepare.yml", "playbooks/fetch.yml"),
-    "ansible-playbook site.yml -i inventories/prod -e vllm_airgap_dir=/data/airgap": ("extensions/molecule/airgap/molecule.yml", "vllm_airgap_dir="),
-    "cd /data/airgap && sha256sum --check --quiet SHA256SUMS": ("extensions/molecule/airgap/prepare.yml", "sha256sum --check --quiet SHA256SUMS"),
-    "pip install --no-index --find-links python requests": ("extensions/molecule/airgap/prepare.yml", "--no-index --find-links"),
-    "ansible-playbook playbooks/stop.yml -i inventories/prod": ("tests/integration/test_diagnosis.py", '"playbooks/stop.yml"'),
-    "ansible-playbook playbooks/start.yml -i inventories/prod": ("tests/integration/test_runner.py", '["upgrade", "start"]'),
-    "ansible-playbook playbooks/upgrade.yml -i inventories/prod": ("extensions/molecule/upgrade/verify.yml", "playbooks/upgrade.yml"),
+    "ansible-playbook playbooks/fetch.yml -i inventories/prod -e fetch_dir=/data/airgap": (
+        "extensions/molecule/airgap/prepare.yml",
+        "playbooks/fetch.yml",
+    ),
+    "ansible-playbook site.yml -i inventories/prod -e vllm_airgap_dir=/data/airgap": (
+        "extensions/molecule/airgap/molecule.yml",
+        "vllm_airgap_dir=",
+    ),
+    "cd /data/airgap && sha256sum --check --quiet SHA256SUMS": (
+        "extensions/molecule/airgap/prepare.yml",
+        "sha256sum --check --quiet SHA256SUMS",
+    ),
+    "pip install --no-index --find-links python requests": (
+        "extensions/molecule/airgap/prepare.yml",
+        "--no-index --find-links",
+    ),
+    "ansible-playbook playbooks/stop.yml -i inventories/prod": (
+        "tests/integration/test_diagnosis.py",
+        '"playbooks/stop.yml"',
+    ),
+    "ansible-playbook playbooks/start.yml -i inventories/prod": (
+        "tests/integration/test_runner.py",
+        '["upgrade", "start"]',
+    ),
+    "ansible-playbook playbooks/upgrade.yml -i inventories/prod": (
+        "extensions/molecule/upgrade/verify.yml",
+        "playbooks/upgrade.yml",
+    ),
     "docker logs -f vllm-ascend-v0.13.0rc1": ("tests/integration/test_diagnosis.py", "docker logs"),
 }
 # Last, and in this order.
-UNINSTALL_ONE = "ansible-playbook playbooks/uninstall.yml -i inventories/prod --limit node1 -e uninstall_confirm=yes"
+UNINSTALL_ONE = (
+    "ansible-playbook playbooks/uninstall.yml -i inventories/prod --limit node1 -e uninstall_confirm=yes"
+)
 UNINSTALL = "ansible-playbook playbooks/uninstall.yml -i inventories/prod -e uninstall_confirm=yes"
 
 
 def commands(*files: Path) -> list[str]:
     texts = [file.read_text(encoding="utf-8") for file in files]
-    return sorted({command.strip() for text in texts for form in (IN_BLOCK, IN_TEXT) for command in form.findall(text)})
+    return sorted(
+        {command.strip() for text in texts for form in (IN_BLOCK, IN_TEXT) for command in form.findall(text)}
+    )
 
 
 HERE = [command for command in commands(*DOCS) if command not in (*ELSEWHERE, UNINSTALL_ONE, UNINSTALL)]
@@ -64,7 +100,11 @@ HERE = [command for command in commands(*DOCS) if command not in (*ELSEWHERE, UN
 
 def run(command: str, folder: Path) -> str:
     """Run a command as it stands, but against the lab and with names of the reader's choice filled in."""
-    given = {"inventories/prod": "inventories/lab", "INVENTORY": "inventories/lab", "render_dir=DIR": f"render_dir={folder}/rendered"}
+    given = {
+        "inventories/prod": "inventories/lab",
+        "INVENTORY": "inventories/lab",
+        "render_dir=DIR": f"render_dir={folder}/rendered",
+    }
     given["render_dir=rendered"] = given["render_dir=DIR"]
     for said, meant in given.items():
         command = command.replace(said, meant)
@@ -75,7 +115,9 @@ def run(command: str, folder: Path) -> str:
         arguments += ["-e", "vllm_service_nic=eth0"]
     where = folder if arguments[0] == "ansible" else ROOT
     variables = environment(ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"))
-    done = subprocess.run(arguments, cwd=where, env=variables, input="a-secret", capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        arguments, cwd=where, env=variables, input="a-secret", capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -114,7 +156,9 @@ def test_no_command_is_overlooked(file):
     text = PICTURE.sub("", file.read_text(encoding="utf-8"))
     assert "```" not in text, "commands are indented by four blanks"
     lines = re.findall(r"^ {4}\S.*$", text, re.MULTILINE)
-    assert [line for line in lines if not IN_BLOCK.fullmatch(line) and not NO_COMMAND.match(line.strip())] == []
+    assert [
+        line for line in lines if not IN_BLOCK.fullmatch(line) and not NO_COMMAND.match(line.strip())
+    ] == []
 
 
 def test_both_readmes_have_the_same_commands():

@@ -16,7 +16,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "ascend_ops.vllm"
-SHIPPED = {"README.md", "README.zh-CN.md", "LICENSE", "bindep.txt", "changelogs", "docs", "meta", "playbooks", "plugins", "profiles", "roles"}
+SHIPPED = {
+    "README.md",
+    "README.zh-CN.md",
+    "LICENSE",
+    "bindep.txt",
+    "changelogs",
+    "docs",
+    "meta",
+    "playbooks",
+    "plugins",
+    "profiles",
+    "roles",
+}
 STAGES = ["driver", "image", "weights", "container", "patch", "serve", "verify"]
 INVENTORY = """\
 vllm_head: {hosts: {node0: {ansible_host: 10.0.0.10}}}
@@ -28,7 +40,11 @@ all: {vars: {vllm_service_nic: enp67s0f0}}
 def ansible(folder: Path, *command: str, **variables: str) -> str:
     """Run an Ansible command in the folder with a home of its own, so that nothing of the user's plays in; return its output."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-    environment.update(PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}", ANSIBLE_HOME=str(folder / ".ansible"), **variables)
+    environment.update(
+        PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        ANSIBLE_HOME=str(folder / ".ansible"),
+        **variables,
+    )
     run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, f"{' '.join(command)}\n{run.stdout}{run.stderr}"
     return run.stdout
@@ -51,7 +67,15 @@ def installed_ansible(tmp_path_factory, tarball):
     def run(*command: str) -> str:
         return ansible(folder, *command, ANSIBLE_COLLECTIONS_PATH=str(collections))
 
-    run("ansible-galaxy", "collection", "install", "--offline", "--collections-path", str(collections), str(tarball))
+    run(
+        "ansible-galaxy",
+        "collection",
+        "install",
+        "--offline",
+        "--collections-path",
+        str(collections),
+        str(tarball),
+    )
     return run
 
 
@@ -59,28 +83,61 @@ def test_the_tarball_holds_what_is_used_and_nothing_else(tarball):
     with tarfile.open(tarball) as archive:
         names = {Path(member.name) for member in archive if member.isfile()}
     assert {name.parts[0] for name in names} == SHIPPED | {"MANIFEST.json", "FILES.json"}
-    tracked = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
-    wanted = {Path(name) for name in tracked.stdout.split("\0") if name.split("/")[0] in SHIPPED and (ROOT / name).exists()}
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    wanted = {
+        Path(name)
+        for name in tracked.stdout.split("\0")
+        if name.split("/")[0] in SHIPPED and (ROOT / name).exists()
+    }
     # What is made from these, and what Galaxy makes itself.
-    wanted = {name for name in wanted if name.parts[:2] not in (("changelogs", "fragments"), ("docs", "reference"))}
+    wanted = {
+        name for name in wanted if name.parts[:2] not in (("changelogs", "fragments"), ("docs", "reference"))
+    }
     assert names - {Path("MANIFEST.json"), Path("FILES.json")} == wanted
 
 
 def test_site_is_found_by_its_name_with_all_its_stages(installed):
-    assert "ascend_ops/vllm/playbooks/site.yml" in installed("ansible-playbook", f"{NAME}.site", "-i", "inventory", "--syntax-check")
+    assert "ascend_ops/vllm/playbooks/site.yml" in installed(
+        "ansible-playbook", f"{NAME}.site", "-i", "inventory", "--syntax-check"
+    )
     listed = installed("ansible-playbook", f"{NAME}.site", "-i", "inventory", "--list-tags")
-    tags = {tag for line in listed.splitlines() if "TAGS:" in line for tag in line.split("TAGS:")[1].strip(" []").split(", ")}
+    tags = {
+        tag
+        for line in listed.splitlines()
+        if "TAGS:" in line
+        for tag in line.split("TAGS:")[1].strip(" []").split(", ")
+    }
     assert set(STAGES) <= tags
 
 
 def test_render_writes_what_it_writes_from_the_checkout(installed, tmp_path):
     (tmp_path / "inventory").write_text(INVENTORY, encoding="utf-8")
     written = {}
-    for source, run, playbook in (("tarball", installed, f"{NAME}.render"), ("checkout", None, str(ROOT / "playbooks/render.yml"))):
+    for source, run, playbook in (
+        ("tarball", installed, f"{NAME}.render"),
+        ("checkout", None, str(ROOT / "playbooks/render.yml")),
+    ):
         target = tmp_path / source
-        command = ["ansible-playbook", playbook, "-i", str(tmp_path / "inventory"), "-e", f"render_dir={target}"]
+        command = [
+            "ansible-playbook",
+            playbook,
+            "-i",
+            str(tmp_path / "inventory"),
+            "-e",
+            f"render_dir={target}",
+        ]
         run(*command) if run else ansible(tmp_path, *command, ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"))
-        written[source] = {str(file.relative_to(target)): file.read_text(encoding="utf-8") for file in target.rglob("*") if file.is_file()}
+        written[source] = {
+            str(file.relative_to(target)): file.read_text(encoding="utf-8")
+            for file in target.rglob("*")
+            if file.is_file()
+        }
     assert {"node0/serve.sh", "node1/docker_run.sh"} < set(written["tarball"])
     assert written["tarball"] == written["checkout"]
 
@@ -88,7 +145,9 @@ def test_render_writes_what_it_writes_from_the_checkout(installed, tmp_path):
 def test_every_module_and_every_role_is_documented(installed):
     modules = [f"{NAME}.{file.stem}" for file in sorted((ROOT / "plugins/modules").glob("*.py"))]
     shown = json.loads(installed("ansible-doc", "--json", "--type", "module", *modules))
-    assert {name for name in modules if shown[name]["doc"]["short_description"] and shown[name]["examples"]} == set(modules)
+    assert {
+        name for name in modules if shown[name]["doc"]["short_description"] and shown[name]["examples"]
+    } == set(modules)
     roles = [f"{NAME}.{stage}" for stage in STAGES]
     shown = json.loads(installed("ansible-doc", "--json", "--type", "role", *roles))
     assert {name for name in roles if shown[name]["entry_points"]["main"]["short_description"]} == set(roles)

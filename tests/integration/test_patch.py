@@ -22,7 +22,9 @@ def docker(*arguments: str) -> str:
 
 
 def patch(*options: str) -> tuple[int, str]:
-    return playbook("tests/integration/patch.yml", "-i", "inventories/lab", "-e", f"vllm_container_name={NAME}", *options)
+    return playbook(
+        "tests/integration/patch.yml", "-i", "inventories/lab", "-e", f"vllm_container_name={NAME}", *options
+    )
 
 
 def patched(changed: int, *options: str) -> str:
@@ -35,7 +37,9 @@ def patched(changed: int, *options: str) -> str:
 
 def changes() -> list[str]:
     """The files of the package that differ from the image's."""
-    return sorted(line for line in docker("diff", NAME).splitlines() if PACKAGE in line and "__pycache__" not in line)
+    return sorted(
+        line for line in docker("diff", NAME).splitlines() if PACKAGE in line and "__pycache__" not in line
+    )
 
 
 def parser() -> str:
@@ -45,7 +49,15 @@ def parser() -> str:
 
 @pytest.fixture(name="container")
 def a_container_of_the_image():
-    docker("create", "--name", NAME, "--init", f"{Settings.from_environment().registry}/{IMAGE}:{IMAGE_TAG}", "sleep", "600")
+    docker(
+        "create",
+        "--name",
+        NAME,
+        "--init",
+        f"{Settings.from_environment().registry}/{IMAGE}:{IMAGE_TAG}",
+        "sleep",
+        "600",
+    )
     yield
     docker("rm", "--force", NAME)
 
@@ -85,9 +97,18 @@ def test_a_running_container_is_patched_and_stopped(container):
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (f"echo >>{PACKAGE}/tool_parsers/__init__.py", ("tool_parsers/__init__.py: SHA-256 ", ", wanted SHA-256 37d3214", "(untouched) or SHA-256 ")),
-        (f"rm {PACKAGE}/reasoning/holo2_reasoning_parser.py", ("reasoning/holo2_reasoning_parser.py: no such file, wanted SHA-256 863b86b",)),
-        (f"sed -i s/0.13.0/0.12.0/ {PACKAGE}/_version.py", ("holds vLLM 0.12.0, wanted one that the patch set knows (0.13.0 to", "vllm_patch_set")),
+        (
+            f"echo >>{PACKAGE}/tool_parsers/__init__.py",
+            ("tool_parsers/__init__.py: SHA-256 ", ", wanted SHA-256 37d3214", "(untouched) or SHA-256 "),
+        ),
+        (
+            f"rm {PACKAGE}/reasoning/holo2_reasoning_parser.py",
+            ("reasoning/holo2_reasoning_parser.py: no such file, wanted SHA-256 863b86b",),
+        ),
+        (
+            f"sed -i s/0.13.0/0.12.0/ {PACKAGE}/_version.py",
+            ("holds vLLM 0.12.0, wanted one that the patch set knows (0.13.0 to", "vllm_patch_set"),
+        ),
         (f"mv {PACKAGE} {PACKAGE}.away", (f"no vLLM at {PACKAGE}", "wanted the package", "vllm_patch_dir")),
     ],
     ids=["changed file", "missing file", "unknown version", "no package"],
@@ -98,14 +119,18 @@ def test_what_is_not_as_known_is_refused_and_left_alone(container, spoil, says):
     before = changes()
     code, said = patch()
     assert code != 0
-    assert [words for words in (f"Host node0, stage patch: container {NAME}", *says) if words not in said] == [], said
+    assert [
+        words for words in (f"Host node0, stage patch: container {NAME}", *says) if words not in said
+    ] == [], said
     assert changes() == before
 
 
 def test_patches_that_do_not_work_are_never_started(container, tmp_path):
     patch_set = tmp_path / "broken"
     shutil.copytree(ROOT / "profiles/patches/glm47", patch_set)
-    (patch_set / "exercise.py").write_text("import vllm.tool_parsers\nraise SystemExit('a tool call: found nothing')\n", encoding="ascii")
+    (patch_set / "exercise.py").write_text(
+        "import vllm.tool_parsers\nraise SystemExit('a tool call: found nothing')\n", encoding="ascii"
+    )
     code, said = patch("-e", f"vllm_patch_set={patch_set}/patch.yml")
     assert code != 0
     assert "Host node0, stage patch: the patch set" in said, said

@@ -16,7 +16,21 @@ INVENTORY = ("-i", "inventories/lab")
 UNJUDGED = {("node0", None), ("node1", None)}  # the versions inside the image, before it is pulled
 NET = os.environ.get("ASCEND_LAB_NET", "10.77.0")
 # New connections only: the service's own go on.
-FIREWALL = ("INPUT", "-p", "tcp", "--syn", "-s", f"{NET}.10", "-d", f"{NET}.11", "!", "--dport", "22", "-j", "DROP")
+FIREWALL = (
+    "INPUT",
+    "-p",
+    "tcp",
+    "--syn",
+    "-s",
+    f"{NET}.10",
+    "-d",
+    f"{NET}.11",
+    "!",
+    "--dport",
+    "22",
+    "-j",
+    "DROP",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -50,8 +64,14 @@ def test_a_healthy_pair_passes(tmp_path):
     assert code == 0, said
     assert report["findings"] == report["not_looked_at"] == []
     assert "All hosts are fit for the service." in said
-    assert {(host, result) for hosts in report["checks"].values() for host, result in hosts.items()} <= {("node0", "ok"), ("node1", "ok"), *UNJUDGED}
-    assert {report["checks"][check]["node1"] for check in ("tcp", "roce_ping", "weights", "chip_health")} == {"ok"}
+    assert {(host, result) for hosts in report["checks"].values() for host, result in hosts.items()} <= {
+        ("node0", "ok"),
+        ("node1", "ok"),
+        *UNJUDGED,
+    }
+    assert {report["checks"][check]["node1"] for check in ("tcp", "roce_ping", "weights", "chip_health")} == {
+        "ok"
+    }
 
 
 def test_this_machine_needs_no_sudo_where_the_hosts_do(tmp_path, monkeypatch):
@@ -64,23 +84,35 @@ def test_this_machine_needs_no_sudo_where_the_hosts_do(tmp_path, monkeypatch):
 
 
 def test_two_sick_hosts_are_told_of_together(tmp_path):
-    with done(("sick", "node0", 'health={"3": "Critical"}'), ("heal", "node0")), done(("sick", "node1", "lldp=false", "chips=7"), ("heal", "node1")):
+    with (
+        done(("sick", "node0", 'health={"3": "Critical"}'), ("heal", "node0")),
+        done(("sick", "node1", "lldp=false", "chips=7"), ("heal", "node1")),
+    ):
         code, said, report = preflight(tmp_path / "report.json")
     assert code != 0
-    assert found(report) == [("node0", "chip_health", "fail"), ("node1", "chip_count", "fail"), ("node1", "roce_switch", "warn")]
+    assert found(report) == [
+        ("node0", "chip_health", "fail"),
+        ("node1", "chip_count", "fail"),
+        ("node1", "roce_switch", "warn"),
+    ]
     assert "FAIL node0: chip_health found: Critical, error 80E01801" in said
     assert "chip_health FAIL ok" in said
     assert "2 failures" in said
 
 
 def test_pings_that_do_not_come_back(tmp_path):
-    with done(("sick", "node0", 'unreachable=["10.20.11.22"]'), ("heal", "node0")), done(("sick", "node1", "ping_loss=[5]"), ("heal", "node1")):
+    with (
+        done(("sick", "node0", 'unreachable=["10.20.11.22"]'), ("heal", "node0")),
+        done(("sick", "node1", "ping_loss=[5]"), ("heal", "node1")),
+    ):
         code, said, report = preflight(tmp_path / "report.json")
         assert found(report) == [("node0", "roce_ping", "fail"), ("node1", "roce_ping", "warn")]
         assert "port 3 to node1's port 3 (10.20.11.22): 0 of 3 packets came back" in said
         assert code != 0
-        full = preflight(tmp_path / "full.json", "-e", "driver_pings=full")[2]
-    lost = "; ".join(f"port {port} to node1's port 3 (10.20.11.22): 0 of 3 packets came back" for port in range(8))
+        full = preflight(tmp_path / "full.json", "-e", "preflight_pings=full")[2]
+    lost = "; ".join(
+        f"port {port} to node1's port 3 (10.20.11.22): 0 of 3 packets came back" for port in range(8)
+    )
     assert full["findings"][0]["found"] == lost
 
 
@@ -94,17 +126,31 @@ def test_a_firewall_between_the_hosts(tmp_path):
 
 def test_an_image_and_weights_that_are_not_the_wanted_ones(tmp_path):
     versions = {"vllm": "0.14.0", "cann": "8.5.0", "torch": None, "torch_npu": None, "vllm_ascend": None}
-    wishes = {"vllm_model_dir": "/opt/data/preflight/GLM-4.7", "weights_token": "somebody-elses", "vllm_image_versions": versions}
+    wishes = {
+        "vllm_model_dir": "/opt/data/preflight/GLM-4.7",
+        "weights_token": "somebody-elses",
+        "vllm_image_versions": versions,
+    }
     code, said, report = preflight(tmp_path / "report.json", "-e", json.dumps(wishes))
     assert code != 0
-    image = [(host, "image_versions", "fail") for host in ("node0", "node1") if report["checks"]["image_versions"][host]]
-    assert sorted(found(report)) == sorted([("node0", "weights", "fail"), ("node1", "weights", "fail"), *image])
+    image = [
+        (host, "image_versions", "fail")
+        for host in ("node0", "node1")
+        if report["checks"]["image_versions"][host]
+    ]
+    assert sorted(found(report)) == sorted(
+        [("node0", "weights", "fail"), ("node1", "weights", "fail"), *image]
+    )
     assert "refuses the token" in said
     assert not image or "wanted: cann 8.5.0, vllm 0.14.0" in said
 
 
 def test_a_host_that_cannot_be_looked_at_fails(tmp_path):
-    code, said, report = preflight(tmp_path / "report.json", "-e", '{"ansible_port": "{{ 9 if inventory_hostname == \'node1\' else 22 }}"}')
+    code, said, report = preflight(
+        tmp_path / "report.json",
+        "-e",
+        '{"ansible_port": "{{ 9 if inventory_hostname == \'node1\' else 22 }}"}',
+    )
     assert code != 0
     assert report["not_looked_at"] == ["node1"]
     assert "FAIL node1 could not be looked at" in said
@@ -112,12 +158,14 @@ def test_a_host_that_cannot_be_looked_at_fails(tmp_path):
 
 def test_tls_is_switched_off_by_choice_only(tmp_path):
     with done(("sick", "node1", "tls=[2]"), ("heal", "node1")):
-        assert found(preflight(tmp_path / "report.json", "-e", "driver_roce_tls_off=true")[2]) == [("node1", "roce_tls", "fail")]
+        assert found(preflight(tmp_path / "report.json", "-e", "preflight_roce_tls_off=true")[2]) == [
+            ("node1", "roce_tls", "fail")
+        ]
         options = (*INVENTORY, "--tags", "driver")
         code, said = playbook("site.yml", *options)
         assert code != 0
-        assert "driver_roce_tls_off" in said
-        code, said = playbook("site.yml", *options, "-e", "driver_roce_tls_off=true")
+        assert "preflight_roce_tls_off" in said
+        code, said = playbook("site.yml", *options, "-e", "preflight_roce_tls_off=true")
         assert code == 0, said
         code, said = playbook("site.yml", *options)
         assert code == 0, said
@@ -125,7 +173,10 @@ def test_tls_is_switched_off_by_choice_only(tmp_path):
 
 def test_the_stage_image_refuses_other_versions():
     # A container of another name, for the service that runs from this image is the proof that it was found right.
-    wishes = {"vllm_container_name": "preflight", "vllm_image_versions": {"vllm": "0.14.0", "torch": None, "torch_npu": None, "vllm_ascend": None}}
+    wishes = {
+        "vllm_container_name": "preflight",
+        "vllm_image_versions": {"vllm": "0.14.0", "torch": None, "torch_npu": None, "vllm_ascend": None},
+    }
     code, said = playbook("site.yml", *INVENTORY, "--tags", "image", "-e", json.dumps(wishes))
     assert code != 0
     assert "stage image" in said

@@ -21,10 +21,19 @@ ADDRESS = f"{os.environ.get('ASCEND_LAB_NET', '10.77.0')}.10"
 CONTAINER = "vllm-ascend-v0.13.0rc1"
 STATE = "$(tr '\\0' '\\n' < /proc/1/cmdline | sed -n 's/^--state=//p')"  # of the supervisor in the container
 PATIENCE = 180  # seconds that a start may take on a busy machine
-TAUGHT = yaml.safe_load((ROOT / "tests/lab/model/conversations.yml").read_text(encoding="utf-8"))["probe"]["tool_call_no_arguments"]
+TAUGHT = yaml.safe_load((ROOT / "tests/lab/model/conversations.yml").read_text(encoding="utf-8"))["probe"][
+    "tool_call_no_arguments"
+]
 QUESTION = {"model": "glm47", **TAUGHT["request"]}  # what only a patched parser reads
 SERVED = [{"role": "user", "content": "How are you served?"}]
-LONG = {"model": "glm47", "messages": SERVED, "temperature": 0, "ignore_eos": True, "max_tokens": 1200, "stream": True}
+LONG = {
+    "model": "glm47",
+    "messages": SERVED,
+    "temperature": 0,
+    "ignore_eos": True,
+    "max_tokens": 1200,
+    "stream": True,
+}
 
 
 def on(node: str, *command: str) -> str:
@@ -43,7 +52,10 @@ def answers() -> bool:
         call = json.loads(post(QUESTION, 5).read())["choices"][0]["message"]["tool_calls"][0]["function"]
     except (OSError, http.client.HTTPException, ValueError, KeyError, IndexError):
         return False
-    return (call["name"], json.loads(call["arguments"])) == (TAUGHT["expect"]["name"], TAUGHT["expect"]["arguments"])
+    return (call["name"], json.loads(call["arguments"])) == (
+        TAUGHT["expect"]["name"],
+        TAUGHT["expect"]["arguments"],
+    )
 
 
 def wait(condition: Callable[[], bool], what: str) -> float:
@@ -100,7 +112,15 @@ def service() -> None:
 def running(service) -> Iterator[None]:
     wait(answers, "the service does not answer before the test")
     # As if the faults lay far apart; after many in a row the supervisors pause ever longer, and give up.
-    on(HEAD, "docker", "exec", CONTAINER, "sh", "-c", f"""sed -i 's/"failures": [0-9]*/"failures": 0/' {STATE}""")
+    on(
+        HEAD,
+        "docker",
+        "exec",
+        CONTAINER,
+        "sh",
+        "-c",
+        f"""sed -i 's/"failures": [0-9]*/"failures": 0/' {STATE}""",
+    )
     yield
     for node in NODES:
         lab("link", node, "up")
@@ -108,7 +128,10 @@ def running(service) -> Iterator[None]:
 
 def comes_back(seconds_before: dict[str, str]) -> None:
     """Assert that both containers were started anew, by Docker alone, and that the service answers."""
-    took = wait(lambda: all(started(node) not in ("", seconds_before[node]) for node in NODES) and answers(), "the service does not come back")
+    took = wait(
+        lambda: all(started(node) not in ("", seconds_before[node]) for node in NODES) and answers(),
+        "the service does not come back",
+    )
     print(f"back after {took:.0f} s")
 
 
@@ -144,7 +167,16 @@ def test_it_comes_back_from_the_kernels_oom_killer():
     on(WORKER, "docker", "update", "--memory", "2600m", "--memory-swap", "2600m", CONTAINER)
     try:
         # The kernel kills the largest process of the container, which is the engine.
-        on(WORKER, "docker", "exec", "--detach", CONTAINER, "python3", "-c", "import time; hold = b'x' * 10**9; time.sleep(30)")
+        on(
+            WORKER,
+            "docker",
+            "exec",
+            "--detach",
+            CONTAINER,
+            "python3",
+            "-c",
+            "import time; hold = b'x' * 10**9; time.sleep(30)",
+        )
         wait(lambda: started(WORKER) != before[WORKER], "nothing was killed")
     finally:
         on(WORKER, "docker", "update", "--memory", "0", "--memory-swap", "0", CONTAINER)

@@ -34,7 +34,11 @@ auth: {htpasswd: {realm: lab, path: HTPASSWD}}
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     folder = tmp_path_factory.mktemp("registry")
     (folder / "htpasswd").write_text(HTPASSWD, encoding="ascii")
-    text = CONFIGURATION.replace("STORAGE", str(CACHE / "registry")).replace("REGISTRY", REGISTRY).replace("HTPASSWD", str(folder / "htpasswd"))
+    text = (
+        CONFIGURATION.replace("STORAGE", str(CACHE / "registry"))
+        .replace("REGISTRY", REGISTRY)
+        .replace("HTPASSWD", str(folder / "htpasswd"))
+    )
     (folder / "registry.yml").write_text(text, encoding="ascii")
     command = [CACHE / "rootfs/usr/bin/docker-registry", "serve", folder / "registry.yml"]
     with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
@@ -48,7 +52,15 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def nothing_left() -> Iterator[None]:
     yield
     for node in NODES:
-        lab("exec", node, "sh", "-c", 'docker image ls --quiet "$1" | grep -q . && docker rmi "$1"; rm -rf /root/.docker', "sh", IMAGE)
+        lab(
+            "exec",
+            node,
+            "sh",
+            "-c",
+            'docker image ls --quiet "$1" | grep -q . && docker rmi "$1"; rm -rf /root/.docker',
+            "sh",
+            IMAGE,
+        )
 
 
 @pytest.fixture(name="stage")
@@ -77,12 +89,30 @@ def test_the_image_is_had_with_user_and_password_and_nobody_sees_the_password(st
 @pytest.mark.parametrize(
     ("variables", "says"),
     [
-        ({}, (f"{IMAGE} could not be pulled", "no basic auth credentials", "image_registry_username and image_registry_password if it asks for them")),
+        (
+            {},
+            (
+                f"{IMAGE} could not be pulled",
+                "no basic auth credentials",
+                "image_registry_username and image_registry_password if it asks for them",
+            ),
+        ),
         (
             {"image_registry_username": USER, "image_registry_password": "of somebody else"},
-            ("Host node0, stage image", f"Docker cannot log in to {REGISTRY} as robot", "Unauthorized", "Wanted: a user that this registry knows"),
+            (
+                "Host node0, stage image",
+                f"Docker cannot log in to {REGISTRY} as robot",
+                "Unauthorized",
+                "Wanted: a user that this registry knows",
+            ),
         ),
-        ({"image_registry_username": USER}, ("host node0: image_registry_username is set and image_registry_password is not", "wanted both or none")),
+        (
+            {"image_registry_username": USER},
+            (
+                "host node0: image_registry_username is set and image_registry_password is not",
+                "wanted both or none",
+            ),
+        ),
     ],
     ids=["none", "wrong", "half"],
 )

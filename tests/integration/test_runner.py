@@ -18,7 +18,10 @@ from awx_stand_in import StandIn
 from lab import NODES, ROOT, lab, state
 
 STATE = Path(os.environ.get("ASCEND_LAB_STATE", "/var/lib/ascend-ops-lab"))
-SECRETS = {"weights_token": (STATE / "hub-token").read_text(encoding="utf-8").strip(), "vllm_api_key": "a-key-nobody-may-see"}
+SECRETS = {
+    "weights_token": (STATE / "hub-token").read_text(encoding="utf-8").strip(),
+    "vllm_api_key": "a-key-nobody-may-see",
+}
 # What the lab's inventory says already, as a survey sends it.
 SAME = {
     "vllm_api_port": "8080",
@@ -27,7 +30,7 @@ SAME = {
     "vllm_patch_repairs": "true",
     "vllm_serve_args": '{"enforce-eager": true}',
     "vllm_container_extra_mounts": '["/opt/lab/site-packages:/opt/lab/site-packages:ro"]',
-    "driver_allow_newer": "false",
+    "preflight_allow_newer": "false",
     "serve_timeout": "180",
 }
 # Another model folder, for which the hub must be asked, with the token; and flags that render shows.
@@ -44,12 +47,20 @@ class Job:
     """One job: its result, and what it left behind."""
 
     def __init__(
-        self, folder: Path, playbook: str, survey: dict[str, str], secrets: tuple[str, ...] = (), arguments: str = "", environment: dict[str, str] | None = None
+        self,
+        folder: Path,
+        playbook: str,
+        survey: dict[str, str],
+        secrets: tuple[str, ...] = (),
+        arguments: str = "",
+        environment: dict[str, str] | None = None,
     ) -> None:
         env = folder / "env"
         env.mkdir()
         (env / "extravars").write_text(json.dumps(survey), encoding="utf-8")
-        (env / "credential").write_text(json.dumps({name: SECRETS[name] for name in secrets}), encoding="utf-8")
+        (env / "credential").write_text(
+            json.dumps({name: SECRETS[name] for name in secrets}), encoding="utf-8"
+        )
         (env / "cmdline").write_text(f"-e @{env / 'credential'} {arguments}", encoding="utf-8")
         self.result = ansible_runner.run(
             private_data_dir=str(folder),
@@ -69,7 +80,11 @@ class Job:
         )
         self.events = list(self.result.events)
         self.said = "\n".join(event["stdout"] for event in self.events)
-        self.artifacts = {file: file.read_text(encoding="utf-8") for file in Path(self.result.config.artifact_dir).rglob("*") if file.is_file()}
+        self.artifacts = {
+            file: file.read_text(encoding="utf-8")
+            for file in Path(self.result.config.artifact_dir).rglob("*")
+            if file.is_file()
+        }
 
     def names(self, kind: str, name: str) -> list[str]:
         """The plays or tasks that began, in their order."""
@@ -86,7 +101,12 @@ def a_job(tmp_path_factory):
     def run(*arguments, **options) -> Job:
         job = Job(tmp_path_factory.mktemp("job"), *arguments, **options)
         assert len(job.artifacts) > 10
-        shown = [(name, file) for name, secret in SECRETS.items() for file, text in job.artifacts.items() if secret in text]
+        shown = [
+            (name, file)
+            for name, secret in SECRETS.items()
+            for file, text in job.artifacts.items()
+            if secret in text
+        ]
         assert shown == [], "a secret is in the artifacts"
         return job
 
@@ -120,10 +140,25 @@ def test_progress_is_read_from_the_events(job):
     done = job("playbooks/site.yml", SAME, secrets=("weights_token",))
     assert done.result.status == "successful", done.said
     assert done.changed() == {}
-    plays = ["The inventory makes sense", "The hosts are fit for the service; nothing is changed yet", "The service runs", "The service answers"]
+    plays = [
+        "The inventory makes sense",
+        "The hosts are fit for the service; nothing is changed yet",
+        "The service runs",
+        "The service answers",
+    ]
     assert done.names("playbook_on_play_start", "name") == plays
-    stages = list(dict.fromkeys(event["event_data"]["role"] for event in done.events if event["event_data"].get("role")))
-    assert [stage.rsplit(".", 1)[-1] for stage in stages] == ["driver", "weights", "image", "container", "patch", "serve", "verify"]
+    stages = list(
+        dict.fromkeys(event["event_data"]["role"] for event in done.events if event["event_data"].get("role"))
+    )
+    assert [stage.rsplit(".", 1)[-1] for stage in stages] == [
+        "driver",
+        "weights",
+        "image",
+        "container",
+        "patch",
+        "serve",
+        "verify",
+    ]
     tasks = done.names("playbook_on_task_start", "task")
     assert [name for name in tasks if not name[0].isupper()] == []
     assert "GLM-4.7" in done.said
@@ -156,7 +191,11 @@ def test_render_shows_what_the_strings_mean(job, tmp_path):
     assert "--port 8080" in script
     assert "--max-model-len 4096" in script
     assert "--enforce-eager" in script
-    assert not [file for file in tmp_path.rglob("*") if file.is_file() and SECRETS["vllm_api_key"] in file.read_text(encoding="utf-8")]
+    assert not [
+        file
+        for file in tmp_path.rglob("*")
+        if file.is_file() and SECRETS["vllm_api_key"] in file.read_text(encoding="utf-8")
+    ]
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -181,7 +220,12 @@ def test_a_folder_is_filled_for_hosts_without_a_way_out(job):
     folder = "/var/tmp/runner-airgap"
     # The packages come from PyPI to where Ansible runs, which tests need not reach; scenario airgap brings them.
     try:
-        done = job("playbooks/fetch.yml", {"fetch_dir": folder, "fetch_host": "node0"}, secrets=("weights_token",), arguments="--skip-tags python")
+        done = job(
+            "playbooks/fetch.yml",
+            {"fetch_dir": folder, "fetch_host": "node0"},
+            secrets=("weights_token",),
+            arguments="--skip-tags python",
+        )
         assert done.result.status == "successful", done.said
         lab("exec", "node0", "sh", "-c", f"cd {folder} && sha256sum --check --quiet SHA256SUMS")
         sums = lab("exec", "node0", "cat", f"{folder}/SHA256SUMS")
@@ -200,14 +244,31 @@ def test_awx_is_set_up(job):
         "awx_setup_api_key": "{{ vllm_api_key }}",
     }
     with StandIn("a-token-nobody-may-see", "Ascend hosts").serving() as awx:
-        run = partial(job, "playbooks/awx_setup.yml", survey, tuple(SECRETS), environment={"CONTROLLER_HOST": awx.url, "CONTROLLER_OAUTH_TOKEN": awx.token})
+        run = partial(
+            job,
+            "playbooks/awx_setup.yml",
+            survey,
+            tuple(SECRETS),
+            environment={"CONTROLLER_HOST": awx.url, "CONTROLLER_OAUTH_TOKEN": awx.token},
+        )
         first = run(arguments="-vvv")
         assert first.result.status == "successful", first.said
         assert awx.named("credentials")["ModelScope token"]["inputs"] == {"secret": SECRETS["weights_token"]}
         templates = awx.named("job_templates")
-        assert {"vLLM site", "vLLM preflight", "vLLM status", "vLLM upgrade", "vLLM diagnose", "vLLM uninstall"} <= set(templates)
+        assert {
+            "vLLM site",
+            "vLLM preflight",
+            "vLLM status",
+            "vLLM upgrade",
+            "vLLM diagnose",
+            "vLLM uninstall",
+        } <= set(templates)
         site = templates["vLLM site"]["id"]
-        assert {thing["name"] for thing in awx.related[site, "credentials"]} == {"Ascend hosts", "ModelScope token", "vLLM API key"}
+        assert {thing["name"] for thing in awx.related[site, "credentials"]} == {
+            "Ascend hosts",
+            "ModelScope token",
+            "vLLM API key",
+        }
         assert "vllm_image" in {question["variable"] for question in awx.related[site, "survey_spec"]["spec"]}
         nodes = {thing["identifier"]: thing for thing in awx.things["workflow_job_template_nodes"]}
         assert nodes["site"]["unified_job_template"] == site
@@ -234,7 +295,9 @@ def test_stop_is_checked(job):
 
 
 @pytest.mark.usefixtures("unchanged")
-@pytest.mark.parametrize(("survey", "found"), [({"uninstall_confirm": "no", "uninstall_weights": "true"}, "no"), ({}, "not given")])
+@pytest.mark.parametrize(
+    ("survey", "found"), [({"uninstall_confirm": "no", "uninstall_weights": "true"}, "no"), ({}, "not given")]
+)
 def test_nothing_is_uninstalled_without_a_yes(job, survey, found):
     done = job("playbooks/uninstall.yml", survey)
     assert done.result.status == "failed"

@@ -22,8 +22,21 @@ def download_with_the_token():
         lab("exec", node, "rm", "-rf", MODEL)
         lab("exec", node, "touch", "/run/before-the-token")
     with Watch(token) as watch:
-        variables = {"vllm_model_dir": f"{MODEL}/GLM-4.7", "vllm_model_cache_dir": f"{MODEL}/.cache", "vllm_container_name": CONTAINER}
-        code, said = site("-i", "inventories/lab", "--tags", "image,weights,container", "-vvvv", "--diff", "-e", json.dumps(variables))
+        variables = {
+            "vllm_model_dir": f"{MODEL}/GLM-4.7",
+            "vllm_model_cache_dir": f"{MODEL}/.cache",
+            "vllm_container_name": CONTAINER,
+        }
+        code, said = site(
+            "-i",
+            "inventories/lab",
+            "--tags",
+            "image,weights,container",
+            "-vvvv",
+            "--diff",
+            "-e",
+            json.dumps(variables),
+        )
     assert code == 0, said
     for node in NODES:
         assert lab("exec", node, "find", f"{MODEL}/GLM-4.7", "-name", "*.safetensors")

@@ -36,7 +36,9 @@ MODEL = f"{FOLDER}/GLM-4.7"
 PORT, SHARE_PORT, PROXY_PORT = 8199, 8198, 8197
 TOKEN = "token-of-the-faulty-hub"
 REPO = "ZhipuAI/GLM-4.7"
-SLACK = max(16 << 20, TOTAL_SHARDS // 50)  # what was on its way when a connection ended, of all files side by side: the more, the faster they came
+SLACK = max(
+    16 << 20, TOTAL_SHARDS // 50
+)  # what was on its way when a connection ended, of all files side by side: the more, the faster they came
 FOUR_PARTS = ("Host ", "stage weights", "Found: ", "Wanted: ", "Remedy: ")
 
 
@@ -48,7 +50,9 @@ def files_of_a_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for _mebibyte in range(SHARD >> 20):
                 file.write(os.urandom(1 << 20))
     (folder / "config.json").write_text("{}", encoding="ascii")
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": dict(zip("abcd", SHARDS, strict=True))}), encoding="ascii")
+    (folder / "model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": dict(zip("abcd", SHARDS, strict=True))}), encoding="ascii"
+    )
     return folder
 
 
@@ -126,7 +130,9 @@ def slow(hub: FaultyHub, seconds: float = 8) -> None:
 def assert_complete(node: str = "node0", files: Path | None = None, folder: str = MODEL) -> None:
     """Every shard is on the host with the bytes of the hub, by sha256sum, which knows nothing of us."""
     if files:
-        wanted = subprocess.run(["sha256sum", *SHARDS], cwd=files, capture_output=True, text=True, check=True).stdout
+        wanted = subprocess.run(
+            ["sha256sum", *SHARDS], cwd=files, capture_output=True, text=True, check=True
+        ).stdout
         assert lab("exec", node, "sh", "-c", f"cd {folder} && sha256sum {' '.join(SHARDS)}") == wanted
     assert "manifest" in lab("exec", node, "ls", "-a", folder)
 
@@ -192,12 +198,17 @@ def test_a_hash_that_the_hub_lists_wrongly_is_refused(hub: FaultyHub):
     ("variables", "parts"),
     [
         ({"weights_token": "of-somebody-else"}, ("refuses the token", "give it as weights_token")),
-        ({"vllm_model_revision": "v9"}, ("has no revision 'v9'", "master, v1.0", "Correct vllm_model_revision")),
+        (
+            {"vllm_model_revision": "v9"},
+            ("has no revision 'v9'", "master, v1.0", "Correct vllm_model_revision"),
+        ),
         ({"vllm_model_endpoint": f"http://{NET}.1:1"}, ("cannot be reached", "vllm_model_endpoint")),
     ],
     ids=["wrong token", "no such revision", "no hub"],
 )
-def test_what_cannot_work_is_refused_before_the_first_byte(hub: FaultyHub, variables: dict[str, str], parts: tuple[str, ...]):
+def test_what_cannot_work_is_refused_before_the_first_byte(
+    hub: FaultyHub, variables: dict[str, str], parts: tuple[str, ...]
+):
     code, said = download(**variables)
     assert code != 0
     assert all(part in said for part in (*parts, *FOUR_PARTS)), said
@@ -208,7 +219,9 @@ def test_a_token_that_expires_meanwhile_is_named(hub: FaultyHub):
     hub.faults = [Fault("/repo?", times=100, status=HTTPStatus.FORBIDDEN)]
     code, said = download()
     assert code != 0
-    assert all(part in said for part in ("the hub refused the ModelScope client", "weights_token", *FOUR_PARTS)), said
+    assert all(
+        part in said for part in ("the hub refused the ModelScope client", "weights_token", *FOUR_PARTS)
+    ), said
     hub.faults = []
     code, said = download()
     assert code == 0, said
@@ -220,9 +233,20 @@ PASSWORD = "password-of-the-proxy"
 @pytest.fixture(name="proxy")
 def a_proxy() -> Iterator[str]:
     """The URL of a proxy that wants to know who asks."""
-    where = ["--hostname", f"{NET}.1", "--port", str(PROXY_PORT), "--num-workers", "1", "--num-acceptors", "1"]
+    where = [
+        "--hostname",
+        f"{NET}.1",
+        "--port",
+        str(PROXY_PORT),
+        "--num-workers",
+        "1",
+        "--num-acceptors",
+        "1",
+    ]
     with subprocess.Popen(
-        [sys.executable, "-m", "proxy", *where, "--basic-auth", f"me:{PASSWORD}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "proxy", *where, "--basic-auth", f"me:{PASSWORD}"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     ) as proxy:
         wait_until(lambda: listens(f"{NET}.1", PROXY_PORT), 20)
         yield f"http://me:{PASSWORD}@{NET}.1:{PROXY_PORT}"
@@ -245,7 +269,13 @@ def test_a_hub_that_only_a_proxy_reaches(files: Path, proxy: str, tmp_path: Path
 
 
 def kill_the_client(node: str = "node0") -> None:
-    lab("exec", node, "sh", "-c", "kill -9 $(pgrep -f 'snapshot_downloa[d]' | xargs -n1 -I{} sh -c 'grep -q python3 /proc/{}/comm && echo {}')")
+    lab(
+        "exec",
+        node,
+        "sh",
+        "-c",
+        "kill -9 $(pgrep -f 'snapshot_downloa[d]' | xargs -n1 -I{} sh -c 'grep -q python3 /proc/{}/comm && echo {}')",
+    )
 
 
 def restart_docker() -> None:
@@ -256,7 +286,9 @@ def fill_the_disk() -> None:
     lab("exec", "node0", "sh", "-c", f"dd if=/dev/zero of={FOLDER}/filler bs=1M 2>/dev/null || true")
 
 
-@pytest.mark.parametrize("trouble", [kill_the_client, restart_docker], ids=["client killed -9", "Docker restarted"])
+@pytest.mark.parametrize(
+    "trouble", [kill_the_client, restart_docker], ids=["client killed -9", "Docker restarted"]
+)
 def test_what_ends_the_client_is_survived_by_the_run(hub: FaultyHub, files: Path, trouble):
     slow(hub)
     run = Background()
@@ -282,7 +314,11 @@ docker rm $container
 def test_the_client_runs_with_a_python_of_the_host(hub: FaultyHub, files: Path):
     lab("exec", "node0", "sh", "-c", PYTHON)
     slow(hub)
-    run = Background(weights_python=f"{FOLDER}/python/bin/python3", vllm_image="no-such/image:it-is-not-asked", vllm_model_exclude=["conf*"])
+    run = Background(
+        weights_python=f"{FOLDER}/python/bin/python3",
+        vllm_image="no-such/image:it-is-not-asked",
+        vllm_model_exclude=["conf*"],
+    )
     wait_for_bytes(hub, TOTAL_SHARDS // 2)
     kill_the_client()
     code, said = run.ended()
@@ -290,11 +326,23 @@ def test_the_client_runs_with_a_python_of_the_host(hub: FaultyHub, files: Path):
     assert hub.sent <= TOTAL_SHARDS + SLACK
     assert_complete(files=files)
     assert "config.json" not in lab("exec", "node0", "ls", MODEL)
-    lab("exec", "node0", "sh", "-c", f"! ls -d /run/ascend-ops-weights* && ! grep -rqs {TOKEN} /run /root {FOLDER}")
+    lab(
+        "exec",
+        "node0",
+        "sh",
+        "-c",
+        f"! ls -d /run/ascend-ops-weights* && ! grep -rqs {TOKEN} /run /root {FOLDER}",
+    )
 
 
 def test_a_disk_that_is_full_is_told_and_nothing_is_lost(hub: FaultyHub, files: Path):
-    lab("exec", "node0", "sh", "-c", f"mkdir -p {FOLDER} && mount -t tmpfs -o size={TOTAL_SHARDS + (64 << 20)} tmpfs {FOLDER}")
+    lab(
+        "exec",
+        "node0",
+        "sh",
+        "-c",
+        f"mkdir -p {FOLDER} && mount -t tmpfs -o size={TOTAL_SHARDS + (64 << 20)} tmpfs {FOLDER}",
+    )
     try:
         slow(hub)
         run = Background()
@@ -315,7 +363,13 @@ def test_a_disk_that_is_full_is_told_and_nothing_is_lost(hub: FaultyHub, files: 
 
 
 def test_a_disk_that_is_too_small_is_told_before_the_first_byte(hub: FaultyHub):
-    lab("exec", "node0", "sh", "-c", f"mkdir -p {FOLDER} && mount -t tmpfs -o size={TOTAL_SHARDS // 2} tmpfs {FOLDER}")
+    lab(
+        "exec",
+        "node0",
+        "sh",
+        "-c",
+        f"mkdir -p {FOLDER} && mount -t tmpfs -o size={TOTAL_SHARDS // 2} tmpfs {FOLDER}",
+    )
     try:
         code, said = download()
     finally:
@@ -361,7 +415,13 @@ def test_shards_cut_off_and_swapped_are_fetched_again_alone(hub: FaultyHub, file
     assert download()[0] == 0
     hub.sent = 0
     first, second, third, _fourth = SHARDS
-    lab("exec", "node0", "sh", "-c", f"cd {MODEL} && truncate -s -1 {first} && cp {second} x && cp {third} {second} && mv x {third}")
+    lab(
+        "exec",
+        "node0",
+        "sh",
+        "-c",
+        f"cd {MODEL} && truncate -s -1 {first} && cp {second} x && cp {third} {second} && mv x {third}",
+    )
     code, said = download()
     assert code == 0, said
     assert hub.sent == 3 * SHARD
@@ -393,7 +453,9 @@ def client() -> str:
 def test_a_run_that_was_killed_is_taken_over(hub: FaultyHub, files: Path):
     slow(hub, 60)
     command = ["ansible-playbook", "tests/integration/weights.yml", *options()]
-    with subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, start_new_session=True) as run:
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, start_new_session=True
+    ) as run:
         wait_for_bytes(hub, TOTAL_SHARDS // 6)
         first = client()
         os.killpg(run.pid, signal.SIGKILL)
@@ -424,7 +486,9 @@ def test_fan_out_takes_each_byte_once_and_is_closed_to_others(hub: FaultyHub, fi
         assert refused.value.code == HTTPStatus.FORBIDDEN
     code, said = run.ended()
     assert code == 0, said
-    assert hub.sent == TOTAL_SHARDS + sum((files / name).stat().st_size for name in ("config.json", "model.safetensors.index.json"))
+    assert hub.sent == TOTAL_SHARDS + sum(
+        (files / name).stat().st_size for name in ("config.json", "model.safetensors.index.json")
+    )
     for node in NODES:
         assert_complete(node, files)
         assert not listens(f"{NET}.{10 + NODES.index(node)}", SHARE_PORT)
@@ -461,7 +525,9 @@ def test_hosts_that_share_a_folder_write_it_once(hub: FaultyHub, files: Path):
     }
     code, said = download(**shared)
     assert code == 0, said
-    assert hub.sent == TOTAL_SHARDS + sum((files / name).stat().st_size for name in ("config.json", "model.safetensors.index.json"))
+    assert hub.sent == TOTAL_SHARDS + sum(
+        (files / name).stat().st_size for name in ("config.json", "model.safetensors.index.json")
+    )
     assert [changes(said, node) for node in NODES] == [1, 0], said
     assert_complete("node1", files, f"{SHARED}/GLM-4.7")
     damage(SHARDS[1], f"{SHARED}/GLM-4.7")
@@ -478,7 +544,13 @@ def changes(said: str, node: str) -> int:
 
 def test_weights_brought_by_hand_are_verified_by_a_checksum_file(hub: FaultyHub):
     assert download()[0] == 0
-    lab("exec", "node0", "sh", "-c", f"cd {MODEL} && rm .ascend_ops_manifest.json && sha256sum *.json *.safetensors > {FOLDER}/SHA256SUMS")
+    lab(
+        "exec",
+        "node0",
+        "sh",
+        "-c",
+        f"cd {MODEL} && rm .ascend_ops_manifest.json && sha256sum *.json *.safetensors > {FOLDER}/SHA256SUMS",
+    )
     requests = hub.requests
     by_hand = {"weights_distribution": "present", "weights_checksums": f"{FOLDER}/SHA256SUMS"}
     code, said = download(**by_hand)

@@ -23,7 +23,10 @@ class Watch(threading.Thread):
 
     def run(self) -> None:
         while not self.over.is_set():
-            for file in (*Path("/proc").glob("[0-9]*/cmdline"), *STATE.glob("nodes/*/docker/containers/*/config.v2.json")):
+            for file in (
+                *Path("/proc").glob("[0-9]*/cmdline"),
+                *STATE.glob("nodes/*/docker/containers/*/config.v2.json"),
+            ):
                 with contextlib.suppress(OSError):  # it is gone
                     text = file.read_bytes()
                     if self.secret in text:

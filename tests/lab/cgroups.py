@@ -38,16 +38,25 @@ def remove(name: str = "") -> None:
     """Remove a group with all below it; without a name, all of the lab's."""
     for hierarchy, _version in _hierarchies():
         group = hierarchy / _LAB / name
-        wait_until(lambda group=group: _removed(group), 5, lambda group=group: f"{group} still holds processes; see its cgroup.procs")
+        wait_until(
+            lambda group=group: _removed(group),
+            5,
+            lambda group=group: f"{group} still holds processes; see its cgroup.procs",
+        )
 
 
 def memory_mib(name: str) -> int:
     """Memory that the group's processes hold, page cache left out."""
     for hierarchy, version in _hierarchies():
         with contextlib.suppress(FileNotFoundError):
-            stat = dict(line.split() for line in (hierarchy / _LAB / name / "memory.stat").read_text(encoding="ascii").splitlines())
+            stat = dict(
+                line.split()
+                for line in (hierarchy / _LAB / name / "memory.stat").read_text(encoding="ascii").splitlines()
+            )
             return int(stat["anon" if version == 2 else "total_rss"]) >> 20
-    raise LabError(f"no memory controller knows the group {_LAB}/{name}; is the memory cgroup enabled in this kernel?")
+    raise LabError(
+        f"no memory controller knows the group {_LAB}/{name}; is the memory cgroup enabled in this kernel?"
+    )
 
 
 def _hierarchies() -> Iterator[tuple[Path, int]]:

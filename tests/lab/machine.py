@@ -39,11 +39,15 @@ def require_root() -> None:
 
 def install_packages(log: Path) -> None:
     """The packages the lab needs are installed."""
-    missing = sorted({package for need, package in _NEEDS.items() if not (shutil.which(need) or Path(need).exists())})
+    missing = sorted(
+        {package for need, package in _NEEDS.items() if not (shutil.which(need) or Path(need).exists())}
+    )
     if not missing:
         return
     if not shutil.which("apt-get"):
-        raise LabError(f"this machine lacks {', '.join(missing)} and has no apt-get: install them by its own means, then run this again")
+        raise LabError(
+            f"this machine lacks {', '.join(missing)} and has no apt-get: install them by its own means, then run this again"
+        )
     with timed(f"installing the Debian packages {', '.join(missing)}"):
         run_logged(["apt-get", "update"], log)
         run_logged(["apt-get", "install", "--yes", "--no-install-recommends", *missing], log)
@@ -53,33 +57,61 @@ def require_kernel(state: Path) -> None:
     """The kernel does what nodes are made of; each thing is tried for real."""
     state.mkdir(parents=True, exist_ok=True)
     probes = {
-        "namespaces (net, mount, pid, uts, ipc, cgroup)": ["unshare", "-n", "-m", "-p", "-u", "-i", "-C", "-f", "true"],
+        "namespaces (net, mount, pid, uts, ipc, cgroup)": [
+            "unshare",
+            "-n",
+            "-m",
+            "-p",
+            "-u",
+            "-i",
+            "-C",
+            "-f",
+            "true",
+        ],
         "bridges (module bridge)": ["unshare", "-n", "ip", "link", "add", "probe", "type", "bridge"],
         "veth links (module veth)": ["unshare", "-n", "ip", "link", "add", "probe", "type", "veth"],
-        f"overlay file systems (module overlay) over {state}": ["unshare", "-m", "sh", "-c", _OVERLAY_PROBE, "sh", str(state)],
+        f"overlay file systems (module overlay) over {state}": [
+            "unshare",
+            "-m",
+            "sh",
+            "-c",
+            _OVERLAY_PROBE,
+            "sh",
+            str(state),
+        ],
     }
     for feature, probe in probes.items():
         try:
             run(probe)
         except LabError as error:
-            raise LabError(f"this kernel does not give us {feature}: {error}\nRun the lab on a machine or VM of its own, not in a container") from None
+            raise LabError(
+                f"this kernel does not give us {feature}: {error}\nRun the lab on a machine or VM of its own, not in a container"
+            ) from None
 
 
 def require_disk(folder: Path, gib: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free / _GIB
     if free < gib:
-        raise LabError(f"{folder} has {free:.1f} GiB free, wanted {gib}: free some, or point ASCEND_LAB_CACHE and ASCEND_LAB_STATE to a larger disk")
+        raise LabError(
+            f"{folder} has {free:.1f} GiB free, wanted {gib}: free some, or point ASCEND_LAB_CACHE and ASCEND_LAB_STATE to a larger disk"
+        )
 
 
 def require_memory(gib: int) -> None:
     meminfo = dict(line.split(":") for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
     available = int(meminfo["MemAvailable"].split()[0]) * 1024 / _GIB
     if available < gib:
-        raise LabError(f"this machine has {available:.1f} GiB of memory available, wanted {gib}: end some programs, or use a larger machine")
+        raise LabError(
+            f"this machine has {available:.1f} GiB of memory available, wanted {gib}: end some programs, or use a larger machine"
+        )
 
 
 def lacks_sys_resource() -> bool:
     """Whether even root may not have CAP_SYS_RESOURCE here, as in some virtual machines."""
-    status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines() if ":\t" in line)
+    status = dict(
+        line.split(":\t", 1)
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        if ":\t" in line
+    )
     return not int(status["CapBnd"], 16) >> _CAP_SYS_RESOURCE & 1

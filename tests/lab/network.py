@@ -93,10 +93,16 @@ def overlapping(network: ipaddress.IPv4Network, routes: list[dict]) -> list[str]
 def _check_free(network: ipaddress.IPv4Network) -> None:
     for address in _links().get(CONTROLLER_LINK, {}).get("addr_info", ()):
         if address["family"] == "inet" and ipaddress.ip_address(address["local"]) not in network:
-            raise LabError(f"the lab is up on {address['local']}/24, wanted {network}: run `lab down` first, or set ASCEND_LAB_NET as it was")
-    taken = overlapping(network, json.loads(_ip(None, "-4", "-json", "route", "show", "table", "all", "type", "unicast")))
+            raise LabError(
+                f"the lab is up on {address['local']}/24, wanted {network}: run `lab down` first, or set ASCEND_LAB_NET as it was"
+            )
+    taken = overlapping(
+        network, json.loads(_ip(None, "-4", "-json", "route", "show", "table", "all", "type", "unicast"))
+    )
     if taken:
-        raise LabError(f"the network {network} is in use on this machine ({', '.join(taken)}): set ASCEND_LAB_NET to a free prefix, such as 10.78.0")
+        raise LabError(
+            f"the network {network} is in use on this machine ({', '.join(taken)}): set ASCEND_LAB_NET to a free prefix, such as 10.78.0"
+        )
 
 
 def _hardware_address(address: str) -> str:

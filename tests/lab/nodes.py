@@ -53,14 +53,18 @@ class Node:
 def present(settings: Settings) -> list[Node]:
     """The nodes that were ever started since the last `lab down`."""
     folders = (settings.state / "nodes").glob("node*")
-    return [Node(settings, index) for index in sorted(int(folder.name.removeprefix("node")) for folder in folders)]
+    return [
+        Node(settings, index) for index in sorted(int(folder.name.removeprefix("node")) for folder in folders)
+    ]
 
 
 def find(settings: Settings, name: str) -> Node:
     """The node of that name."""
     known = {node.name: node for node in present(settings)}
     if name not in known:
-        raise LabError(f"there is no node {name!r}; there are {', '.join(known) or 'none'}: see `lab status`, start more with `lab up N`")
+        raise LabError(
+            f"there is no node {name!r}; there are {', '.join(known) or 'none'}: see `lab status`, start more with `lab up N`"
+        )
     return known[name]
 
 
@@ -73,7 +77,18 @@ def start(node: Node) -> None:
     _prepare(node)
     network.ensure_node(node.settings, node.name, node.address)
     cgroups.create(node.name)
-    namespaces = ["nsenter", f"--net=/run/netns/{network.namespace(node.name)}", "unshare", "-m", "-u", "-i", "-p", "-C", "-f", "--kill-child"]
+    namespaces = [
+        "nsenter",
+        f"--net=/run/netns/{network.namespace(node.name)}",
+        "unshare",
+        "-m",
+        "-u",
+        "-i",
+        "-p",
+        "-C",
+        "-f",
+        "--kill-child",
+    ]
     init = [SOURCES / "node-init", node.name, node.folder, node.settings.rootfs, node.settings.site_packages]
     processes.start(node.record, [*namespaces, *init], node.console, lambda: cgroups.join(node.name))
 
@@ -102,7 +117,12 @@ def remove(node: Node) -> None:
 
 def execute(node: Node, command: Sequence[str], **options) -> subprocess.CompletedProcess:
     """Run a command in the node as its root."""
-    return subprocess.run(["nsenter", f"--target={_init(node)}", "--all", "--", *command], env=CLEAN_ENVIRONMENT, check=False, **options)
+    return subprocess.run(
+        ["nsenter", f"--target={_init(node)}", "--all", "--", *command],
+        env=CLEAN_ENVIRONMENT,
+        check=False,
+        **options,
+    )
 
 
 def _root(node: Node) -> Path:
@@ -158,9 +178,17 @@ def _prepare(node: Node) -> None:
     for name in ("upper", "work", "root", "docker", "data"):
         (node.folder / name).mkdir(parents=True, exist_ok=True)
     (node.folder.parent / "shared").mkdir(exist_ok=True)
-    _install(upper / "root/.ssh/authorized_keys", node.settings.key.with_suffix(".pub").read_text(encoding="ascii"), folder_mode=0o700)
+    _install(
+        upper / "root/.ssh/authorized_keys",
+        node.settings.key.with_suffix(".pub").read_text(encoding="ascii"),
+        folder_mode=0o700,
+    )
     registries = [node.settings.registry, node.settings.guarded_registry]
-    daemon = {"insecure-registries": registries, "storage-driver": "overlay2", "exec-opts": ["native.cgroupdriver=cgroupfs"]}
+    daemon = {
+        "insecure-registries": registries,
+        "storage-driver": "overlay2",
+        "exec-opts": ["native.cgroupdriver=cgroupfs"],
+    }
     _install(upper / "etc/docker/daemon.json", json.dumps(daemon, indent=2) + "\n")
     if machine.lacks_sys_resource():
         (upper / "usr/local/sbin").mkdir(parents=True, exist_ok=True)
@@ -178,7 +206,9 @@ def _install(file: Path, text: str, folder_mode: int = 0o755) -> None:
 
 def _answers_ssh(node: Node) -> bool:
     if not is_running(node):
-        raise LabError(f"{node.name} ended while it was starting; the end of {node.console}:\n{tail(node.console)}")
+        raise LabError(
+            f"{node.name} ended while it was starting; the end of {node.console}:\n{tail(node.console)}"
+        )
     try:
         with socket.create_connection((node.address, 22), timeout=1):
             return True

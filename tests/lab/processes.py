@@ -50,7 +50,9 @@ def end(record: Path, deadly: Callable[[int], None], seconds: float = 10) -> Non
         try:
             deadly(pid)
             if not select.select([handle], [], [], seconds)[0]:
-                raise LabError(f"process {pid} ({record.name}) does not end within {seconds:.0f} s; look at it with `ps -fp {pid}`")
+                raise LabError(
+                    f"process {pid} ({record.name}) does not end within {seconds:.0f} s; look at it with `ps -fp {pid}`"
+                )
         finally:
             os.close(handle)
     record.unlink(missing_ok=True)
@@ -61,7 +63,9 @@ def terminate(pid: int) -> None:
 
 
 def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
+    return [
+        int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    ]
 
 
 def _start_time(pid: int) -> str | None:

@@ -35,7 +35,9 @@ class Repository:
         status, _headers, body = self._call("GET", f"manifests/{tag}", headers={"Accept": _MANIFEST})
         if status != http.client.OK:
             return None
-        configuration = json.loads(self._expect(http.client.OK, "GET", f"blobs/{json.loads(body)['config']['digest']}")[1])
+        configuration = json.loads(
+            self._expect(http.client.OK, "GET", f"blobs/{json.loads(body)['config']['digest']}")[1]
+        )
         return (configuration["config"].get("Labels") or {}).get(_BUILD_LABEL)
 
     def push(self, tag: str, layers: list[Path], settings: dict, build: str) -> None:
@@ -54,7 +56,13 @@ class Repository:
             "config": self._push_blob([json.dumps(configuration).encode()], _CONFIG),
             "layers": [descriptor for _diff_id, descriptor in pushed],
         }
-        self._expect(http.client.CREATED, "PUT", f"manifests/{tag}", json.dumps(manifest).encode(), {"Content-Type": _MANIFEST})
+        self._expect(
+            http.client.CREATED,
+            "PUT",
+            f"manifests/{tag}",
+            json.dumps(manifest).encode(),
+            {"Content-Type": _MANIFEST},
+        )
 
     def _push_layer(self, tar: Path) -> tuple[str, dict]:
         """Compress and push on the fly; returns the hash of the tar file and the blob's descriptor."""
@@ -73,18 +81,26 @@ class Repository:
                 yield chunk
 
         location = self._expect(http.client.ACCEPTED, "POST", "blobs/uploads/")[0]["Location"]
-        location = self._expect(http.client.ACCEPTED, "PATCH", location, counted(), {"Content-Type": "application/octet-stream"})[0]["Location"]
+        location = self._expect(
+            http.client.ACCEPTED, "PATCH", location, counted(), {"Content-Type": "application/octet-stream"}
+        )[0]["Location"]
         name = f"sha256:{digest.hexdigest()}"
         self._expect(http.client.CREATED, "PUT", f"{location}&digest={name}")
         return {"mediaType": media_type, "size": size, "digest": name}
 
-    def _expect(self, wanted: int, method: str, path: str, body=None, headers: dict | None = None) -> tuple[http.client.HTTPMessage, bytes]:
+    def _expect(
+        self, wanted: int, method: str, path: str, body=None, headers: dict | None = None
+    ) -> tuple[http.client.HTTPMessage, bytes]:
         status, answer, content = self._call(method, path, body, headers)
         if status != wanted:
-            raise LabError(f"the registry {self.registry} answered {method} {path} with {status}, wanted {wanted}: {content.decode(errors='replace').strip()}")
+            raise LabError(
+                f"the registry {self.registry} answered {method} {path} with {status}, wanted {wanted}: {content.decode(errors='replace').strip()}"
+            )
         return answer, content
 
-    def _call(self, method: str, path: str, body=None, headers: dict | None = None) -> tuple[int, http.client.HTTPMessage, bytes]:
+    def _call(
+        self, method: str, path: str, body=None, headers: dict | None = None
+    ) -> tuple[int, http.client.HTTPMessage, bytes]:
         connection = http.client.HTTPConnection(self.registry, timeout=60)
         try:
             url = path if path.startswith("http://") else f"/v2/{self.name}/{path}"

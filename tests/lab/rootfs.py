@@ -62,12 +62,21 @@ def build(rootfs: Path, log: Path) -> None:
 
 def _debootstrap(target: Path, log: Path) -> None:
     # In a mount namespace of its own, so that even a killed debootstrap leaves no mounts behind.
-    command = ["unshare", "--mount", "debootstrap", "--variant=minbase", f"--keyring={machine.DEBIAN_KEYRING}", f"--include={','.join(_PACKAGES)}"]
+    command = [
+        "unshare",
+        "--mount",
+        "debootstrap",
+        "--variant=minbase",
+        f"--keyring={machine.DEBIAN_KEYRING}",
+        f"--include={','.join(_PACKAGES)}",
+    ]
     mirror = _mirror()
     try:
         run_logged([*command, _SUITE, target, mirror], log)
     except LabError as error:
-        raise LabError(f"the nodes' root could not be built from {mirror}; is that server reachable from here?\n{error}") from None
+        raise LabError(
+            f"the nodes' root could not be built from {mirror}; is that server reachable from here?\n{error}"
+        ) from None
 
 
 def _mirror() -> str:

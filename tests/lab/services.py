@@ -38,14 +38,30 @@ def registry_storage(settings: Settings) -> Path:
 
 def start_registry(settings: Settings) -> None:
     configuration = settings.state / "registry.yml"
-    configuration.write_text(_REGISTRY_CONFIGURATION.format(storage=registry_storage(settings), address=settings.registry), encoding="utf-8")
-    _start(settings, "registry", settings.registry, [settings.rootfs / "usr/bin/docker-registry", "serve", configuration])
+    configuration.write_text(
+        _REGISTRY_CONFIGURATION.format(storage=registry_storage(settings), address=settings.registry),
+        encoding="utf-8",
+    )
+    _start(
+        settings,
+        "registry",
+        settings.registry,
+        [settings.rootfs / "usr/bin/docker-registry", "serve", configuration],
+    )
 
 
 def start_hub(settings: Settings) -> None:
     _ensure_token(settings.hub_token)
     model = ["--root", settings.cache / "model", "--repo", MODEL]
-    command = [sys.executable, SOURCES / "hub" / "hub.py", *model, "--listen", settings.hub, "--token-file", settings.hub_token]
+    command = [
+        sys.executable,
+        SOURCES / "hub" / "hub.py",
+        *model,
+        "--listen",
+        settings.hub,
+        "--token-file",
+        settings.hub_token,
+    ]
     _start(settings, "hub", settings.hub, command)
 
 
@@ -69,7 +85,9 @@ def _start(settings: Settings, name: str, address: str, command: Sequence[str | 
         return
     processes.end(record, processes.terminate)
     if answers(address):
-        raise LabError(f"{address} is taken by another program, wanted it for the lab's {name}: see `ss -ltnp`, and end that program")
+        raise LabError(
+            f"{address} is taken by another program, wanted it for the lab's {name}: see `ss -ltnp`, and end that program"
+        )
     cgroups.create(_GROUP)
     processes.start(record, command, log, lambda: cgroups.join(_GROUP))
 
@@ -78,7 +96,11 @@ def _start(settings: Settings, name: str, address: str, command: Sequence[str | 
             raise LabError(f"the {name} ended while it was starting; the end of {log}:\n{tail(log)}")
         return answers(address)
 
-    wait_until(up, _SECONDS_TO_START, lambda: f"the {name} does not answer on {address}; the end of {log}:\n{tail(log)}")
+    wait_until(
+        up,
+        _SECONDS_TO_START,
+        lambda: f"the {name} does not answer on {address}; the end of {log}:\n{tail(log)}",
+    )
     say(f"{name}: http://{address}")
 
 

@@ -80,4 +80,6 @@ def parse_prefix(prefix: str) -> ipaddress.IPv4Network:
     try:
         return ipaddress.IPv4Network(f"{prefix}.0/24")
     except ValueError:
-        raise LabError(f"ASCEND_LAB_NET is {prefix!r}; wanted the first three numbers of a free private network, such as 10.77.0") from None
+        raise LabError(
+            f"ASCEND_LAB_NET is {prefix!r}; wanted the first three numbers of a free private network, such as 10.77.0"
+        ) from None

@@ -68,9 +68,18 @@ def run_logged(argv: Sequence[str | Path], log: Path) -> None:
     """Run a long command; only when it fails its output matters."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as handle:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=handle, stderr=subprocess.STDOUT, check=False, env=os.environ | {"LC_ALL": "C"})
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=handle,
+            stderr=subprocess.STDOUT,
+            check=False,
+            env=os.environ | {"LC_ALL": "C"},
+        )
     if done.returncode:
-        raise LabError(f"`{' '.join(map(str, argv))}` ended with {done.returncode}; the end of {log}:\n{tail(log)}")
+        raise LabError(
+            f"`{' '.join(map(str, argv))}` ended with {done.returncode}; the end of {log}:\n{tail(log)}"
+        )
 
 
 def tail(log: Path, lines: int = 15) -> str:

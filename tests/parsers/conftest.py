@@ -19,7 +19,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 _AnsibleCollectionFinder(paths=[str(ROOT / "collections")])._install()
 
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import patches  # noqa: E402
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import patch_set  # noqa: E402
 
 PATCH_SET = ROOT / "profiles" / "patches" / "glm47"
 # $1 the image's root, $2 the engine's packages. In a mount namespace of its own, so that nothing stays mounted.
@@ -35,7 +35,9 @@ exec chroot "$1" env -i PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 VLLM_LOGG
 def resolved(repairs: bool) -> list:
     """The shipped patch set, as action plugin plan resolves it."""
     manifest = yaml.safe_load((PATCH_SET / "patch.yml").read_text(encoding="utf-8"))
-    return patches.resolve(manifest["releases"], lambda name: (PATCH_SET / name).read_text(encoding="utf-8"), repairs)
+    return patch_set.resolve(
+        manifest["releases"], lambda name: (PATCH_SET / name).read_text(encoding="utf-8"), repairs
+    )
 
 
 class Image:
@@ -51,8 +53,10 @@ class Image:
 
     def patch(self, repairs: bool) -> list[str]:
         """Patch the package as module vllm_patch does in a container, and return what changed."""
-        files = patches.files_for(patches.version_of(self.read(patches.VERSION_FILE)), resolved(repairs))
-        new, refused = patches.changes(files, {file["path"]: self.read(file["path"]) for file in files})
+        files = patch_set.files_for(
+            patch_set.version_of(self.read(patch_set.VERSION_FILE)), resolved(repairs)
+        )
+        new, refused = patch_set.changes(files, {file["path"]: self.read(file["path"]) for file in files})
         assert refused == []
         for path, text in new.items():
             (self.package / path).write_text(text, encoding="utf-8")
@@ -62,7 +66,13 @@ class Image:
         """What vLLM's server makes of the cases (exercise.py), with a tool call parser."""
         (self.root / "exercise.py").write_bytes((HERE / "exercise.py").read_bytes())
         command = ["unshare", "--mount", "sh", "-c", RUN, "sh", self.root, self._settings.site_packages]
-        done = subprocess.run(command, input=json.dumps({"parser": parser, "cases": cases}), capture_output=True, text=True, timeout=300)
+        done = subprocess.run(
+            command,
+            input=json.dumps({"parser": parser, "cases": cases}),
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 

@@ -20,18 +20,26 @@ from vllm.entrypoints.openai.serving_chat import OpenAIServingChat
 from vllm.outputs import CompletionOutput, RequestOutput
 
 TOOLS = [
-    {"type": "function", "function": {"name": "get_time", "parameters": {"type": "object", "properties": {}}}},
+    {
+        "type": "function",
+        "function": {"name": "get_time", "parameters": {"type": "object", "properties": {}}},
+    },
     {
         "type": "function",
         "function": {
             "name": "write",
-            "parameters": {"type": "object", "properties": {"text": {"type": "string"}, "copies": {"type": "integer"}}},
+            "parameters": {
+                "type": "object",
+                "properties": {"text": {"type": "string"}, "copies": {"type": "integer"}},
+            },
         },
     },
 ]
 # The token that ends each kind of answer; it has no text.
 END_OF_CALLS, END_OF_ANSWER = "<|observation|>", "<|user|>"
-MARKUP = [f"<{slash}{name}>" for name in ("think", "tool_call", "arg_key", "arg_value") for slash in ("", "/")]
+MARKUP = [
+    f"<{slash}{name}>" for name in ("think", "tool_call", "arg_key", "arg_value") for slash in ("", "/")
+]
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
@@ -41,7 +49,9 @@ def tokenizer() -> PreTrainedTokenizerFast:
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
     tokens = PreTrainedTokenizerFast(
-        tokenizer_object=core, additional_special_tokens=["<|assistant|>", END_OF_CALLS, END_OF_ANSWER], clean_up_tokenization_spaces=False
+        tokenizer_object=core,
+        additional_special_tokens=["<|assistant|>", END_OF_CALLS, END_OF_ANSWER],
+        clean_up_tokenization_spaces=False,
     )
     tokens.add_tokens(MARKUP)
     return tokens
@@ -50,7 +60,11 @@ def tokenizer() -> PreTrainedTokenizerFast:
 def server(tool_parser: str) -> OpenAIServingChat:
     """vLLM's server of chats with the recipe's parsers, over a model configuration that has what it asks for."""
     configuration = SimpleNamespace(
-        max_model_len=8192, logits_processors=None, model="glm47", generation_config="auto", hf_config=SimpleNamespace(model_type="glm4_moe")
+        max_model_len=8192,
+        logits_processors=None,
+        model="glm47",
+        generation_config="auto",
+        hf_config=SimpleNamespace(model_type="glm4_moe"),
     )
     configuration.get_diff_sampling_param = dict
     models = SimpleNamespace(input_processor=None, io_processor=None, model_config=configuration)
@@ -72,13 +86,22 @@ async def outputs(case, tokens):
     prompt = tokens.encode("<|user|>?<|assistant|>" + ("<think>" if case["thinking"] else "</think>"))
     ids = tokens.encode(case["text"])
     if case["finish"] == "stop":
-        ids.append(tokens.convert_tokens_to_ids(END_OF_CALLS if "<tool_call>" in case["text"] else END_OF_ANSWER))
+        ids.append(
+            tokens.convert_tokens_to_ids(END_OF_CALLS if "<tool_call>" in case["text"] else END_OF_ANSWER)
+        )
     size = case["chunk"] or len(ids)
     for start in range(0, len(ids), size):
         part = ids[start : start + size]
         last = start + size >= len(ids)
         text = tokens.decode(part, skip_special_tokens=True)
-        output = CompletionOutput(index=0, text=text, token_ids=part, cumulative_logprob=None, logprobs=None, finish_reason=case["finish"] if last else None)
+        output = CompletionOutput(
+            index=0,
+            text=text,
+            token_ids=part,
+            cumulative_logprob=None,
+            logprobs=None,
+            finish_reason=case["finish"] if last else None,
+        )
         yield RequestOutput("r", None, prompt, None, [output], finished=last)
 
 
@@ -90,12 +113,25 @@ async def answer(chats, case, tokens):
         stream=bool(case["chunk"]),
         chat_template_kwargs=None if case["thinking"] else {"enable_thinking": False},
     )
-    arguments = (request, outputs(case, tokens), "r", "glm47", [], tokens, RequestResponseMetadata(request_id="r"))
+    arguments = (
+        request,
+        outputs(case, tokens),
+        "r",
+        "glm47",
+        [],
+        tokens,
+        RequestResponseMetadata(request_id="r"),
+    )
     if case["chunk"]:
         return await streamed(chats.chat_completion_stream_generator(*arguments))
     choice = (await chats.chat_completion_full_generator(*arguments)).choices[0]
     calls = [[call.function.name, call.function.arguments] for call in choice.message.tool_calls]
-    return {"reasoning": choice.message.reasoning, "content": choice.message.content, "calls": calls, "finish_reason": choice.finish_reason}
+    return {
+        "reasoning": choice.message.reasoning,
+        "content": choice.message.content,
+        "calls": calls,
+        "finish_reason": choice.finish_reason,
+    }
 
 
 async def streamed(events):

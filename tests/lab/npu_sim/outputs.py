@@ -62,7 +62,9 @@ class Npus:
             raise ValueError(f"the NPUs cannot play {', '.join(unknown)}; they can play {', '.join(HEALTHY)}")
         self.state = HEALTHY | sickness
         self.node_index = node_index
-        self.chips: list[int] = list(range(self.state["chips"])) if isinstance(self.state["chips"], int) else self.state["chips"]
+        self.chips: list[int] = (
+            list(range(self.state["chips"])) if isinstance(self.state["chips"], int) else self.state["chips"]
+        )
 
     def of(self, key: str, chip: int, usual: Any) -> Any:
         value = self.state[key]
@@ -74,7 +76,12 @@ class Npus:
 
     def npu_smi(self) -> dict[str, str]:
         """Return what npu-smi prints, by its arguments; -t comes before -i, and -c is left out."""
-        answers = {"-v": [f"npu-smi version: {self.state['driver_version']}"], "info": self.info(), "info -l": self.listing(), "info -m": self.mapping()}
+        answers = {
+            "-v": [f"npu-smi version: {self.state['driver_version']}"],
+            "info": self.info(),
+            "info -l": self.listing(),
+            "info -m": self.mapping(),
+        }
         for chip in self.chips:
             for kind in ("board", "health", "usages", "common", "memory"):
                 answers[f"info -t {kind} -i {chip}"] = getattr(self, kind)(chip)
@@ -85,17 +92,26 @@ class Npus:
         code = self.state["dcmi_error"]
         if code is None:
             return None
-        failed = "model initialized failed, because the device is used." if code == -8020 else "module initialize failed."
+        failed = (
+            "model initialized failed, because the device is used."
+            if code == -8020
+            else "module initialize failed."
+        )
         return f"DrvMngGetConsoleLogLevel failed. (g_conLogLevel=3)\ndcmi {failed} ret is {code}\n"
 
     def health_of(self, chip: int) -> str:
         return self.of("health", chip, "Alarm") or "OK"
 
     def processes(self, chip: int) -> list[dict[str, Any]]:
-        return [{"pid": 472206, "name": "python3.9", "memory": 20480} | process for process in self.of("busy", chip, [{}]) or []]
+        return [
+            {"pid": 472206, "name": "python3.9", "memory": 20480} | process
+            for process in self.of("busy", chip, [{}]) or []
+        ]
 
     def hbm_used(self, chip: int) -> int:
-        return self.of("hbm_used", chip, 40000) or 3403 - chip + sum(process["memory"] for process in self.processes(chip))
+        return self.of("hbm_used", chip, 40000) or 3403 - chip + sum(
+            process["memory"] for process in self.processes(chip)
+        )
 
     def info(self) -> Iterator[str]:
         version = self.state["driver_version"]
@@ -106,8 +122,16 @@ class Npus:
         yield self.row("Chip", "Bus-Id", "AICore(%)   Memory-Usage(MB)  HBM-Usage(MB)")
         yield TABLE.replace("-", "=")
         for chip in self.chips:
-            yield self.row(f"{chip:<6}{self.state['name']}", self.health_of(chip), f"{self.power(chip):<12}{self.temperature(chip):<18}0    / 0")
-            yield self.row("0", f"0000:{BUS[chip]}:00.0", f"0           0    / 0          {self.hbm_used(chip):<5}/ {self.state['hbm_total']}")
+            yield self.row(
+                f"{chip:<6}{self.state['name']}",
+                self.health_of(chip),
+                f"{self.power(chip):<12}{self.temperature(chip):<18}0    / 0",
+            )
+            yield self.row(
+                "0",
+                f"0000:{BUS[chip]}:00.0",
+                f"0           0    / 0          {self.hbm_used(chip):<5}/ {self.state['hbm_total']}",
+            )
             yield TABLE.replace("-", "=")
         yield PROCESSES
         yield f"| {'NPU     Chip':<26}| {'Process id':<14}| {'Process name':<25}| {'Process memory(MB)':<24}|"
@@ -168,7 +192,9 @@ class Npus:
 
     def health(self, chip: int) -> Iterator[str]:
         status = self.health_of(chip)
-        code, text = ("NA", "NA") if status == "OK" else ("80E01801", "node type=SOC, sensor type=Temperature")
+        code, text = (
+            ("NA", "NA") if status == "OK" else ("80E01801", "node type=SOC, sensor type=Temperature")
+        )
         return fields(("Health Status", status), ("Error Code", code), ("Error Information", text))
 
     def usages(self, chip: int) -> Iterator[str]:
@@ -230,7 +256,18 @@ class Npus:
         """
         answers = {"reachable": "".join(f"{address}\n" for address in self.reachable())}
         for chip in self.chips:
-            for call in ("link", "net_health", "ip", "gateway", "netdetect", "tls", "lldp", "link_stat", "ping", "lost"):
+            for call in (
+                "link",
+                "net_health",
+                "ip",
+                "gateway",
+                "netdetect",
+                "tls",
+                "lldp",
+                "link_stat",
+                "ping",
+                "lost",
+            ):
                 answers[f"-i {chip} -{call} -g"] = "".join(line + "\n" for line in getattr(self, call)(chip))
         return answers
 
@@ -287,7 +324,11 @@ class Npus:
     def pinged(chip: int, lost: int) -> Iterator[str]:
         yield f"device {chip} PING @"
         for sequence in range(3):
-            yield f"recv time out seq={sequence}" if sequence < lost else f"recv seq={sequence},time=0.0{64 + 3 * sequence}000ms"
+            yield (
+                f"recv time out seq={sequence}"
+                if sequence < lost
+                else f"recv seq={sequence},time=0.0{64 + 3 * sequence}000ms"
+            )
         yield f"3 packets transmitted, {3 - lost} received, {100 * lost / 3:.2f}% packet loss"
 
     # files
@@ -302,7 +343,9 @@ class Npus:
         ]
         return {
             "usr/local/Ascend/driver/version.info": DRIVER_INFO.format(version=driver),
-            "usr/local/Ascend/firmware/version.info": FIRMWARE_INFO.format(firmware=FIRMWARE, version=self.state["firmware_version"]),
+            "usr/local/Ascend/firmware/version.info": FIRMWARE_INFO.format(
+                firmware=FIRMWARE, version=self.state["firmware_version"]
+            ),
             "etc/ascend_install.info": INSTALL_INFO,
             "etc/hccn.conf": "".join(addresses),
         }

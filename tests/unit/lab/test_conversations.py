@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import probe
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import checks
 
 CONVERSATIONS = Path(__file__).resolve().parents[2] / "lab/model/conversations.yml"
 
@@ -20,8 +20,8 @@ def talks() -> dict:
 
 
 def test_the_probe_takes_them_and_none_is_missing(talks: dict) -> None:
-    assert probe.conversation_errors(talks["probe"]) == []
-    assert set(talks["probe"]) == set(probe.CONVERSATIONS)
+    assert checks.conversation_errors(talks["probe"]) == []
+    assert set(talks["probe"]) == set(checks.CONVERSATIONS)
 
 
 def test_the_questions_that_the_probe_asks_by_default_are_known_too(talks: dict) -> None:
@@ -29,12 +29,16 @@ def test_the_questions_that_the_probe_asks_by_default_are_known_too(talks: dict)
         return request["messages"], request.get("tools"), request.get("chat_template_kwargs")
 
     taught = [asked(talk["request"]) for part in ("probe", "more") for talk in talks[part].values()]
-    assert [name for name, talk in probe.CONVERSATIONS.items() if asked(talk.request) not in taught] == []
+    assert [name for name, talk in checks.CONVERSATIONS.items() if asked(talk.request) not in taught] == []
 
 
 def test_no_question_has_two_answers(talks: dict) -> None:
     answers: dict[str, object] = {}
     for part in ("probe", "more"):
         for talk in talks[part].values():
-            asked = {key: value for key, value in talk["request"].items() if key not in ("max_tokens", "temperature")}
+            asked = {
+                key: value
+                for key, value in talk["request"].items()
+                if key not in ("max_tokens", "temperature")
+            }
             assert answers.setdefault(repr(asked), talk["expect"]) == talk["expect"]

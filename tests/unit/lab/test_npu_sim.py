@@ -37,14 +37,24 @@ def test_other_calls_are_answered(tmp_path, tool, arguments, said):
     assert said in text
 
 
-@pytest.mark.parametrize(("ills", "loss"), [({}, "0.00%"), ({"ping_loss": [3]}, "33.33%"), ({"link_down": [3]}, "100.00%")])
+@pytest.mark.parametrize(
+    ("ills", "loss"), [({}, "0.00%"), ({"ping_loss": [3]}, "33.33%"), ({"link_down": [3]}, "100.00%")]
+)
 def test_pings_are_lost(tmp_path, ills, loss):
     install.apply(tmp_path, ills, 0, "node0")
     assert f"{loss} packet loss" in call(tmp_path, install.HCCN_TOOL, "-i 3 -ping -g address 10.20.11.20")[1]
     assert "0.00% packet loss" in call(tmp_path, install.HCCN_TOOL, "-i 4 -ping -g address 10.20.11.20")[1]
 
 
-@pytest.mark.parametrize(("address", "loss"), [("10.20.11.20", "100.00%"), ("10.20.11.21", "0.00%"), ("10.9.9.9", "100.00%"), ("10.20.11.2", "100.00%")])
+@pytest.mark.parametrize(
+    ("address", "loss"),
+    [
+        ("10.20.11.20", "100.00%"),
+        ("10.20.11.21", "0.00%"),
+        ("10.9.9.9", "100.00%"),
+        ("10.20.11.2", "100.00%"),
+    ],
+)
 def test_who_is_not_there_or_sick_answers_no_ping(tmp_path, address, loss):
     install.apply(tmp_path, {"unreachable": ["10.20.11.20"]}, 0, "node0")
     text = call(tmp_path, install.HCCN_TOOL, f"-i 3 -ping -g address {address}")[1]
@@ -54,13 +64,24 @@ def test_who_is_not_there_or_sick_answers_no_ping(tmp_path, address, loss):
 
 def test_tls_is_switched(tmp_path):
     install.apply(tmp_path, {"tls": [3]}, 0, "node0")
-    assert "tls switch[1](0:disable, 1:enable), tls preconfigured[1]" in call(tmp_path, install.HCCN_TOOL, "-i 3 -tls -g")[1]
+    assert (
+        "tls switch[1](0:disable, 1:enable), tls preconfigured[1]"
+        in call(tmp_path, install.HCCN_TOOL, "-i 3 -tls -g")[1]
+    )
     assert call(tmp_path, install.HCCN_TOOL, "-i 3 -tls -s enable 0") == (0, "Cmd executed successfully!\n")
-    assert "tls switch[0](0:disable, 1:enable), tls preconfigured[1]" in call(tmp_path, install.HCCN_TOOL, "-i 3 -tls -g")[1]
+    assert (
+        "tls switch[0](0:disable, 1:enable), tls preconfigured[1]"
+        in call(tmp_path, install.HCCN_TOOL, "-i 3 -tls -g")[1]
+    )
 
 
 @pytest.mark.parametrize(
-    ("tool", "arguments"), [(install.NPU_SMI, "reset"), (install.NPU_SMI, "info -t board -i 9"), (install.HCCN_TOOL, "-i 9 -tls -s enable 0")]
+    ("tool", "arguments"),
+    [
+        (install.NPU_SMI, "reset"),
+        (install.NPU_SMI, "info -t board -i 9"),
+        (install.HCCN_TOOL, "-i 9 -tls -s enable 0"),
+    ],
 )
 def test_what_is_not_played_is_refused(tmp_path, tool, arguments):
     install.apply(tmp_path, {}, 0, "node0")
@@ -69,7 +90,9 @@ def test_what_is_not_played_is_refused(tmp_path, tool, arguments):
     assert text.startswith("Usage: ")
 
 
-@pytest.mark.parametrize(("tool", "said"), [(install.NPU_SMI, "ret is -8005"), (install.HCCN_TOOL, "Command execute failed!")])
+@pytest.mark.parametrize(
+    ("tool", "said"), [(install.NPU_SMI, "ret is -8005"), (install.HCCN_TOOL, "Command execute failed!")]
+)
 def test_a_container_has_the_tool_without_the_driver(tmp_path, tool, said):
     install.apply(tmp_path, {}, 0, "node0")
     shutil.rmtree(tmp_path / install.ANSWERS)
@@ -86,7 +109,11 @@ def test_an_ill_that_cannot_be_played_is_named(tmp_path):
 
 def test_well_again_is_as_before(tmp_path):
     def files() -> dict[Path, str]:
-        return {file: file.read_text(encoding="ascii") for file in tmp_path.rglob("*") if file.is_file() and "link_stat" not in file.name}
+        return {
+            file: file.read_text(encoding="ascii")
+            for file in tmp_path.rglob("*")
+            if file.is_file() and "link_stat" not in file.name
+        }
 
     install.apply(tmp_path, {}, 0, "node0")
     healthy = files()

@@ -15,12 +15,12 @@ import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import profile
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import profile
 
 ROOT = Path(__file__).resolve().parents[3]
 PLAYBOOK = ROOT / "playbooks/awx_setup.yml"
 SECRETS = {"awx_setup_weights_token": "the-token", "awx_setup_api_key": "the-key"}
-ROLE_OPTIONS = {"driver_allow_newer", "serve_timeout"}
+ROLE_OPTIONS = {"preflight_allow_newer", "serve_timeout"}
 
 
 def load(path: Path) -> dict | list:
@@ -59,26 +59,41 @@ def argument_spec(options: dict) -> dict:
 def test_every_module_takes_its_arguments(calls):
     environment = dict(os.environ, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     names = sorted({module for module, _arguments in calls})
-    shown = subprocess.run(["ansible-doc", "--json", *names], env=environment, capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        ["ansible-doc", "--json", *names], env=environment, capture_output=True, text=True, check=True
+    ).stdout
     specs = {name: argument_spec(content["doc"]["options"]) for name, content in json.loads(shown).items()}
     assert len(calls) > len(names) == 9
-    errors = {f"{module} {arguments['name']}": ArgumentSpecValidator(specs[module]).validate(arguments).error_messages for module, arguments in calls}
+    errors = {
+        f"{module} {arguments['name']}": ArgumentSpecValidator(specs[module])
+        .validate(arguments)
+        .error_messages
+        for module, arguments in calls
+    }
     assert {call: error for call, error in errors.items() if error} == {}
 
 
 def test_a_wrong_argument_would_be_seen():
-    spec = argument_spec({"kind": {"type": "str", "choices": ["cloud"]}, "name": {"type": "str", "required": True}})
+    spec = argument_spec(
+        {"kind": {"type": "str", "choices": ["cloud"]}, "name": {"type": "str", "required": True}}
+    )
     assert len(ArgumentSpecValidator(spec).validate({"kind": "clouds", "nam": "x"}).error_messages) == 3
 
 
 def test_each_playbook_of_a_person_has_a_job_template(templates):
     # render and fetch write files on the controller, which an AWX job throws away.
-    wanted = {f"playbooks/{file.name}" for file in (ROOT / "playbooks").glob("*.yml")} - {f"playbooks/{name}.yml" for name in ("awx_setup", "render", "fetch")}
+    wanted = {f"playbooks/{file.name}" for file in (ROOT / "playbooks").glob("*.yml")} - {
+        f"playbooks/{name}.yml" for name in ("awx_setup", "render", "fetch")
+    }
     assert {template["playbook"] for template in templates.values()} == wanted
 
 
 def test_surveys_are_as_awx_wants_them_and_ask_for_known_settings(templates):
-    questions = {question["variable"]: question for template in templates.values() for question in template["survey_spec"]["spec"]}
+    questions = {
+        question["variable"]: question
+        for template in templates.values()
+        for question in template["survey_spec"]["spec"]
+    }
     assert {"vllm_image", "vllm_model_dir", "vllm_api_port", "uninstall_confirm"} <= set(questions)
     assert profile.unknown_variables(list(questions)) == []
     assert {name for name in questions if not name.startswith(("vllm_", "uninstall_"))} == ROLE_OPTIONS
@@ -92,26 +107,48 @@ def test_surveys_are_as_awx_wants_them_and_ask_for_known_settings(templates):
 
 def test_the_secrets_reach_the_playbooks_by_their_variables_only(calls, templates):
     injected = {
-        name: arguments["injectors"]["extra_vars"] for module, arguments in calls if module == "awx.awx.credential_type" for name in [arguments["name"]]
+        name: arguments["injectors"]["extra_vars"]
+        for module, arguments in calls
+        if module == "awx.awx.credential_type"
+        for name in [arguments["name"]]
     }
     assert injected == {
         "ModelScope token": {"weights_token": "{{ secret | default('') }}"},
         "vLLM API key": {"vllm_api_key": "{{ secret | default('') }}"},
     }
-    assert sum(secret in json.dumps(arguments) for _module, arguments in calls for secret in SECRETS.values()) == len(SECRETS)
+    assert sum(
+        secret in json.dumps(arguments) for _module, arguments in calls for secret in SECRETS.values()
+    ) == len(SECRETS)
     for name in ("vLLM site", "vLLM upgrade"):
         assert {*injected} < set(templates[name]["credentials"])
-    assert [task["no_log"] for task in load(PLAYBOOK)[0]["tasks"] if task.get("loop") == "{{ awx_setup_credentials }}"] == [True, True]
+    assert [
+        task["no_log"]
+        for task in load(PLAYBOOK)[0]["tasks"]
+        if task.get("loop") == "{{ awx_setup_credentials }}"
+    ] == [True, True]
 
 
 def test_a_secret_that_is_not_given_is_left_alone(variables):
     task = next(task for task in load(PLAYBOOK)[0]["tasks"] if "awx.awx.credential" in task)
     item = {"name": "x", "secret": ""}
-    assert Templar(DataLoader(), variables={**variables, "item": item, "omit": "omitted"}).template(task["awx.awx.credential"])["inputs"] == "omitted"
+    assert (
+        Templar(DataLoader(), variables={**variables, "item": item, "omit": "omitted"}).template(
+            task["awx.awx.credential"]
+        )["inputs"]
+        == "omitted"
+    )
 
 
 def test_the_workflow_runs_known_jobs_in_order(calls, templates):
-    nodes = {node["identifier"]: node for module, arguments in calls if module == "awx.awx.workflow_job_template" for node in arguments["workflow_nodes"]}
+    nodes = {
+        node["identifier"]: node
+        for module, arguments in calls
+        if module == "awx.awx.workflow_job_template"
+        for node in arguments["workflow_nodes"]
+    }
     assert {node["unified_job_template"]["name"] for node in nodes.values()} <= set(templates)
-    following = {name: [after["identifier"] for after in node["related"]["success_nodes"]] for name, node in nodes.items()}
+    following = {
+        name: [after["identifier"] for after in node["related"]["success_nodes"]]
+        for name, node in nodes.items()
+    }
     assert following == {"preflight": ["site"], "site": ["status"], "status": []}

@@ -37,31 +37,74 @@ PLAYBOOK = """\
         mode: "0600"
       check_mode: false
 """
-STATE = {"Running": False, "Status": "exited", "ExitCode": 1, "OOMKilled": False, "StartedAt": "2026-11-25T04:00:00Z", "FinishedAt": "2026-11-25T04:01:00.5Z"}
+STATE = {
+    "Running": False,
+    "Status": "exited",
+    "ExitCode": 1,
+    "OOMKilled": False,
+    "StartedAt": "2026-11-25T04:00:00Z",
+    "FinishedAt": "2026-11-25T04:01:00.5Z",
+}
 SECRETS = ["planted-token-1", "planted-key-2", "planted-password-3", "planted-proxy-4", "planted-env-5"]
 
 
 def ansible(folder: Path, *command: str, **variables: str) -> str:
-    environment = dict(os.environ, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}", ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"), **variables)
-    run = subprocess.run(["ansible-playbook", *command], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    environment = dict(
+        os.environ,
+        PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"),
+        **variables,
+    )
+    run = subprocess.run(
+        ["ansible-playbook", *command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert run.returncode == 0, run.stdout + run.stderr
     return run.stdout
 
 
 def records(role: str, *lines: str) -> dict:
-    container = {"State": STATE, "RestartCount": 0, "Config": {"Env": [f"A_TOKEN={SECRETS[4]}", f"HTTPS_PROXY=http://me:{SECRETS[3]}@proxy:3128", "PATH=/bin"]}}
+    container = {
+        "State": STATE,
+        "RestartCount": 0,
+        "Config": {
+            "Env": [f"A_TOKEN={SECRETS[4]}", f"HTTPS_PROXY=http://me:{SECRETS[3]}@proxy:3128", "PATH=/bin"]
+        },
+    }
     log = "\n".join(f"2026-11-25T04:00:{second:02}.0Z {line}" for second, line in enumerate(lines))
-    return {"plan": {"role": role, "patch": None}, "records": {"container": container, "log": log, "kernel": "", "errors": []}}
+    return {
+        "plan": {"role": role, "patch": None},
+        "records": {"container": container, "log": log, "kernel": "", "errors": []},
+    }
 
 
 @pytest.fixture(name="inventory")
 def written_inventory(tmp_path) -> Path:
     """Two hosts whose records hold secrets, by their names and anywhere else, and one of which nothing is known."""
     head = {"weights_token": SECRETS[0], "vllm_api_key": "{{ lookup('ansible.builtin.file', '/nowhere') }}"}
-    head.update(records("head", f"they said {SECRETS[0]} and {SECRETS[2]}", "[supervisor] ending: host 1 said: the engine of host 1 ended with exit code 0"))
+    head.update(
+        records(
+            "head",
+            f"they said {SECRETS[0]} and {SECRETS[2]}",
+            "[supervisor] ending: host 1 said: the engine of host 1 ended with exit code 0",
+        )
+    )
     worker = {"image_registry_password": SECRETS[2], "vllm_api_key": SECRETS[1]}
-    worker.update(records("worker", f"serving with {SECRETS[1]}", "RuntimeError: NPU out of memory. Tried to allocate 3.47 GiB"))
-    inventory = {"vllm_head": {"hosts": {"node0": head}}, "vllm_workers": {"hosts": {"node1": worker, "node2": {}}}}
+    worker.update(
+        records(
+            "worker",
+            f"serving with {SECRETS[1]}",
+            "RuntimeError: NPU out of memory. Tried to allocate 3.47 GiB",
+        )
+    )
+    inventory = {
+        "vllm_head": {"hosts": {"node0": head}},
+        "vllm_workers": {"hosts": {"node1": worker, "node2": {}}},
+    }
     (tmp_path / "hosts.json").write_text(json.dumps(inventory), encoding="utf-8")
     (tmp_path / "play.yml").write_text(PLAYBOOK, encoding="utf-8")
     return tmp_path
@@ -71,12 +114,22 @@ def test_the_first_cause_is_told_and_the_bundle_holds_no_secret(inventory):
     bundle = inventory / "new" / "support.tar.gz"
     ansible(inventory, "play.yml", "-i", "hosts.json", "-e", f"bundle={bundle}")
     result = json.loads(bundle.with_name("support.tar.gz.json").read_text(encoding="utf-8"))
-    assert "First cause, on host node1 at 2026-11-25 04:00:01 UTC: memory does not suffice" in result["verdict"]
-    assert [(finding["host"], finding["id"]) for finding in result["findings"]] == [("node1", "out_of_memory"), ("node0", "other_host_failed")]
+    assert (
+        "First cause, on host node1 at 2026-11-25 04:00:01 UTC: memory does not suffice" in result["verdict"]
+    )
+    assert [(finding["host"], finding["id"]) for finding in result["findings"]] == [
+        ("node1", "out_of_memory"),
+        ("node0", "other_host_failed"),
+    ]
     assert stat.S_IMODE(bundle.stat().st_mode) == 0o600
     with tarfile.open(bundle) as archive:
         texts = {member.name: archive.extractfile(member).read().decode() for member in archive}
-    assert {"support/verdict.txt", "support/findings.json", "support/node0/container.log", "support/node1/container.json"} <= set(texts)
+    assert {
+        "support/verdict.txt",
+        "support/findings.json",
+        "support/node0/container.log",
+        "support/node1/container.json",
+    } <= set(texts)
     everything = "\n".join([*texts.values(), json.dumps(result)])
     assert [secret for secret in SECRETS if secret in everything] == []
     assert "they said *** and ***" in texts["support/node0/container.log"]
@@ -97,7 +150,9 @@ def test_hosts_out_of_reach_do_not_hinder_the_verdict(tmp_path):
         "all: {vars: {vllm_service_ip: '10.0.0.{{ 10 if inventory_hostname == \"node0\" else 11 }}'}}\n",
         encoding="utf-8",
     )
-    said = ansible(tmp_path, str(ROOT / "playbooks/diagnose.yml"), "-i", "hosts.yml", "-e", "diagnose_dir=out")
+    said = ansible(
+        tmp_path, str(ROOT / "playbooks/diagnose.yml"), "-i", "hosts.yml", "-e", "diagnose_dir=out"
+    )
     assert "No known sign of failure" in said
     assert "host node0 is unreachable" in said
     assert "host node1 is unreachable" in said

@@ -68,8 +68,18 @@ MOUNTS = {
 
 
 def render(inventory: Path, target: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = ["ansible-playbook", "playbooks/render.yml", "-i", str(inventory), "-e", f"render_dir={target}", *options]
-    environment = dict(os.environ, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}", LC_ALL="C.UTF-8")
+    command = [
+        "ansible-playbook",
+        "playbooks/render.yml",
+        "-i",
+        str(inventory),
+        "-e",
+        f"render_dir={target}",
+        *options,
+    ]
+    environment = dict(
+        os.environ, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}", LC_ALL="C.UTF-8"
+    )
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -87,17 +97,29 @@ def rendered_for_prod(tmp_path_factory):
 
 def serve_command(script: Path) -> tuple[dict[str, str], list[str]]:
     """Run the script with `source` and `exec` made harmless by bash itself; return its exports and its command line."""
-    probe = r"""source() { :; }; exec() { printf '%s\0' "$@" >"$OUT"; env >"$OUT.env"; }; . "$SCRIPT" || exit 1"""
+    probe = (
+        r"""source() { :; }; exec() { printf '%s\0' "$@" >"$OUT"; env >"$OUT.env"; }; . "$SCRIPT" || exit 1"""
+    )
     out = script.with_suffix(".argv")
-    subprocess.run(["bash", "-c", probe], env={"OUT": str(out), "SCRIPT": str(script), "PATH": os.environ["PATH"]}, check=True)
-    variables = dict(line.split("=", 1) for line in Path(f"{out}.env").read_text(encoding="utf-8").splitlines() if "=" in line)
+    subprocess.run(
+        ["bash", "-c", probe],
+        env={"OUT": str(out), "SCRIPT": str(script), "PATH": os.environ["PATH"]},
+        check=True,
+    )
+    variables = dict(
+        line.split("=", 1)
+        for line in Path(f"{out}.env").read_text(encoding="utf-8").splitlines()
+        if "=" in line
+    )
     return variables, out.read_text(encoding="utf-8").split("\0")[:-1]
 
 
 @pytest.mark.parametrize("host", ["node0", "node1"])
 def test_environment_equals_the_recipes(rendered, host):
     variables, _command = serve_command(rendered / host / "serve.sh")
-    expected = {name: value[host] if isinstance(value, dict) else value for name, value in ENVIRONMENT.items()}
+    expected = {
+        name: value[host] if isinstance(value, dict) else value for name, value in ENVIRONMENT.items()
+    }
     assert {name: variables.get(name) for name in expected} == expected
     assert set(variables) - set(expected) <= {"OUT", "SCRIPT", "PATH", "PWD", "SHLVL", "_"}
 
@@ -124,9 +146,13 @@ def test_container_equals_the_recipes(rendered, host):
     words = shlex.split(create)
     options = [(words[i], words[i + 1]) for i in range(len(words) - 1)]
     assert [value for flag, value in options if flag == "--device"] == DEVICES
-    mounts = [dict(part.split("=") for part in value.split(",")) for flag, value in options if flag == "--mount"]
+    mounts = [
+        dict(part.split("=") for part in value.split(",")) for flag, value in options if flag == "--mount"
+    ]
     assert {mount["source"]: mount["target"] for mount in mounts} == MOUNTS
-    assert [value for flag, value in options if flag == "--env"] == ["PYTORCH_NPU_ALLOC_CONF=max_split_size_mb:256"]
+    assert [value for flag, value in options if flag == "--env"] == [
+        "PYTORCH_NPU_ALLOC_CONF=max_split_size_mb:256"
+    ]
     assert ("--name", "vllm-ascend-v0.13.0rc1") in options
     assert ("--network", "host") in options
     assert "quay.io/ascend/vllm-ascend:v0.13.0rc1" in words
@@ -134,20 +160,29 @@ def test_container_equals_the_recipes(rendered, host):
 
 def test_the_supervisor_is_beside_the_scripts(rendered):
     for host in ("node0", "node1"):
-        assert (rendered / host / "supervise.py").read_bytes() == (ROOT / "roles/container/files/supervise.py").read_bytes()
+        assert (rendered / host / "supervise.py").read_bytes() == (
+            ROOT / "roles/container/files/supervise.py"
+        ).read_bytes()
 
 
 @pytest.fixture(name="one_host")
 def inventory_of_one_host(tmp_path):
     inventory = tmp_path / "hosts.yml"
-    inventory.write_text("vllm_head: {hosts: {node0: {ansible_host: 10.0.0.10, vllm_service_nic: enp67s0f0}}}\n", encoding="utf-8")
+    inventory.write_text(
+        "vllm_head: {hosts: {node0: {ansible_host: 10.0.0.10, vllm_service_nic: enp67s0f0}}}\n",
+        encoding="utf-8",
+    )
     return inventory
 
 
 def test_a_profile_of_ones_own_is_found_from_where_ansible_runs(tmp_path, one_host):
     text = (ROOT / "profiles/glm-4.7.yml").read_text(encoding="utf-8")
-    (tmp_path / "ours.yml").write_text(text.replace("served_model_name: glm47", "served_model_name: ours"), encoding="utf-8")
-    run = render(one_host, tmp_path / "out", "-e", f"vllm_profile={os.path.relpath(tmp_path / 'ours.yml', ROOT)}")
+    (tmp_path / "ours.yml").write_text(
+        text.replace("served_model_name: glm47", "served_model_name: ours"), encoding="utf-8"
+    )
+    run = render(
+        one_host, tmp_path / "out", "-e", f"vllm_profile={os.path.relpath(tmp_path / 'ours.yml', ROOT)}"
+    )
     assert run.returncode == 0, run.stdout
     assert "--served-model-name ours" in (tmp_path / "out/node0/serve.sh").read_text(encoding="utf-8")
 
@@ -162,7 +197,8 @@ def test_this_machine_needs_no_sudo_where_the_hosts_do(tmp_path, monkeypatch):
     monkeypatch.setenv("ANSIBLE_BECOME_ALLOW_SAME_USER", "1")  # as if it were not root who runs this
     inventory = tmp_path / "hosts.yml"
     inventory.write_text(
-        "vllm_head: {hosts: {node0: {ansible_host: 10.0.0.10}}}\nall: {vars: {ansible_become: true, ansible_become_exe: no-such-sudo}}\n", encoding="utf-8"
+        "vllm_head: {hosts: {node0: {ansible_host: 10.0.0.10}}}\nall: {vars: {ansible_become: true, ansible_become_exe: no-such-sudo}}\n",
+        encoding="utf-8",
     )
     run = render(inventory, tmp_path / "out", "-e", "vllm_service_nic=enp67s0f0")
     assert run.returncode == 0, run.stdout
@@ -173,7 +209,10 @@ def test_the_sample_inventory_is_refused_until_it_is_filled_in(tmp_path):
     run = render(ROOT / "inventories/prod", tmp_path)
     assert run.returncode != 0
     for host, address in (("node0", "192.0.2.10"), ("node1", "192.0.2.11")):
-        assert f"host {host}: vllm_service_ip (default: ansible_host) is '{address}', a placeholder" in run.stdout
+        assert (
+            f"host {host}: vllm_service_ip (default: ansible_host) is '{address}', a placeholder"
+            in run.stdout
+        )
     assert list(tmp_path.iterdir()) == []
 
 

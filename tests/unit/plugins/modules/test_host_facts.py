@@ -23,7 +23,17 @@ ID = "3f" * 32
 
 
 def gather(**wanted: Any) -> dict[str, Any]:
-    return host_facts.facts({"service_ip": None, "paths": [], "ports": [], "disks": [], "image": None, "docker_socket": "/nowhere/docker.sock", **wanted})
+    return host_facts.facts(
+        {
+            "service_ip": None,
+            "paths": [],
+            "ports": [],
+            "disks": [],
+            "image": None,
+            "docker_socket": "/nowhere/docker.sock",
+            **wanted,
+        }
+    )
 
 
 def test_the_host_itself():
@@ -45,7 +55,14 @@ def test_an_address_of_no_nic():
 def test_paths(tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to("/dev/null")
-    paths = {"/dev/null": "char", str(tmp_path): "dir", f"{tmp_path}/": "dir", f"{tmp_path}/file": "file", f"{tmp_path}/link": "char", f"{tmp_path}/no": None}
+    paths = {
+        "/dev/null": "char",
+        str(tmp_path): "dir",
+        f"{tmp_path}/": "dir",
+        f"{tmp_path}/file": "file",
+        f"{tmp_path}/link": "char",
+        f"{tmp_path}/no": None,
+    }
     assert gather(paths=list(paths))["paths"] == paths
 
 
@@ -57,7 +74,11 @@ def test_a_disk_is_measured_before_the_folder_is_there(tmp_path):
     assert os.path.ismount(there["mount"])
     assert str(tmp_path).startswith(there["mount"])
     assert 2**20 <= there["used_bytes"] < 2**20 + 2**16
-    assert (later["mount"], later["total_bytes"], later["used_bytes"]) == (there["mount"], there["total_bytes"], 0)
+    assert (later["mount"], later["total_bytes"], later["used_bytes"]) == (
+        there["mount"],
+        there["total_bytes"],
+        0,
+    )
     assert 0 < later["free_bytes"] < later["total_bytes"]
 
 
@@ -68,7 +89,12 @@ def test_a_port_that_is_taken(family, address):
         state = gather(ports=[port])["ports"][str(port)]
     assert (state["listening"], state["pid"]) == (True, os.getpid())
     assert state["process"] == Path("/proc/self/comm").read_text(encoding="ascii").strip()
-    assert gather(ports=[port])["ports"][str(port)] == {"listening": False, "pid": None, "process": None, "container": None}
+    assert gather(ports=[port])["ports"][str(port)] == {
+        "listening": False,
+        "pid": None,
+        "process": None,
+        "container": None,
+    }
 
 
 class Docker(http.server.BaseHTTPRequestHandler):
@@ -82,7 +108,9 @@ class Docker(http.server.BaseHTTPRequestHandler):
     }
 
     def do_GET(self):
-        self.send_response(self.status if self.path == "/containers/json" else 200 if self.path in self.answers else 404)
+        self.send_response(
+            self.status if self.path == "/containers/json" else 200 if self.path in self.answers else 404
+        )
         self.end_headers()
         self.wfile.write(json.dumps(self.answers.get(self.path, {"message": "No such image"})).encode())
 
@@ -102,7 +130,10 @@ def docker_socket(tmp_path):
         server.shutdown()
 
 
-@pytest.mark.parametrize(("image", "image_id"), [(None, None), ("registry:5000/a/b:v1", "sha256:1"), ("registry:5000/a/b:v2", None)])
+@pytest.mark.parametrize(
+    ("image", "image_id"),
+    [(None, None), ("registry:5000/a/b:v1", "sha256:1"), ("registry:5000/a/b:v2", None)],
+)
 def test_a_docker_daemon(docker_socket, image, image_id):
     facts = gather(docker_socket=docker_socket, image=image)
     assert facts["containers"] == {ID: "vllm"}

@@ -23,9 +23,17 @@ def docker(folder: Path, script: str) -> str:
 
 
 def test_versions_are_read(tmp_path):
-    run = docker(tmp_path, f'[ "$1" = image ] && exit; echo "a banner"; while [ "$1" != an-image ]; do shift; done; shift; exec {sys.executable} "$@"')
+    run = docker(
+        tmp_path,
+        f'[ "$1" = image ] && exit; echo "a banner"; while [ "$1" != an-image ]; do shift; done; shift; exec {sys.executable} "$@"',
+    )
     found, _said = image_versions.read(run, "an-image", NAMES)
-    assert found == {"python": platform.python_version(), "cann": None, "pytest": metadata.version("pytest"), "no-such-package": None}
+    assert found == {
+        "python": platform.python_version(),
+        "cann": None,
+        "pytest": metadata.version("pytest"),
+        "no-such-package": None,
+    }
 
 
 def test_the_container_gets_neither_network_nor_devices(tmp_path):
@@ -35,11 +43,16 @@ def test_the_container_gets_neither_network_nor_devices(tmp_path):
 
 def test_an_image_that_is_not_there_is_not_run(tmp_path):
     """Docker 18.09, which openEuler has, pulls what is missing, and cannot be told not to."""
-    run = docker(tmp_path, f'[ "$1" = image ] || touch {tmp_path}/ran; echo; echo "Error: No such image: x."; exit 1')
+    run = docker(
+        tmp_path, f'[ "$1" = image ] || touch {tmp_path}/ran; echo; echo "Error: No such image: x."; exit 1'
+    )
     assert image_versions.read(run, "x", NAMES) == (None, "Error: No such image: x")
     assert not (tmp_path / "ran").exists()
 
 
 def test_an_image_that_does_not_answer(tmp_path):
-    run = docker(tmp_path, "[ $1 = image ] && exit; echo 'docker: no python3.'; echo \"See 'docker run --help'.\"; exit 127")
+    run = docker(
+        tmp_path,
+        "[ $1 = image ] && exit; echo 'docker: no python3.'; echo \"See 'docker run --help'.\"; exit 127",
+    )
     assert image_versions.read(run, "x", NAMES) == (None, "docker: no python3")

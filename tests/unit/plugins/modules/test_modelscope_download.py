@@ -15,20 +15,41 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import weights
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights import weights
 
 ROOT = Path(__file__).resolve().parents[4]
 REPO = "ZhipuAI/GLM-4.7"
-CONTENTS = {"config.json": b"{}", "model-1.safetensors": os.urandom(9 << 20), "sub/model-2.safetensors": os.urandom(1000)}
+CONTENTS = {
+    "config.json": b"{}",
+    "model-1.safetensors": os.urandom(9 << 20),
+    "sub/model-2.safetensors": os.urandom(1000),
+}
 
 
 def run(folder: Path, *options: str, **arguments: Any) -> dict[str, Any]:
     """Return what `ansible` says of the module on this machine, which has no way to the hub."""
-    arguments = {"repo": REPO, "endpoint": "http://127.0.0.1:1", "dir": str(folder), "cache_dir": f"{folder}.cache", **arguments}
-    command = [str(Path(sys.executable).with_name("ansible")), "localhost", "-i", "localhost,", "-c", "local", "-m", "ascend_ops.vllm.modelscope_download"]
+    arguments = {
+        "repo": REPO,
+        "endpoint": "http://127.0.0.1:1",
+        "dir": str(folder),
+        "cache_dir": f"{folder}.cache",
+        **arguments,
+    }
+    command = [
+        str(Path(sys.executable).with_name("ansible")),
+        "localhost",
+        "-i",
+        "localhost,",
+        "-c",
+        "local",
+        "-m",
+        "ascend_ops.vllm.modelscope_download",
+    ]
     command += ["-e", f"ansible_python_interpreter={sys.executable}", "-a", json.dumps(arguments), *options]
     environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_FORCE_COLOR": "0"}
-    said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False).stdout
+    said = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    ).stdout
     return json.loads(re.search(r"^localhost \| \S+ => (\{.*\})", said, re.M | re.S).group(1))
 
 
@@ -36,7 +57,10 @@ def fill(folder: Path) -> list[weights.File]:
     for path, content in CONTENTS.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
-    return [weights.File(path, len(content), hashlib.sha256(content).hexdigest()) for path, content in CONTENTS.items()]
+    return [
+        weights.File(path, len(content), hashlib.sha256(content).hexdigest())
+        for path, content in CONTENTS.items()
+    ]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -119,9 +143,14 @@ def test_files_that_are_not_chosen_are_left_alone(tmp_path: Path, sums: Path):
 
 @pytest.mark.parametrize(
     ("proxy", "named"),
-    [("http://127.0.0.1:2", "http_proxy=http://127.0.0.1:2"), ("http://me:secret-of-the-proxy@127.0.0.1:2", "http_proxy=http://***@127.0.0.1:2")],
+    [
+        ("http://127.0.0.1:2", "http_proxy=http://127.0.0.1:2"),
+        ("http://me:secret-of-the-proxy@127.0.0.1:2", "http_proxy=http://***@127.0.0.1:2"),
+    ],
 )
-def test_a_proxy_that_does_not_answer_is_named_without_its_credentials(tmp_path: Path, proxy: str, named: str):
+def test_a_proxy_that_does_not_answer_is_named_without_its_credentials(
+    tmp_path: Path, proxy: str, named: str
+):
     result = run(tmp_path / "model", "--check", proxy=proxy)
     assert named in result["msg"]
     assert "cannot be reached" in result["msg"]
@@ -130,7 +159,10 @@ def test_a_proxy_that_does_not_answer_is_named_without_its_credentials(tmp_path:
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
-    [({"workers": 0}, "workers is 0, wanted 1 or more"), ({"python": "/nowhere/python"}, "python is /nowhere/python, no program on this host")],
+    [
+        ({"workers": 0}, "workers is 0, wanted 1 or more"),
+        ({"python": "/nowhere/python"}, "python is /nowhere/python, no program on this host"),
+    ],
 )
 def test_a_client_that_cannot_run_is_refused(tmp_path: Path, arguments: dict[str, Any], says: str):
     assert says in run(tmp_path / "model", "--check", **arguments)["msg"]
@@ -138,7 +170,10 @@ def test_a_client_that_cannot_run_is_refused(tmp_path: Path, arguments: dict[str
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
-    [({"checksums": "/nowhere", "fetch": False}, "/nowhere cannot be read"), ({"checksums": "/nowhere"}, "wanted fetch=false")],
+    [
+        ({"checksums": "/nowhere", "fetch": False}, "/nowhere cannot be read"),
+        ({"checksums": "/nowhere"}, "wanted fetch=false"),
+    ],
     ids=["no such file", "and to be fetched"],
 )
 def test_a_checksum_file_that_cannot_be_used_is_refused(tmp_path: Path, arguments: dict[str, Any], says: str):

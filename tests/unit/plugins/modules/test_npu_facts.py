@@ -11,16 +11,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import commands
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import commands
 from ansible_collections.ascend_ops.vllm.plugins.modules import npu_facts
 from npu_sim import install
 
-FIXTURES = Path(__file__).parents[1] / "module_utils" / "fixtures" / "npu"
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "npu"
 
 
 def gather(root: Path, *subset: str, **options: str | None) -> dict[str, Any]:
-    paths = {"npu_smi_path": root / install.NPU_SMI, "hccn_tool_path": root / install.HCCN_TOOL, "driver_root": root / "usr/local/Ascend"}
-    return npu_facts.facts({**{key: str(path) for key, path in paths.items()}, "gather": list(subset or npu_facts.GATHER), **options})
+    paths = {
+        "npu_smi_path": root / install.NPU_SMI,
+        "hccn_tool_path": root / install.HCCN_TOOL,
+        "driver_root": root / "usr/local/Ascend",
+    }
+    return npu_facts.facts(
+        {
+            **{key: str(path) for key, path in paths.items()},
+            "gather": list(subset or npu_facts.GATHER),
+            **options,
+        }
+    )
 
 
 def tool(file: Path, script: str) -> str:
@@ -52,8 +62,15 @@ def test_a_healthy_host(tmp_path):
 def test_only_what_is_asked_for(tmp_path):
     install.apply(tmp_path, {"health": [1], "busy": [1]}, 0, "node0")
     npu = gather(tmp_path, "versions")
-    assert (npu["driver_version"], npu["compatibility"], npu["fabric"], npu["chip_count"]) == ("25.2.1", "OK", None, 8)
-    assert {(chip["logic_id"], chip["error_code"], chip["processes"]) for chip in npu["chips"]} == {(None, None, None)}
+    assert (npu["driver_version"], npu["compatibility"], npu["fabric"], npu["chip_count"]) == (
+        "25.2.1",
+        "OK",
+        None,
+        8,
+    )
+    assert {(chip["logic_id"], chip["error_code"], chip["processes"]) for chip in npu["chips"]} == {
+        (None, None, None)
+    }
     npu = gather(tmp_path, "health")
     assert (npu["driver_version"], npu["package_version"], npu["compatibility"]) == (None, None, None)
     assert [chip["error_code"] for chip in npu["chips"]] == [None, "80E01801", *[None] * 6]
@@ -74,7 +91,11 @@ def test_the_card_that_is_not_well_speaks_for_all(tmp_path):
 
 @pytest.mark.parametrize(
     ("ills", "cause"),
-    [({"driver_missing": True}, "not installed"), ({"dcmi_error": -8005}, "does not work"), ({"dcmi_error": -8020}, "another container")],
+    [
+        ({"driver_missing": True}, "not installed"),
+        ({"dcmi_error": -8005}, "does not work"),
+        ({"dcmi_error": -8020}, "another container"),
+    ],
 )
 def test_a_driver_that_does_not_work(tmp_path, ills, cause):
     install.apply(tmp_path, ills, 0, "node0")
@@ -100,9 +121,18 @@ def test_text_of_an_unknown_form_is_shown(tmp_path):
 
 def test_an_old_tool_without_mapping(tmp_path):
     table, old = FIXTURES / "a2_guest_info.txt", FIXTURES / "old_list.txt"
-    smi = tool(tmp_path / "npu-smi", f'case "$*" in info) cat "{table}" ;; "info -l") cat "{old}" ;; *) echo Usage; exit 1 ;; esac')
+    smi = tool(
+        tmp_path / "npu-smi",
+        f'case "$*" in info) cat "{table}" ;; "info -l") cat "{old}" ;; *) echo Usage; exit 1 ;; esac',
+    )
     npu = gather(tmp_path, "chips", npu_smi_path=smi)
-    assert [(chip["npu_id"], chip["chip_id"]) for chip in npu["chips"]] == [(0, 0), (1, 0), (1, 1), (4, 0), (5, 0)]
+    assert [(chip["npu_id"], chip["chip_id"]) for chip in npu["chips"]] == [
+        (0, 0),
+        (1, 0),
+        (1, 1),
+        (4, 0),
+        (5, 0),
+    ]
 
 
 def test_tools_are_found_in_path_and_below_the_driver(tmp_path, monkeypatch):

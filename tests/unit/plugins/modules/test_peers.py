@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import host
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import procfs
 from ansible_collections.ascend_ops.vllm.plugins.modules import peer_listener, peer_probe
 from npu_sim import install
 
@@ -34,7 +34,9 @@ def none_is_left():
     peer_listener.end_earlier()
 
 
-def start(callers: int = 1, ports: tuple[int, ...] = (), ephemeral: int = 2, seconds: float = 10) -> list[int]:
+def start(
+    callers: int = 1, ports: tuple[int, ...] = (), ephemeral: int = 2, seconds: float = 10
+) -> list[int]:
     """Listen on HEAD; return the ports."""
     servers = peer_listener.open_all({"address": HEAD, "ports": list(ports), "ephemeral": ephemeral})
     found = [server.getsockname()[1] for server in servers]
@@ -75,7 +77,7 @@ def test_a_call_whose_end_is_lost_holds_no_port():
     port = free_port()
     start(ports=(port,), ephemeral=0)
     with socket.create_connection((HEAD, port), source_address=(CALLER, 0)) as call:
-        call.sendall(host.CALL)
+        call.sendall(procfs.CALL)
         time.sleep(0.1)
         with socket.create_server((HEAD, port)):  # as vLLM and the supervisor listen
             assert not ended(0.2)
@@ -140,7 +142,9 @@ def test_an_address_that_is_not_the_hosts_own():
 
 def test_who_does_not_listen_and_who_does_not_answer(tmp_path):
     assert call(CALLER, [free_port()]) == [os.strerror(errno.ECONNREFUSED)]
-    with socket.socket() as full:  # one that accepts nothing: the kernel drops what comes when the queue is full
+    with (
+        socket.socket() as full
+    ):  # one that accepts nothing: the kernel drops what comes when the queue is full
         full.bind((HEAD, 0))
         full.listen(0)
         port = full.getsockname()[1]
@@ -154,16 +158,29 @@ def test_who_does_not_listen_and_who_does_not_answer(tmp_path):
 
 
 def ping(root: Path, *targets: tuple[int, str], seconds: float = 10) -> list[dict[str, Any]]:
-    pings = [{"device": device, "host": "node1", "peer": device, "address": address} for device, address in targets]
+    pings = [
+        {"device": device, "host": "node1", "peer": device, "address": address} for device, address in targets
+    ]
     tool = str(root / install.HCCN_TOOL)
-    found = peer_probe.probe({"address": CALLER, "calls": [], "call_seconds": 1, "pings": pings, "ping_seconds": seconds, "hccn_tool_path": tool})
+    found = peer_probe.probe(
+        {
+            "address": CALLER,
+            "calls": [],
+            "call_seconds": 1,
+            "pings": pings,
+            "ping_seconds": seconds,
+            "hccn_tool_path": tool,
+        }
+    )
     return found["pings"]
 
 
 def test_pings_are_counted(tmp_path):
     install.apply(tmp_path, {"ping_loss": [4], "unreachable": ["10.20.11.24"]}, 0, "node0")
     found = ping(tmp_path, (3, "10.20.11.22"), (4, "10.20.11.23"), (5, "10.20.11.24"), (3, "10.9.9.9"))
-    assert {(one["device"], one["address"]): (one["sent"], one["received"], one["text"]) for one in found} == {
+    assert {
+        (one["device"], one["address"]): (one["sent"], one["received"], one["text"]) for one in found
+    } == {
         (3, "10.20.11.22"): (3, 3, None),
         (3, "10.9.9.9"): (3, 0, None),
         (4, "10.20.11.23"): (3, 2, None),
@@ -174,7 +191,12 @@ def test_pings_are_counted(tmp_path):
 def test_chips_ping_side_by_side_and_all_is_over_in_time(tmp_path):
     install.apply(tmp_path, {"delay": 0.4}, 0, "node0")
     began = time.monotonic()
-    found = ping(tmp_path, *((device, "10.20.11.19") for device in range(8)), *((0, "10.20.11.20") for _ in range(5)), seconds=1)
+    found = ping(
+        tmp_path,
+        *((device, "10.20.11.19") for device in range(8)),
+        *((0, "10.20.11.20") for _ in range(5)),
+        seconds=1,
+    )
     assert time.monotonic() - began < 2
     assert [one["received"] for one in found if one["device"]] == [3] * 7
     assert found[5]["text"] == "no time was left to ask"
@@ -182,7 +204,11 @@ def test_chips_ping_side_by_side_and_all_is_over_in_time(tmp_path):
 
 def test_what_the_tool_says_instead_of_a_count_is_kept(tmp_path):
     install.apply(tmp_path, {}, 0, "node0")
-    (tmp_path / install.ANSWERS / "hccn_tool" / "-i 0 -ping -g").write_text("Command execute failed!\n", encoding="ascii")
-    assert [(one["received"], one["text"]) for one in ping(tmp_path, (0, "10.20.11.19"))] == [(None, "Command execute failed!")]
+    (tmp_path / install.ANSWERS / "hccn_tool" / "-i 0 -ping -g").write_text(
+        "Command execute failed!\n", encoding="ascii"
+    )
+    assert [(one["received"], one["text"]) for one in ping(tmp_path, (0, "10.20.11.19"))] == [
+        (None, "Command execute failed!")
+    ]
     subprocess.run(["rm", tmp_path / install.HCCN_TOOL], check=True)
     assert "No such file" in ping(tmp_path, (0, "10.20.11.19"))[0]["text"]

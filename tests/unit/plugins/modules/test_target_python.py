@@ -26,8 +26,20 @@ def interpreters() -> list[str]:
     """Return Pythons from 3.8 on, oldest first: those in PATH, those of pyenv, and this one, so there is always one."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
     minors = range(OLDEST[1], sys.version_info.minor)
-    found = [path for minor in minors for path in [*map(str, pyenv.glob(f"3.{minor}.*/bin/python3.{minor}")), shutil.which(f"python3.{minor}")] if path]
-    return [path for path in [*found, sys.executable] if subprocess.run([path, "-V"], capture_output=True, check=False).returncode == 0]
+    found = [
+        path
+        for minor in minors
+        for path in [
+            *map(str, pyenv.glob(f"3.{minor}.*/bin/python3.{minor}")),
+            shutil.which(f"python3.{minor}"),
+        ]
+        if path
+    ]
+    return [
+        path
+        for path in [*found, sys.executable]
+        if subprocess.run([path, "-V"], capture_output=True, check=False).returncode == 0
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -42,24 +54,48 @@ def run(python: str, module: str, **arguments: Any) -> dict[str, Any]:
 
 def result(python: str, module: str, **arguments: Any) -> dict[str, Any]:
     """Return the whole result of a module that Ansible ran with that Python on this machine."""
-    command = [str(Path(sys.executable).with_name("ansible")), "localhost", "-i", "localhost,", "-c", "local", "-m", f"ascend_ops.vllm.{module}"]
+    command = [
+        str(Path(sys.executable).with_name("ansible")),
+        "localhost",
+        "-i",
+        "localhost,",
+        "-c",
+        "local",
+        "-m",
+        f"ascend_ops.vllm.{module}",
+    ]
     command += ["-e", f"ansible_python_interpreter={python}", "-a", json.dumps(arguments)]
     environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_FORCE_COLOR": "0"}
-    said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False).stdout
+    said = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    ).stdout
     assert "SUCCESS" in said, said
     return json.loads(re.search(r"=> (\{.*\})", said, re.S).group(1))
 
 
 def test_the_npus_are_read(python, tmp_path):
     install.apply(tmp_path, {"health": [1], "busy": [1], "link_down": [2]}, 0, "node0")
-    paths = {"npu_smi_path": tmp_path / install.NPU_SMI, "hccn_tool_path": tmp_path / install.HCCN_TOOL, "driver_root": tmp_path / "usr/local/Ascend"}
+    paths = {
+        "npu_smi_path": tmp_path / install.NPU_SMI,
+        "hccn_tool_path": tmp_path / install.HCCN_TOOL,
+        "driver_root": tmp_path / "usr/local/Ascend",
+    }
     arguments = {key: str(path) for key, path in paths.items()}
-    assert run(python, "npu_facts", **arguments) == {"npu": npu_facts.facts({**arguments, "gather": npu_facts.GATHER})}
+    assert run(python, "npu_facts", **arguments) == {
+        "vllm_npu": npu_facts.facts({**arguments, "gather": npu_facts.GATHER})
+    }
 
 
 def test_the_host_is_read(python):
-    facts = run(python, "host_facts", service_ip="127.0.0.1", disks=["/nowhere"], ports=[1])["vllm_host"]
-    version = subprocess.run([python, "-c", "import platform; print(platform.python_version())"], capture_output=True, text=True, check=True).stdout
+    facts = run(python, "host_facts", service_ip="127.0.0.1", disks=["/nowhere"], ports=[1])[
+        "vllm_host_facts"
+    ]
+    version = subprocess.run(
+        [python, "-c", "import platform; print(platform.python_version())"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     assert (facts["python_version"], facts["service_nic"]) == (version.strip(), "lo")
 
 
@@ -68,17 +104,30 @@ def test_the_hosts_call_each_other(python, tmp_path):
     listener = run(python, "peer_listener", address="127.0.0.6", callers=1, seconds=20)["vllm_listener"]
     calls = [{"host": "node0", "address": "127.0.0.6", "port": port} for port in listener["ports"]]
     pings = [{"device": 0, "host": "node1", "peer": 0, "address": "10.20.11.19"}]
-    peers = run(python, "peer_probe", address="127.0.0.7", calls=calls, pings=pings, hccn_tool_path=str(tmp_path / install.HCCN_TOOL))["vllm_peers"]
+    peers = run(
+        python,
+        "peer_probe",
+        address="127.0.0.7",
+        calls=calls,
+        pings=pings,
+        hccn_tool_path=str(tmp_path / install.HCCN_TOOL),
+    )["vllm_peers"]
     assert [call["error"] for call in peers["calls"]] == [None] * 4
     assert [ping["received"] for ping in peers["pings"]] == [3]
 
 
 def test_logs_are_diagnosed(python, tmp_path):
     head, worker = tmp_path / "head.log", tmp_path / "worker.log"
-    head.write_text("RuntimeError: [/gloo/transport/tcp/pair.cc:547] Connection closed by peer [10.0.0.11]:44773\n", encoding="utf-8")
+    head.write_text(
+        "RuntimeError: [/gloo/transport/tcp/pair.cc:547] Connection closed by peer [10.0.0.11]:44773\n",
+        encoding="utf-8",
+    )
     worker.write_bytes(b"\xff\nRuntimeError: NPU out of memory. Tried to allocate 3.47 GiB\n")
     found = result(python, "log_diagnosis", paths=[str(head), str(worker)])["findings"]
-    assert [(finding["id"], finding["path"]) for finding in found] == [("out_of_memory", str(worker)), ("peer_gone", str(head))]
+    assert [(finding["id"], finding["path"]) for finding in found] == [
+        ("out_of_memory", str(worker)),
+        ("peer_gone", str(head)),
+    ]
     found = result(python, "log_diagnosis", text=worker.read_text(errors="replace"))["findings"]
     assert [set(finding) for finding in found] == [{"id", "severity", "cause", "remedy", "line", "source"}]
 

@@ -42,7 +42,9 @@ class Host:
     def start(self) -> None:
         options = [f"--{name}={value}" for name, value in self.options.items()]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen([sys.executable, SUPERVISE, *options, "--", "bash", "-c", self.engine], stderr=log)
+            self.process = subprocess.Popen(
+                [sys.executable, SUPERVISE, *options, "--", "bash", "-c", self.engine], stderr=log
+            )
 
     def signal(self, number: int) -> None:
         assert self.process
@@ -226,7 +228,10 @@ def test_strangers_do_not_disturb(pair):
     head, _worker = pair
     engines = [host.engine_pid() for host in pair]
     for text in (b"GET / HTTP/1.1\r\n\r\n", b"x" * 100_000, b'00 {"rank": 1, "round": ""}\n', b""):
-        with socket.create_connection(("127.0.0.1", head.options["port"]), timeout=PATIENCE) as stranger, contextlib.suppress(ConnectionError):
+        with (
+            socket.create_connection(("127.0.0.1", head.options["port"]), timeout=PATIENCE) as stranger,
+            contextlib.suppress(ConnectionError),
+        ):
             stranger.sendall(text)
     time.sleep(GRACE)
     assert [host.engine_pid() for host in pair] == engines

@@ -50,7 +50,9 @@ class ExpertParallelCommunicator(CpuCommunicator):
 def register():
     """Put both into the place of vLLM's own."""
     cpu_fused_moe.CPUFusedMOE = ExpertParallelFusedMoE
-    CpuPlatform.get_device_communicator_cls = classmethod(lambda cls: f"{__name__}.{ExpertParallelCommunicator.__name__}")
+    CpuPlatform.get_device_communicator_cls = classmethod(
+        lambda cls: f"{__name__}.{ExpertParallelCommunicator.__name__}"
+    )
 
 
 def _zeros(width):

@@ -1,0 +1,107 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What `docker pull` tells a terminal of its progress, added up over the layers.
+
+Source: docker/cli, and moby/moby pkg/jsonmessage: a line a layer, written anew in its place whenever something changed, such as
+``5a09404e78bb: Downloading [=====>      ]  12.3MB/35.21MB``. The sizes are in powers of 1000, with four digits.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Mapping, NamedTuple
+
+ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+LAYER = re.compile(r"([0-9a-f]{12}): (.+)")
+BYTES = re.compile(r"(\d+(?:\.\d+)?) ?([kMGTP]?)B/(\d+(?:\.\d+)?) ?([kMGTP]?)B\s*$")
+UNIT = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15}
+HERE = ("Verifying Checksum", "Download complete", "Extracting", "Pull complete")
+NEEDLESS = "Already exists"
+
+
+class Layer(NamedTuple):
+    """What was last said of a layer; the size is None until it is known."""
+
+    status: str
+    done: int
+    size: int | None
+
+
+class Pull:
+    """One pull, by what the command has written so far. *sizes* of layers, by their short ids, may be known from the registry."""
+
+    def __init__(self, sizes: Mapping[str, int]) -> None:
+        self.sizes = sizes
+        self.layers: dict[str, Layer] = {}
+        self.other: list[str] = []  # lines about no layer: of them is the error
+        self._rest = ""
+
+    def take(self, text: str) -> None:
+        """Take in what the command wrote next."""
+        *lines, self._rest = re.split(r"[\r\n]+", self._rest + text)
+        for line in lines:
+            self._take_line(ESCAPE.sub("", line).strip())
+
+    def end(self) -> None:
+        """Take in the last line, which may have no end."""
+        self.take("\n")
+
+    def _take_line(self, line: str) -> None:
+        found = LAYER.fullmatch(line)
+        if not found:
+            if line:
+                self.other.append(line)
+            return
+        layer, status = found.groups()
+        known = self.layers.get(layer, Layer("", 0, None))
+        numbers = BYTES.search(status)
+        done, size = (_bytes(*numbers.group(1, 2)), _bytes(*numbers.group(3, 4))) if numbers else (0, None)
+        self.layers[layer] = Layer(status, done, known.size if size is None else size)
+
+    def progress(self) -> dict[str, Any]:
+        """Return the stage, the bytes done in it and all bytes, None where a size is not known yet, for module_utils.progress."""
+        layers = {layer: state for layer, state in self.layers.items() if state.status != NEEDLESS}
+        if not layers:
+            return {}
+        sizes = {layer: self.sizes.get(layer, state.size) for layer, state in layers.items()}
+        is_here = {layer: state.status.startswith(HERE) for layer, state in layers.items()}
+        stage = "unpacked" if all(is_here.values()) else "pulled"
+        done = 0
+        for layer, state in layers.items():
+            whole = is_here[layer] if stage == "pulled" else state.status.startswith("Pull complete")
+            done += (
+                (sizes[layer] or 0)
+                if whole
+                else state.done
+                if state.status.startswith(("Downloading", "Extracting"))
+                else 0
+            )
+        known = [size for size in sizes.values() if size is not None]
+        return {"stage": stage, "done": done, "all": sum(known) if len(known) == len(sizes) else None}
+
+
+def _bytes(number: str, unit: str) -> int:
+    return round(float(number) * UNIT[unit])
+
+
+def layer_sizes(manifests: str) -> dict[str, int]:
+    """Return {short id: bytes} of the layers in what `docker manifest inspect --verbose` wrote, of all platforms; nothing if it is something else."""
+    try:
+        found = json.loads(manifests)
+    except ValueError:
+        return {}
+    sizes = {}
+    for entry in found if isinstance(found, list) else [found]:
+        manifest = entry.get("SchemaV2Manifest") or entry.get("OCIManifest") or {}
+        sizes.update(
+            {layer["digest"].split(":")[1][:12]: int(layer["size"]) for layer in manifest.get("layers", [])}
+        )
+    return sizes
+
+
+def registry(image: str) -> str:
+    """Return the registry that Docker takes *image* from, as it names it itself."""
+    first, slash, _rest = image.partition("/")
+    return first if slash and (set(".:") & set(first) or first == "localhost") else "docker.io"

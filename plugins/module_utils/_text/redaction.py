@@ -1,0 +1,63 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Take secrets out of what a person is shown or sends on: by the names they have, by their form, and by their value where it is known."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Iterable, Mapping
+
+HIDDEN = "***"
+SHORTEST = 6  # a shorter value is found in too many words that are no secret
+NAME = re.compile(
+    r"api[-_]?key|access[-_]?key|private[-_]?key(?!_file)|token|passw(?:or)?d|passphrase|secret|credential|authorization",
+    re.IGNORECASE,
+)
+PATTERNS = (
+    re.compile(r"(//)[^/\s'\"]+(?=@)"),  # in a URL, a proxy's for one
+    re.compile(
+        r"((?:api[-_]?key|access[-_]?key|token|passw(?:or)?d|passphrase|secret)['\"]?\s*[:=]\s*\[?['\"]?)[^'\"\s,\]}]+",
+        re.IGNORECASE,
+    ),
+    re.compile(r"(--[\w-]*(?:key|token|password)\s+)[^\s-]\S*", re.IGNORECASE),
+    re.compile(r"(authorization['\"]?\s*[:=]\s*['\"]?(?:(?:bearer|basic)\s+)?)[^'\"\s,]+", re.IGNORECASE),
+    re.compile(r"(\bbearer\s+)[\w.~+/=-]{6,}", re.IGNORECASE),
+    re.compile(
+        r"()\b(?:ms-[0-9a-f]{8}-[0-9a-f-]{8,}|sk-[\w-]{16,}|hf_\w{16,})"
+    ),  # as ModelScope, OpenAI and Hugging Face write them
+    re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(?=-----END|\Z)", re.DOTALL),
+)
+
+
+def text(value: str, known: Iterable[str] = ()) -> str:
+    """Return the text without secrets; *known* are values to be taken out wherever they stand."""
+    for secret in known:
+        value = value.replace(secret, HIDDEN)
+    for pattern in PATTERNS:
+        value = pattern.sub(r"\1" + HIDDEN, value)
+    return value
+
+
+def data(value: Any, known: Iterable[str] = ()) -> Any:
+    """Return a copy of plain data without secrets."""
+    known = list(known)
+    if isinstance(value, Mapping):
+        return {
+            str(key): HIDDEN
+            if item and isinstance(item, str) and NAME.search(str(key))
+            else data(item, known)
+            for key, item in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [data(item, known) for item in value]
+    return text(value, known) if isinstance(value, str) else value
+
+
+def secrets(variables: Mapping[str, Any]) -> set[str]:
+    """Return the values of those variables that have the name of a secret; what is left in a text by their names is found by them."""
+    return {
+        str(value)
+        for name, value in variables.items()
+        if NAME.search(name) and isinstance(value, str) and len(value) >= SHORTEST
+    }

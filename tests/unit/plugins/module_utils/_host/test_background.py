@@ -1,0 +1,110 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import background
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.background import Busy, Job
+
+# Forking is what it is about, and a process of its own forks no thread of pytest's.
+PROGRAM = """
+import sys, time
+sys.path[:0] = [{tests!r}]
+import conftest
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import background
+background.LEASE_SECONDS = {lease}
+def work(job):
+    job.report(lambda: {{"stage": "counting", "done": 1}})
+    {work}
+    return {{"answer": 42}}
+background.Job({folder!r}, {run!r}).begin(work)
+"""
+
+
+def begin(folder: Path, run: str, work: str = "pass", lease: int = 30) -> Job:
+    program = PROGRAM.format(
+        tests=str(Path(__file__).parents[3]), folder=str(folder), run=run, work=work, lease=lease
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+    return Job(str(folder), run)
+
+
+def pid(folder: Path) -> int:
+    deadline = time.monotonic() + 10
+    while not (text := (folder / "lock").read_text(encoding="ascii")):
+        assert time.monotonic() < deadline, "the work has not begun"
+        time.sleep(0.01)
+    return int(text)
+
+
+def wait_for_the_end(process: int) -> None:
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{process}").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_work_outlives_who_began_it_and_gives_its_result_once(tmp_path: Path):
+    job = begin(tmp_path / "job", "one", "time.sleep(3)")
+    assert job.is_begun()
+    assert job.follow(2) == {"run": "one", "stage": "counting", "done": 1}
+    assert job.follow(None)["result"] == {"answer": 42}
+    assert not job.is_begun()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failure_is_a_result(tmp_path: Path):
+    assert begin(tmp_path / "job", "one", "raise ValueError('no')").follow(None)["result"] == {
+        "failed": True,
+        "msg": "ValueError: no",
+    }
+
+
+def test_work_that_was_killed_is_told(tmp_path: Path):
+    job = begin(tmp_path / "job", "one", "time.sleep(60)")
+    os.kill(pid(tmp_path / "job"), 9)
+    assert job.follow(None)["result"]["failed"]
+
+
+def test_work_that_nobody_looks_after_ends(tmp_path: Path):
+    begin(tmp_path / "job", "one", "time.sleep(60)", lease=1)
+    wait_for_the_end(pid(tmp_path / "job"))
+
+
+def test_another_run_is_refused_while_somebody_looks_after_the_work(tmp_path: Path):
+    job = begin(tmp_path / "job", "one", "time.sleep(60)")
+    looking = subprocess.Popen(
+        ["sh", "-c", 'while touch "$0/lease"; do sleep 0.2; done', str(tmp_path / "job")]
+    )
+    try:
+        with pytest.raises(Busy):
+            Job(str(tmp_path / "job"), "two").begin(lambda job: {})
+    finally:
+        looking.kill()
+        looking.wait()
+        os.kill(pid(tmp_path / "job"), 9)
+    assert job.is_begun()
+
+
+def test_another_run_takes_over_when_nobody_looks_after_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(background, "STALE_SECONDS", 1)
+    begin(tmp_path / "job", "one", "time.sleep(60)")
+    first = pid(tmp_path / "job")
+    lock = Job(str(tmp_path / "job"), "two")._take_lock()
+    wait_for_the_end(first)
+    os.close(lock)
+
+
+def test_nobody_else_can_read_how_far_it_is(tmp_path: Path):
+    begin(tmp_path / "job", "one")
+    assert (tmp_path / "job").stat().st_mode & 0o777 == 0o700

@@ -1,0 +1,112 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import commands
+
+
+def test_both_streams_and_the_exit_code():
+    assert commands.run(["sh", "-c", "echo out; echo err >&2; exit 3"]) == (3, "out\nerr\n")
+
+
+def test_the_messages_are_of_the_c_locale(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    assert commands.run(["sh", "-c", "echo $LC_ALL"]).text == "C\n"
+
+
+def test_text_that_is_not_utf_8_is_read():
+    assert commands.run(["printf", r"\xd5\xfd"]).text == "\ufffd\ufffd"
+
+
+def test_a_tool_that_is_not_there():
+    assert commands.run(["/nowhere/npu-smi", "info"]) == (None, "/nowhere/npu-smi: No such file or directory")
+
+
+def test_a_tool_that_hangs_is_killed_with_what_it_started(tmp_path: Path):
+    pid_file = tmp_path / "pid"
+    began = time.monotonic()
+    assert commands.run(["sh", "-c", f"sleep 600 & echo $! >{pid_file}; wait"], timeout=0.5).text.endswith(
+        "no answer within 0.5 s"
+    )
+    assert time.monotonic() - began < 5
+    pid = int(pid_file.read_text(encoding="ascii"))
+    while time.monotonic() - began < 5 and is_alive(pid):
+        time.sleep(0.02)
+    assert not is_alive(pid)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_jobs_run_at_the_same_time_and_answer_in_their_order():
+    began = time.monotonic()
+    jobs = [functools.partial(commands.run, ["sh", "-c", f"sleep 0.5; echo {number}"]) for number in range(8)]
+    assert [answer.text for answer in commands.side_by_side(jobs)] == [f"{number}\n" for number in range(8)]
+    assert time.monotonic() - began < 3
+    assert commands.side_by_side([]) == []
+
+
+def test_what_takes_orders_takes_them_until_it_ends():
+    program = commands.Ordered(["sh", "-c", "read one; read two; echo $two $one; echo err >&2; exit 3"])
+    program.order("first")
+    program.order("second")
+    assert program.wait() == (3, "second first", "err")
+    program.order("to nobody")
+    program.end()
+
+
+def test_what_takes_orders_ends_with_who_gives_them():
+    program = commands.Ordered(["cat"])
+    began = time.monotonic()
+    program.end()
+    assert time.monotonic() - began < 5
+
+
+def test_a_tool_writes_to_a_terminal():
+    said = []
+    assert (
+        commands.on_terminal(
+            ["sh", "-c", "test -t 0 && test -t 1 && test -t 2 && stty size && printf '\\303\\274'; exit 3"],
+            said.append,
+        )
+        == 3
+    )
+    assert "".join(said) == "1000 160\r\nü"
+
+
+@pytest.mark.parametrize("hang_up", [signal.SIG_DFL, signal.SIG_IGN], ids=["shell", "nohup"])
+def test_a_terminal_ends_with_who_looks_at_it_and_the_tool_with_the_terminal(
+    tmp_path: Path, hang_up: signal.Handlers
+):
+    pid_file = tmp_path / "pid"
+
+    def look() -> None:
+        signal.signal(signal.SIGHUP, hang_up)
+        commands.on_terminal(["sh", "-c", f"echo $$ >{pid_file}; exec sleep 600"], print)
+
+    looker = multiprocessing.get_context("fork").Process(target=look)
+    looker.start()
+    began = time.monotonic()
+    while not (pid_file.exists() and pid_file.read_text(encoding="ascii").strip()):
+        assert time.monotonic() - began < 5
+        time.sleep(0.02)
+    pid = int(pid_file.read_text(encoding="ascii"))
+    assert is_alive(pid)
+    looker.kill()
+    looker.join()
+    while time.monotonic() - began < 5 and is_alive(pid):
+        time.sleep(0.02)
+    assert not is_alive(pid)

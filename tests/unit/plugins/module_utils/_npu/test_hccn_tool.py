@@ -1,0 +1,56 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu import hccn_tool
+from hypothesis import given
+from hypothesis import strategies as st
+
+PORT = (Path(__file__).parents[2] / "fixtures" / "npu" / "hccn_port.txt").read_text(encoding="utf-8")
+NOTHING = dict.fromkeys(hccn_tool.ANSWERS)
+
+
+def port(text: str) -> dict[str, str | bool | None]:
+    return hccn_tool.parse_port(dict.fromkeys(hccn_tool.CALLS, text))
+
+
+def test_every_answer_is_read():
+    assert port(PORT) == {
+        "link": "UP",
+        "net_health": "Socket failed",
+        "ip": "10.20.11.24",
+        "netmask": "255.255.0.0",
+        "gateway": "10.20.0.1",
+        "netdetect": "10.20.0.1",
+        "tls": True,
+        "lldp_port": "400GE1/1/5:1",
+    }
+
+
+def test_tls_that_is_off_is_false():
+    assert hccn_tool.parse_port(
+        {"tls": "dev_id:0, tls switch[0](0:disable, 1:enable), tls preconfigured[1](0:non-preset, 1:preset)"}
+    ) == {
+        **NOTHING,
+        "tls": False,
+    }
+
+
+def test_what_is_not_said_is_none():
+    assert port("") == hccn_tool.parse_port({}) == port("Command execute failed!") == NOTHING
+
+
+@given(st.lists(st.sampled_from(PORT.splitlines())), st.integers(1, 60))
+def test_broken_lines_give_parts_of_what_was_there_at_most(lines: list[str], width: int):
+    broken = "\n".join(line[start : start + width] for line in lines for start in range(0, len(line), width))
+    for key, value in port(broken).items():
+        assert value is None or str(value) in str(port(PORT)[key])
+
+
+@given(st.text())
+def test_any_text_is_read_without_an_error(anything: str):
+    port(anything)

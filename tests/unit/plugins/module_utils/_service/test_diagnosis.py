@@ -1,0 +1,539 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The first cause told from its echoes. The logs in fixtures/vllm_log are excerpts of real ones; single lines are written in the real format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import diagnosis, vllm_log
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.signatures import SIGNATURES
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.vllm_log import Line
+
+LOGS = Path(__file__).parents[2] / "fixtures" / "vllm_log"
+OOM = "ERROR 11-24 12:00:05 [core.py:866] RuntimeError: NPU out of memory. Tried to allocate 3.47 GiB (NPU 0; 60.97 GiB total capacity)"
+PEER = "ERROR 11-24 12:00:06 [core.py:868] RuntimeError: [/gloo/transport/tcp/pair.cc:547] Connection closed by peer [10.0.0.11]:44773"
+WRONG_NIC = "RuntimeError: [enforce fail at /pytorch/third_party/gloo/gloo/transport/tcp/device.cc:84] ifa != nullptr. Unable to find address for: ens99"
+PARSER = "KeyError: 'invalid tool call parser: glm47 (chose from { deepseek_v3,glm45 })'"
+STARTED = "INFO:     Application startup complete."
+# Each signature with a line of its own and what the cause must name of it.
+LINES = [
+    ("invalid_tool_call_parser", PARSER, "`glm47`"),
+    (
+        "invalid_reasoning_parser",
+        "KeyError: 'invalid reasoning parser: glm46 (chose from { deepseek_r1,glm45 })'",
+        "`glm46`",
+    ),
+    ("bad_argument", "vllm serve: error: unrecognized arguments: --no-such-flag", "--no-such-flag"),
+    ("command_missing", "/usr/local/bin/ascend-ops-serve: line 7: vllm: command not found", "`vllm`"),
+    (
+        "command_missing",
+        "/serve.sh: line 3: /usr/local/Ascend/nnal/atb/set_env.sh: No such file or directory",
+        "nnal/atb/set_env.sh",
+    ),
+    (
+        "package_missing",
+        "importlib.metadata.PackageNotFoundError: No package metadata was found for vllm",
+        "found for vllm",
+    ),
+    (
+        "library_mismatch",
+        "ImportError: /vllm/_C.abi3.so: undefined symbol: _ZNR5torch7LibraryE",
+        "_C.abi3.so",
+    ),
+    (
+        "layer_broken",
+        "failed to register layer: ApplyLayer exit status 1 stdout: stderr: archive/tar: invalid tar header",
+        "layer",
+    ),
+    (
+        "no_compiler",
+        "torch._inductor.exc.InductorError: InvalidCxxCompiler: No working C++ compiler found",
+        "C++ compiler",
+    ),
+    ("wrong_nic", WRONG_NIC, "`ens99`"),
+    ("address_in_use", "OSError: [Errno 98] Address already in use", "Address already in use"),
+    ("address_in_use", "zmq.error.ZMQError: Address already in use (addr='tcp://10.0.0.1:8082')", "8082"),
+    (
+        "hccl_port_taken",
+        "[ERROR] HCCL(2,python3): [hccl_socket.cc:100] [Listen] listen on ip[10.0.0.10] and specific port[16666] fail.",
+        "16666",
+    ),
+    (
+        "hccl_port_taken",
+        "EJ0003: [PID: 9] 2026-03-26-17:01:02.816.428 Failed to bind the IP port.",
+        "port of HCCL",
+    ),
+    (
+        "hccl_port_taken",
+        "        host nic listen start failed, port[60000], return[11][FUNC:StartListenSocket]",
+        "60000",
+    ),
+    ("hccl_port_taken", "Communication_Error_Bind_IP_Port(EI0019)", "port of HCCL"),
+    (
+        "hccl_init",
+        "RuntimeError: createHCCLComm:ProcessGroupHCCL.cpp:2011 HCCL function error: hcclCommInitRootInfoConfig, error code is 6",
+        "code 6",
+    ),
+    (
+        "gloo_mesh",
+        "RuntimeError: Gloo connectFullMesh failed with [../third_party/gloo/gloo/transport/tcp/pair.cc:144] no error",
+        "Gloo",
+    ),
+    ("gloo_mesh", "Connect timeout [local=[127.0.0.1]:4211, remote=[127.0.0.1]:29050]", "Gloo"),
+    (
+        "hostname_loopback",
+        "[W ProcessGroupGloo.cpp:721] Warning: Unable to resolve hostname to a (local) address. Using the loopback address as fallback.",
+        "own name",
+    ),
+    (
+        "topology_differs",
+        "RuntimeError: Message from engine with unexpected data parallel rank: 1",
+        "rank: 1",
+    ),
+    (
+        "topology_differs",
+        "RuntimeError: Remote engine 1 must use --headless unless in external or hybrid dp lb mode",
+        "Remote engine 1",
+    ),
+    (
+        "engines_late",
+        "TimeoutError: Timed out waiting for engines to sendinitial message on input socket.",
+        "10 minutes",
+    ),
+    (
+        "hccl_timeout",
+        "[PID: 7] 2026-12-29-03:16:15.787.356 Get_Socket_Timeout(EI0006): Getting socket times out. Reason: 1. The remote",
+        "another host",
+    ),
+    (
+        "hccl_timeout",
+        "[ERROR] HCCL(2,python3): [hccl_socket_manager.cc:778] [Wait][LinkEstablish]wait socket establish timeout, role[1] rank[12]",
+        "another host",
+    ),
+    (
+        "roce_link",
+        "[Rank 1] HCCL watchdog thread terminated with exception: [PID: 3] Execution_Error_ROCE_CQE(EI0013): An error CQE occurred",
+        "RoCE",
+    ),
+    (
+        "back_to_back_cable",
+        "        Nnopbase fails to invoke the HcclAllocComResourceByTiling function of the hccl module. ret = 4, comm = 0xfff0.",
+        "switch",
+    ),
+    (
+        "head_silent",
+        "RuntimeError: Did not receive response from front-end process within 5 minutes",
+        "5 minutes",
+    ),
+    ("peer_gone", PEER, "10.0.0.11"),
+    (
+        "worker_missing",
+        "DEBUG 12-16 08:25:51 [utils.py:950] Waiting for 0 local, 1 remote core engine proc(s) to connect.",
+        "1 engine",
+    ),
+    (
+        "model_missing",
+        "  Value error, Invalid repository ID or local directory specified: '/models/GLM-4.7'.",
+        "/models/GLM-4.7",
+    ),
+    (
+        "model_missing",
+        "OSError: /models/GLM-4.7 does not appear to have a file named config.json.",
+        "/models/GLM-4.7",
+    ),
+    (
+        "model_missing",
+        "RuntimeError: Cannot find any model weights with `/models/GLM-4.7`",
+        "/models/GLM-4.7",
+    ),
+    (
+        "weights_broken",
+        "safetensors_rust.SafetensorError: Error while deserializing header: MetadataIncompleteBuffer",
+        "MetadataIncompleteBuffer",
+    ),
+    (
+        "download_broken",
+        "modelscope - ERROR - File /m/x.safetensors integrity check failed, expected sha256 signature is eab4, actual is e7b0",
+        "checksum",
+    ),
+    (
+        "oom_killed",
+        "Memory cgroup out of memory: Killed process 4711 (VLLM::EngineCor) total-vm:9120kB, anon-rss:2560kB",
+        "VLLM::EngineCor",
+    ),
+    ("out_of_memory", OOM, "3.47 GiB"),
+    (
+        "out_of_memory",
+        "RuntimeError: [enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: not enough memory: you tried to allocate 64 bytes",
+        "64 bytes",
+    ),
+    (
+        "out_of_memory",
+        "RuntimeError: [enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 64 bytes. Error code 12",
+        "64 bytes",
+    ),
+    ("kv_cache_too_small", "ValueError: No available memory for the cache blocks.", "No available memory"),
+    (
+        "kv_cache_too_small",
+        "ValueError: To serve at least one request with the models's max seq len (202752), (8.90 GiB KV cache is needed",
+        "202752",
+    ),
+    (
+        "moe_dispatch_resources",
+        "NPU function error: call aclnnMoeDistributeDispatchV3 failed, error code is 561000",
+        "queue pairs",
+    ),
+    (
+        "moe_dispatch_resources",
+        "[PID: 5] Allocation_Failure(EI0007): Failed to allocate resource[qp] with info [aicpu rank:7]",
+        "queue pairs",
+    ),
+    (
+        "hccl_buffer_too_small",
+        "EZ9999[PID: 1] (EZ9999):  HCCL_BUFFSIZE is too SMALL, maxBs = 512, NEEDED_HCCL_BUFFSIZE(((maxBs * 8)) * 2) = 609MB, HCCL_BUFFSIZE=200MB.",
+        "609MB",
+    ),
+    (
+        "streams_exhausted",
+        "ACLgraph has insufficient available streams to capture the configured number of sizes.",
+        "streams",
+    ),
+    (
+        "streams_exhausted",
+        "[PID: 6] 2026-06-04-10:17:18.891.861 Insufficient_Stream_Resources(EL0009): The stream resources are insufficient.",
+        "streams",
+    ),
+    (
+        "graph_capture",
+        "NPU function error: 107030, the current capture mode does not support this operation",
+        "capture",
+    ),
+    (
+        "shm_refused",
+        "OCI runtime create failed: mounting shm to rootfs at /dev/shm caused: operation not permitted",
+        "shared memory",
+    ),
+    (
+        "library_missing",
+        "ImportError: libhccl.so: cannot open shared object file: No such file or directory",
+        "libhccl.so",
+    ),
+    ("no_device", "RuntimeError: Failed to infer device type", "no NPU"),
+    (
+        "device_unavailable",
+        "dcmi model initialized failed, because the device is used. ret is -8020",
+        "-8020",
+    ),
+    (
+        "device_unavailable",
+        "EE1001: [PID: 4] The argument is invalid.Reason: Set visible device failed, invalid device=6, input visible devices:6",
+        "device=6",
+    ),
+    (
+        "driver_mismatch",
+        "RuntimeError: SetPrecisionMode: NPU function error: AclSetCompileopt(aclCompileOpt::ACL_PRECISION_MODE, precision_mode), error code is 500001",
+        "driver",
+    ),
+    (
+        "worker_hangs",
+        "INFO 12-16 08:25:51 [shm_broadcast.py:466] No available shared memory broadcast block found in 60 seconds.",
+        "hang",
+    ),
+    (
+        "tool_call_lost",
+        "ERROR 12-24 17:16:37 [glm4_moe_tool_parser.py:123] Failed to extract tool call spec",
+        "tool call",
+    ),
+    (
+        "thinking_field",
+        "AttributeError: 'ChatCompletionMessage' object has no attribute 'reasoning_content'",
+        "thinking",
+    ),
+    (
+        "supervisor_key",
+        "[supervisor] link from 10.0.0.11: wrong signature: is the key of this host the other's?",
+        "same key",
+    ),
+    (
+        "supervisor_failed",
+        "[supervisor] cannot start: [Errno 99] Cannot assign requested address",
+        "Errno 99",
+    ),
+    ("engine_killed", "[supervisor] ending: the engine of host 1 ended with exit code -9", "-9"),
+    (
+        "other_host_failed",
+        "[supervisor] ending: host 1 said: the engine of host 1 ended with exit code 0",
+        "host 1",
+    ),
+    ("host_silent", "[supervisor] ending: host 1 was not heard of for 47 s", "47 s"),
+    (
+        "no_link_to_head",
+        "[supervisor] no link to the head at 10.0.0.10:8083: TimeoutError; trying on",
+        "10.0.0.10:8083: TimeoutError",
+    ),
+    ("stopped", "[supervisor] ending: the head said: the container was stopped", "on purpose"),
+    ("gave_up", "[supervisor] gave up: 5 rounds in a row failed, wanted fewer than 5.", "5 rounds"),
+    ("ended", "[supervisor] ending: the engine of host 0 ended with exit code 0", "host 0 ended"),
+    ("engine_failed", "ERROR 11-24 12:00:19 [core.py:866] EngineCore failed to start.", "ended"),
+    (
+        "engine_failed",
+        "ERROR 11-24 12:00:19 [core_client.py:610] Engine core proc EngineCore_DP0 died unexpectedly, shutting down client.",
+        "ended",
+    ),
+]
+
+
+def log(*lines: str, begin: float | None = None) -> list[Line]:
+    """A log of these lines, one a second from the beginning, if there is one."""
+    return [
+        Line(vllm_log.clean(text), None if begin is None else begin + second)
+        for second, text in enumerate(lines)
+    ]
+
+
+def real(name: str) -> list[Line]:
+    return log(*(LOGS / name).read_bytes().decode().split("\n"))
+
+
+def told(logs: dict[str, list[Line]]) -> list[tuple[str, str]]:
+    return [(finding.host, finding.id) for finding in diagnosis.diagnose(logs)]
+
+
+def ids(lines: list[Line]) -> list[str]:
+    return [finding.id for finding in diagnosis.diagnose({"node0": lines})]
+
+
+@pytest.mark.parametrize(
+    ("known", "line", "what"),
+    LINES,
+    ids=[f"{known}_{number}" for number, (known, _line, _what) in enumerate(LINES)],
+)
+def test_a_line_is_known(known: str, line: str, what: str):
+    finding = diagnosis.diagnose({"node0": log(line)})[0]
+    assert finding.id == known
+    assert what in finding.cause
+    assert "{" not in finding.cause
+    assert set(finding.shown()) == {"id", "severity", "cause", "remedy", "line", "source"}
+    assert all(finding.shown().values())
+
+
+def test_every_signature_has_a_line_and_its_own_name():
+    assert {signature.id for signature in SIGNATURES} == {known for known, _line, _what in LINES}
+    assert len({signature.id for signature in SIGNATURES}) == len(SIGNATURES)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("head_start.log", []),
+        ("worker_start.log", []),
+        ("head_waits.log", []),
+        ("head_unpatched.log", ["invalid_tool_call_parser"]),
+        ("worker_without_head.log", ["head_silent", "engine_failed"]),
+        ("head_peer_gone.log", ["peer_gone", "engine_failed"]),
+        ("engine_fails_in_warm_up.log", ["unknown_exception", "engine_failed"]),
+        ("worker_ended_by_head.log", ["other_host_failed", "no_link_to_head"]),
+    ],
+)
+def test_real_logs(name: str, found: list[str]):
+    assert ids(real(name)) == found
+
+
+def test_an_unknown_error_is_quoted():
+    finding = diagnosis.diagnose({"node0": real("engine_fails_in_warm_up.log")})[0]
+    assert finding.line == "IndexError: list index out of range"
+    assert "IndexError: list index out of range" in finding.cause
+
+
+def test_an_error_that_a_running_service_outlives_is_none():
+    handled = [
+        STARTED,
+        "Traceback (most recent call last):",
+        "ValueError: a request that nobody could answer",
+    ]
+    assert ids(log(*handled)) == []
+    ended = [
+        *handled,
+        "EngineCore encountered a fatal error.",
+        "Traceback (most recent call last):",
+        "IndexError: list index out of range",
+    ]
+    assert diagnosis.diagnose({"node0": log(*ended)})[0].line == "IndexError: list index out of range"
+
+
+def test_an_error_before_the_supervisor_says_that_the_engine_ended():
+    lines = [
+        "Traceback (most recent call last):",
+        "ValueError: what nobody knew",
+        "[supervisor] ending: the engine of host 0 ended with exit code 1",
+    ]
+    assert ids(log(*lines)) == ["unknown_exception", "ended"]
+
+
+def test_the_first_cause_comes_before_later_causes_and_echoes():
+    lines = log(
+        "EngineCore failed to start.",
+        PEER,
+        OOM,
+        "OSError: [Errno 98] Address already in use",
+        OOM.replace("3.47", "9.99"),
+    )
+    assert ids(lines) == ["out_of_memory", "address_in_use", "peer_gone", "engine_failed"]
+
+
+def test_a_harmless_mention_of_memory_is_no_finding():
+    assert (
+        ids(
+            log(
+                "If out of memory error occurs during cudagraph capture, consider decreasing `gpu_memory_utilization`"
+            )
+        )
+        == []
+    )
+
+
+def test_what_came_before_the_service_was_ready_again_is_past():
+    found = diagnosis.diagnose({"node0": log(OOM, "EngineCore failed to start.", STARTED)})
+    assert [(finding.id, finding.severity) for finding in found] == [
+        ("out_of_memory", "past"),
+        ("engine_failed", "past"),
+    ]
+    again = diagnosis.diagnose({"node0": log(OOM, STARTED, PEER)})
+    assert [(finding.id, finding.severity) for finding in again] == [
+        ("peer_gone", "fatal"),
+        ("out_of_memory", "past"),
+    ]
+
+
+ENDED_BY_HEAD = "[supervisor] ending: the head said: the engine of host 0 ended with exit code 1"
+ENDED_BY_WORKER = "[supervisor] ending: host 1 said: the engine of host 1 ended with exit code 0"
+ENDED_HERE = "[supervisor] ending: the engine of host {} ended with exit code 0"
+CASES = {
+    "worker out of memory, head loses its peer": (
+        {
+            "node0": (PEER, "EngineCore encountered a fatal error."),
+            "node1": (OOM, "EngineCore encountered a fatal error.", ENDED_HERE.format(1)),
+        },
+        [("node1", "out_of_memory"), ("node0", "peer_gone")],
+    ),
+    "wrong NIC on the worker, head waits in silence": (
+        {
+            "node0": ("Started DP Coordinator process (PID: 1)",),
+            "node1": (WRONG_NIC, "EngineCore failed to start."),
+        },
+        [("node1", "wrong_nic"), ("node1", "engine_failed")],
+    ),
+    "wrong NIC on the worker, head ended by its supervisor": (
+        {
+            "node0": (ENDED_BY_WORKER,),
+            "node1": (WRONG_NIC, "EngineCore failed to start.", ENDED_HERE.format(1)),
+        },
+        [("node1", "wrong_nic"), ("node0", "other_host_failed")],
+    ),
+    "head unpatched, worker ended by head": (
+        {
+            "node0": (PARSER, ENDED_HERE.format(0)),
+            "node1": ("Launching 1 data parallel engine(s)", ENDED_BY_HEAD),
+        },
+        [("node0", "invalid_tool_call_parser"), ("node1", "other_host_failed")],
+    ),
+    "head out of memory, worker gives up minutes later": (
+        {
+            "node0": (OOM, "EngineCore failed to start."),
+            "node1": ("RuntimeError: Did not receive response from front-end process within 5 minutes",),
+        },
+        [("node0", "out_of_memory"), ("node1", "head_silent")],
+    ),
+    "worker's engine killed by the kernel": (
+        {
+            "node0": (PEER, ENDED_BY_WORKER),
+            "node1": ("Out of memory: Killed process 9 (VLLM::EngineCor) total-vm:1kB", ENDED_HERE.format(1)),
+        },
+        [("node1", "oom_killed"), ("node0", "peer_gone")],
+    ),
+    "NPUs of a dead worker do not answer": (
+        {
+            "node0": ("Get_Socket_Timeout(EI0006): Getting socket times out.",),
+            "node1": ("ImportError: libhccl.so: cannot open shared object file",),
+        },
+        [("node1", "library_missing"), ("node0", "hccl_timeout")],
+    ),
+}
+
+
+@pytest.mark.parametrize("times", [True, False], ids=["with_times", "without_times"])
+@pytest.mark.parametrize("case", CASES.values(), ids=[name.replace(" ", "_") for name in CASES])
+def test_the_first_cause_over_all_hosts(case, times):
+    logs, first = case
+    # The head's clock is ahead by a moment: its traces seem to come first.
+    found = told(
+        {
+            host: log(*lines, begin=(100.0 if host == "node1" else 99.5) if times else None)
+            for host, lines in logs.items()
+        }
+    )
+    assert found[: len(first)] == first
+
+
+def test_of_two_causes_the_earlier_is_the_first():
+    later, earlier = log(OOM, begin=200.0), log(WRONG_NIC, begin=100.0)
+    assert told({"node0": later, "node1": earlier}) == [("node1", "wrong_nic"), ("node0", "out_of_memory")]
+    assert told({"node1": earlier, "node0": later}) == [("node1", "wrong_nic"), ("node0", "out_of_memory")]
+
+
+@pytest.mark.parametrize(
+    "name", ["worker_without_head.log", "head_peer_gone.log", "engine_fails_in_warm_up.log"]
+)
+def test_vllm_says_that_it_ended(name: str):
+    assert any(diagnosis.is_end(line) for line in real(name))
+
+
+@pytest.mark.parametrize("name", ["head_start.log", "worker_start.log", "head_waits.log"])
+def test_vllm_goes_on(name: str):
+    assert not any(diagnosis.is_end(line) for line in real(name))
+
+
+def test_a_supervisor_is_alone_after_a_while_only():
+    line = Line("[supervisor] no link to the head at 10.0.0.10:8083: TimeoutError; trying on", 100.0)
+    assert not diagnosis.is_alone(line, 110.0)
+    assert diagnosis.is_alone(line, 100.0 + diagnosis.ALONE_SECONDS + 1)
+    assert not diagnosis.is_alone(Line("[supervisor] round 5c0ffee1: starting", 100.0), 1000.0)
+
+
+def hosts(*logs: list[Line] | None) -> list[diagnosis.Host]:
+    return [
+        diagnosis.Host(
+            f"node{number}", "worker" if number else "head", "up" if lines else "unreachable", lines
+        )
+        for number, lines in enumerate(logs)
+    ]
+
+
+def test_the_verdict_names_cause_host_and_remedy():
+    logs = {"node0": log(PEER), "node1": log(OOM)}
+    said = diagnosis.verdict(hosts(*logs.values()), diagnosis.diagnose(logs))
+    assert "First cause, on host node1: memory does not suffice" in said
+    assert "To do: See that nothing else uses the NPUs" in said
+    assert said.index("node1: memory") < said.index("- host node0: the engine on 10.0.0.11 went away")
+
+
+def test_the_verdict_says_so_if_there_is_only_a_trace():
+    logs = {"node0": log(PEER)}
+    assert "No cause is in the logs. First trace of one, on host node0" in diagnosis.verdict(
+        hosts(*logs.values()), diagnosis.diagnose(logs)
+    )
+
+
+def test_the_verdict_on_a_service_that_serves():
+    said = diagnosis.verdict(hosts(real("head_start.log"), real("worker_start.log")), [])
+    assert said.endswith("No known sign of failure.")
+
+
+def test_the_verdict_on_a_head_that_waits_and_a_host_out_of_reach():
+    said = diagnosis.verdict(hosts(real("head_waits.log"), None), [])
+    assert "No known sign of failure." in said
+    assert "host node0 is up. To do: vLLM waits here in silence: look at the other hosts first" in said
+    assert "host node1 is unreachable" in said

@@ -1,0 +1,28 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import metrics
+
+TEXT = (Path(__file__).parents[2] / "fixtures" / "metrics.txt").read_text(encoding="utf-8")
+
+
+def test_counters_become_rates_and_gauges_stay():
+    later = TEXT.replace('engine="1",model_name="glm47"} 48.0', 'engine="1",model_name="glm47"} 98.0')
+    first, second = metrics.engines(TEXT, later, 2.0)
+    assert (first["engine"], second["engine"]) == (0, 1)
+    assert (first["generated_tokens_per_second"], second["generated_tokens_per_second"]) == (0.0, 25.0)
+    assert (first["running"], first["requests"], second["requests"]) == (0.0, 2.0, 2.0)
+
+
+def test_what_is_not_given_is_unknown():
+    assert metrics.engines(TEXT, TEXT, 2.0)[0]["waiting"] is None
+    assert metrics.engines("", "", 2.0) == []
+
+
+def test_an_engine_that_appears_meanwhile_has_no_rate_yet():
+    assert metrics.engines("", TEXT, 2.0)[0]["generated_tokens_per_second"] == 0.0

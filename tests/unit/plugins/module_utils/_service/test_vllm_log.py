@@ -1,0 +1,145 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The logs in fixtures/vllm_log are excerpts of real ones of vLLM 0.13.0, as `docker logs` gives them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import vllm_log
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.vllm_log import Line
+
+LOGS = Path(__file__).parents[2] / "fixtures" / "vllm_log"
+
+
+def read(name: str) -> list[Line]:
+    return [Line(vllm_log.clean(raw)) for raw in (LOGS / name).read_bytes().decode().split("\n")]
+
+
+def test_a_line_loses_colours_process_and_level():
+    raw = "\x1b[0;36m(EngineCore_DP0 pid=8619)\x1b[0;0m ERROR 11-24 12:00:19 [core.py:866] EngineCore failed to start.\r"
+    assert vllm_log.clean(raw) == "EngineCore failed to start."
+
+
+def test_a_line_of_a_worker_inside_an_engine_loses_both_prefixes():
+    assert vllm_log.clean(
+        "(EngineCore_DP0 pid=3) (Worker_TP0 pid=41) INFO 11-24 12:00:19 [x.py:1] Loading weights took 9.93 seconds"
+    ).startswith("Loading")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "non-default args: {'api_key': ['s3cret'], 'port': 8080}",
+        "--api-key s3cret",
+        "VLLM_API_KEY=s3cret",
+        "token: s3cret",
+    ],
+)
+def test_a_line_loses_secrets(raw: str):
+    assert "s3cret" not in vllm_log.clean(raw)
+
+
+@pytest.mark.parametrize(
+    ("log", "stages"),
+    [
+        (
+            "head_start.log",
+            [
+                "starting",
+                "configuring",
+                "connecting",
+                "connected",
+                "weights",
+                "memory",
+                "kv_cache",
+                "graphs",
+                "engine_ready",
+                "serving",
+            ],
+        ),
+        (
+            "worker_start.log",
+            [
+                "starting",
+                "configuring",
+                "connecting",
+                "connected",
+                "weights",
+                "memory",
+                "kv_cache",
+                "graphs",
+                "engine_ready",
+            ],
+        ),
+        ("head_waits.log", ["starting", "configuring", "connecting"]),
+        ("engine_fails_in_warm_up.log", ["starting", "configuring", "weights", "graphs"]),
+        ("worker_ended_by_head.log", ["starting", "gathering", "connecting"]),
+    ],
+)
+def test_stages_of_a_start(log: str, stages: list[str]):
+    assert [entry["stage"] for entry in vllm_log.timeline(read(log))] == stages
+
+
+def test_a_stage_is_never_left_backwards():
+    lines = [
+        Line("GPU KV cache size: 1,398,016 tokens"),
+        Line("Starting to load model x"),
+        Line("vLLM API server version 0.13.0"),
+    ]
+    assert vllm_log.timeline(lines)[-1]["stage"] == "kv_cache"
+
+
+def test_weights_have_a_percentage_and_stages_have_times():
+    lines = [
+        Line("Starting to load model /model", 102.0),
+        Line("Loading safetensors checkpoint shards:  12% Completed | 11/92 [00:30<03:41,  2.73s/it]", 132.0),
+        Line("Loading safetensors checkpoint shards:  37% Completed | 34/92 [01:30<02:41,  2.73s/it]", 192.0),
+    ]
+    assert vllm_log.timeline(lines, started=90.5)[-1] == {
+        "stage": "weights",
+        "title": "loading weights",
+        "progress": "37% (34 of 92 files)",
+        "seconds": 11.5,
+    }
+
+
+@pytest.mark.parametrize("stage", [stage.id for stage in vllm_log.STAGES])
+def test_every_stage_says_where_to_look(stage: str):
+    assert vllm_log.hint(stage)
+
+
+def test_docker_lines_are_in_order_and_not_taken_twice():
+    first = "2026-11-24T12:06:26.100000000Z stdout one\n2026-11-24T12:06:28.000000000Z stdout three\n"
+    second = "2026-11-24T12:06:27.000000000Z stderr two\nError response from daemon: gone\n"
+    lines, seen = vllm_log.docker_lines(first + second, "")
+    assert [line.text for line in lines] == ["stdout one", "stderr two", "stdout three"]
+    assert lines[1].at - lines[0].at == pytest.approx(0.9)
+    again, later = vllm_log.docker_lines(
+        "2026-11-24T12:06:28.000000000Z stdout three\n2026-11-24T12:06:28.000000001Z four\n", seen
+    )
+    assert [line.text for line in again] == ["four"]
+    assert vllm_log.docker_lines("", later) == ([], later)
+
+
+def test_epoch():
+    assert vllm_log.epoch("1970-01-01T00:01:00.25Z") == 60.25
+    assert vllm_log.epoch("never") is None
+
+
+def test_lines_of_a_kept_log_have_their_times_if_it_has_them():
+    stamped = vllm_log.lines_of(
+        "2026-11-24T12:06:28.0Z INFO 11-24 12:06:28 [x.py:1] two\n2026-11-24T12:06:26.5Z one\n"
+    )
+    assert [line.text for line in stamped] == ["one", "two"]
+    assert [line.at for line in vllm_log.lines_of("one\ntwo")] == [None, None]
+
+
+def test_lines_of_the_kernel():
+    text = "2026-11-25T03:44:26,500000+00:00 one\n2026-11-25T05:44:27,000000+02:00 two\nnoise\n"
+    lines = vllm_log.kernel_lines(text)
+    assert [line.text for line in lines] == ["one", "two"]
+    assert lines[0].at == vllm_log.epoch("2026-11-25T03:44:26.5Z")
+    assert lines[1].at == lines[0].at + 0.5

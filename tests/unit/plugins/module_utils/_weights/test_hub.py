@@ -1,0 +1,118 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Against the lab's hub, over HTTP."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.hub import Hub
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.weights import File, WeightsError
+
+REPO, TOKEN = "ZhipuAI/GLM-4.7", "the-right-token"
+FILES = {"config.json": b"{}", "sub/model.safetensors": b"weights"}
+
+
+@pytest.fixture(scope="module")
+def lab() -> ModuleType:
+    path = Path(__file__).resolve().parents[4] / "lab" / "hub" / "hub.py"
+    spec = importlib.util.spec_from_file_location("lab_hub", path)
+    sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def served(server: HTTPServer) -> Iterator[str]:
+    thread = threading.Thread(target=server.serve_forever, args=[0.01])
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def endpoint(lab: ModuleType, tmp_path: Path) -> Iterator[str]:
+    for name, content in FILES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    yield from served(lab.Hub(("127.0.0.1", 0), lab.Repository(tmp_path, REPO), lab.Tokens(TOKEN)))
+
+
+@pytest.mark.parametrize("revision", ["master", "v1.0"])
+def test_a_revision_is_listed(endpoint: str, revision: str):
+    hub = Hub(endpoint + "/", TOKEN, {})
+    hub.log_in()
+    found = hub.snapshot(REPO, revision)
+    assert found.files == [
+        File(name, len(content), hashlib.sha256(content).hexdigest()) for name, content in FILES.items()
+    ]
+    assert hub.snapshot(REPO, found.commit) == found
+
+
+def test_a_wrong_token_is_refused_in_the_hubs_words(endpoint: str):
+    with pytest.raises(WeightsError, match=r"refuses the token \(HTTP 400, code 10010103009: ") as error:
+        Hub(endpoint, "the-wrong-token", {}).log_in()
+    assert "the-wrong-token" not in str(error.value)
+
+
+def test_an_unknown_revision_is_answered_with_the_known_ones(endpoint: str):
+    with pytest.raises(WeightsError, match="no revision 'main'") as error:
+        Hub(endpoint, TOKEN, {}).snapshot(REPO, "main")
+    assert error.value.wanted == "one of master, v1.0, or a commit"
+
+
+@pytest.mark.parametrize(("repo", "token"), [("ZhipuAI/GLM-9", TOKEN), (REPO, ""), (REPO, "the-wrong-token")])
+def test_a_repository_that_is_not_shown_is_named(endpoint: str, repo: str, token: str):
+    with pytest.raises(WeightsError, match=f"does not show {repo}"):
+        Hub(endpoint, token, {}).snapshot(repo, "master")
+
+
+def test_a_hub_that_is_not_there_is_named_with_the_proxy():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(WeightsError, match=f"http://127.0.0.1:{port} cannot be reached") as error:
+        Hub(
+            f"http://127.0.0.1:{port}",
+            "",
+            {"no_proxy": "localhost", "https_proxy": "http://me:secret@proxy.example"},
+        ).snapshot(REPO, "master")
+    assert (
+        error.value.wanted
+        == "an answer within 30 s (https_proxy=http://***@proxy.example, no_proxy=localhost)"
+    )
+
+
+class Elsewhere(BaseHTTPRequestHandler):
+    """Sends everybody to another hub."""
+
+    def do_GET(self) -> None:
+        self.send_response(302)
+        self.send_header("Location", self.server.elsewhere + self.path)
+        self.end_headers()
+
+    do_POST = do_GET
+
+    def log_message(self, *_arguments: object) -> None:
+        """Nothing."""
+
+
+def test_the_token_does_not_follow_a_redirect(endpoint: str, capfd: pytest.CaptureFixture[str]):
+    server = HTTPServer(("127.0.0.1", 0), Elsewhere)
+    server.elsewhere = endpoint
+    for address in served(server):
+        with pytest.raises(WeightsError, match="answers HTTP 302"):
+            Hub(address, TOKEN, {}).log_in()
+        with pytest.raises(WeightsError, match="answers HTTP 302"):
+            Hub(address, TOKEN, {}).snapshot(REPO, "master")
+    assert capfd.readouterr().out == ""  # the other hub has seen nothing

@@ -1,0 +1,233 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hosts that pass files on, over HTTP on this machine; in the place of the hub, files are written by the test."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import multiprocessing
+import os
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights import modelscope_client
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.modelscope_client import (
+    Exchange,
+    signature,
+    turn,
+)
+
+KEY = "the key of the run"
+CONTENTS = {f"shard-{number}": os.urandom(3_000_000 + number) for number in range(7)}
+CONTENTS["sub/small.json"] = b"{}"
+FILES = [
+    {"path": path, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    for path, content in CONTENTS.items()
+]
+
+
+@pytest.fixture(autouse=True)
+def no_patience(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(modelscope_client, "TICK", 0.02)
+    monkeypatch.setattr(modelscope_client, "SILENT_SECONDS", 4)
+    monkeypatch.setattr(modelscope_client, "HELLO_SECONDS", 1)
+
+
+class Host:
+    """A host with a folder, that notes what it fetched."""
+
+    def __init__(self, folder: Path, addresses: list[str], index: int, port: int, has: list[str]) -> None:
+        self.folder, self.fetched, self.has = folder, [], has
+        for path in has:
+            self.write(path)
+        self.exchange = Exchange(str(folder), addresses, index, port, KEY)
+
+    def write(self, path: str) -> None:
+        (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (self.folder / path).write_bytes(CONTENTS[path])
+
+    def fetch(self, paths: list[str]) -> None:
+        self.fetched += paths
+        for path in paths:
+            self.write(path)
+
+    def run(self) -> None:
+        self.exchange.run(FILES, [path for path in CONTENTS if path not in self.has], self.fetch)
+
+
+def hosts(tmp_path: Path, port: int, *has: list[str]) -> list[Host]:
+    addresses = [f"127.0.0.{number + 1}" for number in range(len(has))]
+    return [
+        Host(tmp_path / address, addresses, index, port, has[index])
+        for index, address in enumerate(addresses)
+    ]
+
+
+def run(all_hosts: list[Host]) -> None:
+    with ThreadPoolExecutor() as pool:
+        for job in [pool.submit(host.run) for host in all_hosts]:
+            job.result()
+
+
+@pytest.fixture(name="port")
+def a_free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_each_file_is_fetched_once_and_all_hosts_have_all(tmp_path: Path, port: int, count: int):
+    all_hosts = hosts(tmp_path, port, *[[] for _host in range(count)])
+    run(all_hosts)
+    assert sorted(path for host in all_hosts for path in host.fetched) == sorted(CONTENTS)
+    assert all(
+        len(host.fetched) in (len(CONTENTS) // count, len(CONTENTS) // count + 1) for host in all_hosts
+    )
+    for host in all_hosts:
+        assert {path: (host.folder / path).read_bytes() for path in CONTENTS} == CONTENTS
+
+
+def test_what_a_host_has_is_not_fetched(tmp_path: Path, port: int):
+    all_hosts = hosts(tmp_path, port, list(CONTENTS), [], [])
+    run(all_hosts)
+    assert [host.fetched for host in all_hosts] == [[], [], []]
+    assert (all_hosts[2].folder / "shard-3").read_bytes() == CONTENTS["shard-3"]
+
+
+def test_a_part_that_an_earlier_run_left_is_kept(tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch):
+    all_hosts = hosts(tmp_path, port, list(CONTENTS), [path for path in CONTENTS if path != "shard-1"])
+    (all_hosts[1].folder / "shard-1.incomplete").write_bytes(CONTENTS["shard-1"][:1_000_000])
+    asked = []
+    ask = Exchange._ask
+    monkeypatch.setattr(
+        Exchange,
+        "_ask",
+        lambda self, peer, path, span="": asked.append((path, span)) or ask(self, peer, path, span),
+    )
+    run(all_hosts)
+    assert ("/files/shard-1", "bytes=1000000-") in asked
+    assert (all_hosts[1].folder / "shard-1").read_bytes() == CONTENTS["shard-1"]
+
+
+def test_a_part_that_is_damaged_is_thrown_away(tmp_path: Path, port: int):
+    all_hosts = hosts(tmp_path, port, list(CONTENTS), [path for path in CONTENTS if path != "shard-1"])
+    (all_hosts[1].folder / "shard-1.incomplete").write_bytes(b"x" * 1_000_000)
+    run(all_hosts)
+    assert (all_hosts[1].folder / "shard-1").read_bytes() == CONTENTS["shard-1"]
+
+
+def test_a_host_that_gives_something_else_is_not_believed(tmp_path: Path, port: int):
+    all_hosts = hosts(tmp_path, port, list(CONTENTS), [path for path in CONTENTS if path != "shard-1"])
+    (all_hosts[0].folder / "shard-1").write_bytes(b"x" * len(CONTENTS["shard-1"]))
+    giving = threading.Thread(target=all_hosts[0].run, daemon=True)
+    giving.start()
+    with pytest.raises(RuntimeError, match=r"shard-1 cannot be had from 127.0.0.1, its SHA-256 is"):
+        all_hosts[1].run()
+    assert not (all_hosts[1].folder / "shard-1").exists()
+
+
+def test_a_host_that_never_comes_is_named(tmp_path: Path, port: int):
+    host = Host(tmp_path / "one", ["127.0.0.1", "127.0.0.2"], 0, port, [])
+    with pytest.raises(
+        RuntimeError,
+        match=r"127.0.0.2 does not answer on TCP port .* see what that host says, and open that port",
+    ):
+        host.run()
+
+
+def begin_host(
+    folder: Path, addresses: list[str], port: int, fetch_seconds: float
+) -> multiprocessing.Process:
+    """Begin a host in a process of its own, which can be killed; it has the first two files and takes so long for each of the others."""
+
+    def work() -> None:
+        host = Host(folder, addresses, 0, port, list(CONTENTS)[:2])
+        fetch = host.fetch
+        host.fetch = lambda paths: [(time.sleep(fetch_seconds), fetch([path])) for path in paths]
+        host.run()
+
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    return process
+
+
+# The collection's import hook is in this process only, so the host is a fork of it; it uses no thread or lock that began here.
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_host_that_is_killed_and_begins_again_is_waited_for(tmp_path: Path, port: int):
+    addresses = ["127.0.0.1", "127.0.0.2"]
+    killed = begin_host(tmp_path / "one", addresses, port, 60)
+    two = Host(tmp_path / "two", addresses, 1, port, [])
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(two.run)
+        deadline = time.monotonic() + 10
+        while len(two.exchange.have) < 2 + len(two.fetched) or not two.fetched:
+            assert time.monotonic() < deadline, "nothing is passed on"
+            time.sleep(0.01)
+        killed.kill()
+        killed.join()
+        time.sleep(1)
+        again = begin_host(tmp_path / "one", addresses, port, 0)
+        running.result()
+    again.join()
+    assert again.exitcode == 0
+    assert len(two.fetched) == (len(CONTENTS) - 2) // 2  # the other half is the other host's
+    for folder in ("one", "two"):
+        assert {path: (tmp_path / folder / path).read_bytes() for path in CONTENTS} == CONTENTS
+
+
+def test_hosts_that_are_to_have_different_files_do_not_begin(tmp_path: Path, port: int):
+    one, two = hosts(tmp_path, port, [], [])
+    other = [{**FILES[0], "sha256": "0" * 64}, *FILES[1:]]
+    with ThreadPoolExecutor() as pool:
+        second = pool.submit(two.exchange.run, other, list(CONTENTS), two.fetch)
+        with pytest.raises(RuntimeError, match="the hub lists different files"):
+            one.run()
+        with pytest.raises(RuntimeError, match="the hub lists different files"):
+            second.result()
+    assert one.fetched == two.fetched == []
+
+
+# Who is let in
+
+
+def get(port: int, path: str, headers: dict[str, str], source: str = "127.0.0.2") -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5, source_address=(source, 0))
+    connection.request("GET", path, headers=headers)
+    return connection.getresponse().status
+
+
+def signed(path: str, nonce: str = "one", key: str = KEY) -> dict[str, Any]:
+    return {"Nonce": nonce, "Signature": signature(key, nonce, path, "")}
+
+
+def test_only_hosts_of_the_run_with_its_key_are_let_in_once(tmp_path: Path, port: int):
+    Host(tmp_path, ["127.0.0.1", "127.0.0.2"], 0, port, []).exchange.have = {"shard-0"}
+    (tmp_path / "shard-0").write_bytes(b"content")
+    (tmp_path / "secret").write_bytes(b"secret")
+    assert get(port, "/state", signed("/state")) == 200
+    assert get(port, "/state", signed("/state")) == 403  # heard on the way, and sent again
+    assert get(port, "/state", signed("/state", "before one")) == 403  # held back on the way
+    assert get(port, "/state", {}) == 403
+    assert get(port, "/state", signed("/state", "two", "another key")) == 403
+    assert get(port, "/files/shard-0", signed("/state", "three")) == 403
+    assert get(port, "/state", signed("/state", "four"), source="127.0.0.3") == 403
+    assert get(port, "/files/shard-0", signed("/files/shard-0", "five")) == 206
+    assert get(port, "/files/shard-0", signed("/files/shard-0", "five")) == 403
+    for number, path in enumerate(
+        ("/files/secret", "/files/../secret", "/files/%2e%2e/secret", "/elsewhere")
+    ):
+        assert get(port, path, signed(path, f"other-{number}")) == 403
+
+
+def test_every_host_has_its_turn_at_every_file():
+    for rank in range(8):
+        assert sorted(turn([0, 2, 5], rank, host) for host in (0, 2, 5)) == [0, 1, 2]
+    assert [turn([0, 2, 5], rank, 2) for rank in range(3)] == [1, 0, 2]
