@@ -1,0 +1,64 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Problems as data: what was found, what was expected, what to do about it, and one renderer for all of them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Iterable, Mapping
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong, in four parts, each a phrase or sentence without its final full stop.
+
+    ``where`` names the place, such as ``host node1, stage weights``. It stays empty in modules: they know
+    neither the inventory's name of their host nor the stage they work for. Action plugins and roles add it.
+    """
+
+    found: str
+    expected: str
+    remedy: str
+    where: str = ""
+
+    @classmethod
+    def of(cls, data: Mapping[str, str]) -> Problem:
+        """Return the problem that :meth:`data` described, for example in the result of a failed module."""
+        return cls(data["found"], data["expected"], data["remedy"], data.get("where", ""))
+
+    def at(self, where: str) -> Problem:
+        """Return the same problem with its place."""
+        return replace(self, where=where)
+
+    def data(self) -> dict[str, str]:
+        """Return the parts as a dictionary, as it goes into a task's result."""
+        return asdict(self)
+
+    def line(self) -> str:
+        """Return the problem as one line, for a list of many."""
+        place = f"{self.where}: " if self.where else ""
+        return f"{place}{self.found}. Expected: {self.expected}. Remedy: {self.remedy}."
+
+    def __str__(self) -> str:
+        """Return the problem as a paragraph."""
+        place = f"{self.where[0].upper()}{self.where[1:]}\n" if self.where else ""
+        return f"{place}Found: {self.found}.\nExpected: {self.expected}.\nRemedy: {self.remedy}."
+
+
+class ProblemError(Exception):
+    """A problem that ends the work at hand."""
+
+    def __init__(self, found: str, expected: str, remedy: str) -> None:
+        self.problem = Problem(found, expected, remedy)
+        super().__init__(str(self.problem))
+
+
+def failure(problem: Problem, **facts: Any) -> dict[str, Any]:
+    """Return the arguments of ``fail_json`` for *problem*: its text as ``msg``, its parts as ``problem``."""
+    return {"msg": str(problem), "problem": problem.data(), **facts}
+
+
+def listed(problems: Iterable[Problem]) -> str:
+    """Return *problems* as a list with one line each."""
+    return "\n".join(f"- {problem.line()}" for problem in problems)

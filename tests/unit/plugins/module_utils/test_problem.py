@@ -1,0 +1,38 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import (
+    Problem,
+    ProblemError,
+    failure,
+    listed,
+)
+
+PORT = Problem("port 8080 is in use by nginx (pid 7)", "a free port", "Stop nginx or set vllm_api_port")
+
+
+def test_a_paragraph_has_the_place_only_where_it_is_given():
+    text = "Found: port 8080 is in use by nginx (pid 7).\nExpected: a free port.\nRemedy: Stop nginx or set vllm_api_port."
+    assert str(PORT) == text
+    assert str(PORT.at("host node1, stage preflight")) == "Host node1, stage preflight\n" + text
+
+
+def test_a_list_has_a_line_for_each():
+    lines = listed([PORT, PORT.at("host node1")]).splitlines()
+    assert lines == [f"- {PORT.line()}", f"- host node1: {PORT.line()}"]
+
+
+def test_a_result_carries_the_parts_and_survives_json():
+    result = json.loads(json.dumps(failure(PORT.at("host node1"), changed=False)))
+    assert Problem.of(result["problem"]) == PORT.at("host node1")
+    assert result["msg"] == str(PORT.at("host node1"))
+    assert result["changed"] is False
+
+
+def test_an_error_carries_its_problem():
+    assert ProblemError(PORT.found, PORT.expected, PORT.remedy).problem == PORT
