@@ -91,9 +91,13 @@ bench-weights: env ## Our download beside the plain client, aria2c and curl; dee
 	python tests/bench/weights.py
 
 .PHONY: bench-stage
-bench-stage: env root ## The driver stage beside a ping, on 2 and 16 hosts of the lab (root)
+bench-stage: env root ## The preflight stage beside a ping, on 2 and 16 hosts of the lab (root)
 	$(LAB) build
 	python tests/bench/stage.py
+
+.PHONY: bench-site
+bench-site: env root ## A converged site.yml beside 20 stat tasks, on the lab (root)
+	tests/with-lab.sh python tests/bench/site.py
 
 .PHONY: runner
 runner: env root ## Every playbook run by ansible-runner, as AWX does it, on the lab (root)
