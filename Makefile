@@ -4,7 +4,7 @@ BIN := $(CURDIR)/.venv/bin
 LAB := tests/lab/lab
 
 # The order of `make test`: the quick ones first. What comes after lab-up shares one lab, and it is down in the end.
-STEPS := lint units versions parsers install sanity molecule lab-up faults weights runner clients commands diagnosis recovery
+STEPS := lint units versions parsers install site sanity molecule lab-up faults weights runner clients commands diagnosis recovery
 
 export PATH := $(BIN):$(PATH)
 export PYTHON
@@ -49,13 +49,24 @@ lint: env ## ansible-lint, yamllint, ruff, mypy, docs, changelog, playbook synta
 	yamllint --strict .
 	ansible-lint --offline
 	antsibull-docs lint-collection-docs --plugin-docs .
-	tests/reference.sh --check
+	tests/reference.sh
 	antsibull-changelog lint
 	ansible-playbook --syntax-check -i inventories/lab site.yml playbooks/*.yml
 
 .PHONY: docs
-docs: env ## Write docs/reference anew from argument_specs and DOCUMENTATION
+docs: env ## Generate docs/reference, a page for each role and module, from argument_specs and DOCUMENTATION
 	tests/reference.sh
+
+.cache/site/.installed: docs/site/requirements.txt | env
+	uv venv --quiet --clear --python .venv/bin/python .cache/site
+	uv pip install --quiet --python .cache/site/bin/python --requirement $<
+	@touch $@
+
+.PHONY: site
+site: docs .cache/site/.installed ## Build README, docs and reference as a web site in .cache/site/html
+	.cache/site/bin/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs/site . .cache/site/html
+	@cp .cache/site/html/README.html .cache/site/html/index.html
+	@echo "The site is in .cache/site/html: open index.html there."
 
 .PHONY: units
 units: env ## Unit tests
@@ -125,5 +136,5 @@ commands: env root ## Every command in the docs, on the lab in the place of prod
 
 .PHONY: clean
 clean: ## Remove what these commands made in the checkout, .venv included
-	rm -rf .venv .ansible .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache tests/output ascend_ops-vllm-*.tar.gz
+	rm -rf .venv .ansible .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache docs/reference tests/output ascend_ops-vllm-*.tar.gz
 	find . -name __pycache__ -prune -exec rm -rf {} +

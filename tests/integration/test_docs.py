@@ -32,6 +32,7 @@ ELSEWHERE = {
     "make demo": ("Makefile", "demo: lab-up"),
     "make test": (".ci/run", "exec make test"),
     "make lab-down": ("tests/steps.sh", "lab-down"),
+    "make site": ("Makefile", "install site sanity"),
     "make faults": ("Makefile", "faults weights runner"),
     "make runner": ("Makefile", "faults weights runner"),
     "make bench-weights": ("Makefile", "tests/bench/weights.py"),
@@ -40,7 +41,7 @@ ELSEWHERE = {
     "ansible-galaxy collection build": ("tests/integration/test_install.py", '"collection", "build"'),
     "ansible-galaxy collection install --offline ascend_ops-vllm-*.tar.gz": (
         "tests/integration/test_install.py",
-        '"install", "--offline"',
+        '"--offline"',
     ),
     "ansible-playbook ascend_ops.vllm.site -i inventory": (
         "tests/integration/test_install.py",
