@@ -42,7 +42,7 @@ test: env root ## Everything below, the quick ones first (root)
 	@tests/steps.sh $(STEPS)
 
 .PHONY: lint
-lint: env ## ansible-lint, yamllint, ruff, mypy, docs, changelog, playbook syntax
+lint: env ## ansible-lint, yamllint, ruff, mypy, docs, changelog, licences, playbook syntax
 	ruff check .
 	ruff format --check .
 	mypy
@@ -51,6 +51,7 @@ lint: env ## ansible-lint, yamllint, ruff, mypy, docs, changelog, playbook synta
 	antsibull-docs lint-collection-docs --plugin-docs .
 	tests/reference.sh
 	antsibull-changelog lint
+	reuse lint --lines
 	ansible-playbook --syntax-check -i inventories/lab site.yml playbooks/*.yml
 
 .PHONY: docs
