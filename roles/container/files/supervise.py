@@ -22,6 +22,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import secrets
 import signal
 import sys
@@ -36,6 +37,11 @@ RECONNECT_SECONDS = 0.5
 SETTLED_SECONDS = 600  # a round that lasted so long was a good one: the next failure is the first again
 LONGEST_PAUSE_SECONDS = 60
 MAX_MESSAGE_BYTES = 4096
+# Connections that have not yet proved that they know the key: of all addresses, and of one.
+MAX_UNPROVEN = 64
+MAX_UNPROVEN_EACH = 8
+BACKLOG = 16  # asyncio accepts as many at a time, before any of them can be closed again
+SIGNED = re.compile(rb"[0-9a-f]{64} \{")  # how a message of a supervisor begins, whatever its key
 LINK_ERRORS = (
     OSError,
     EOFError,
@@ -47,6 +53,20 @@ LINK_ERRORS = (
 def say(text: str) -> None:
     """Write a line to the container's log."""
     print(f"[supervisor] {text}", file=sys.stderr, flush=True)
+
+
+class WrongSignature(ValueError):
+    """A supervisor's message, signed with another key."""
+
+    def __str__(self) -> str:
+        return "wrong signature: is the key of this host the other's?"
+
+
+class NotASupervisor(ValueError):
+    """Something that no supervisor sends."""
+
+    def __str__(self) -> str:
+        return "not a supervisor"
 
 
 class Channel:
@@ -70,17 +90,19 @@ class Channel:
 
     def send(self, **message: Any) -> None:
         """Sign a message and hand it to the network."""
-        text = json.dumps(message)
-        self._writer.write(f"{self._signature(self._out, self._sent, text)} {text}\n".encode())
+        text = json.dumps(message).encode()
+        self._writer.write(b"%s %s\n" % (self._signature(self._out, self._sent, text), text))
         self._sent += 1
 
     async def receive(self, seconds: float) -> dict[str, Any]:
-        """Return the next message. Raises one of LINK_ERRORS if none comes in time or it is not from a peer with our key."""
-        signature, _blank, text = (
-            (await asyncio.wait_for(self._line(), seconds)).decode().rstrip("\n").partition(" ")
-        )
+        """Return the next message. Raises one of LINK_ERRORS if none comes in time or it is not from a peer with our key.
+
+        A line is bytes until its signature is right: before that, it may be anything from anybody.
+        """
+        line = (await asyncio.wait_for(self._line(), seconds)).rstrip(b"\n")
+        signature, _blank, text = line.partition(b" ")
         if not hmac.compare_digest(signature, self._signature(self._in, self._received, text)):
-            raise ValueError("wrong signature: is the key of this host the other's?")
+            raise WrongSignature if SIGNED.match(line) else NotASupervisor
         self._received += 1
         message: dict[str, Any] = json.loads(text)
         return message
@@ -97,10 +119,9 @@ class Channel:
             raise EOFError("the link was closed")
         return line
 
-    def _signature(self, direction: bytes, number: int, text: str) -> str:
-        return hmac.new(
-            self._key, b"%s:%s:%d:%s" % (self._session, direction, number, text.encode()), hashlib.sha256
-        ).hexdigest()
+    def _signature(self, direction: bytes, number: int, text: bytes) -> bytes:
+        signed = b"%s:%s:%d:%s" % (self._session, direction, number, text)
+        return hmac.new(self._key, signed, hashlib.sha256).hexdigest().encode()
 
 
 class History:
@@ -111,11 +132,7 @@ class History:
         try:
             known = json.loads(file.read_text(encoding="utf-8"))
             self.failures, self._begun = int(known["failures"]), known["begun"]
-        except (
-            FileNotFoundError,
-            ValueError,
-            KeyError,
-        ):  # the first start, or one that ended in the midst of writing
+        except (OSError, ValueError, KeyError, TypeError):  # the first start, or a file that is damaged
             self.failures, self._begun = 0, None
         if self._begun is not None:  # nobody said that the last round was over: it failed
             self.failures = 1 if time.time() - self._begun > SETTLED_SECONDS else self.failures + 1
@@ -130,8 +147,13 @@ class History:
         self._write(None)
 
     def _write(self, begun: float | None) -> None:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        self._file.write_text(json.dumps({"failures": self.failures, "begun": begun}), encoding="utf-8")
+        new = self._file.with_suffix(".new")
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            new.write_text(json.dumps({"failures": self.failures, "begun": begun}), encoding="utf-8")
+            new.replace(self._file)
+        except OSError as error:  # a full disk: the count is a convenience, the service is not
+            say(f"cannot write {self._file}: {error}; failed rounds are not counted")
 
 
 @dataclasses.dataclass
@@ -162,11 +184,14 @@ class Supervisor:
             self.failure = failure
             self._over.set_result((reason, code))
 
-    def say_once(self, text: str) -> None:
-        """Say it, unless it was since a link came about: a host that is not of the service any more tries again and again."""
-        if text not in self.said:
+    def say_once(self, text: str, about: str = "") -> None:
+        """Say it, unless that, or something *about* the same, was said since a link came about.
+
+        A host that is not of the service any more tries again and again, and a stranger has many ways to be wrong.
+        """
+        if (about or text) not in self.said:
             say(text)
-        self.said.add(text)
+        self.said.add(about or text)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Do the work beside everything else. If it fails, that is the end: half a supervisor must not go on."""
@@ -230,11 +255,18 @@ class Head(Supervisor):
         self._members: dict[int, Member] = {}
         self._history = History(options.state)
         self._all_here = asyncio.Event()
+        self._unproven: dict[
+            asyncio.StreamWriter, str
+        ] = {}  # connections and their addresses, the oldest first
 
     async def begin(self) -> None:
         if self.options.hosts > 1:
             server = await asyncio.start_server(
-                self._accept, self.options.address, self.options.port, limit=MAX_MESSAGE_BYTES
+                self._accept,
+                self.options.address,
+                self.options.port,
+                limit=MAX_MESSAGE_BYTES,
+                backlog=BACKLOG,
             )
             say(
                 f"waiting on {self.options.address}:{self.options.port} for {self.options.hosts - 1} worker(s)"
@@ -246,7 +278,7 @@ class Head(Supervisor):
         self.spawn(self._begin_round())
 
     async def tell(self, reason: str) -> None:
-        for member in self._members.values():
+        for member in list(self._members.values()):  # one whose link closes meanwhile is removed
             if member.channel:
                 member.channel.send(end=reason)
                 await member.channel.close()
@@ -280,20 +312,49 @@ class Head(Supervisor):
                 member.channel.send(start=round_id)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.spawn(self._welcome(reader, writer))
+        """Take a connection. Where too many have proved nothing yet, the oldest of them make room."""
+        address = str((writer.get_extra_info("peername") or ["?"])[0])
+        same = [one for one, other in self._unproven.items() if other == address]
+        for one in same[: max(0, len(same) + 1 - MAX_UNPROVEN_EACH)]:
+            self._drop(one)
+        for one in list(self._unproven)[: max(0, len(self._unproven) + 1 - MAX_UNPROVEN)]:
+            self._drop(one)
+        self._unproven[writer] = address
+        self.spawn(self._welcome(reader, writer, address))
 
-    async def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _drop(self, writer: asyncio.StreamWriter) -> None:
+        del self._unproven[writer]
+        writer.transport.abort()
+
+    async def _welcome(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str
+    ) -> None:
         """Serve one link of a worker until it breaks; whether that matters, the coming seconds tell."""
         channel = Channel(reader, writer, self.key, listening=True)
-        address = (writer.get_extra_info("peername") or ["?"])[0]
         try:
-            await channel.open()
-            hello = await channel.receive(HANDSHAKE_SECONDS)
-            await self._serve(int(hello["rank"]), str(hello["round"]), channel)
+            hello = await self._hello(channel, address)
+            self._unproven.pop(writer, None)
+            if hello:
+                await self._serve(int(hello["rank"]), str(hello["round"]), channel)
         except (*LINK_ERRORS, KeyError) as error:
             self.say_once(f"link from {address}: {str(error) or type(error).__name__}")
         finally:
+            self._unproven.pop(writer, None)
             await channel.close()
+
+    async def _hello(self, channel: Channel, address: str) -> dict[str, Any] | None:
+        """Return the first message of a worker; None for anything else.
+
+        Whatever comes before the proof of the key ends its own connection, and nothing more.
+        """
+        try:
+            await channel.open()
+            return await channel.receive(HANDSHAKE_SECONDS)
+        except WrongSignature as error:
+            self.say_once(f"link from {address}: {error}", about="signature")
+        except Exception:
+            self.say_once(f"closed a connection from {address}, which is no supervisor's", about="stranger")
+        return None
 
     async def _serve(self, rank: int, round_id: str, channel: Channel) -> None:
         if not 0 < rank < self.options.hosts:

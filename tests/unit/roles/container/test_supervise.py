@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -16,6 +17,8 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 SUPERVISE = Path(__file__).resolve().parents[4] / "roles/container/files/supervise.py"
 GRACE = 3
@@ -224,17 +227,67 @@ def test_a_peer_without_the_key_starts_nothing_and_is_told_of_once(make):
     assert not worker.pid_file.exists()
 
 
+def send(head: Host, data: bytes) -> None:
+    """Send bytes to the head's port as a stranger, and close the connection."""
+    with (
+        contextlib.suppress(ConnectionError),
+        socket.create_connection(("127.0.0.1", head.options["port"]), timeout=PATIENCE) as stranger,
+    ):
+        stranger.sendall(data)
+        stranger.shutdown(socket.SHUT_WR)
+        stranger.recv(1 << 16)
+
+
 def test_strangers_do_not_disturb(pair):
     head, _worker = pair
     engines = [host.engine_pid() for host in pair]
-    for text in (b"GET / HTTP/1.1\r\n\r\n", b"x" * 100_000, b'00 {"rank": 1, "round": ""}\n', b""):
-        with (
-            socket.create_connection(("127.0.0.1", head.options["port"]), timeout=PATIENCE) as stranger,
-            contextlib.suppress(ConnectionError),
-        ):
-            stranger.sendall(text)
+    signed = b"0" * 64 + b' {"rank": 1, "round": ""}\n'
+    lines = (
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"x" * 100_000,
+        b"x\n\xc3\xa9\n",
+        b"x\n\xc3\xa9 {}\n",
+        b"x\n" + signed,
+        b"",
+    )
+    for data in lines:
+        send(head, data)
     time.sleep(GRACE)
     assert [host.engine_pid() for host in pair] == engines
+    # A stranger's line must not read like the message about a key that differs; only a supervisor's shape may.
+    assert head.says().count("no supervisor's") == 1
+    assert head.says().count("wrong signature") == 1
+
+
+def test_no_bytes_end_a_round(pair):
+    head, worker = pair
+    engines = [host.engine_pid() for host in pair]
+
+    @settings(max_examples=300, deadline=None)
+    @given(st.lists(st.binary(max_size=200), max_size=4).map(b"\n".join))
+    def any_bytes(data: bytes) -> None:
+        send(head, data)
+        assert head.runs()
+
+    any_bytes()
+    assert worker.runs()
+    assert [host.engine_pid() for host in pair] == engines
+
+
+def test_silent_connections_neither_keep_a_worker_out_nor_fill_the_log(make):
+    """More of them than the process may have files; a worker that comes later gets its link."""
+    head, worker = make(2)
+    head.start()
+    wait_for(lambda: "waiting on" in head.says())
+    resource.prlimit(head.process.pid, resource.RLIMIT_NOFILE, (256, 256))
+    with contextlib.ExitStack() as stack:
+        for number in range(1000):
+            source = (f"127.0.1.{number % 200 + 1}", 0)
+            address = ("127.0.0.1", head.options["port"])
+            stack.enter_context(socket.create_connection(address, PATIENCE, source_address=source))
+        worker.start()
+        wait_for(lambda: head.engine_pid() and worker.engine_pid())
+    assert len(head.says().splitlines()) < 20
 
 
 def test_only_the_service_address_is_bound(pair):
