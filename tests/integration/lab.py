@@ -11,8 +11,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,14 +53,6 @@ def playbook(path: str, *options: str, **variables: str) -> tuple[int, str]:
 def environment(**variables: str) -> dict[str, str]:
     """Return the environment of a command: ours, with the Ansible of this Python found first."""
     return dict(os.environ, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}", **variables)
-
-
-def wait_until(happened: Callable[[], bool], seconds: float) -> None:
-    """Wait until it has happened, or fail."""
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline, "it does not happen"
-        time.sleep(0.1)
 
 
 def listens(address: str, port: int) -> bool:

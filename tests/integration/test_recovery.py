@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import yaml
 from lab import NODES, ROOT, lab, playbook
+from polling import wait_until
 
 HEAD, WORKER = NODES
 ADDRESS = f"{os.environ.get('ASCEND_LAB_NET', '10.77.0')}.10"
@@ -58,13 +59,9 @@ def answers() -> bool:
     )
 
 
-def wait(condition: Callable[[], bool], what: str) -> float:
-    """Wait until the condition is true; return the seconds."""
-    begin = time.monotonic()
-    while not condition():
-        assert time.monotonic() - begin < PATIENCE, what
-        time.sleep(0.5)
-    return time.monotonic() - begin
+def wait(condition: Callable[[], object], expected: str) -> float:
+    """Wait as long as a start may take; return the seconds."""
+    return wait_until(condition, PATIENCE, expected, every=0.5)
 
 
 def started(node: str) -> str:
@@ -83,7 +80,7 @@ class Stream:
         self.end = ""
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
-        wait(lambda: self.pieces > 3 or bool(self.end), "no stream")
+        wait(lambda: self.pieces > 3 or bool(self.end), "the stream has begun")
 
     def _read(self) -> None:
         try:
@@ -98,7 +95,7 @@ class Stream:
     def goes_on(self) -> None:
         """Assert that pieces still come."""
         seen = self.pieces
-        wait(lambda: self.pieces > seen or bool(self.end), "the stream stands still")
+        wait(lambda: self.pieces > seen or bool(self.end), "the stream goes on")
         assert self.end in ("", "whole")
 
 
@@ -110,7 +107,7 @@ def service() -> None:
 
 @pytest.fixture(autouse=True)
 def running(service) -> Iterator[None]:
-    wait(answers, "the service does not answer before the test")
+    wait(answers, "the service answers before the test")
     # As if the faults lay far apart; after many in a row the supervisors pause ever longer, and give up.
     on(
         HEAD,
@@ -130,7 +127,7 @@ def comes_back(seconds_before: dict[str, str]) -> None:
     """Assert that both containers were started anew, by Docker alone, and that the service answers."""
     took = wait(
         lambda: all(started(node) not in ("", seconds_before[node]) for node in NODES) and answers(),
-        "the service does not come back",
+        "both containers are started again and the service answers",
     )
     print(f"back after {took:.0f} s")
 
@@ -157,7 +154,7 @@ def test_it_comes_back_from_a_kill_in_mid_stream(victim):
     before = {node: started(node) for node in NODES}
     stream = Stream()
     on(victim, "kill", "-9", engine_pid(victim))
-    wait(lambda: bool(stream.end), "the stream of a dead engine has no end")
+    wait(lambda: bool(stream.end), "the stream of a dead engine ends")
     assert stream.end != "whole"
     comes_back(before)
 
@@ -177,7 +174,7 @@ def test_it_comes_back_from_the_kernels_oom_killer():
             "-c",
             "import time; hold = b'x' * 10**9; time.sleep(30)",
         )
-        wait(lambda: started(WORKER) != before[WORKER], "nothing was killed")
+        wait(lambda: started(WORKER) != before[WORKER], "the kernel kills the engine and its container ends")
     finally:
         on(WORKER, "docker", "update", "--memory", "0", "--memory-swap", "0", CONTAINER)
     comes_back(before)
@@ -196,6 +193,9 @@ def test_a_network_cut_of_20_seconds_changes_nothing():
 def test_a_cut_for_good_ends_both_sides_and_heals():
     before = {node: started(node) for node in NODES}
     lab("link", WORKER, "down")
-    wait(lambda: all(started(node) != before[node] for node in NODES), "not both sides have ended")
+    wait(
+        lambda: all(started(node) != before[node] for node in NODES),
+        "the containers of both hosts have ended",
+    )
     lab("link", WORKER, "up")
     comes_back(before)

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab import NODES, lab, listens, site, wait_until
+from lab import NODES, lab, listens, site
+from polling import wait_until
 from watch import Watch
 
 CACHE = Path(os.environ.get("ASCEND_LAB_CACHE", "/var/cache/ascend-ops-lab"))
@@ -42,7 +43,9 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     (folder / "registry.yml").write_text(text, encoding="ascii")
     command = [CACHE / "rootfs/usr/bin/docker-registry", "serve", folder / "registry.yml"]
     with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
-        wait_until(lambda: server.poll() is not None or listens(*ADDRESS), 20)
+        wait_until(
+            lambda: server.poll() is not None or listens(*ADDRESS), 20, f"the registry listens on {REGISTRY}"
+        )
         assert server.poll() is None, (folder / "log").read_text(encoding="utf-8")
         yield
         server.terminate()

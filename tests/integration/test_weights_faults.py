@@ -24,7 +24,8 @@ from pathlib import Path
 
 import pytest
 from hub.faulty import Fault, FaultyHub
-from lab import NODES, ROOT, environment, lab, listens, playbook, wait_until
+from lab import NODES, ROOT, environment, lab, listens, playbook
+from polling import wait_until
 
 NET = os.environ.get("ASCEND_LAB_NET", "10.77.0")
 SHARD = int(os.environ.get("ASCEND_TEST_SHARD_MB", "24")) << 20
@@ -119,7 +120,7 @@ class Background(threading.Thread):
 
 
 def wait_for_bytes(hub: FaultyHub, count: int) -> None:
-    wait_until(lambda: hub.sent >= count, 60)
+    wait_until(lambda: hub.sent >= count, 60, lambda: f"the hub sends {count} bytes; it sent {hub.sent}")
 
 
 def slow(hub: FaultyHub, seconds: float = 8) -> None:
@@ -248,7 +249,7 @@ def a_proxy() -> Iterator[str]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as proxy:
-        wait_until(lambda: listens(f"{NET}.1", PROXY_PORT), 20)
+        wait_until(lambda: listens(f"{NET}.1", PROXY_PORT), 20, "the proxy listens")
         yield f"http://me:{PASSWORD}@{NET}.1:{PROXY_PORT}"
         proxy.terminate()
 
@@ -460,7 +461,7 @@ def test_a_run_that_was_killed_is_taken_over(hub: FaultyHub, files: Path):
         first = client()
         os.killpg(run.pid, signal.SIGKILL)
     second = Background()
-    wait_until(lambda: client() not in ("", first), 45)
+    wait_until(lambda: client() not in ("", first), 45, "the second run starts its own client")
     hub.bytes_per_second = None
     code, said = second.ended()
     assert code == 0, said

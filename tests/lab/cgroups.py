@@ -10,7 +10,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from system import LabError, wait_until
+from polling import wait_until
+from system import LabError
 
 _LAB = "ascend-ops-lab"
 _MOUNT_POINT = Path("/sys/fs/cgroup")
@@ -41,7 +42,7 @@ def remove(name: str = "") -> None:
         wait_until(
             lambda group=group: _removed(group),
             5,
-            lambda group=group: f"{group} still holds processes; see its cgroup.procs",
+            f"{group} holds no processes; see its cgroup.procs",
         )
 
 

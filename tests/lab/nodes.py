@@ -18,8 +18,9 @@ import network
 import processes
 import system
 from npu_sim import install as npu_sim
+from polling import wait_until
 from settings import SOURCES, Settings
-from system import CLEAN_ENVIRONMENT, LabError, tail, wait_until
+from system import CLEAN_ENVIRONMENT, LabError, tail
 
 _SECONDS_TO_BOOT = 60
 
@@ -96,11 +97,13 @@ def start(node: Node) -> None:
 def wait_until_up(node: Node) -> None:
     """Wait until SSH and Docker answer."""
 
-    def failure() -> str:
-        return f"{node.name} did not come up within {_SECONDS_TO_BOOT} s; the end of {node.console}:\n{tail(node.console)}"
-
-    wait_until(lambda: _answers_ssh(node), _SECONDS_TO_BOOT, failure)
-    wait_until(lambda: _answers_docker(node), _SECONDS_TO_BOOT, failure)
+    for service, answers in (("SSH", _answers_ssh), ("Docker", _answers_docker)):
+        expected = f"{service} of {node.name} answers; the end of {node.console}:\n"
+        wait_until(
+            lambda answers=answers: answers(node),
+            _SECONDS_TO_BOOT,
+            lambda expected=expected: expected + tail(node.console),
+        )
 
 
 def stop(node: Node) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import cgroups
 import processes
+from polling import wait_until
 from settings import MODEL, SOURCES, Settings
-from system import LabError, say, tail, wait_until
+from system import LabError, say, tail
 
 _GROUP = "services"
 _SECONDS_TO_START = 20
@@ -99,7 +100,7 @@ def _start(settings: Settings, name: str, address: str, command: Sequence[str | 
     wait_until(
         up,
         _SECONDS_TO_START,
-        lambda: f"the {name} does not answer on {address}; the end of {log}:\n{tail(log)}",
+        lambda: f"the {name} answers on {address}; the end of {log}:\n{tail(log)}",
     )
     say(f"{name}: http://{address}")
 

@@ -1,4 +1,4 @@
-"""Running commands, waiting, and telling the person what goes on."""
+"""Run commands, and report what the lab does."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import fcntl
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 LOCK = Path("/run/lock/ascend-ops-lab")
@@ -85,12 +85,3 @@ def run_logged(argv: Sequence[str | Path], log: Path) -> None:
 def tail(log: Path, lines: int = 15) -> str:
     """The last lines of a log."""
     return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
-
-
-def wait_until(condition: Callable[[], bool], seconds: float, failure: Callable[[], str]) -> None:
-    """Wait for a condition that comes true by itself."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise LabError(failure())
-        time.sleep(0.05)

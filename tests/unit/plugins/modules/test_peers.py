@@ -17,15 +17,13 @@ import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import procfs
 from ansible_collections.ascend_ops.vllm.plugins.modules import peer_listener, peer_probe
 from npu_sim import install
+from polling import wait_until
 
 HEAD, CALLER, OTHER = "127.0.0.2", "127.0.0.3", "127.0.0.4"
 
 
-def ended(seconds: float = 2) -> bool:
-    deadline = time.monotonic() + seconds
-    while peer_listener.earlier() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return not peer_listener.earlier()
+def wait_for_the_end(seconds: float = 2) -> None:
+    wait_until(lambda: not peer_listener.earlier(), seconds, "the listener ends", every=0.01)
 
 
 @pytest.fixture(autouse=True)
@@ -61,13 +59,13 @@ def test_all_ports_are_called_and_the_listener_ends():
     assert len(set(ports)) == 5
     assert peer_listener.earlier() != []
     assert call(CALLER, ports) == [None] * 5
-    assert ended()
+    wait_for_the_end()
 
 
 def test_the_ports_are_free_at_once_when_all_have_called():
     ports = start()
     assert call(CALLER, ports) == [None] * 2
-    assert ended()
+    wait_for_the_end()
     for port in ports:
         with socket.socket() as strict:  # without SO_REUSEADDR, so not over a connection that lingers
             strict.bind((HEAD, port))
@@ -80,8 +78,9 @@ def test_a_call_whose_end_is_lost_holds_no_port():
         call.sendall(procfs.CALL)
         time.sleep(0.1)
         with socket.create_server((HEAD, port)):  # as vLLM and the supervisor listen
-            assert not ended(0.2)
-        assert ended(peer_listener.LOST_SECONDS + 1)
+            time.sleep(0.2)
+            assert peer_listener.earlier()
+        wait_for_the_end(peer_listener.LOST_SECONDS + 1)
 
 
 def test_a_worker_of_the_service_that_calls_is_not_taken_for_the_host():
@@ -92,7 +91,7 @@ def test_a_worker_of_the_service_that_calls_is_not_taken_for_the_host():
             worker.sendall(words)
             time.sleep(0.1)
     assert call(CALLER, [port]) == [None]
-    assert ended()
+    wait_for_the_end()
     with socket.socket() as strict:
         strict.bind((HEAD, port))
 
@@ -101,14 +100,15 @@ def test_the_listener_waits_for_every_caller():
     ports = start(callers=2)
     assert call(CALLER, ports) == [None] * 2
     assert call(CALLER, ports) == [None] * 2  # again, which makes no second host
-    assert not ended(0.2)
+    time.sleep(0.2)
+    assert peer_listener.earlier()
     assert call(OTHER, ports) == [None] * 2
-    assert ended()
+    wait_for_the_end()
 
 
 def test_the_listener_ends_in_time_without_callers():
     start(seconds=0.2)
-    assert ended()
+    wait_for_the_end()
 
 
 def test_a_new_listener_takes_the_place_of_an_earlier_one():

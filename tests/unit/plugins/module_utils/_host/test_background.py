@@ -7,12 +7,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import background
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.background import Busy, Job
+from polling import wait_until
 
 # Forking is what it is about, and a process of its own forks no thread of pytest's.
 PROGRAM = """
@@ -38,18 +38,13 @@ def begin(folder: Path, run: str, work: str = "pass", lease: int = 30) -> Job:
 
 
 def pid(folder: Path) -> int:
-    deadline = time.monotonic() + 10
-    while not (text := (folder / "lock").read_text(encoding="ascii")):
-        assert time.monotonic() < deadline, "the work has not begun"
-        time.sleep(0.01)
-    return int(text)
+    lock = folder / "lock"
+    wait_until(lambda: lock.read_text(encoding="ascii"), 10, "the work has begun", every=0.01)
+    return int(lock.read_text(encoding="ascii"))
 
 
 def wait_for_the_end(process: int) -> None:
-    deadline = time.monotonic() + 10
-    while Path(f"/proc/{process}").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: not Path(f"/proc/{process}").exists(), 10, f"process {process} ends")
 
 
 def test_work_outlives_who_began_it_and_gives_its_result_once(tmp_path: Path):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import commands
+from polling import wait_until
 
 
 def test_both_streams_and_the_exit_code():
@@ -39,9 +40,7 @@ def test_a_tool_that_hangs_is_killed_with_what_it_started(tmp_path: Path):
     )
     assert time.monotonic() - began < 5
     pid = int(pid_file.read_text(encoding="ascii"))
-    while time.monotonic() - began < 5 and is_alive(pid):
-        time.sleep(0.02)
-    assert not is_alive(pid)
+    wait_until(lambda: not is_alive(pid), 5, f"process {pid} ends")
 
 
 def is_alive(pid: int) -> bool:
@@ -99,14 +98,11 @@ def test_a_terminal_ends_with_who_looks_at_it_and_the_tool_with_the_terminal(
 
     looker = multiprocessing.get_context("fork").Process(target=look)
     looker.start()
-    began = time.monotonic()
-    while not (pid_file.exists() and pid_file.read_text(encoding="ascii").strip()):
-        assert time.monotonic() - began < 5
-        time.sleep(0.02)
+    wait_until(
+        lambda: pid_file.exists() and pid_file.read_text(encoding="ascii").strip(), 5, "the tool has begun"
+    )
     pid = int(pid_file.read_text(encoding="ascii"))
     assert is_alive(pid)
     looker.kill()
     looker.join()
-    while time.monotonic() - began < 5 and is_alive(pid):
-        time.sleep(0.02)
-    assert not is_alive(pid)
+    wait_until(lambda: not is_alive(pid), 5, f"process {pid} ends")

@@ -23,6 +23,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.modelscop
     signature,
     turn,
 )
+from polling import wait_until
 
 KEY = "the key of the run"
 CONTENTS = {f"shard-{number}": os.urandom(3_000_000 + number) for number in range(7)}
@@ -167,10 +168,12 @@ def test_a_host_that_is_killed_and_begins_again_is_waited_for(tmp_path: Path, po
     two = Host(tmp_path / "two", addresses, 1, port, [])
     with ThreadPoolExecutor() as pool:
         running = pool.submit(two.run)
-        deadline = time.monotonic() + 10
-        while len(two.exchange.have) < 2 + len(two.fetched) or not two.fetched:
-            assert time.monotonic() < deadline, "nothing is passed on"
-            time.sleep(0.01)
+        wait_until(
+            lambda: two.fetched and len(two.exchange.have) >= 2 + len(two.fetched),
+            10,
+            "the first host passes its files on",
+            every=0.01,
+        )
         killed.kill()
         killed.join()
         time.sleep(1)
