@@ -70,8 +70,8 @@ site: docs .cache/site/.installed ## Build README, docs and reference as a web s
 	@echo "The site is in .cache/site/html: open index.html there."
 
 .PHONY: units
-units: env ## Unit tests
-	python -m pytest --numprocesses auto --dist loadfile tests/unit
+units: env ## Unit tests, and component tests, which run Ansible on this machine
+	python -m pytest --numprocesses auto --dist loadfile tests/unit tests/component
 
 .PHONY: parsers
 parsers: env root ## The patched parsers of the real vLLM 0.13.0, in its own server (root)

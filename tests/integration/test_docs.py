@@ -47,9 +47,9 @@ ELSEWHERE = {
         "tests/integration/test_install.py",
         '.site", "-i", "inventory',
     ),
-    "ansible-builder build": ("tests/unit/test_execution_environment.py", "ansible-builder"),
+    "ansible-builder build": ("tests/component/test_execution_environment.py", "ansible-builder"),
     "ansible-playbook playbooks/awx_setup.yml -e awx_setup_project_url=https://git.example.com/us/ascend_ops.vllm.git": (
-        "tests/unit/playbooks/test_awx_setup.py",
+        "tests/component/test_awx_setup.py",
         "awx_setup.yml",
     ),
     "ansible-playbook playbooks/fetch.yml -i inventories/prod -e fetch_dir=/data/airgap": (

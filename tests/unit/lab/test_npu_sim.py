@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lab's simulated tools where npu_facts does not call them; test_npu_facts.py and test_fitness.py see the rest of what they play."""
+"""The lab's simulated tools where npu_facts does not call them; test_npu_facts.py and test_checks.py see the rest of what they play."""
 
 from __future__ import annotations
 

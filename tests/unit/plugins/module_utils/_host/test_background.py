@@ -31,7 +31,7 @@ background.Job({folder!r}, {run!r}).begin(work)
 
 def begin(folder: Path, run: str, work: str = "pass", lease: int = 30) -> Job:
     program = PROGRAM.format(
-        tests=str(Path(__file__).parents[3]), folder=str(folder), run=run, work=work, lease=lease
+        tests=str(Path(__file__).parents[4]), folder=str(folder), run=run, work=work, lease=lease
     )
     subprocess.run([sys.executable, "-c", program], check=True)
     return Job(str(folder), run)

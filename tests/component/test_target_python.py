@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -16,9 +14,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.modules import npu_facts
+from ansible_run import module
 from npu_sim import install
 
-ROOT = Path(__file__).resolve().parents[4]
 OLDEST = (3, 8)
 
 
@@ -47,30 +45,15 @@ def python() -> str:
     return interpreters()[0]
 
 
-def run(python: str, module: str, **arguments: Any) -> dict[str, Any]:
+def run(python: str, name: str, **arguments: Any) -> dict[str, Any]:
     """Return the facts of a module that Ansible ran with that Python on this machine."""
-    return result(python, module, **arguments)["ansible_facts"]
+    return result(python, name, **arguments)["ansible_facts"]
 
 
-def result(python: str, module: str, **arguments: Any) -> dict[str, Any]:
-    """Return the whole result of a module that Ansible ran with that Python on this machine."""
-    command = [
-        str(Path(sys.executable).with_name("ansible")),
-        "localhost",
-        "-i",
-        "localhost,",
-        "-c",
-        "local",
-        "-m",
-        f"ascend_ops.vllm.{module}",
-    ]
-    command += ["-e", f"ansible_python_interpreter={python}", "-a", json.dumps(arguments)]
-    environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_FORCE_COLOR": "0"}
-    said = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    ).stdout
-    assert "SUCCESS" in said, said
-    return json.loads(re.search(r"=> (\{.*\})", said, re.S).group(1))
+def result(python: str, name: str, **arguments: Any) -> dict[str, Any]:
+    found = module(name, arguments, python=python)
+    assert not found.get("failed"), found
+    return found
 
 
 def test_the_npus_are_read(python, tmp_path):

@@ -5,20 +5,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import yaml
-
-ROOT = Path(__file__).resolve().parents[2]
+from ansible_run import ROOT, run
 
 
 def builder(*arguments: str) -> str:
-    command = [Path(sys.executable).parent / "ansible-builder", *arguments]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stdout + run.stderr
-    return run.stdout
+    done = run("ansible-builder", *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def load(name: str) -> dict:

@@ -9,4 +9,4 @@ from pathlib import Path
 
 from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
 
-_AnsibleCollectionFinder(paths=[str(Path(__file__).resolve().parents[2] / "collections")])._install()
+_AnsibleCollectionFinder(paths=[str(Path(__file__).resolve().parents[1] / "collections")])._install()

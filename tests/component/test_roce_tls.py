@@ -5,44 +5,16 @@
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.ascend_ops.vllm.plugins.modules import roce_tls
+from ansible_run import module
 from npu_sim import install
-
-ROOT = Path(__file__).resolve().parents[4]
 
 
 def run(tool: Path, *options: str, **arguments: Any) -> dict[str, Any]:
-    """Return what `ansible` says of the module on this machine."""
-    command = [
-        str(Path(sys.executable).with_name("ansible")),
-        "localhost",
-        "-i",
-        "localhost,",
-        "-c",
-        "local",
-        "-m",
-        "ascend_ops.vllm.roce_tls",
-    ]
-    command += [
-        "-e",
-        f"ansible_python_interpreter={sys.executable}",
-        "-a",
-        json.dumps({"hccn_tool_path": str(tool), **arguments}),
-        *options,
-    ]
-    environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_FORCE_COLOR": "0"}
-    said = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    ).stdout
-    return json.loads(re.search(r"^localhost \| \S+ => (\{.*\})", said, re.M | re.S).group(1))
+    return module("roce_tls", {"hccn_tool_path": str(tool), **arguments}, *options)
 
 
 def test_tls_is_switched_where_it_differs_and_only_there(tmp_path):

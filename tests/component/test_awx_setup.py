@@ -6,9 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,8 +13,8 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import profile
+from ansible_run import ROOT, run
 
-ROOT = Path(__file__).resolve().parents[3]
 PLAYBOOK = ROOT / "playbooks/awx_setup.yml"
 SECRETS = {"awx_setup_weights_token": "the-token", "awx_setup_api_key": "the-key"}
 ROLE_OPTIONS = {"preflight_allow_newer", "serve_timeout"}
@@ -57,11 +54,8 @@ def argument_spec(options: dict) -> dict:
 
 
 def test_every_module_takes_its_arguments(calls):
-    environment = dict(os.environ, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     names = sorted({module for module, _arguments in calls})
-    shown = subprocess.run(
-        ["ansible-doc", "--json", *names], env=environment, capture_output=True, text=True, check=True
-    ).stdout
+    shown = run("ansible-doc", "--json", *names).stdout
     specs = {name: argument_spec(content["doc"]["options"]) for name, content in json.loads(shown).items()}
     assert len(calls) > len(names) == 9
     errors = {

@@ -9,12 +9,10 @@ import json
 import os
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[3]
+from ansible_run import ROOT, run
 
 ENVIRONMENT = {
     "HCCL_IF_IP": {"node0": "10.0.0.10", "node1": "10.0.0.11"},
@@ -68,19 +66,8 @@ MOUNTS = {
 
 
 def render(inventory: Path, target: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [
-        "ansible-playbook",
-        "playbooks/render.yml",
-        "-i",
-        str(inventory),
-        "-e",
-        f"render_dir={target}",
-        *options,
-    ]
-    environment = dict(
-        os.environ, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}", LC_ALL="C.UTF-8"
-    )
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    given = ("-i", str(inventory), "-e", f"render_dir={target}")
+    return run("ansible-playbook", "playbooks/render.yml", *given, *options, LC_ALL="C.UTF-8")
 
 
 @pytest.fixture(scope="module", name="rendered")
@@ -90,8 +77,8 @@ def rendered_for_prod(tmp_path_factory):
     text = (ROOT / "inventories/prod/hosts.yml").read_text(encoding="utf-8")
     inventory.write_text(text.replace("192.0.2.", "10.0.0."), encoding="utf-8")
     target = tmp_path_factory.mktemp("rendered")
-    run = render(inventory, target, "-e", "vllm_service_nic=enp67s0f0")
-    assert run.returncode == 0, run.stdout
+    rendering = render(inventory, target, "-e", "vllm_service_nic=enp67s0f0")
+    assert rendering.returncode == 0, rendering.stdout
     return target
 
 
@@ -180,16 +167,16 @@ def test_a_profile_of_ones_own_is_found_from_where_ansible_runs(tmp_path, one_ho
     (tmp_path / "ours.yml").write_text(
         text.replace("served_model_name: glm47", "served_model_name: ours"), encoding="utf-8"
     )
-    run = render(
+    rendering = render(
         one_host, tmp_path / "out", "-e", f"vllm_profile={os.path.relpath(tmp_path / 'ours.yml', ROOT)}"
     )
-    assert run.returncode == 0, run.stdout
+    assert rendering.returncode == 0, rendering.stdout
     assert "--served-model-name ours" in (tmp_path / "out/node0/serve.sh").read_text(encoding="utf-8")
 
 
 def test_a_profile_that_a_survey_leaves_empty_is_the_default(tmp_path, one_host):
-    run = render(one_host, tmp_path / "out", "-e", "vllm_profile=")
-    assert run.returncode == 0, run.stdout
+    rendering = render(one_host, tmp_path / "out", "-e", "vllm_profile=")
+    assert rendering.returncode == 0, rendering.stdout
     assert "--served-model-name glm47" in (tmp_path / "out/node0/serve.sh").read_text(encoding="utf-8")
 
 
@@ -200,18 +187,18 @@ def test_this_machine_needs_no_sudo_where_the_hosts_do(tmp_path, monkeypatch):
         "vllm_head: {hosts: {node0: {ansible_host: 10.0.0.10}}}\nall: {vars: {ansible_become: true, ansible_become_exe: no-such-sudo}}\n",
         encoding="utf-8",
     )
-    run = render(inventory, tmp_path / "out", "-e", "vllm_service_nic=enp67s0f0")
-    assert run.returncode == 0, run.stdout
+    rendering = render(inventory, tmp_path / "out", "-e", "vllm_service_nic=enp67s0f0")
+    assert rendering.returncode == 0, rendering.stdout
     assert (tmp_path / "out/node0/serve.sh").exists()
 
 
 def test_the_sample_inventory_is_refused_until_it_is_filled_in(tmp_path):
-    run = render(ROOT / "inventories/prod", tmp_path)
-    assert run.returncode != 0
+    rendering = render(ROOT / "inventories/prod", tmp_path)
+    assert rendering.returncode != 0
     for host, address in (("node0", "192.0.2.10"), ("node1", "192.0.2.11")):
         assert (
             f"host {host}: vllm_service_ip (default: ansible_host) is '{address}', a placeholder"
-            in run.stdout
+            in rendering.stdout
         )
     assert list(tmp_path.iterdir()) == []
 
@@ -219,6 +206,8 @@ def test_the_sample_inventory_is_refused_until_it_is_filled_in(tmp_path):
 def test_a_nic_must_be_given_because_no_host_is_asked(tmp_path):
     inventory = tmp_path / "hosts.yml"
     inventory.write_text("vllm_head: {hosts: {node0: {ansible_host: 10.0.0.10}}}\n", encoding="utf-8")
-    run = render(inventory, tmp_path / "out")
-    assert run.returncode != 0
-    assert "host node0: vllm_service_nic is not set, wanted the NIC that carries 10.0.0.10" in run.stdout
+    rendering = render(inventory, tmp_path / "out")
+    assert rendering.returncode != 0
+    assert (
+        "host node0: vllm_service_nic is not set, wanted the NIC that carries 10.0.0.10" in rendering.stdout
+    )

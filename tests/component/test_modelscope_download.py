@@ -8,16 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights import weights
+from ansible_run import module
 
-ROOT = Path(__file__).resolve().parents[4]
 REPO = "ZhipuAI/GLM-4.7"
 CONTENTS = {
     "config.json": b"{}",
@@ -27,30 +24,14 @@ CONTENTS = {
 
 
 def run(folder: Path, *options: str, **arguments: Any) -> dict[str, Any]:
-    """Return what `ansible` says of the module on this machine, which has no way to the hub."""
-    arguments = {
+    """Return what the module does on this machine, from which no hub is reached."""
+    given = {
         "repo": REPO,
         "endpoint": "http://127.0.0.1:1",
         "dir": str(folder),
         "cache_dir": f"{folder}.cache",
-        **arguments,
     }
-    command = [
-        str(Path(sys.executable).with_name("ansible")),
-        "localhost",
-        "-i",
-        "localhost,",
-        "-c",
-        "local",
-        "-m",
-        "ascend_ops.vllm.modelscope_download",
-    ]
-    command += ["-e", f"ansible_python_interpreter={sys.executable}", "-a", json.dumps(arguments), *options]
-    environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_FORCE_COLOR": "0"}
-    said = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    ).stdout
-    return json.loads(re.search(r"^localhost \| \S+ => (\{.*\})", said, re.M | re.S).group(1))
+    return module("modelscope_download", {**given, **arguments}, *options)
 
 
 def fill(folder: Path) -> list[weights.File]:

@@ -6,16 +6,13 @@
 from __future__ import annotations
 
 import json
-import os
 import stat
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
 import pytest
+from ansible_run import ROOT, run
 
-ROOT = Path(__file__).resolve().parents[3]
 PLAYBOOK = """\
 - hosts: all
   gather_facts: false
@@ -48,23 +45,10 @@ STATE = {
 SECRETS = ["planted-token-1", "planted-key-2", "planted-password-3", "planted-proxy-4", "planted-env-5"]
 
 
-def ansible(folder: Path, *command: str, **variables: str) -> str:
-    environment = dict(
-        os.environ,
-        PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"),
-        **variables,
-    )
-    run = subprocess.run(
-        ["ansible-playbook", *command],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    return run.stdout
+def ansible(folder: Path, *command: str) -> str:
+    done = run("ansible-playbook", *command, cwd=folder, ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def records(role: str, *lines: str) -> dict:

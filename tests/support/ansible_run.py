@@ -1,0 +1,41 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run Ansible as its users do, from the checkout and by the Ansible of this Python."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Return the environment of a command: that of this process, with the Ansible of this Python found first."""
+    return dict(os.environ, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}", **variables)
+
+
+def run(*command: str, cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=cwd, env=environment(**variables), capture_output=True, text=True, check=False
+    )
+
+
+def module(
+    name: str, arguments: dict[str, Any], *options: str, python: str = sys.executable
+) -> dict[str, Any]:
+    """Return the result of a module of the collection that Ansible runs with this Python on this machine."""
+    local = ("localhost", "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={python}")
+    task = ("-m", f"ascend_ops.vllm.{name}", "-a", json.dumps(arguments))
+    shown = run(
+        "ansible", *local, *task, *options, ANSIBLE_CALLBACK_RESULT_FORMAT="json", ANSIBLE_FORCE_COLOR="0"
+    )
+    result = re.search(r"^localhost \| \S+ => (\{.*\})", shown.stdout, re.M | re.S)
+    assert result, shown.stdout + shown.stderr
+    return json.loads(result[1])
