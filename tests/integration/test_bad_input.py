@@ -88,7 +88,7 @@ HOST_CASES = {
         says=(
             "Host node0",
             "node1 not in this run",
-            "Wanted: all hosts of the service",
+            "Expected: all hosts of the service",
             "Run without --limit",
         ),
     ),
