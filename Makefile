@@ -73,6 +73,10 @@ site: docs .cache/site/.installed ## Build README, docs and reference as a web s
 units: env ## Unit tests, and component tests, which run Ansible on this machine
 	python -m pytest --numprocesses auto --dist loadfile tests/unit tests/component
 
+.PHONY: golden
+golden: env ## Write tests/unit/golden, the wording of messages; review its diff
+	python -m pytest --quiet --rewrite-golden -k golden tests/unit
+
 .PHONY: parsers
 parsers: env root ## The patched parsers of the real vLLM 0.13.0, in its own server (root)
 	$(LAB) build

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,17 +92,12 @@ def only(findings: list[Finding]) -> Finding:
 def test_a_healthy_pair_gives_no_finding(healthy):
     hosts = pair(healthy, nic="enp1")
     assert checks.judge(hosts) == []
-    assert (
-        checks.summary(hosts)
-        == "node0, node1: fit, each with 8 x 910B2, driver 25.2.1, firmware 25.2.1, all RoCE links up"
-    )
 
 
 def test_a_healthy_host_alone_needs_no_fabric(tmp_path):
     hosts = pair([npu(tmp_path, link_down=[0], tls=[1])], names=("node0",))
     hosts[0].facts["hostname_addresses"] = ["127.0.1.1"]
     assert checks.judge(hosts) == []
-    assert checks.summary(hosts) == "node0: fit, each with 8 x 910B2, driver 25.2.1, firmware 25.2.1"
 
 
 def test_the_running_service_is_no_finding(tmp_path):
@@ -126,43 +121,84 @@ def test_the_running_service_is_no_finding(tmp_path):
 # NPUs, one ill of node1 each
 
 
-@pytest.mark.parametrize(
-    ("ills", "finding", "severity", "found", "wanted", "remedy"),
-    [
-        ({"dcmi_error": -8020}, "driver", "fail", ["another container", "ret is -8020"], "shows the chips", "docker ps"),
-        ({"dcmi_error": -8005}, "driver", "fail", ["no reboot after", "ret is -8005"], "shows the chips", "reboot"),
-        ({"driver_version": "24.1.0"}, "driver_version", "fail", ["24.1.0", "older"], "25.2.1", "Install driver and firmware of Ascend HDK 25.2.1"),
-        ({"driver_version": "25.3.rc1"}, "driver_version", "fail", ["25.3.rc1", "newer"], "25.2.1", "preflight_allow_newer"),
-        ({"driver_version": "25.2.1.B010"}, "driver_version", "fail", ["25.2.1.B010"], "25.2.1", "vllm_npu_driver_version"),
-        ({"firmware_version": "25.0.rc1.1"}, "firmware_version", "fail", ["25.0.rc1.1", "older"], "25.2.1", "vllm_npu_firmware_version"),
-        ({"driver_version": "25.2.0", "driver_installed": "25.2.1"}, "reboot", "fail", ["25.2.0 runs", "25.2.1 is installed"], "runs", "Reboot"),
-        ({"compatibility": "NOK"}, "compatibility", "fail", ["NOK"], "OK", "same Ascend HDK package"),
-        ({"chips": 7}, "chip_count", "fail", ["7 of 8", "not there: 7"], "8 chips: 0-7", "lspci"),
-        ({"chips": [0, 1, 3, 4, 6, 7]}, "chip_count", "fail", ["6 of 8", "not there: 2, 5"], "8 chips: 0-7", "vllm_npu_ids"),
-        ({"name": "910B3"}, "chip_name", "fail", ["910B3 (chip 0-7)"], "910B2", "vllm_npu_name"),
-        ({"health": {"3": "Critical"}}, "chip_health", "fail", ["Critical", "80E01801", "chip 3"], "OK", "reset"),
-        ({"health": {"3": "Warning"}}, "chip_health", "warn", ["Warning", "80E01801", "chip 3"], "OK", "reset"),
-        ({"hbm_total": 32768}, "hbm", "fail", ["32768 MB (chip 0-7)"], "65536 MB", "vllm_npu_hbm_mb"),
-        ({"busy": [2]}, "chips_busy", "fail", ["process 472206 python3.9 (20480 MB)", "chip 2"], "nothing but this service", "docker ps"),
-        ({"busy": {"2": [{"name": ""}]}}, "chips_busy", "fail", ["process 472206 (20480 MB)"], "nothing but this service", "docker ps"),
-        ({"hbm_used": [2]}, "chips_busy", "fail", ["40000 MB of HBM held", "chip 2"], "nothing but this service", "docker ps"),
-        ({"link_down": [5, 6]}, "roce_link", "fail", ["DOWN (port 5-6)"], "UP", "cable"),
-        ({"net_health": [1]}, "roce_net_health", "fail", ["Fault (port 1)"], "Success", "netdetect"),
-        ({"net_health": {"1": "Init"}}, "roce_net_health", "warn", ["Init (port 1)"], "Success", "netdetect"),
-        ({"ip": {"2": None}}, "roce_ip", "fail", ["port 2"], "an address", "hccn.conf"),
-        ({"ip": {"2": "10.20.11.11"}}, "roce_duplicate", "fail", ["10.20.11.11, which is host node0 port 0's too (port 2)"], "one address a port", "hccn.conf"),
-        ({"netmask": [4]}, "roce_netmask", "warn", ["255.255.255.0 (port 4)"], "255.255.0.0", "netmask"),
-        ({"lldp": False}, "roce_switch", "warn", ["behind port 0-7"], "a switch between the hosts", "enable-expert-parallel: false"),
-        ({"tls": [0]}, "roce_tls", "fail", ["on for port 0"], "the same", "preflight_roce_tls_off"),
-    ],
-)  # fmt: skip
-def test_an_ill_of_the_npus(healthy, tmp_path, ills, finding, severity, found, wanted, remedy):
-    one = only(checks.judge(pair([healthy[0], npu(tmp_path, 1, **ills)])))
-    assert (one.id, one.severity, one.host) == (finding, severity, "node1")
-    for words in found:
-        assert words in one.found
-    assert wanted in one.wanted
-    assert remedy in one.remedy
+@dataclass(frozen=True)
+class Case:
+    """What is wrong, and what the finding is and names: values that were found and expected, and variables."""
+
+    cause: Any
+    id: str
+    severity: str
+    names: tuple[str, ...]
+    host: int = 1
+
+
+NPU_CASES = {
+    "device in another container": Case({"dcmi_error": -8020}, "driver", "fail", ("-8020",)),
+    "driver not rebooted": Case({"dcmi_error": -8005}, "driver", "fail", ("-8005",)),
+    "older driver": Case({"driver_version": "24.1.0"}, "driver_version", "fail", ("24.1.0", "25.2.1")),
+    "newer driver": Case(
+        {"driver_version": "25.3.rc1"},
+        "driver_version",
+        "fail",
+        ("25.3.rc1", "25.2.1", "preflight_allow_newer"),
+    ),
+    "driver of a version without order": Case(
+        {"driver_version": "25.2.1.B010"},
+        "driver_version",
+        "fail",
+        ("25.2.1.B010", "vllm_npu_driver_version"),
+    ),
+    "older firmware": Case(
+        {"firmware_version": "25.0.rc1.1"},
+        "firmware_version",
+        "fail",
+        ("25.0.rc1.1", "25.2.1", "vllm_npu_firmware_version"),
+    ),
+    "driver installed and not loaded": Case(
+        {"driver_version": "25.2.0", "driver_installed": "25.2.1"}, "reboot", "fail", ("25.2.0", "25.2.1")
+    ),
+    "driver and firmware that do not fit": Case({"compatibility": "NOK"}, "compatibility", "fail", ("NOK",)),
+    "a chip missing": Case({"chips": 7}, "chip_count", "fail", ("7 of 8", ": 7", "0-7", "vllm_npu_ids")),
+    "two chips missing": Case({"chips": [0, 1, 3, 4, 6, 7]}, "chip_count", "fail", ("6 of 8", "2, 5", "0-7")),
+    "other chips": Case({"name": "910B3"}, "chip_name", "fail", ("910B3", "0-7", "910B2", "vllm_npu_name")),
+    "a critical chip": Case(
+        {"health": {"3": "Critical"}}, "chip_health", "fail", ("Critical", "80E01801", "3")
+    ),
+    "a chip with a warning": Case(
+        {"health": {"3": "Warning"}}, "chip_health", "warn", ("Warning", "80E01801")
+    ),
+    "less HBM": Case({"hbm_total": 32768}, "hbm", "fail", ("32768", "0-7", "65536", "vllm_npu_hbm_mb")),
+    "a chip in use": Case({"busy": [2]}, "chips_busy", "fail", ("472206", "python3.9", "20480", "2")),
+    "a chip in use by a process without a name": Case(
+        {"busy": {"2": [{"name": ""}]}}, "chips_busy", "fail", ("472206", "20480", "2")
+    ),
+    "a chip with HBM in use": Case({"hbm_used": [2]}, "chips_busy", "fail", ("40000", "2")),
+    "RoCE links down": Case({"link_down": [5, 6]}, "roce_link", "fail", ("DOWN", "5-6")),
+    "a sick RoCE port": Case({"net_health": [1]}, "roce_net_health", "fail", ("Fault", "1")),
+    "a RoCE port that begins": Case({"net_health": {"1": "Init"}}, "roce_net_health", "warn", ("Init", "1")),
+    "a RoCE port without address": Case({"ip": {"2": None}}, "roce_ip", "fail", ("2",)),
+    "a RoCE address used twice": Case(
+        {"ip": {"2": "10.20.11.11"}}, "roce_duplicate", "fail", ("10.20.11.11", "node0", "2")
+    ),
+    "another netmask": Case({"netmask": [4]}, "roce_netmask", "warn", ("255.255.255.0", "4", "255.255.0.0")),
+    "no switch": Case({"lldp": False}, "roce_switch", "warn", ("0-7", "vllm_serve_args")),
+    "TLS on one side": Case({"tls": [0]}, "roce_tls", "fail", ("0", "preflight_roce_tls_off")),
+}
+
+
+def assert_finding(case: Case, one: Finding) -> None:
+    assert (one.id, one.severity, one.host) == (case.id, case.severity, f"node{case.host}")
+    text = checks.describe(one)
+    assert [name for name in case.names if name not in text] == [], text
+
+
+def npu_finding(healthy: list[dict[str, Any]], folder: Path, case: Case) -> Finding:
+    return only(checks.judge(pair([healthy[0], npu(folder, 1, **case.cause)])))
+
+
+@pytest.mark.parametrize("case", NPU_CASES.values(), ids=NPU_CASES)
+def test_an_ill_of_the_npus(healthy, tmp_path, case):
+    assert_finding(case, npu_finding(healthy, tmp_path, case))
 
 
 def test_no_driver_at_all(healthy, tmp_path):
@@ -177,16 +213,6 @@ def test_ills_of_all_hosts_are_told_together(tmp_path):
         ("node0", "roce_tls", "fail"),
         ("node1", "chip_health", "fail"),
         ("node1", "roce_link", "fail"),
-    ]
-
-
-def test_a_finding_is_a_paragraph_with_all_its_parts(healthy, tmp_path):
-    one = only(checks.judge(pair([healthy[0], npu(tmp_path, 1, chips=7)])))
-    assert checks.describe(one).splitlines() == [
-        "Host node1, stage preflight (chip_count)",
-        "  found:  7 of 8 chips; not there: 7",
-        "  wanted: 8 chips: 0-7",
-        f"  remedy: {one.remedy}",
     ]
 
 
@@ -224,16 +250,13 @@ def test_a_package_of_unknown_version_is_told(healthy, tmp_path):
     ],
 )
 def test_versions_are_ordered(healthy, older, newer):
-    def comparison(found: str, wanted: str) -> str:
-        hosts = pair(
-            [dict(healthy[0], package_version=found, driver_version=found)],
-            names=("node0",),
-            npu_driver_version=wanted,
-        )
-        return only(checks.judge(hosts)).found
+    def severity(found: str, expected: str) -> str:
+        npus = [dict(healthy[0], package_version=found, driver_version=found)]
+        hosts = pair(npus, names=("node0",), npu_driver_version=expected)
+        return only(checks.judge(hosts, allow_newer=True)).severity
 
-    assert comparison(older, newer).endswith("older")
-    assert comparison(newer, older).endswith("newer")
+    assert severity(older, newer) == "fail"
+    assert severity(newer, older) == "warn"
 
 
 @pytest.mark.parametrize(
@@ -278,10 +301,9 @@ def test_a_chip_without_readable_row(healthy, tmp_path):
 
 def test_ports_that_do_not_answer(healthy):
     silent = [{key: port[key] if key == "device" else None for key in port} for port in healthy[1]["fabric"]]
-    assert (
-        only(checks.judge(pair([healthy[0], dict(healthy[1], fabric=silent)]))).found
-        == "link no answer (port 0-7)"
-    )
+    one = only(checks.judge(pair([healthy[0], dict(healthy[1], fabric=silent)])))
+    assert (one.id, one.severity) == ("roce_link", "fail")
+    assert "0-7" in one.found
     one = only(checks.judge(pair([healthy[0], dict(healthy[1], fabric=None)])))
     assert (one.id, one.severity) == ("roce", "warn")
 
@@ -348,50 +370,55 @@ def set_proxy(found: dict[str, Any]) -> None:
     found["proxies"] = {"http_proxy": "http://proxy:3128", "NO_PROXY": "localhost, 10.0.0.10"}
 
 
-@pytest.mark.parametrize(
-    ("make_sick", "finding", "severity", "found", "remedy"),
-    [
-        (break_device, "devices", "fail", "missing: /dev/davinci3", "lsmod"),
-        (break_mount, "mounts", "fail", "missing: /usr/local/dcmi", "vllm_container_mounts"),
-        (
-            break_mount_by_docker,
-            "mounts",
-            "fail",
-            "folders: /usr/local/bin/npu-smi",
-            "rmdir /usr/local/bin/npu-smi",
-        ),
-        (
-            break_address,
-            "service_ip",
-            "fail",
-            "10.0.0.10 on no NIC; there are enp1 10.9.9.9",
-            "vllm_service_ip",
-        ),
-        (take_port, "port", "fail", "port 8080 is taken by process 77 (nginx)", "vllm_api_port"),
-        (
-            take_port_in_container,
-            "port",
-            "fail",
-            "port 8082 is taken by process 77 (python3) of container old-vllm",
-            "vllm_rpc_port",
-        ),
-        (stop_docker, "docker", "fail", "no Docker daemon", "systemctl"),
-        (age_docker, "docker", "warn", "Docker 18.06.3-ce", "Upgrade"),
-        (fill_docker_disk, "disk", "fail", "19.0 GB free on /", "data-root"),
-        (fill_weights_disk, "disk", "fail", "300.0 GB free on /opt/data", "vllm_model_dir"),
-        (share_a_disk, "disk", "fail", "720.0 GB free on /opt/data", "vllm_model_dir"),
-        (lack_memory, "host_memory", "warn", "137.4 GB of memory", "vllm_host_memory_gb"),
-        (name_the_loopback, "hostname", "warn", "127.0.1.1", "/etc/hosts"),
-        (set_proxy, "proxy", "warn", "http_proxy=http://proxy:3128, also for 10.0.0.11", "no_proxy"),
-    ],
-)
-def test_an_ill_of_the_host(healthy, make_sick, finding, severity, found, remedy):
+def put_the_clock_forward(found: dict[str, Any]) -> None:
+    found["epoch"] += 300
+
+
+def change_the_system(found: dict[str, Any]) -> None:
+    found["os"] = "Ubuntu 22.04"
+
+
+HOST_CASES = {
+    "device missing": Case(break_device, "devices", "fail", ("/dev/davinci3",)),
+    "mount missing": Case(break_mount, "mounts", "fail", ("/usr/local/dcmi", "vllm_container_mounts")),
+    "mount that Docker made": Case(
+        break_mount_by_docker, "mounts", "fail", ("rmdir /usr/local/bin/npu-smi",)
+    ),
+    "address of no NIC": Case(
+        break_address, "service_ip", "fail", ("10.0.0.11", "enp1", "10.9.9.9", "vllm_service_ip")
+    ),
+    "port in use": Case(take_port, "port", "fail", ("8080", "77", "nginx", "vllm_api_port"), host=0),
+    "port in use by a container": Case(
+        take_port_in_container, "port", "fail", ("8082", "77", "python3", "old-vllm", "vllm_rpc_port"), host=0
+    ),
+    "no Docker": Case(stop_docker, "docker", "fail", ("/var/run/docker.sock",)),
+    "old Docker": Case(age_docker, "docker", "warn", ("18.06.3-ce", "18.09")),
+    "no disk for the image": Case(fill_docker_disk, "disk", "fail", ("19.0 GB", "20.0 GB", "data-root")),
+    "no disk for the weights": Case(
+        fill_weights_disk, "disk", "fail", ("300.0 GB", "317.0 GB", "/opt/data", "vllm_model_dir")
+    ),
+    "no disk for both": Case(
+        share_a_disk, "disk", "fail", ("720.0 GB", "717.0 GB", "20.0 GB", PROFILE["model_dir"])
+    ),
+    "less memory": Case(lack_memory, "host_memory", "warn", ("137.4 GB", "vllm_host_memory_gb")),
+    "name of the loopback": Case(
+        name_the_loopback, "hostname", "warn", ("127.0.1.1", "10.0.0.11", "/etc/hosts")
+    ),
+    "proxy": Case(set_proxy, "proxy", "warn", ("http_proxy=http://proxy:3128", "10.0.0.11", "no_proxy")),
+    "clock ahead": Case(put_the_clock_forward, "clock", "warn", ("300 s", "node0")),
+    "another system": Case(change_the_system, "system", "warn", ("Ubuntu 22.04", "openEuler 22.03")),
+}
+
+
+def host_finding(healthy: list[dict[str, Any]], case: Case) -> Finding:
     hosts = pair(healthy)
-    make_sick(hosts[0].facts)
-    one = only(checks.judge(hosts))
-    assert (one.id, one.severity, one.host) == (finding, severity, "node0")
-    assert found in one.found
-    assert remedy in one.remedy
+    case.cause(hosts[case.host].facts)
+    return only(checks.judge(hosts))
+
+
+@pytest.mark.parametrize("case", HOST_CASES.values(), ids=HOST_CASES)
+def test_an_ill_of_the_host(healthy, case):
+    assert_finding(case, host_finding(healthy, case))
 
 
 def test_the_listener_that_an_earlier_run_left_is_no_finding(healthy):
@@ -401,10 +428,9 @@ def test_the_listener_that_an_earlier_run_left_is_no_finding(healthy):
 
 
 def test_a_given_nic_must_carry_the_address(healthy):
-    assert [(one.id, one.found) for one in checks.judge(pair(healthy, nic="enp2"))] == [
-        ("service_nic", "10.0.0.10 is on enp1, vllm_service_nic is enp2"),
-        ("service_nic", "10.0.0.11 is on enp1, vllm_service_nic is enp2"),
-    ]
+    findings = checks.judge(pair(healthy, nic="enp2"))
+    assert said(findings) == [("node0", "service_nic", "fail"), ("node1", "service_nic", "fail")]
+    assert all(name in findings[1].found for name in ("10.0.0.11", "enp1", "vllm_service_nic", "enp2"))
 
 
 @pytest.mark.parametrize("excepted", ["10.0.0.10,10.0.0.11", "10.0.0.0/24", "*"])
@@ -414,12 +440,10 @@ def test_no_proxy_may_name_hosts_or_networks(healthy, excepted):
     assert checks.judge(hosts) == []
 
 
-def test_clocks_far_apart(healthy):
+def test_clocks_less_than_half_a_minute_apart(healthy):
     hosts = pair(healthy)
     hosts[1].facts["epoch"] += 29
     assert checks.judge(hosts) == []
-    hosts[1].facts["epoch"] += 271
-    assert only(checks.judge(hosts)).found == "a clock 300 s ahead of that of node0"
 
 
 def test_image_and_weights_that_are_there_need_no_disk(healthy):
@@ -428,15 +452,6 @@ def test_image_and_weights_that_are_there_need_no_disk(healthy):
     hosts[0].facts["docker"]["image_id"] = "sha256:1"
     hosts[0].facts["disks"][PROFILE["model_dir"]].update(free_bytes=0, used_bytes=717 * 10**9)
     assert checks.judge(hosts) == []
-
-
-def test_the_wanted_disk_is_told_by_its_parts(healthy):
-    hosts = pair(healthy)
-    share_a_disk(hosts[0].facts)
-    assert (
-        only(checks.judge(hosts)).wanted
-        == f"717.0 GB for the rest of the weights in {PROFILE['model_dir']} and 20.0 GB for the image"
-    )
 
 
 @pytest.mark.parametrize(
@@ -466,13 +481,9 @@ def test_other_versions_inside_the_image(healthy):
     )
     assert checks.judge([good, hosts[1]]) == []
     one = only(checks.judge([good, bad]))
-    assert (one.id, one.severity, one.host, one.wanted) == (
-        "image_versions",
-        "fail",
-        "node1",
-        "cann 8.3.rc2, torch_npu 2.8.0",
-    )
-    assert "cann 8.5.0, torch_npu not there" in one.found
+    assert (one.id, one.severity, one.host) == ("image_versions", "fail", "node1")
+    assert all(name in checks.describe(one) for name in ("cann 8.5.0", "cann 8.3.rc2", "torch_npu 2.8.0"))
+    assert "vllm 0" not in checks.describe(one)
 
 
 def test_what_the_stage_weights_says(healthy):
@@ -504,42 +515,50 @@ def ping(received: int | None, text: str | None = None) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize(
-    ("answer", "severity", "found"),
-    [
-        (ping(0), "fail", "port 3 to node0's port 3 (10.20.11.14): 0 of 3 packets came back"),
-        (ping(2), "warn", "port 3 to node0's port 3 (10.20.11.14): 2 of 3 packets came back"),
-        (
-            ping(None, "Command execute failed!"),
-            "fail",
-            "port 3 to node0's port 3 (10.20.11.14): no answer: Command execute failed!",
-        ),
-    ],
-)
-def test_a_ping_that_is_lost(healthy, answer, severity, found):
-    hosts = pair(healthy)
-    one = only(checks.judge([hosts[0], replace(hosts[1], peers={"calls": [], "pings": [ping(3), answer]})]))
-    assert (one.id, one.severity, one.host, one.found) == ("roce_ping", severity, "node1", found)
-    assert "hccn_tool -i N -ping" in one.remedy
+def calls(*errors: tuple[int, str | None]) -> dict[str, Any]:
+    called = {"host": "node0", "address": "10.0.0.10"}
+    return {"calls": [{**called, "port": port, "error": error} for port, error in errors], "pings": []}
 
 
-def test_a_host_that_cannot_be_called_is_the_one_told_of(healthy):
-    calls = [
-        {"host": "node0", "address": "10.0.0.10", "port": port, "error": error}
-        for port, error in ((8082, None), (40000, "no answer within 3 s"))
-    ]
+def pings(*answers: dict[str, Any]) -> dict[str, Any]:
+    return {"calls": [], "pings": list(answers)}
+
+
+LOST_PING = ("port 3", "node0", "10.20.11.14")
+PEER_CASES = {
+    "a ping without an answer": Case(pings(ping(3), ping(0)), "roce_ping", "fail", (*LOST_PING, "0 of 3")),
+    "a ping that loses a packet": Case(pings(ping(2)), "roce_ping", "warn", (*LOST_PING, "2 of 3")),
+    "a ping that cannot be sent": Case(
+        pings(ping(None, "Command execute failed!")),
+        "roce_ping",
+        "fail",
+        (*LOST_PING, "Command execute failed!"),
+    ),
+    "a host that drops calls": Case(
+        calls((8082, None), (40000, "no answer within 3 s")),
+        "tcp",
+        "fail",
+        ("node1", "no answer within 3 s", "40000", "10.0.0.10"),
+        host=0,
+    ),
+}
+
+
+def peer_finding(healthy: list[dict[str, Any]], case: Case) -> Finding:
     hosts = pair(healthy)
-    one = only(checks.judge([hosts[0], replace(hosts[1], peers={"calls": calls, "pings": []})]))
-    assert (one.id, one.severity, one.host) == ("tcp", "fail", "node0")
-    assert one.found == "no connection from node1: no answer within 3 s (port 40000)"
-    assert "all TCP ports of 10.0.0.10" in one.remedy
+    return only(checks.judge([hosts[0], replace(hosts[1], peers=case.cause)]))
+
+
+@pytest.mark.parametrize("case", PEER_CASES.values(), ids=PEER_CASES)
+def test_hosts_that_do_not_reach_each_other(healthy, case):
+    assert_finding(case, peer_finding(healthy, case))
 
 
 def test_a_host_that_cannot_listen(healthy):
     hosts = pair(healthy)
     listener = {"address": "10.0.0.10", "ports": [], "error": "cannot listen on 10.0.0.10: Permission denied"}
     one = only(checks.judge([replace(hosts[0], listener=listener), hosts[1]]))
-    assert (one.id, one.host, one.found) == ("tcp", "node0", "cannot listen on 10.0.0.10: Permission denied")
+    assert (one.id, one.host, one.found) == ("tcp", "node0", listener["error"])
 
 
 # All together
@@ -568,18 +587,20 @@ def test_each_check_has_a_state_for_each_host(healthy, tmp_path):
 
 
 def test_a_host_without_its_facts_is_named():
-    with pytest.raises(ValueError, match=r"node1 has no fact vllm_npu, .* ascend_ops.vllm.npu_facts"):
+    with pytest.raises(ValueError, match=r"node1 .*vllm_npu.*ascend_ops\.vllm\.npu_facts"):
         checks.Host.of("node1", {"vllm_plan": {}})
 
 
 def test_findings_are_data(healthy):
     hosts = pair(healthy)
     stop_docker(hosts[0].facts)
-    assert set(json.loads(json.dumps(only(checks.judge(hosts))._asdict()))) == {
-        "id",
-        "severity",
-        "host",
-        "found",
-        "wanted",
-        "remedy",
-    }
+    findings = [finding._asdict() for finding in checks.judge(hosts)]
+    assert json.loads(json.dumps(findings)) == findings
+
+
+def test_golden_messages(healthy, tmp_path, golden):
+    found = {name: npu_finding(healthy, tmp_path / name, case) for name, case in NPU_CASES.items()}
+    found.update((name, host_finding(healthy, case)) for name, case in HOST_CASES.items())
+    found.update((name, peer_finding(healthy, case)) for name, case in PEER_CASES.items())
+    texts = {name: checks.describe(finding) for name, finding in found.items()}
+    golden("preflight", {**texts, "healthy": checks.summary(pair(healthy, nic="enp1"))})
