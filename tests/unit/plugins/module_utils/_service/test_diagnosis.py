@@ -18,16 +18,16 @@ PEER = "ERROR 11-24 12:00:06 [core.py:868] RuntimeError: [/gloo/transport/tcp/pa
 WRONG_NIC = "RuntimeError: [enforce fail at /pytorch/third_party/gloo/gloo/transport/tcp/device.cc:84] ifa != nullptr. Unable to find address for: ens99"
 PARSER = "KeyError: 'invalid tool call parser: glm47 (chose from { deepseek_v3,glm45 })'"
 STARTED = "INFO:     Application startup complete."
-# Each signature with a line of its own and what the cause must name of it.
+# Each signature with a line of its own, and what of the line the cause must name.
 LINES = [
-    ("invalid_tool_call_parser", PARSER, "`glm47`"),
+    ("invalid_tool_call_parser", PARSER, "glm47"),
     (
         "invalid_reasoning_parser",
         "KeyError: 'invalid reasoning parser: glm46 (chose from { deepseek_r1,glm45 })'",
-        "`glm46`",
+        "glm46",
     ),
     ("bad_argument", "vllm serve: error: unrecognized arguments: --no-such-flag", "--no-such-flag"),
-    ("command_missing", "/usr/local/bin/ascend-ops-serve: line 7: vllm: command not found", "`vllm`"),
+    ("command_missing", "/usr/local/bin/ascend-ops-serve: line 7: vllm: command not found", "vllm"),
     (
         "command_missing",
         "/serve.sh: line 3: /usr/local/Ascend/nnal/atb/set_env.sh: No such file or directory",
@@ -46,14 +46,14 @@ LINES = [
     (
         "layer_broken",
         "failed to register layer: ApplyLayer exit status 1 stdout: stderr: archive/tar: invalid tar header",
-        "layer",
+        "",
     ),
     (
         "no_compiler",
         "torch._inductor.exc.InductorError: InvalidCxxCompiler: No working C++ compiler found",
-        "C++ compiler",
+        "",
     ),
-    ("wrong_nic", WRONG_NIC, "`ens99`"),
+    ("wrong_nic", WRONG_NIC, "ens99"),
     ("address_in_use", "OSError: [Errno 98] Address already in use", "Address already in use"),
     ("address_in_use", "zmq.error.ZMQError: Address already in use (addr='tcp://10.0.0.1:8082')", "8082"),
     (
@@ -61,32 +61,28 @@ LINES = [
         "[ERROR] HCCL(2,python3): [hccl_socket.cc:100] [Listen] listen on ip[10.0.0.10] and specific port[16666] fail.",
         "16666",
     ),
-    (
-        "hccl_port_taken",
-        "EJ0003: [PID: 9] 2026-03-26-17:01:02.816.428 Failed to bind the IP port.",
-        "port of HCCL",
-    ),
+    ("hccl_port_taken", "EJ0003: [PID: 9] 2026-03-26-17:01:02.816.428 Failed to bind the IP port.", ""),
     (
         "hccl_port_taken",
         "        host nic listen start failed, port[60000], return[11][FUNC:StartListenSocket]",
         "60000",
     ),
-    ("hccl_port_taken", "Communication_Error_Bind_IP_Port(EI0019)", "port of HCCL"),
+    ("hccl_port_taken", "Communication_Error_Bind_IP_Port(EI0019)", ""),
     (
         "hccl_init",
         "RuntimeError: createHCCLComm:ProcessGroupHCCL.cpp:2011 HCCL function error: hcclCommInitRootInfoConfig, error code is 6",
-        "code 6",
+        "",
     ),
     (
         "gloo_mesh",
         "RuntimeError: Gloo connectFullMesh failed with [../third_party/gloo/gloo/transport/tcp/pair.cc:144] no error",
-        "Gloo",
+        "",
     ),
-    ("gloo_mesh", "Connect timeout [local=[127.0.0.1]:4211, remote=[127.0.0.1]:29050]", "Gloo"),
+    ("gloo_mesh", "Connect timeout [local=[127.0.0.1]:4211, remote=[127.0.0.1]:29050]", ""),
     (
         "hostname_loopback",
         "[W ProcessGroupGloo.cpp:721] Warning: Unable to resolve hostname to a (local) address. Using the loopback address as fallback.",
-        "own name",
+        "",
     ),
     (
         "topology_differs",
@@ -101,27 +97,27 @@ LINES = [
     (
         "engines_late",
         "TimeoutError: Timed out waiting for engines to sendinitial message on input socket.",
-        "10 minutes",
+        "",
     ),
     (
         "hccl_timeout",
         "[PID: 7] 2026-12-29-03:16:15.787.356 Get_Socket_Timeout(EI0006): Getting socket times out. Reason: 1. The remote",
-        "another host",
+        "",
     ),
     (
         "hccl_timeout",
         "[ERROR] HCCL(2,python3): [hccl_socket_manager.cc:778] [Wait][LinkEstablish]wait socket establish timeout, role[1] rank[12]",
-        "another host",
+        "",
     ),
     (
         "roce_link",
         "[Rank 1] HCCL watchdog thread terminated with exception: [PID: 3] Execution_Error_ROCE_CQE(EI0013): An error CQE occurred",
-        "RoCE",
+        "",
     ),
     (
         "back_to_back_cable",
         "        Nnopbase fails to invoke the HcclAllocComResourceByTiling function of the hccl module. ret = 4, comm = 0xfff0.",
-        "switch",
+        "",
     ),
     (
         "head_silent",
@@ -132,7 +128,7 @@ LINES = [
     (
         "worker_missing",
         "DEBUG 12-16 08:25:51 [utils.py:950] Waiting for 0 local, 1 remote core engine proc(s) to connect.",
-        "1 engine",
+        "",
     ),
     (
         "model_missing",
@@ -157,7 +153,7 @@ LINES = [
     (
         "download_broken",
         "modelscope - ERROR - File /m/x.safetensors integrity check failed, expected sha256 signature is eab4, actual is e7b0",
-        "checksum",
+        "",
     ),
     (
         "oom_killed",
@@ -184,12 +180,12 @@ LINES = [
     (
         "moe_dispatch_resources",
         "NPU function error: call aclnnMoeDistributeDispatchV3 failed, error code is 561000",
-        "queue pairs",
+        "",
     ),
     (
         "moe_dispatch_resources",
         "[PID: 5] Allocation_Failure(EI0007): Failed to allocate resource[qp] with info [aicpu rank:7]",
-        "queue pairs",
+        "",
     ),
     (
         "hccl_buffer_too_small",
@@ -199,29 +195,29 @@ LINES = [
     (
         "streams_exhausted",
         "ACLgraph has insufficient available streams to capture the configured number of sizes.",
-        "streams",
+        "",
     ),
     (
         "streams_exhausted",
         "[PID: 6] 2026-06-04-10:17:18.891.861 Insufficient_Stream_Resources(EL0009): The stream resources are insufficient.",
-        "streams",
+        "",
     ),
     (
         "graph_capture",
         "NPU function error: 107030, the current capture mode does not support this operation",
-        "capture",
+        "",
     ),
     (
         "shm_refused",
         "OCI runtime create failed: mounting shm to rootfs at /dev/shm caused: operation not permitted",
-        "shared memory",
+        "",
     ),
     (
         "library_missing",
         "ImportError: libhccl.so: cannot open shared object file: No such file or directory",
         "libhccl.so",
     ),
-    ("no_device", "RuntimeError: Failed to infer device type", "no NPU"),
+    ("no_device", "RuntimeError: Failed to infer device type", ""),
     (
         "device_unavailable",
         "dcmi model initialized failed, because the device is used. ret is -8020",
@@ -235,27 +231,27 @@ LINES = [
     (
         "driver_mismatch",
         "RuntimeError: SetPrecisionMode: NPU function error: AclSetCompileopt(aclCompileOpt::ACL_PRECISION_MODE, precision_mode), error code is 500001",
-        "driver",
+        "",
     ),
     (
         "worker_hangs",
         "INFO 12-16 08:25:51 [shm_broadcast.py:466] No available shared memory broadcast block found in 60 seconds.",
-        "hang",
+        "",
     ),
     (
         "tool_call_lost",
         "ERROR 12-24 17:16:37 [glm4_moe_tool_parser.py:123] Failed to extract tool call spec",
-        "tool call",
+        "",
     ),
     (
         "thinking_field",
         "AttributeError: 'ChatCompletionMessage' object has no attribute 'reasoning_content'",
-        "thinking",
+        "",
     ),
     (
         "supervisor_key",
         "[supervisor] link from 10.0.0.11: wrong signature: is the key of this host the other's?",
-        "same key",
+        "",
     ),
     (
         "supervisor_failed",
@@ -274,14 +270,14 @@ LINES = [
         "[supervisor] no link to the head at 10.0.0.10:8083: TimeoutError; trying on",
         "10.0.0.10:8083: TimeoutError",
     ),
-    ("stopped", "[supervisor] ending: the head said: the container was stopped", "on purpose"),
+    ("stopped", "[supervisor] ending: the head said: the container was stopped", ""),
     ("gave_up", "[supervisor] gave up: 5 rounds in a row failed, wanted fewer than 5.", "5 rounds"),
     ("ended", "[supervisor] ending: the engine of host 0 ended with exit code 0", "host 0 ended"),
-    ("engine_failed", "ERROR 11-24 12:00:19 [core.py:866] EngineCore failed to start.", "ended"),
+    ("engine_failed", "ERROR 11-24 12:00:19 [core.py:866] EngineCore failed to start.", ""),
     (
         "engine_failed",
         "ERROR 11-24 12:00:19 [core_client.py:610] Engine core proc EngineCore_DP0 died unexpectedly, shutting down client.",
-        "ended",
+        "",
     ),
 ]
 
@@ -514,26 +510,32 @@ def hosts(*logs: list[Line] | None) -> list[diagnosis.Host]:
 
 def test_the_verdict_names_cause_host_and_remedy():
     logs = {"node0": log(PEER), "node1": log(OOM)}
-    said = diagnosis.verdict(hosts(*logs.values()), diagnosis.diagnose(logs))
-    assert "First cause, on host node1: memory does not suffice" in said
-    assert "To do: See that nothing else uses the NPUs" in said
-    assert said.index("node1: memory") < said.index("- host node0: the engine on 10.0.0.11 went away")
+    first, second = diagnosis.diagnose(logs)
+    said = diagnosis.verdict(hosts(*logs.values()), [first, second])
+    assert all(part in said for part in ("host node1", first.cause, first.remedy, first.line))
+    assert said.index(first.cause) < said.index(second.cause)
 
 
-def test_the_verdict_says_so_if_there_is_only_a_trace():
-    logs = {"node0": log(PEER)}
-    assert "No cause is in the logs. First trace of one, on host node0" in diagnosis.verdict(
-        hosts(*logs.values()), diagnosis.diagnose(logs)
-    )
-
-
-def test_the_verdict_on_a_service_that_serves():
-    said = diagnosis.verdict(hosts(real("head_start.log"), real("worker_start.log")), [])
-    assert said.endswith("No known sign of failure.")
-
-
-def test_the_verdict_on_a_head_that_waits_and_a_host_out_of_reach():
-    said = diagnosis.verdict(hosts(real("head_waits.log"), None), [])
-    assert "No known sign of failure." in said
-    assert "host node0 is up. To do: vLLM waits here in silence: look at the other hosts first" in said
-    assert "host node1 is unreachable" in said
+def test_golden_messages(golden):
+    found = [(line, diagnosis.diagnose({"node0": log(line)})[0]) for _known, line, _what in LINES]
+    texts = {f"{one.id}: {line[:60]}": f"{one.cause}. {one.remedy}" for line, one in found}
+    assert len(texts) == len(LINES)
+    golden("signatures", texts)
+    failed = {
+        "node0": log(PEER),
+        "node1": log(OOM, "[supervisor] no link to the head at 10.0.0.10:8083: x; trying on"),
+    }
+    traced = {"node0": log(PEER), "node1": None}
+    past = log(OOM, STARTED)
+    verdicts = {
+        "a cause": diagnosis.verdict(hosts(*failed.values()), diagnosis.diagnose(failed)),
+        "a trace": diagnosis.verdict(hosts(*traced.values()), diagnosis.diagnose({"node0": log(PEER)})),
+        "a head that waits, and a host out of reach": diagnosis.verdict(
+            hosts(real("head_waits.log"), None), []
+        ),
+        "a service that serves": diagnosis.verdict(
+            hosts(real("head_start.log"), real("worker_start.log")), []
+        ),
+        "a failure that is past": diagnosis.verdict(hosts(past), diagnosis.diagnose({"node0": past})),
+    }
+    golden("verdict", verdicts)
