@@ -61,36 +61,34 @@ def test_a_revision_is_listed(endpoint: str, revision: str):
 
 
 def test_a_wrong_token_is_refused_in_the_hubs_words(endpoint: str):
-    with pytest.raises(WeightsError, match=r"refuses the token \(HTTP 400, code 10010103009: ") as error:
+    with pytest.raises(WeightsError, match="10010103009") as error:
         Hub(endpoint, "the-wrong-token", {}).log_in()
+    assert "weights_token" in str(error.value)
     assert "the-wrong-token" not in str(error.value)
 
 
 def test_an_unknown_revision_is_answered_with_the_known_ones(endpoint: str):
-    with pytest.raises(WeightsError, match="no revision 'main'") as error:
+    with pytest.raises(WeightsError, match="'main'") as error:
         Hub(endpoint, TOKEN, {}).snapshot(REPO, "main")
-    assert error.value.wanted == "one of master, v1.0, or a commit"
+    assert "master, v1.0" in str(error.value)
 
 
 @pytest.mark.parametrize(("repo", "token"), [("ZhipuAI/GLM-9", TOKEN), (REPO, ""), (REPO, "the-wrong-token")])
 def test_a_repository_that_is_not_shown_is_named(endpoint: str, repo: str, token: str):
-    with pytest.raises(WeightsError, match=f"does not show {repo}"):
+    with pytest.raises(WeightsError, match=repo):
         Hub(endpoint, token, {}).snapshot(repo, "master")
 
 
 def test_a_hub_that_is_not_there_is_named_with_the_proxy():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    with pytest.raises(WeightsError, match=f"http://127.0.0.1:{port} cannot be reached") as error:
+    with pytest.raises(WeightsError, match=f"http://127.0.0.1:{port}") as error:
         Hub(
             f"http://127.0.0.1:{port}",
             "",
             {"no_proxy": "localhost", "https_proxy": "http://me:secret@proxy.example"},
         ).snapshot(REPO, "master")
-    assert (
-        error.value.wanted
-        == "an answer within 30 s (https_proxy=http://***@proxy.example, no_proxy=localhost)"
-    )
+    assert "https_proxy=http://***@proxy.example, no_proxy=localhost" in str(error.value)
 
 
 class Elsewhere(BaseHTTPRequestHandler):
@@ -111,8 +109,24 @@ def test_the_token_does_not_follow_a_redirect(endpoint: str, capfd: pytest.Captu
     server = HTTPServer(("127.0.0.1", 0), Elsewhere)
     server.elsewhere = endpoint
     for address in served(server):
-        with pytest.raises(WeightsError, match="answers HTTP 302"):
+        with pytest.raises(WeightsError, match="HTTP 302"):
             Hub(address, TOKEN, {}).log_in()
-        with pytest.raises(WeightsError, match="answers HTTP 302"):
+        with pytest.raises(WeightsError, match="HTTP 302"):
             Hub(address, TOKEN, {}).snapshot(REPO, "master")
     assert capfd.readouterr().out == ""  # the other hub has seen nothing
+
+
+def test_golden_messages(endpoint: str, golden):
+    cases = {
+        "wrong token": lambda: Hub(endpoint, "the-wrong-token", {}).log_in(),
+        "no such revision": lambda: Hub(endpoint, TOKEN, {}).snapshot(REPO, "main"),
+        "no such repository": lambda: Hub(endpoint, TOKEN, {}).snapshot("ZhipuAI/GLM-9", "master"),
+        "no token": lambda: Hub(endpoint, "", {}).snapshot(REPO, "master"),
+        "no hub": lambda: Hub("http://127.0.0.1:1", "", {"no_proxy": "localhost"}).snapshot(REPO, "master"),
+    }
+    texts = {}
+    for name, case in cases.items():
+        with pytest.raises(WeightsError) as error:
+            case()
+        texts[name] = str(error.value).replace(endpoint, "http://hub")
+    golden("hub", texts)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import posixpath
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.weights i
 from hypothesis import given
 from hypothesis import strategies as st
 
+MANY = [File(f"shard-{number:02}", 1 << 20, "1" * 64) for number in range(12)]
 ONE, TWO = File("config.json", 10, "1" * 64), File("model-00001-of-00001.safetensors", 1 << 30, "2" * 64)
 SOURCE = {"endpoint": "https://hub.example", "repo": "org/model", "revision": "master"}
 HEAD = "83ee97c66e841048bedc5c02c15ce2f3ed259feb"
@@ -66,33 +68,42 @@ def test_the_commit_is_the_latest_one(latest: Any, commit: str):
     assert found.commit == commit
 
 
-@pytest.mark.parametrize(
-    ("bad", "said"),
-    [
-        (entry("../config.json"), "'../config.json' by a path that is not plain"),
-        (entry("/etc/passwd"), "'/etc/passwd' by a path"),
-        (entry("a//b"), "'a//b' by a path"),
-        (entry("a\\b"), "by a path"),
-        (entry("a\nb"), "by a path"),
-        (entry(""), "'' by a path"),
-        (entry(weights.MANIFEST), "by a path"),
-        (entry(Type="symlink"), "'config.json' as a symlink"),
-        (entry(Sha256=""), "'config.json' with the hash ''"),
-        (entry(Sha256="xyz"), "'config.json' with the hash 'xyz'"),
-        (entry(Size=None), "'config.json' with the size None"),
-        (entry(Size=-1), "'config.json' with the size -1"),
-        (entry("weights.bin"), "'weights.bin' twice"),
-    ],
-)
-def test_a_listing_that_must_not_be_followed_is_refused(bad: dict[str, Any], said: str):
+BAD_ENTRIES = {
+    "path above the folder": (entry("../config.json"), "../config.json"),
+    "absolute path": (entry("/etc/passwd"), "/etc/passwd"),
+    "empty part": (entry("a//b"), "a//b"),
+    "backslash": (entry("a\\b"), repr("a\\b")),
+    "line break": (entry("a\nb"), repr("a\nb")),
+    "no path": (entry(""), "''"),
+    "our manifest": (entry(weights.MANIFEST), weights.MANIFEST),
+    "symlink": (entry(Type="symlink"), "symlink"),
+    "no hash": (entry(Sha256=""), "config.json"),
+    "bad hash": (entry(Sha256="xyz"), "xyz"),
+    "no size": (entry(Size=None), "None"),
+    "negative size": (entry(Size=-1), "-1"),
+    "listed twice": (entry("weights.bin"), "weights.bin"),
+}
+
+
+def refusal(call: Callable[..., object], *arguments: object) -> str:
+    """Return the text of the error that the call raises."""
     with pytest.raises(WeightsError) as error:
-        weights.snapshot(listing(entry("weights.bin"), bad))
-    assert said in error.value.found
+        call(*arguments)
+    return str(error.value)
+
+
+def refused_entry(bad: dict[str, Any]) -> str:
+    return refusal(weights.snapshot, listing(entry("weights.bin"), bad))
+
+
+@pytest.mark.parametrize(("bad", "named"), BAD_ENTRIES.values(), ids=BAD_ENTRIES)
+def test_a_listing_that_must_not_be_followed_is_refused(bad: dict[str, Any], named: str):
+    assert named in refused_entry(bad)
 
 
 def test_a_listing_that_the_hub_may_have_cut_is_refused():
-    with pytest.raises(WeightsError, match="3000 entries"):
-        weights.snapshot(listing(*[entry(str(number)) for number in range(weights.LISTING_CAP)]))
+    entries = [entry(str(number)) for number in range(weights.LISTING_CAP)]
+    assert "3000" in refusal(weights.snapshot, listing(*entries))
 
 
 @given(st.text(alphabet="a./\\\n", max_size=12))
@@ -119,9 +130,8 @@ def test_patterns_choose_files_by_the_whole_path(include: list[str], exclude: li
 
 
 def test_a_choice_of_nothing_is_refused():
-    with pytest.raises(WeightsError, match="vllm_model_include") as error:
-        Snapshot(HEAD, [ONE, TWO]).chosen(Choice(["*.gguf"], []))
-    assert "of 2 files none is chosen by include ['*.gguf'] and exclude []" in error.value.found
+    text = refusal(Snapshot(HEAD, [ONE, TWO]).chosen, Choice(["*.gguf"], []))
+    assert all(name in text for name in ("*.gguf", "vllm_model_include"))
 
 
 # What is on disk
@@ -241,8 +251,9 @@ def test_a_choice_that_leaves_a_shard_out_is_refused_before_anything_is_fetched(
     include: list[str], exclude: list[str]
 ):
     shards = [File(f"model-{number:05}-of-00003.safetensors", 1, "1" * 64) for number in (1, 2, 3)]
-    with pytest.raises(WeightsError, match=r"model-00002-of-00003\.safetensors not among the files"):
-        Snapshot("", [ONE, *shards]).chosen(Choice(include, exclude))
+    text = refusal(Snapshot("", [ONE, *shards]).chosen, Choice(include, exclude))
+    assert "model-00002-of-00003.safetensors" in text
+    assert "model-00001" not in text
 
 
 def test_an_index_is_satisfied_by_its_shards():
@@ -250,12 +261,11 @@ def test_an_index_is_satisfied_by_its_shards():
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "named"),
     [(json.dumps({"weight_map": {"a": TWO.path}}), TWO.path), ("{}", weights.INDEX), ("[", weights.INDEX)],
 )
-def test_an_index_without_its_shards_is_refused(text: str, said: str):
-    with pytest.raises(WeightsError, match=said):
-        weights.judge_index(text, [ONE.path])
+def test_an_index_without_its_shards_is_refused(text: str, named: str):
+    assert named in refusal(weights.judge_index, text, [ONE.path])
 
 
 # The client
@@ -268,47 +278,28 @@ def test_patterns_match_their_files_and_no_others(paths: list[str]):
         assert [path for path in paths if fnmatch.fnmatchcase(path, pattern)] == [file.path]
 
 
-@pytest.mark.parametrize(
-    ("returncode", "answer", "messages", "said"),
-    [
-        (
-            125,
-            "",
-            'docker: Conflict. The container name "/x" is already in use by container "0a".',
-            "another run is downloading into /models",
-        ),
-        (
-            125,
-            "",
-            "docker: No such image: image:tag",
-            "Docker does not run the image image:tag, ended with code 125: docker: No such image",
-        ),
-        (
-            0,
-            "\"ModuleNotFoundError: No module named 'modelscope'\"",
-            "",
-            "image:tag has no ModelScope client",
-        ),
-        (
-            0,
-            '"FileDownloadError: 1 of 8 file(s) failed; a: Hash mismatch"',
-            "noise",
-            "1 of 8 file(s) failed; a: Hash mismatch",
-        ),
-        (
-            0,
-            '"FileDownloadError: 1 of 8 file(s) failed; a: 403 Client Error"',
-            "",
-            "the hub refused the ModelScope client while it downloaded",
-        ),
-        (137, "", "line\n" * 20 + "Killed", "failed, ended with code 137: line\n"),
-        (1, "", "", "failed, ended with code 1: nothing said"),
-    ],
-)
-def test_a_client_that_failed_is_explained(returncode: int, answer: str, messages: str, said: str):
-    with pytest.raises(WeightsError) as error:
-        weights.judge_client("/models", "image image:tag", returncode, answer, messages)
-    assert said in error.value.found
+TAKEN = 'docker: Conflict. The container name "/x" is already in use by container "0a".'
+FAILED_CLIENTS = {
+    "another run": ((125, "", TAKEN), "/models"),
+    "no image": ((125, "", "docker: No such image: image:tag"), "docker: No such image: image:tag"),
+    "no client": ((0, "\"ModuleNotFoundError: No module named 'modelscope'\"", ""), "image:tag"),
+    "a broken file": (
+        (0, '"FileDownloadError: 1 of 8; a: Hash mismatch"', "noise"),
+        "1 of 8; a: Hash mismatch",
+    ),
+    "a token refused": ((0, '"FileDownloadError: 1 of 8; a: 403 Client Error"', ""), "weights_token"),
+    "killed": ((137, "", "line\n" * 20 + "Killed"), "Killed"),
+    "silent": ((1, "", ""), "code 1"),
+}
+
+
+def failed_client(outcome: tuple[int, str, str]) -> str:
+    return refusal(weights.judge_client, "/models", "image image:tag", *outcome)
+
+
+@pytest.mark.parametrize(("outcome", "named"), FAILED_CLIENTS.values(), ids=FAILED_CLIENTS)
+def test_a_client_that_failed_is_explained(outcome: tuple[int, str, str], named: str):
+    assert named in failed_client(outcome)
 
 
 @pytest.mark.parametrize(
@@ -360,16 +351,12 @@ def test_a_folder_has_one_container_however_it_is_written():
 
 
 def test_a_diff_names_ten_files_and_counts_the_rest():
-    many = [File(f"shard-{number:02}", 1 << 20, "1" * 64) for number in range(12)]
-    lines = weights.changes(Survey([], [ONE], many)).splitlines()
-    assert lines[0] == "fetch shard-00 (1.0 MiB, sha256 111111111111)"
-    assert lines[-2:] == ["fetch 2 more", "in all 12 files to fetch (12.0 MiB), 1 there to verify (10 B)"]
+    lines = weights.changes(Survey([], [ONE], MANY)).splitlines()
+    assert [file.path for file in MANY if any(file.path in line for line in lines)] == [
+        f"shard-{number:02}" for number in range(10)
+    ]
+    assert "12" in lines[-1]
     assert weights.changes(Survey([ONE], [], [])) == ""
-
-
-def test_long_lists_are_cut():
-    assert weights.listed(["a", "b"]) == "a, b"
-    assert weights.listed([str(number) for number in range(12)]).endswith("8, 9 and 2 more")
 
 
 # Checksum files
@@ -385,7 +372,28 @@ def test_a_checksum_file_is_read():
     assert weights.checksums(text, {"config.json": 5, "sub/two.bin": 5}.get) == weights.Snapshot("", files)
 
 
-@pytest.mark.parametrize("text", ["", "1234  a", f"{'1' * 64}  ../a", f"{'1' * 64}  /a", f"{'1' * 64} a"])
+BAD_SUMS = ["", "1234  a", f"{'1' * 64}  ../a", f"{'1' * 64}  /a", f"{'1' * 64} a"]
+
+
+@pytest.mark.parametrize("text", BAD_SUMS)
 def test_what_is_no_checksum_file_is_refused(text: str):
-    with pytest.raises(WeightsError, match="sha256sum"):
-        weights.checksums(text, lambda _path: 1)
+    assert "sha256sum" in refusal(weights.checksums, text, lambda _path: 1)
+
+
+def test_golden_messages(golden):
+    shards = [File(f"model-{number:05}-of-00003.safetensors", 1, "1" * 64) for number in (1, 2, 3)]
+    without = Choice(["*"], ["*-00002-of-*"])
+    texts = {f"listing: {name}": refused_entry(bad) for name, (bad, _named) in BAD_ENTRIES.items()}
+    texts["choice: nothing"] = refusal(Snapshot(HEAD, [ONE, TWO]).chosen, Choice(["*.gguf"], []))
+    texts["choice: a shard missing"] = refusal(Snapshot("", shards).chosen, without)
+    texts["index: a shard missing"] = refusal(
+        weights.judge_index, json.dumps({"weight_map": {"a": TWO.path}}), [ONE.path]
+    )
+    texts["index: broken"] = refusal(weights.judge_index, "[", [ONE.path])
+    texts.update((f"client: {name}", failed_client(case)) for name, (case, _named) in FAILED_CLIENTS.items())
+    for text in BAD_SUMS[:2]:
+        texts[f"checksums: {text!r}"] = refusal(weights.checksums, text, lambda _path: 1)
+    texts["disk"] = str(weights.trouble(OSError(28, "No space left on device", "/models/a"), "/models"))
+    texts["diff"] = weights.changes(Survey([], [ONE], MANY))
+    texts["many files"] = weights.listed([file.path for file in MANY])
+    golden("weights", texts)
