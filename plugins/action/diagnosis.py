@@ -46,7 +46,7 @@ class ActionModule(ActionBase):
         )
         result = {
             "verdict": verdict,
-            "findings": [dict(finding.shown(), host=finding.host) for finding in findings],
+            "findings": [dict(finding.data(), host=finding.host) for finding in findings],
             "changed": bool(bundle),
             "bundle": None,
         }

@@ -53,7 +53,7 @@ class Failures:
                 for failure in self.known()
                 for finding in failure["findings"]
             ]
-            first = next(iter(diagnosis.order(told)), None)
+            first = next(iter(diagnosis.sort_findings(told)), None)
             if time.monotonic() >= deadline or (first and is_cause(first)):
                 return first
             time.sleep(0.2)
@@ -110,12 +110,12 @@ class ActionModule(ActionBase):
         """Return the result with the cause from another host, if that is told in time, in the place of its traces on this one."""
         first = failures.first(seconds)
         if first:
-            result["cause"] = dict(first.shown(), host=first.host)
+            result["cause"] = dict(first.data(), host=first.host)
         if first and is_cause(first) and first.host != self._host:
             said = result["msg"].splitlines()[0]
             result.pop("exception", None)  # or Ansible shows the module's message as well, before this one
             result["msg"] = (
-                f"The service failed on host {first.host}. Cause: {first.cause}. {first.remedy}\nLine: {first.line}\nHere, on host {self._host}: {said}"
+                f"The service failed on host {first.host}. Cause: {first.cause}. {first.remedy}.\nLine: {first.line}\nHere, on host {self._host}: {said}"
             )
         return result
 

@@ -361,7 +361,7 @@ class Watch:
             time.sleep(SETTLE_SECONDS)
             self._new_lines()
             raise ContainerDied("vLLM in it has ended")
-        if self.lines and diagnosis.is_alone(self.lines[-1], time.time()):
+        if self.lines and diagnosis.is_without_head(self.lines[-1], time.time()):
             raise ContainerDied("it has no link to the head")
 
     def timeline(self):
@@ -371,8 +371,8 @@ class Watch:
     def findings(self):
         """Return what the log says went wrong, first cause first."""
         self._new_lines()
-        found = diagnosis.order(diagnosis.findings(socket.gethostname(), self.lines))
-        return [dict(finding.shown(), kind=finding.kind, at=finding.at) for finding in found]
+        found = diagnosis.sort_findings(diagnosis.findings(socket.gethostname(), self.lines))
+        return [dict(finding.data(), kind=finding.kind, at=finding.at) for finding in found]
 
     def _inspect(self):
         done, out, err = self._docker(
@@ -499,7 +499,7 @@ def died_message(params, reason, start, findings, lines):
     said = f"{where(params)}: {reason}; stage: {start['progress']}. Wanted: it runs and serves."
     cause = f"Its log names no cause. See `docker logs {params['container']}`."
     if findings:
-        cause = "Cause: {cause}. {remedy}\nLine: {line}".format(**findings[0])
+        cause = "Cause: {cause}. {remedy}.\nLine: {line}".format(**findings[0])
     tail = "\n".join(f"  {line.text}" for line in lines[-TAIL_LINES:])
     return f"{said}\n{cause}\nLast lines of its log:\n{tail}"
 
@@ -508,9 +508,9 @@ def not_ready_message(params, answer, start):
     """Return what to tell of an endpoint that is not ready in time."""
     found = answer.error or f"HTTP status {answer.status}"
     hint = (
-        vllm_log.hint(start["stage"])
+        vllm_log.remedy(start["stage"])
         if start["stage"]
-        else "see that the service runs and that its port can be reached from this host"
+        else "See that the service runs and that its port can be reached from this host"
     )
     return f"{where(params)}: not ready: {found}; stage: {start['progress']}. Wanted: /health answers 200. To do: {hint}."
 
@@ -594,7 +594,7 @@ def check(module, client, watch, names, facts):
     if watch:
         facts["findings"] = watch.findings()
         said.extend(
-            "In the container's log: {cause}. {remedy}\nLine: {line}".format(**finding)
+            "In the container's log: {cause}. {remedy}.\nLine: {line}".format(**finding)
             for finding in facts["findings"][:1]
         )
     fail(module, "\n".join(said + failures), **facts)

@@ -102,11 +102,11 @@ def main():
     )
     if module.params["text"] is not None:
         found = diagnosis.diagnose({"": vllm_log.lines_of(module.params["text"])})
-        module.exit_json(changed=False, findings=[finding.shown() for finding in found])
+        module.exit_json(changed=False, findings=[finding.data() for finding in found])
     found = diagnosis.diagnose(
         {path: vllm_log.lines_of(read(module, path)) for path in module.params["paths"]}
     )
-    module.exit_json(changed=False, findings=[dict(finding.shown(), path=finding.host) for finding in found])
+    module.exit_json(changed=False, findings=[dict(finding.data(), path=finding.host) for finding in found])
 
 
 if __name__ == "__main__":

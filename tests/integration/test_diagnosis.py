@@ -97,13 +97,13 @@ CASES = {
     "out of memory on the worker": Case(
         "node1",
         "you tried to allocate",
-        "memory does not suffice",
+        "not enough memory",
         environment("VLLM_CPU_KVCACHE_SPACE", "4000", "node1"),
     ),
     "weights broken on the worker": Case(
         "node1",
         "SafetensorError",
-        "a weights file is broken",
+        "a weights file is corrupt",
         {"vllm_model_dir": f"{MODELS}/broken"},
         options=("--skip-tags", "weights"),
         make=break_weights,
@@ -221,7 +221,7 @@ def test_the_verdict_and_the_bundle_after_a_failure_hold_the_cause_and_no_secret
         )
     assert code == 0, said
     assert "First cause, on host node1" in said, said[-3000:]
-    assert "memory does not suffice: NPU out of memory. Tried to allocate 3.47 GiB" in said
+    assert "not enough memory: NPU out of memory. Tried to allocate 3.47 GiB" in said
     assert re.search(r"node0 head absent", said)
     assert set(re.findall(r"node\d : ok=\d+ changed=(\d+)", said)) == {"0"}
     bundle = tmp_path / "support-bundle.tar.gz"

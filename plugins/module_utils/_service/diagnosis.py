@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What went wrong first, told from the logs of all hosts of a service together.
+"""Find the first cause of a failure in the logs of all hosts of a service.
 
-Exit codes are no help: with vLLM 0.13.0 a failed worker, and every failure after the start, ends with 0. And the host that
-complains first is seldom the one that failed: its complaint is only the trace of the other's end.
+Exit codes do not help: vLLM 0.13.0 exits with 0 when a worker failed, and in every failure after the start.
+The host that complains first is seldom the one that failed: its complaint is only a trace of that exit.
 """
 
 from __future__ import annotations
@@ -28,15 +28,14 @@ FATAL = "fatal"
 PAST = "past"  # the service was ready again afterwards
 KINDS = (CAUSE, PEER, ECHO, WARNING)
 SEVERITIES = (FATAL, WARNING, PAST)
-READY = re.compile(r"^init engine \(|Application startup complete")  # the first is all that a worker says
+READY = re.compile(r"^init engine \(|Application startup complete")  # a worker logs only the first
 EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt)(?::|$)")
-ALONE = re.compile(r"^\[supervisor\] no link to the head")
-ALONE_SECONDS = 45  # all containers were started together
-SHOWN = ("id", "severity", "cause", "remedy", "line", "source")
+WITHOUT_HEAD = re.compile(r"^\[supervisor\] cannot connect to the head")
+WITHOUT_HEAD_SECONDS = 45  # the containers of all hosts were started together
 
 
 class Finding(NamedTuple):
-    """A sign of failure. at: seconds since the epoch, if the log has times."""
+    """What a line of a log means. ``at``: seconds since the epoch, if the log has times."""
 
     host: str
     id: str
@@ -48,18 +47,28 @@ class Finding(NamedTuple):
     source: str
     at: float | None
 
-    def shown(self) -> dict[str, Any]:
-        """Return what a module returns of it, besides where it is from."""
-        return {key: getattr(self, key) for key in SHOWN}
+    @property
+    def is_cause(self) -> bool:
+        """Whether it is the reason for a failure, and not a trace of one."""
+        return (self.kind, self.severity) == (CAUSE, FATAL)
+
+    def data(self) -> dict[str, Any]:
+        """Return it as modules return it, without its host."""
+        keys = ("id", "severity", "cause", "remedy", "line", "source")
+        return {key: getattr(self, key) for key in keys}
 
 
 def diagnose(logs: Mapping[str, Sequence[Line]]) -> list[Finding]:
-    """Return what the logs of all hosts say: the first cause, later ones, traces of peers, echoes; then warnings; then what is overcome."""
-    return order(finding for host, lines in logs.items() for finding in findings(host, lines))
+    """Return the findings in the logs of all hosts, the first cause first."""
+    return sort_findings(finding for host, lines in logs.items() for finding in findings(host, lines))
 
 
-def order(found: Iterable[Finding]) -> list[Finding]:
-    """Return the findings, first cause first. Where times are not known, the order of hosts and lines stays."""
+def sort_findings(unsorted: Iterable[Finding]) -> list[Finding]:
+    """Return the findings in the order of their severity, kind and time.
+
+    Causes come first, then traces of other hosts' failures, echoes, warnings, and what the service has
+    recovered from. Findings without a time keep their order.
+    """
 
     def rank(finding: Finding) -> tuple[int, int, float]:
         return (
@@ -68,23 +77,22 @@ def order(found: Iterable[Finding]) -> list[Finding]:
             float("inf") if finding.at is None else finding.at,
         )
 
-    return sorted(found, key=rank)
+    return sorted(unsorted, key=rank)
 
 
 def findings(host: str, lines: Sequence[Line]) -> list[Finding]:
-    """Return what one log says, each sign once, in the order of its lines."""
+    """Return the findings in one log, each signature once, in the order of its lines."""
     ready = max((index for index, line in enumerate(lines) if READY.search(line.text)), default=-1) + 1
-    overcome, now = _signs(host, lines[:ready]), _signs(host, lines[ready:])
-    if not any(finding.kind in (CAUSE, PEER) for finding in now):
+    past, current = _matches(host, lines[:ready]), _matches(host, lines[ready:])
+    if not any(finding.kind in (CAUSE, PEER) for finding in current):
+        matched = {finding.line for finding in current}
         unknown = _unknown_exception(lines[ready:], served=ready > 0)
-        now += [
-            _unknown(host, line) for line in unknown if line.text not in {finding.line for finding in now}
-        ]
-    return [finding._replace(severity=PAST) for finding in overcome] + now
+        current += [_unknown(host, line) for line in unknown if line.text not in matched]
+    return [finding._replace(severity=PAST) for finding in past] + current
 
 
-def _signs(host: str, lines: Sequence[Line]) -> list[Finding]:
-    found = {}  # type: dict[str, Finding]
+def _matches(host: str, lines: Sequence[Line]) -> list[Finding]:
+    found: dict[str, Finding] = {}
     for line in lines:
         for signature in SIGNATURES:
             match = signature.id not in found and signature.pattern.search(line.text)
@@ -95,34 +103,38 @@ def _signs(host: str, lines: Sequence[Line]) -> list[Finding]:
 
 def _finding(host: str, signature: Signature, match: re.Match[str], line: Line) -> Finding:
     what = next((value for value in match.groupdict().values() if value), "").strip(" .,'\"")
-    severity = WARNING if signature.kind == WARNING else FATAL
-    cause = signature.cause.format(what=what).replace("  ", " ").replace(" :", ":")
     return Finding(
-        host,
-        signature.id,
-        signature.kind,
-        severity,
-        cause,
-        signature.remedy,
-        line.text,
-        signature.source,
-        line.at,
+        host=host,
+        id=signature.id,
+        kind=signature.kind,
+        severity=WARNING if signature.kind == WARNING else FATAL,
+        cause=signature.cause.format(what=what).replace("  ", " ").replace(" :", ":"),
+        remedy=signature.remedy,
+        line=line.text,
+        source=signature.source,
+        at=line.at,
     )
 
 
 def _unknown(host: str, line: Line) -> Finding:
-    cause = "vLLM ended with an error that is not in the table: " + line.text
-    remedy = "Look at the traceback above this line in the container's log."
     return Finding(
-        host, "unknown_exception", CAUSE, FATAL, cause, remedy, line.text, "Python traceback", line.at
+        host=host,
+        id="unknown_exception",
+        kind=CAUSE,
+        severity=FATAL,
+        cause="vLLM failed with an error that has no signature: " + line.text,
+        remedy="Look at the traceback above this line in the container's log",
+        line=line.text,
+        source="Python traceback",
+        at=line.at,
     )
 
 
 def _unknown_exception(lines: Sequence[Line], served: bool) -> list[Line]:
-    """Return the line of the exception that ended it, if there is one.
+    """Return the line of the exception that made vLLM exit, if there is one.
 
-    Python prints the root of a chain of exceptions first, and vLLM says that it ends before it says why. A service that was
-    ready logs exceptions that it outlives, so only what comes with its end counts.
+    Python prints the root of a chain of exceptions first, and vLLM logs that it exits before it logs why. A
+    service that was ready also logs exceptions that it survives, so only those at its exit count.
     """
     end = next((index for index, line in enumerate(lines) if is_end(line)), None)
     if end is None:
@@ -141,17 +153,19 @@ def _first_exception(lines: Sequence[Line]) -> list[Line]:
 
 
 def is_end(line: Line) -> bool:
-    """Tell whether vLLM or the supervisor says in this line that it does not go on; processes may linger, or end with 0."""
+    """Tell whether vLLM or the supervisor logs that it exits. Its processes may linger, or exit with 0."""
     return any(signature.kind == ECHO and signature.pattern.search(line.text) for signature in SIGNATURES)
 
 
-def is_alone(last: Line, now: float) -> bool:
-    """Tell whether this last line of a log means that the supervisor looks for the head in vain."""
-    return bool(ALONE.search(last.text)) and last.at is not None and now - last.at > ALONE_SECONDS
+def is_without_head(last: Line, now: float) -> bool:
+    """Tell whether this last line of a log means that the supervisor cannot connect to the head."""
+    return (
+        bool(WITHOUT_HEAD.search(last.text)) and last.at is not None and now - last.at > WITHOUT_HEAD_SECONDS
+    )
 
 
 class Host(NamedTuple):
-    """What is known of a host: what its container does, in words, and the log of its present run, None if it does not run."""
+    """A host: the state of its container in words, and the log of its run, None if it does not run."""
 
     name: str
     role: str
@@ -160,46 +174,41 @@ class Host(NamedTuple):
 
 
 def verdict(hosts: Sequence[Host], found: Sequence[Finding]) -> str:
-    """Return for a person where each host stands, the first cause, what followed, and what to do."""
+    """Return the diagnosis as text: each host's state, the first cause, its remedy, and what followed."""
     rows = [
         ("HOST", "ROLE", "CONTAINER", "STAGE"),
         *((host.name, host.role, host.state, _stage(host)) for host in hosts),
     ]
-    table = ["{:<12} {:<7} {:<52} {}".format(*row).rstrip() for row in rows]
     fatal = [finding for finding in found if finding.severity == FATAL]
-    said = _first(fatal[0]) if fatal else ["No known sign of failure."]
-    if not fatal:
-        said += [
-            f"Not serving: host {host.name} is {host.state}. {_hint(host)}" for host in hosts if _hint(host)
-        ]
-    parts = [table, said, _list("What else failed, and what followed:", fatal[1:])]
-    parts.append(
-        _list("Worth a look:", [finding for finding in found if finding.severity == WARNING], remedy=True)
-    )
-    parts.append(
-        _list(
-            "Before the service was last ready:", [finding for finding in found if finding.severity == PAST]
-        )
-    )
+    warnings = [finding for finding in found if finding.severity == WARNING]
+    past = [finding for finding in found if finding.severity == PAST]
+    parts = [
+        ["{:<12} {:<7} {:<52} {}".format(*row).rstrip() for row in rows],
+        _first(fatal[0]) if fatal else ["No signature of a failure was found.", *_not_serving(hosts)],
+        _list("Other failures, and what followed:", fatal[1:]),
+        _list("Warnings:", warnings, remedy=True),
+        _list("Before the service was last ready:", past),
+    ]
     return "\n\n".join("\n".join(part) for part in parts if part)
 
 
 def _first(finding: Finding) -> list[str]:
-    title = "First cause" if finding.kind == CAUSE else "No cause is in the logs. First trace of one"
+    title = "First cause" if finding.kind == CAUSE else "The logs show no cause. First trace of one"
     return [
         f"{title}, on host {finding.host}{_when(finding)}: {finding.cause}.",
-        f"To do: {finding.remedy}",
+        f"Remedy: {finding.remedy}.",
         f"Line: {finding.line}",
         f"Signature: {finding.id}, from {finding.source}",
     ]
 
 
 def _list(title: str, found: Sequence[Finding], remedy: bool = False) -> list[str]:
-    said = (
-        f"- host {finding.host}{_when(finding)}: {finding.cause}." + (f" {finding.remedy}" if remedy else "")
+    lines = (
+        f"- host {finding.host}{_when(finding)}: {finding.cause}."
+        + (f" Remedy: {finding.remedy}." if remedy else "")
         for finding in found
     )
-    return [title, *said] if found else []
+    return [title, *lines] if found else []
 
 
 def _when(finding: Finding) -> str:
@@ -213,9 +222,18 @@ def _stage(host: Host) -> str:
     return ", ".join(str(last[key]) for key in ("title", "progress") if last[key])
 
 
-def _hint(host: Host) -> str:
-    """Return where to look at a host that does not serve; empty if it does, as far as its own log tells."""
+def _not_serving(hosts: Sequence[Host]) -> list[str]:
+    remedies = ((host, _remedy(host)) for host in hosts)
+    return [
+        f"Host {host.name} does not serve ({host.state}). Remedy: {remedy}."
+        for host, remedy in remedies
+        if remedy
+    ]
+
+
+def _remedy(host: Host) -> str:
+    """Return what to do about a host that does not serve; empty if it does, as far as its own log shows."""
     if host.log is None:
-        return "See that it can be reached, and run site.yml."
+        return "Check that the host can be reached, then run site.yml"
     stage = vllm_log.timeline(host.log)[-1]["stage"]
-    return "" if stage in ("engine_ready", "serving") else f"To do: {vllm_log.hint(str(stage))}."
+    return "" if stage in ("engine_ready", "serving") else vllm_log.remedy(str(stage))

@@ -1,7 +1,10 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The log of `vllm serve` as lines, and how far a start has come by it. Written against vLLM 0.13.0 and vLLM-Ascend 0.13.0rc1."""
+"""Read the log of `vllm serve`: its lines, and the stage that a start has reached.
+
+Written against vLLM 0.13.0 and vLLM-Ascend 0.13.0rc1.
+"""
 
 from __future__ import annotations
 
@@ -22,23 +25,23 @@ TIMESTAMP = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?Z")
 
 
 class Line(NamedTuple):
-    """A line of a log; at: seconds since the epoch when it was written, if known."""
+    """A line of a log. ``at``: seconds since the epoch when it was written, if the log has times."""
 
     text: str
     at: float | None = None
 
 
 class Stage(NamedTuple):
-    """A step of the start: when it is on, what to look at if it lasts too long."""
+    """A stage of the start: the line that begins it, and what to do when it lasts too long."""
 
     id: str
     title: str
     begins: Pattern[str] | None
-    hint: str
+    remedy: str
 
 
-def _stage(name: str, title: str, begins: str, hint: str) -> Stage:
-    return Stage(name, title, re.compile(begins) if begins else None, hint)
+def _stage(name: str, title: str, begins: str, remedy: str) -> Stage:
+    return Stage(name, title, re.compile(begins) if begins else None, remedy)
 
 
 STAGES = (
@@ -46,62 +49,64 @@ STAGES = (
         "starting",
         "container started, Python and vLLM load",
         "",
-        "look at the container's log: nothing came from vLLM yet",
+        "Look at the container's log: vLLM has logged nothing yet",
     ),
     _stage(
         "gathering",
         "waiting for the supervisors of all hosts",
-        r"^\[supervisor\] (?:waiting on|no link to the head)",
-        "look at the containers of the other hosts, and at the firewall between the hosts (all TCP ports must be open)",
+        r"^\[supervisor\] (?:rendezvous|cannot connect to the head)",
+        "Look at the containers of the other hosts, and at the firewall between the hosts "
+        "(all TCP ports must be open)",
     ),
     _stage(
         "configuring",
         "vLLM reads the model's configuration",
         r"vLLM API server version|Resolved architecture",
-        "look at the disk that holds the weights",
+        "Look at the disk that holds the weights",
     ),
     _stage(
         "connecting",
         "waiting until the data parallel engines of all hosts are connected",
         r"Started DP Coordinator process|Launching \d+ data parallel engine",
-        "vLLM waits here in silence: look at the other hosts first, then at the firewall between the hosts (all TCP ports must be open)",
+        "vLLM logs nothing while it waits here. Look at the other hosts first, then at the firewall between "
+        "the hosts (all TCP ports must be open)",
     ),
     _stage(
         "connected",
         "engines connected",
         r"Initializing a V1 LLM engine|world_size=\d+ rank=\d+ local_rank",
-        "look at the network between the hosts and at the collective communication of the NPUs",
+        "Look at the network between the hosts, and at the collective communication of the NPUs",
     ),
     _stage(
         "weights",
         "loading weights",
         r"Starting to load model",
-        "look at the read rate of the disk that holds the weights",
+        "Look at the read rate of the disk that holds the weights",
     ),
     _stage(
         "memory",
         "measuring the memory left for the KV cache",
         r"Loading (?:model )?weights took|Model loading took",
-        "look at the NPUs' memory and health",
+        "Look at the NPUs' memory and health",
     ),
-    _stage("kv_cache", "KV cache reserved", r"GPU KV cache size", "look at the NPUs' memory and health"),
+    _stage("kv_cache", "KV cache reserved", r"GPU KV cache size", "Look at the NPUs' memory and health"),
     _stage(
         "graphs",
         "warming up and capturing graphs",
         r"Warming up model|Capturing (?:\w+ )?graphs|Graph capturing",
-        "graph capture takes minutes; if it lasts, look at the NPUs' streams and memory",
+        "Graph capture takes minutes. If it lasts longer, look at the NPUs' streams and memory",
     ),
     _stage(
         "engine_ready",
         "engine ready",
         r"init engine \(",
-        "look at the other hosts: the API opens when the engines of all hosts are ready",
+        "Look at the other hosts: the API opens when the engines of all hosts are ready",
     ),
     _stage(
         "serving",
         "API open",
         r"Application startup complete",
-        "look at the network between this host and the head's API port",
+        "Look at the network between this host and the head's API port",
     ),
 )
 SHARDS = re.compile(r"Loading \w+ checkpoint shards:\s*(\d+)% Completed \| (\d+)/(\d+)")
@@ -116,7 +121,7 @@ def clean(raw: str) -> str:
 
 
 def timeline(lines: Iterable[Line], started: float | None = None) -> list[dict[str, object]]:
-    """Return the stages that a start went through, each with its title, progress and the seconds from `started` to its beginning."""
+    """Return the stages of a start, each with its title, its progress and the seconds from *started*."""
     reached = [_entry(STAGES[0], Line("", started), started)]
     current = 0
     for line in lines:
@@ -137,9 +142,9 @@ def _entry(stage: Stage, line: Line, started: float | None) -> dict[str, object]
     return {"stage": stage.id, "title": stage.title, "progress": "", "seconds": seconds}
 
 
-def hint(stage: str) -> str:
-    """Return where to look when the start stays in a stage."""
-    return next(known.hint for known in STAGES if known.id == stage)
+def remedy(stage: str) -> str:
+    """Return what to do when the start stays in a stage."""
+    return next(entry.remedy for entry in STAGES if entry.id == stage)
 
 
 def epoch(timestamp: str) -> float | None:
@@ -151,16 +156,14 @@ def epoch(timestamp: str) -> float | None:
 
 
 def docker_lines(output: str, after: str) -> tuple[list[Line], str]:
-    """Return the lines of `docker logs --timestamps` later than `after`, in the order of their times, and the last time.
+    """Return the lines of a Docker log with timestamps that are later than *after*, and the last timestamp.
 
-    Docker hands out stdout and stderr one beside the other, and `--since` repeats the last line.
+    The lines are sorted, because Docker may give stdout and stderr one after the other. The filter is needed
+    because a log read since a time begins with the line of that time.
     """
+    split = (raw.partition(" ")[::2] for raw in output.split("\n"))
     stamped = sorted(
-        (
-            raw.partition(" ")[::2]
-            for raw in output.split("\n")
-            if TIMESTAMP.match(raw) and raw.partition(" ")[0] > after
-        ),
+        ((stamp, text) for stamp, text in split if TIMESTAMP.match(stamp) and stamp > after),
         key=lambda pair: pair[0],
     )
     lines = [Line(clean(text), epoch(stamp)) for stamp, text in stamped]
@@ -168,21 +171,18 @@ def docker_lines(output: str, after: str) -> tuple[list[Line], str]:
 
 
 def lines_of(text: str) -> list[Line]:
-    """Return the lines of a log that somebody kept, with their times if it is of `docker logs --timestamps`."""
+    """Return the lines of a stored log, with their times if it is one of `docker logs --timestamps`."""
     stamped, _last = docker_lines(text, "")
     return stamped or [Line(clean(raw)) for raw in text.split("\n")]
 
 
 def kernel_lines(text: str) -> list[Line]:
     """Return the messages of `dmesg --time-format iso`."""
-    lines = []
-    for match in filter(None, map(KERNEL.match, text.split("\n"))):
-        second, fraction, sign, hours, minutes, said = match.groups()
-        offset = (int(hours) * 60 + int(minutes)) * (60 if sign == "+" else -60)
-        lines.append(
-            Line(
-                clean(said),
-                calendar.timegm(time.strptime(second, "%Y-%m-%dT%H:%M:%S")) + float("0." + fraction) - offset,
-            )
-        )
-    return lines
+    return [_kernel_line(match) for match in map(KERNEL.match, text.split("\n")) if match]
+
+
+def _kernel_line(match: re.Match[str]) -> Line:
+    second, fraction, sign, hours, minutes, message = match.groups()
+    offset = (int(hours) * 60 + int(minutes)) * (60 if sign == "+" else -60)
+    at = calendar.timegm(time.strptime(second, "%Y-%m-%dT%H:%M:%S")) + float("0." + fraction) - offset
+    return Line(clean(message), at)

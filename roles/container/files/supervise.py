@@ -1,15 +1,19 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Main process of a serving container: the containers of one service live and die together.
+"""Main process of a serving container: starts and stops the vLLM processes of all hosts together.
 
-vLLM 0.13.0 ends with exit code 0 whatever happened, its head answers `/health` with 200 beside a dead worker, and a half that
-is started again alone never rejoins the other. So a supervisor stands over `vllm serve` on every host. Those of the workers
-(rank 1 and up) hold a link to that of the head (rank 0), which starts all engines in one round. When an engine ends, a
-supervisor is started anew, or a host is not heard of for `--grace` seconds, all end their engines and exit with 1, and
-Docker's restart policy brings all of them back for the next round. A shorter silence changes nothing.
+vLLM cannot do this itself. vLLM 0.13.0 exits with code 0 in nearly every failure, its head answers `/health`
+with 200 beside a dead worker, and a half that restarts alone never rejoins the other.
 
-The link is TCP between the service addresses. Both sides prove that they know the key, and every message is signed with it.
+So every host runs a supervisor with `vllm serve` as its child. The supervisors of the workers (rank 1 and up)
+stay connected to that of the head (rank 0). Once all have joined, the head starts a generation: one run of
+vLLM on all hosts. It ends on all hosts when vLLM exits on one of them, when a supervisor restarts, or when a
+host sends no heartbeat for the grace period (`--grace`). All supervisors then exit with code 1, and Docker's
+restart policy brings them back for the next generation. A shorter silence changes nothing.
+
+The connections are TCP between the service addresses. Both sides prove that they know the key, and sign every
+message.
 """
 
 from __future__ import annotations
@@ -34,23 +38,19 @@ from typing import Any
 HANDSHAKE_SECONDS = 5
 CONNECT_SECONDS = 2
 RECONNECT_SECONDS = 0.5
-SETTLED_SECONDS = 600  # a round that lasted so long was a good one: the next failure is the first again
-LONGEST_PAUSE_SECONDS = 60
+SETTLED_SECONDS = 600  # a generation that ran this long resets the failure count
+MAX_BACKOFF_SECONDS = 60
 MAX_MESSAGE_BYTES = 4096
-# Connections that have not yet proved that they know the key: of all addresses, and of one.
+# Connections that have not yet proved that they know the key: from all addresses, and from one.
 MAX_UNPROVEN = 64
 MAX_UNPROVEN_EACH = 8
-BACKLOG = 16  # asyncio accepts as many at a time, before any of them can be closed again
+BACKLOG = 16  # asyncio accepts this many at a time, before any of them can be closed again
 SIGNED = re.compile(rb"[0-9a-f]{64} \{")  # how a message of a supervisor begins, whatever its key
-LINK_ERRORS = (
-    OSError,
-    EOFError,
-    ValueError,
-    asyncio.TimeoutError,
-)  # of a link that broke, or of a peer that is not one
+# Raised by a connection that broke, or by a peer that is not a supervisor.
+CONNECTION_ERRORS = (OSError, EOFError, ValueError, asyncio.TimeoutError)
 
 
-def say(text: str) -> None:
+def log(text: str) -> None:
     """Write a line to the container's log."""
     print(f"[supervisor] {text}", file=sys.stderr, flush=True)
 
@@ -59,7 +59,7 @@ class WrongSignature(ValueError):
     """A supervisor's message, signed with another key."""
 
     def __str__(self) -> str:
-        return "wrong signature: is the key of this host the other's?"
+        return "wrong signature: the two hosts have different keys"
 
 
 class NotASupervisor(ValueError):
@@ -70,7 +70,10 @@ class NotASupervisor(ValueError):
 
 
 class Channel:
-    """An authenticated link: JSON messages, each on a line with its signature over session, direction and number."""
+    """An authenticated connection that carries JSON messages, one a line.
+
+    The signature of a message covers session, direction and sequence number.
+    """
 
     def __init__(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, key: bytes, listening: bool
@@ -81,23 +84,27 @@ class Channel:
         self._session = b""
 
     async def open(self) -> None:
-        """Agree on a session of two random numbers, so that no message of an earlier one fits. Raises one of LINK_ERRORS."""
-        mine = secrets.token_hex(16).encode()
-        self._writer.write(mine + b"\n")
-        theirs = (await asyncio.wait_for(self._line(), HANDSHAKE_SECONDS)).strip()
-        numbers = (mine, theirs) if self._out == b"head" else (theirs, mine)
+        """Agree on a session, a random number of each side, so that no message of an earlier one is valid.
+
+        Raises one of CONNECTION_ERRORS.
+        """
+        own = secrets.token_hex(16).encode()
+        self._writer.write(own + b"\n")
+        peer = (await asyncio.wait_for(self._line(), HANDSHAKE_SECONDS)).strip()
+        numbers = (own, peer) if self._out == b"head" else (peer, own)
         self._session = b":".join(numbers)
 
     def send(self, **message: Any) -> None:
-        """Sign a message and hand it to the network."""
+        """Sign a message and write it to the socket's buffer."""
         text = json.dumps(message).encode()
         self._writer.write(b"%s %s\n" % (self._signature(self._out, self._sent, text), text))
         self._sent += 1
 
     async def receive(self, seconds: float) -> dict[str, Any]:
-        """Return the next message. Raises one of LINK_ERRORS if none comes in time or it is not from a peer with our key.
+        """Return the next message.
 
-        A line is bytes until its signature is right: before that, it may be anything from anybody.
+        Raises one of CONNECTION_ERRORS if none arrives in time, or if the peer does not have the key.
+        A line is bytes until its signature is verified: before that, it may be anything from anyone.
         """
         line = (await asyncio.wait_for(self._line(), seconds)).rstrip(b"\n")
         signature, _blank, text = line.partition(b" ")
@@ -108,15 +115,15 @@ class Channel:
         return message
 
     async def close(self) -> None:
-        """Close the link after what was sent."""
-        with contextlib.suppress(*LINK_ERRORS):
+        """Close the connection after what was sent."""
+        with contextlib.suppress(*CONNECTION_ERRORS):
             await asyncio.wait_for(self._writer.drain(), 1)
         self._writer.close()
 
     async def _line(self) -> bytes:
         line = await self._reader.readline()
         if not line.endswith(b"\n"):
-            raise EOFError("the link was closed")
+            raise EOFError("the connection was closed")
         return line
 
     def _signature(self, direction: bytes, number: int, text: bytes) -> bytes:
@@ -124,25 +131,25 @@ class Channel:
         return hmac.new(self._key, signed, hashlib.sha256).hexdigest().encode()
 
 
-class History:
-    """How often in a row rounds have failed, kept in the container's own file system, where a restart finds it."""
+class FailureCount:
+    """How many generations in a row have failed. A file in the container keeps it across restarts."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         try:
-            known = json.loads(file.read_text(encoding="utf-8"))
-            self.failures, self._begun = int(known["failures"]), known["begun"]
-        except (OSError, ValueError, KeyError, TypeError):  # the first start, or a file that is damaged
+            stored = json.loads(file.read_text(encoding="utf-8"))
+            self.failures, self._begun = int(stored["failures"]), stored["begun"]
+        except (OSError, ValueError, KeyError, TypeError):  # the first start, or a damaged file
             self.failures, self._begun = 0, None
-        if self._begun is not None:  # nobody said that the last round was over: it failed
+        if self._begun is not None:  # the last generation did not end as planned, so it failed
             self.failures = 1 if time.time() - self._begun > SETTLED_SECONDS else self.failures + 1
 
     def begin(self) -> None:
-        """A round begins."""
+        """Record that a generation starts."""
         self._write(time.time())
 
-    def forget(self) -> None:
-        """The round ends as planned."""
+    def reset(self) -> None:
+        """Record that the generation ended as planned."""
         self.failures = 0
         self._write(None)
 
@@ -153,48 +160,48 @@ class History:
             new.write_text(json.dumps({"failures": self.failures, "begun": begun}), encoding="utf-8")
             new.replace(self._file)
         except OSError as error:  # a full disk: the count is a convenience, the service is not
-            say(f"cannot write {self._file}: {error}; failed rounds are not counted")
+            log(f"cannot write {self._file}: {error}; failed generations are not counted")
 
 
 @dataclasses.dataclass
 class Member:
-    """A worker as the head knows it: its link, if there is one now, and when it was last heard."""
+    """A worker that has joined: its connection, if there is one now, and the time of its last heartbeat."""
 
     channel: Channel | None
     heard: float
 
 
 class Supervisor:
-    """What head and worker have in common: the engine, and the one reason for which it all ends."""
+    """What head and worker have in common: the vLLM process, and the one reason to stop."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.key = options.key.read_bytes().strip() if options.hosts > 1 else b""
-        self.beat = options.grace / 6
-        self.round = ""
+        self.heartbeat_seconds = options.grace / 6
+        self.generation = ""
         self.failure = True
-        self.said: set[str] = set()  # of links that did not come about, since one did
-        self._engine: asyncio.subprocess.Process | None = None
-        self._over: asyncio.Future[tuple[str, int]] = asyncio.get_running_loop().create_future()
+        self.logged: set[str] = set()  # connection errors since the last one that succeeded
+        self._vllm: asyncio.subprocess.Process | None = None
+        self._stopped: asyncio.Future[tuple[str, int]] = asyncio.get_running_loop().create_future()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def end(self, reason: str, failure: bool = True, code: int = 1) -> None:
-        """End it all for this reason, unless another came first. A code other than 0 lets Docker start the container again."""
-        if not self._over.done():
+    def stop(self, reason: str, failure: bool = True, code: int = 1) -> None:
+        """Stop for this reason, unless there is one already. Docker restarts on any *code* but 0."""
+        if not self._stopped.done():
             self.failure = failure
-            self._over.set_result((reason, code))
+            self._stopped.set_result((reason, code))
 
-    def say_once(self, text: str, about: str = "") -> None:
-        """Say it, unless that, or something *about* the same, was said since a link came about.
+    def log_once(self, text: str, about: str = "") -> None:
+        """Log *text*, unless it, or something *about* the same, was logged since the last connection.
 
-        A host that is not of the service any more tries again and again, and a stranger has many ways to be wrong.
+        A host that has left the service keeps trying, and a stranger can be wrong in many ways.
         """
-        if (about or text) not in self.said:
-            say(text)
-        self.said.add(about or text)
+        if (about or text) not in self.logged:
+            log(text)
+        self.logged.add(about or text)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do the work beside everything else. If it fails, that is the end: half a supervisor must not go on."""
+        """Run *work* in the background. If it fails, stop: half a supervisor must not go on."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -203,116 +210,111 @@ class Supervisor:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if error:
-            self.end(f"the supervisor failed: {error!r}")
+            self.stop(f"the supervisor failed: {error!r}")
 
     async def run(self) -> int:
-        """Supervise until the end; return the exit code."""
+        """Supervise until there is a reason to stop. Return the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(
-                number, self.end, "the container was stopped", False, 0
+                number, self.stop, "the container was stopped", False, 0
             )
         await self.begin()
-        reason, code = await self._over
-        say(f"ending: {reason}")
-        await self.tell(reason)
-        await self._end_engine()
+        reason, code = await self._stopped
+        log(f"stopping: {reason}")
+        await self.notify_peers(reason)
+        await self._terminate_vllm()
         for task in self._tasks:
             task.cancel()
         return code
 
     async def begin(self) -> None:
-        """Do the first steps."""
+        """Start the background work."""
         raise NotImplementedError
 
-    async def tell(self, reason: str) -> None:
-        """Tell the peers why it ends."""
+    async def notify_peers(self, reason: str) -> None:
+        """Send the peers the reason to stop."""
         raise NotImplementedError
 
-    async def start_engine(self, round_id: str) -> None:
-        """Start the engine, and end with it."""
-        self.round = round_id
-        say(f"round {round_id}: starting {' '.join(self.options.command)}")
-        self._engine = await asyncio.create_subprocess_exec(*self.options.command, start_new_session=True)
-        self.spawn(self._watch_engine(self._engine))
+    async def start_vllm(self, generation: str) -> None:
+        """Start the vLLM process. When it exits, stop."""
+        self.generation = generation
+        log(f"generation {generation}: starting {' '.join(self.options.command)}")
+        self._vllm = await asyncio.create_subprocess_exec(*self.options.command, start_new_session=True)
+        self.spawn(self._watch_vllm(self._vllm))
 
-    async def _watch_engine(self, engine: asyncio.subprocess.Process) -> None:
-        self.end(f"the engine of host {self.options.rank} ended with exit code {await engine.wait()}")
+    async def _watch_vllm(self, vllm: asyncio.subprocess.Process) -> None:
+        self.stop(f"vLLM on host {self.options.rank} exited with code {await vllm.wait()}")
 
-    async def _end_engine(self) -> None:
-        """Ask the engine to end. What does not, or is not ours any more, the kernel ends with the container."""
-        if self._engine and self._engine.returncode is None:
+    async def _terminate_vllm(self) -> None:
+        """Ask vLLM to exit. The kernel ends what is left of it together with the container."""
+        if self._vllm and self._vllm.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._engine.pid, signal.SIGTERM)
+                os.killpg(self._vllm.pid, signal.SIGTERM)
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._engine.wait(), self.options.stop_seconds)
+                await asyncio.wait_for(self._vllm.wait(), self.options.stop_seconds)
 
 
 class Head(Supervisor):
-    """Begins a round when all workers are there, and ends it for all."""
+    """Starts a generation when all workers have joined, and stops it on all hosts."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         super().__init__(options)
         self._members: dict[int, Member] = {}
-        self._history = History(options.state)
-        self._all_here = asyncio.Event()
-        self._unproven: dict[
-            asyncio.StreamWriter, str
-        ] = {}  # connections and their addresses, the oldest first
+        self._count = FailureCount(options.state)
+        self._all_joined = asyncio.Event()
+        # Connections and their addresses, the oldest first.
+        self._unproven: dict[asyncio.StreamWriter, str] = {}
 
     async def begin(self) -> None:
         if self.options.hosts > 1:
+            address, port = self.options.address, self.options.port
             server = await asyncio.start_server(
-                self._accept,
-                self.options.address,
-                self.options.port,
-                limit=MAX_MESSAGE_BYTES,
-                backlog=BACKLOG,
+                self._accept, address, port, limit=MAX_MESSAGE_BYTES, backlog=BACKLOG
             )
-            say(
-                f"waiting on {self.options.address}:{self.options.port} for {self.options.hosts - 1} worker(s)"
-            )
-            self.spawn(self._keep(server))
-            self.spawn(self._listen_for_silence())
+            log(f"rendezvous on {address}:{port}: waiting for {self.options.hosts - 1} worker(s)")
+            self.spawn(self._serve_forever(server))
+            self.spawn(self._check_heartbeats())
         else:
-            self._all_here.set()
-        self.spawn(self._begin_round())
+            self._all_joined.set()
+        self.spawn(self._start_generation())
 
-    async def tell(self, reason: str) -> None:
-        for member in list(self._members.values()):  # one whose link closes meanwhile is removed
+    async def notify_peers(self, reason: str) -> None:
+        for member in list(self._members.values()):  # one whose connection closes meanwhile is removed
             if member.channel:
                 member.channel.send(end=reason)
                 await member.channel.close()
         if not self.failure:
-            self._history.forget()
+            self._count.reset()
 
     @staticmethod
-    async def _keep(server: asyncio.AbstractServer) -> None:
+    async def _serve_forever(server: asyncio.AbstractServer) -> None:
         async with server:
             await server.serve_forever()
 
-    async def _begin_round(self) -> None:
-        failures = self._history.failures
+    async def _start_generation(self) -> None:
+        failures = self._count.failures
         if failures >= self.options.max_failures:
-            say(
-                f"gave up: {failures} rounds in a row failed, wanted fewer than {self.options.max_failures}. "
-                "Mend what the log above names, then run site.yml or start.yml, or `docker restart` this container on every host."
+            log(
+                f"gave up: {failures} generations in a row failed, the limit is {self.options.max_failures}. "
+                "Fix what the log above names. Then run site.yml or start.yml, "
+                "or `docker restart` this container on every host."
             )
-            self._history.forget()  # for the next start, which is somebody's wish
+            self._count.reset()  # whoever restarts it asks for another try
             return
         if failures:
-            pause = min(LONGEST_PAUSE_SECONDS, 2 ** (failures - 1))
-            say(f"{failures} round(s) in a row failed: the next begins in {pause} s at the earliest")
+            pause = min(MAX_BACKOFF_SECONDS, 2 ** (failures - 1))
+            log(f"back-off: {failures} failed generation(s) in a row, the next starts in {pause} s or later")
             await asyncio.sleep(pause)
-        await self._all_here.wait()
-        self._history.begin()
-        round_id = secrets.token_hex(4)
-        await self.start_engine(round_id)
+        await self._all_joined.wait()
+        self._count.begin()
+        generation = secrets.token_hex(4)
+        await self.start_vllm(generation)
         for member in self._members.values():
             if member.channel:
-                member.channel.send(start=round_id)
+                member.channel.send(start=generation)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Take a connection. Where too many have proved nothing yet, the oldest of them make room."""
+        """Accept a connection. Where too many are unproven, close the oldest of them."""
         address = str((writer.get_extra_info("peername") or ["?"])[0])
         same = [one for one, other in self._unproven.items() if other == address]
         for one in same[: max(0, len(same) + 1 - MAX_UNPROVEN_EACH)]:
@@ -320,24 +322,27 @@ class Head(Supervisor):
         for one in list(self._unproven)[: max(0, len(self._unproven) + 1 - MAX_UNPROVEN)]:
             self._drop(one)
         self._unproven[writer] = address
-        self.spawn(self._welcome(reader, writer, address))
+        self.spawn(self._handle_connection(reader, writer, address))
 
     def _drop(self, writer: asyncio.StreamWriter) -> None:
         del self._unproven[writer]
         writer.transport.abort()
 
-    async def _welcome(
+    async def _handle_connection(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str
     ) -> None:
-        """Serve one link of a worker until it breaks; whether that matters, the coming seconds tell."""
+        """Handle one connection of a worker until it breaks.
+
+        That is no failure until the grace period is over.
+        """
         channel = Channel(reader, writer, self.key, listening=True)
         try:
             hello = await self._hello(channel, address)
             self._unproven.pop(writer, None)
             if hello:
-                await self._serve(int(hello["rank"]), str(hello["round"]), channel)
-        except (*LINK_ERRORS, KeyError) as error:
-            self.say_once(f"link from {address}: {str(error) or type(error).__name__}")
+                await self._follow(int(hello["rank"]), str(hello["generation"]), channel)
+        except (*CONNECTION_ERRORS, KeyError) as error:
+            self.log_once(f"connection from {address}: {str(error) or type(error).__name__}")
         finally:
             self._unproven.pop(writer, None)
             await channel.close()
@@ -351,85 +356,86 @@ class Head(Supervisor):
             await channel.open()
             return await channel.receive(HANDSHAKE_SECONDS)
         except WrongSignature as error:
-            self.say_once(f"link from {address}: {error}", about="signature")
+            self.log_once(f"connection from {address}: {error}", about="signature")
         except Exception:
-            self.say_once(f"closed a connection from {address}, which is no supervisor's", about="stranger")
+            self.log_once(f"closed a connection from {address}: not a supervisor", about="stranger")
         return None
 
-    async def _serve(self, rank: int, round_id: str, channel: Channel) -> None:
+    async def _follow(self, rank: int, generation: str, channel: Channel) -> None:
+        """Let a worker join, and receive its heartbeats."""
         if not 0 < rank < self.options.hosts:
-            raise ValueError(f"host {rank} is none of the {self.options.hosts} of this service")
-        if round_id != self.round:
-            if round_id:
-                channel.send(end="it was started anew")
-            if self.round:
-                self.end(f"host {rank} was started anew")
+            raise ValueError(f"host {rank} is not one of the {self.options.hosts} hosts of this service")
+        if generation != self.generation:
+            if generation:
+                channel.send(end="it has restarted")
+            if self.generation:
+                self.stop(f"host {rank} has restarted")
             return
         member = self._members[rank] = Member(channel, time.monotonic())
-        say(f"host {rank} is here")
-        self.said.clear()
+        log(f"host {rank} has joined")
+        self.logged.clear()
         if len(self._members) == self.options.hosts - 1:
-            self._all_here.set()
-        beating = asyncio.ensure_future(beat(channel, self.beat))
+            self._all_joined.set()
+        heartbeats = asyncio.ensure_future(send_heartbeats(channel, self.heartbeat_seconds))
         try:
             while True:
                 message = await channel.receive(self.options.grace)
                 member.heard = time.monotonic()
                 if "end" in message:
-                    self.end(message["end"], message["failure"])
+                    self.stop(message["end"], message["failure"])
         finally:
-            beating.cancel()
+            heartbeats.cancel()
             if self._members.get(rank) is member:
                 member.channel = None
-                if not self.round:  # it has to be here when the round begins
+                if not self.generation:  # a generation starts only while all are connected
                     del self._members[rank]
-                    self._all_here.clear()
+                    self._all_joined.clear()
 
-    async def _listen_for_silence(self) -> None:
+    async def _check_heartbeats(self) -> None:
         while True:
-            await asyncio.sleep(self.beat)
+            await asyncio.sleep(self.heartbeat_seconds)
             for rank, member in self._members.items():
                 silence = time.monotonic() - member.heard
-                if self.round and silence > self.options.grace:
-                    self.end(f"host {rank} was not heard of for {silence:.0f} s")
+                if self.generation and silence > self.options.grace:
+                    self.stop(f"host {rank} sent no heartbeat for {silence:.0f} s")
 
 
 class Worker(Supervisor):
-    """Waits for the head, as long as it takes, and does what it says."""
+    """Waits for the head, for as long as it takes, and does what it says."""
 
     _channel: Channel | None = None
 
     async def begin(self) -> None:
-        self.spawn(self._follow())
+        self.spawn(self._stay_connected())
 
-    async def tell(self, reason: str) -> None:
+    async def notify_peers(self, reason: str) -> None:
         if self._channel:
-            self._channel.send(end=f"host {self.options.rank} said: {reason}", failure=self.failure)
+            self._channel.send(end=f"host {self.options.rank} reported: {reason}", failure=self.failure)
             await self._channel.close()
 
-    async def _follow(self) -> None:
+    async def _stay_connected(self) -> None:
         heard = time.monotonic()
         while True:
             try:
                 channel = await self._connect()
                 async with contextlib.AsyncExitStack() as stack:
                     stack.push_async_callback(channel.close)
-                    beating = asyncio.ensure_future(beat(channel, self.beat))
-                    stack.callback(beating.cancel)
+                    heartbeats = asyncio.ensure_future(send_heartbeats(channel, self.heartbeat_seconds))
+                    stack.callback(heartbeats.cancel)
                     while True:
-                        # Two beats missed: a new link is quicker than TCP's ever longer waits before it sends again.
-                        message = await channel.receive(2.5 * self.beat)
+                        # After two missed heartbeats a new connection is faster than TCP's retransmissions.
+                        message = await channel.receive(2.5 * self.heartbeat_seconds)
                         heard = time.monotonic()
-                        self.said.clear()
-                        await self._obey(message)
-            except LINK_ERRORS as error:
+                        self.logged.clear()
+                        await self._handle_message(message)
+            except CONNECTION_ERRORS as error:
                 self._channel = None
-                self.say_once(
-                    f"no link to the head at {self.options.head}:{self.options.port}: {str(error) or type(error).__name__}; trying on"
-                )
+                head = f"{self.options.head}:{self.options.port}"
+                reason = str(error) or type(error).__name__
+                self.log_once(f"cannot connect to the head at {head}: {reason}; retrying")
             silence = time.monotonic() - heard
-            if self.round and silence > self.options.grace:
-                self.end(f"the head was not heard of for {silence:.0f} s")
+            if self.generation and silence > self.options.grace:
+                self.stop(f"the head sent no heartbeat for {silence:.0f} s")
                 return
             await asyncio.sleep(RECONNECT_SECONDS)
 
@@ -442,53 +448,55 @@ class Worker(Supervisor):
         )
         channel = Channel(*await asyncio.wait_for(connecting, CONNECT_SECONDS), self.key, listening=False)
         await channel.open()
-        channel.send(rank=self.options.rank, round=self.round)
+        channel.send(rank=self.options.rank, generation=self.generation)
         self._channel = channel
         return channel
 
-    async def _obey(self, message: dict[str, Any]) -> None:
+    async def _handle_message(self, message: dict[str, Any]) -> None:
         if "end" in message:
-            self.end(f"the head said: {message['end']}")
-        if "start" in message and not self.round:
-            await self.start_engine(message["start"])
+            self.stop(f"the head reported: {message['end']}")
+        if "start" in message and not self.generation:
+            await self.start_vllm(message["start"])
 
 
-async def beat(channel: Channel, seconds: float) -> None:
-    """Let the other side hear from us."""
+async def send_heartbeats(channel: Channel, seconds: float) -> None:
+    """Send a heartbeat every *seconds*."""
     while True:
-        channel.send(beat=True)
+        channel.send(heartbeat=True)
         await asyncio.sleep(seconds)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Return the options; `command` is what follows `--`."""
     parser = argparse.ArgumentParser(description="Supervise one host's part of a vLLM service.")
-    parser.add_argument("--rank", type=int, required=True, help="number of this host, the head is 0")
+    parser.add_argument("--rank", type=int, required=True, help="number of this host; the head is 0")
     parser.add_argument("--hosts", type=int, required=True, help="number of hosts of the service")
     parser.add_argument(
-        "--address", required=True, help="this host's address in the service network; nothing else is bound"
+        "--address", required=True, help="this host's service address, the only one that is bound"
     )
-    parser.add_argument("--head", required=True, help="the head's address")
+    parser.add_argument("--head", required=True, help="the head's service address")
     parser.add_argument("--port", type=int, required=True, help="port that the head's supervisor listens on")
+    parser.add_argument("--key", type=Path, required=True, help="file with the key that all hosts share")
+    parser.add_argument("--state", type=Path, required=True, help="file that keeps the failure count")
     parser.add_argument(
-        "--key", type=Path, required=True, help="file with the key that all hosts of the service share"
+        "--grace", type=float, required=True, help="grace period in seconds without a heartbeat"
     )
-    parser.add_argument("--state", type=Path, required=True, help="file that remembers failures")
-    parser.add_argument("--grace", type=float, required=True, help="seconds of silence that are no failure")
     parser.add_argument(
-        "--max-failures", type=int, required=True, help="failed rounds in a row after which it gives up"
+        "--max-failures", type=int, required=True, help="give up after this many failed generations in a row"
     )
-    parser.add_argument("--stop-seconds", type=float, default=8, help="seconds that the engine has to end")
-    parser.add_argument("command", nargs="+", help="the engine")
+    parser.add_argument(
+        "--stop-seconds", type=float, default=8, help="seconds that vLLM has to exit when asked"
+    )
+    parser.add_argument("command", nargs="+", help="the command that starts vLLM")
     return parser.parse_args(arguments)
 
 
 async def supervise(options: argparse.Namespace) -> int:
-    """Run this host's supervisor; return its exit code."""
+    """Run this host's supervisor. Return its exit code."""
     try:
         return await (Worker if options.rank else Head)(options).run()
     except OSError as error:  # no key yet, or after a reboot no address yet: Docker tries again
-        say(f"cannot start: {error}")
+        log(f"cannot start: {error}")
         return 1
 
 

@@ -141,14 +141,14 @@ def test_an_engine_that_ends_with_0_is_a_failure_all_the_same(make):
     host.engine = "exit 0"
     host.start()
     assert host.code() == 1
-    assert host.signs() == ["ended"]
+    assert host.signs() == ["vllm_exited"]
 
 
 def test_no_engine_starts_before_all_hosts_are_there(make):
     head, first, second = make(3)
     head.start()
     first.start()
-    wait(lambda: "host 1 is here" in head.says(), head)
+    wait(lambda: "host 1 has joined" in head.says(), head)
     assert not head.pid_file.exists()
     assert not first.pid_file.exists()
     second.start()
@@ -170,19 +170,19 @@ def test_all_end_when_an_engine_is_killed(pair, victim):
     os.kill(pair[victim].engine_pid(), signal.SIGKILL)
     assert [host.code() for host in pair] == [1, 1]
     assert [host.engine_pid() for host in pair] == [None, None]
-    assert "engine_killed" in pair[victim].signs()
+    assert "vllm_killed" in pair[victim].signs()
     assert "other_host_failed" in pair[1 - victim].signs()
 
 
 @pytest.mark.parametrize("victim", [0, 1])
-def test_a_supervisor_that_comes_back_is_not_let_into_the_round(pair, victim):
+def test_a_supervisor_that_comes_back_ends_the_generation(pair, victim):
     pair[victim].remove()
     pair[victim].start()
     assert pair[1 - victim].code() == 1
     assert "other_host_failed" in pair[1 - victim].signs()
 
 
-def test_the_round_after_a_failure_begins_by_itself(pair):
+def test_the_generation_after_a_failure_starts_by_itself(pair):
     head, worker = pair
     os.kill(worker.engine_pid(), signal.SIGKILL)
     for host in pair:
@@ -203,7 +203,7 @@ def test_a_short_silence_changes_nothing(pair, victim):
 
 
 @pytest.mark.parametrize("victim", [0, 1])
-def test_a_long_silence_ends_the_round(pair, victim):
+def test_a_long_silence_ends_the_generation(pair, victim):
     pair[victim].signal(signal.SIGSTOP)
     other = pair[1 - victim]
     assert other.code() == 1
@@ -224,7 +224,7 @@ def test_it_gives_up_after_so_many_failures(make, tmp_path):
     starts = tmp_path / "starts"
     host.engine = f"echo start >>{starts}; exit 1"
     host.options["max-failures"] = 2
-    for _round in range(2):
+    for _generation in range(2):
         host.start()
         assert host.code() == 1
     host.start()
@@ -233,7 +233,7 @@ def test_it_gives_up_after_so_many_failures(make, tmp_path):
     assert starts.read_text(encoding="ascii").count("start") == 2
 
 
-def test_a_peer_without_the_key_starts_nothing_and_is_told_of_once(make):
+def test_a_peer_without_the_key_starts_nothing_and_is_logged_once(make):
     head, worker = make(2)
     worker.key.write_text("another key\n", encoding="ascii")
     head.start()
@@ -262,7 +262,7 @@ def send(head: Host, data: bytes) -> None:
 def test_strangers_do_not_disturb(pair):
     head, _worker = pair
     engines = [host.engine_pid() for host in pair]
-    signed = b"0" * 64 + b' {"rank": 1, "round": ""}\n'
+    signed = b"0" * 64 + b' {"rank": 1, "generation": ""}\n'
     lines = (
         b"GET / HTTP/1.1\r\n\r\n",
         b"x" * 100_000,
@@ -276,11 +276,11 @@ def test_strangers_do_not_disturb(pair):
     time.sleep(GRACE)
     assert [host.engine_pid() for host in pair] == engines
     # A stranger's line must not read like the message about a key that differs; only a supervisor's shape may.
-    assert head.says().count("no supervisor's") == 1
+    assert head.says().count("not a supervisor") == 1
     assert head.signs().count("supervisor_key") == 1
 
 
-def test_no_bytes_end_a_round(pair):
+def test_no_bytes_end_a_generation(pair):
     head, worker = pair
     engines = [host.engine_pid() for host in pair]
 

@@ -250,7 +250,7 @@ LINES = [
     ),
     (
         "supervisor_key",
-        "[supervisor] link from 10.0.0.11: wrong signature: is the key of this host the other's?",
+        "[supervisor] connection from 10.0.0.11: wrong signature: the two hosts have different keys",
         "",
     ),
     (
@@ -258,21 +258,21 @@ LINES = [
         "[supervisor] cannot start: [Errno 99] Cannot assign requested address",
         "Errno 99",
     ),
-    ("engine_killed", "[supervisor] ending: the engine of host 1 ended with exit code -9", "-9"),
+    ("vllm_killed", "[supervisor] stopping: vLLM on host 1 exited with code -9", "-9"),
     (
         "other_host_failed",
-        "[supervisor] ending: host 1 said: the engine of host 1 ended with exit code 0",
+        "[supervisor] stopping: host 1 reported: vLLM on host 1 exited with code 0",
         "host 1",
     ),
-    ("host_silent", "[supervisor] ending: host 1 was not heard of for 47 s", "47 s"),
+    ("host_silent", "[supervisor] stopping: host 1 sent no heartbeat for 47 s", "47 s"),
     (
         "no_link_to_head",
-        "[supervisor] no link to the head at 10.0.0.10:8083: TimeoutError; trying on",
+        "[supervisor] cannot connect to the head at 10.0.0.10:8083: TimeoutError; retrying",
         "10.0.0.10:8083: TimeoutError",
     ),
-    ("stopped", "[supervisor] ending: the head said: the container was stopped", ""),
-    ("gave_up", "[supervisor] gave up: 5 rounds in a row failed, wanted fewer than 5.", "5 rounds"),
-    ("ended", "[supervisor] ending: the engine of host 0 ended with exit code 0", "host 0 ended"),
+    ("stopped", "[supervisor] stopping: the head reported: the container was stopped", ""),
+    ("gave_up", "[supervisor] gave up: 5 generations in a row failed, the limit is 5.", "5 generations"),
+    ("vllm_exited", "[supervisor] stopping: vLLM on host 0 exited with code 0", "host 0 exited"),
     ("engine_failed", "ERROR 11-24 12:00:19 [core.py:866] EngineCore failed to start.", ""),
     (
         "engine_failed",
@@ -312,8 +312,8 @@ def test_a_line_is_known(known: str, line: str, what: str):
     assert finding.id == known
     assert what in finding.cause
     assert "{" not in finding.cause
-    assert set(finding.shown()) == {"id", "severity", "cause", "remedy", "line", "source"}
-    assert all(finding.shown().values())
+    assert set(finding.data()) == {"id", "severity", "cause", "remedy", "line", "source"}
+    assert all(finding.data().values())
 
 
 def test_every_signature_has_a_line_and_its_own_name():
@@ -364,9 +364,9 @@ def test_an_error_before_the_supervisor_says_that_the_engine_ended():
     lines = [
         "Traceback (most recent call last):",
         "ValueError: what nobody knew",
-        "[supervisor] ending: the engine of host 0 ended with exit code 1",
+        "[supervisor] stopping: vLLM on host 0 exited with code 1",
     ]
-    assert ids(log(*lines)) == ["unknown_exception", "ended"]
+    assert ids(log(*lines)) == ["unknown_exception", "vllm_exited"]
 
 
 def test_the_first_cause_comes_before_later_causes_and_echoes():
@@ -404,9 +404,9 @@ def test_what_came_before_the_service_was_ready_again_is_past():
     ]
 
 
-ENDED_BY_HEAD = "[supervisor] ending: the head said: the engine of host 0 ended with exit code 1"
-ENDED_BY_WORKER = "[supervisor] ending: host 1 said: the engine of host 1 ended with exit code 0"
-ENDED_HERE = "[supervisor] ending: the engine of host {} ended with exit code 0"
+ENDED_BY_HEAD = "[supervisor] stopping: the head reported: vLLM on host 0 exited with code 1"
+ENDED_BY_WORKER = "[supervisor] stopping: host 1 reported: vLLM on host 1 exited with code 0"
+ENDED_HERE = "[supervisor] stopping: vLLM on host {} exited with code 0"
 CASES = {
     "worker out of memory, head loses its peer": (
         {
@@ -492,11 +492,11 @@ def test_vllm_goes_on(name: str):
     assert not any(diagnosis.is_end(line) for line in real(name))
 
 
-def test_a_supervisor_is_alone_after_a_while_only():
-    line = Line("[supervisor] no link to the head at 10.0.0.10:8083: TimeoutError; trying on", 100.0)
-    assert not diagnosis.is_alone(line, 110.0)
-    assert diagnosis.is_alone(line, 100.0 + diagnosis.ALONE_SECONDS + 1)
-    assert not diagnosis.is_alone(Line("[supervisor] round 5c0ffee1: starting", 100.0), 1000.0)
+def test_a_supervisor_is_without_head_only_after_a_while():
+    line = Line("[supervisor] cannot connect to the head at 10.0.0.10:8083: TimeoutError; retrying", 100.0)
+    assert not diagnosis.is_without_head(line, 110.0)
+    assert diagnosis.is_without_head(line, 100.0 + diagnosis.WITHOUT_HEAD_SECONDS + 1)
+    assert not diagnosis.is_without_head(Line("[supervisor] generation 5c0ffee1: starting", 100.0), 1000.0)
 
 
 def hosts(*logs: list[Line] | None) -> list[diagnosis.Host]:
@@ -518,12 +518,12 @@ def test_the_verdict_names_cause_host_and_remedy():
 
 def test_golden_messages(golden):
     found = [(line, diagnosis.diagnose({"node0": log(line)})[0]) for _known, line, _what in LINES]
-    texts = {f"{one.id}: {line[:60]}": f"{one.cause}. {one.remedy}" for line, one in found}
+    texts = {f"{one.id}: {line[:60]}": f"{one.cause}. Remedy: {one.remedy}." for line, one in found}
     assert len(texts) == len(LINES)
     golden("signatures", texts)
     failed = {
         "node0": log(PEER),
-        "node1": log(OOM, "[supervisor] no link to the head at 10.0.0.10:8083: x; trying on"),
+        "node1": log(OOM, "[supervisor] cannot connect to the head at 10.0.0.10:8083: x; retrying"),
     }
     traced = {"node0": log(PEER), "node1": None}
     past = log(OOM, STARTED)

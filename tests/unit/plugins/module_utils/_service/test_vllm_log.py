@@ -108,7 +108,7 @@ def test_weights_have_a_percentage_and_stages_have_times():
 
 @pytest.mark.parametrize("stage", [stage.id for stage in vllm_log.STAGES])
 def test_every_stage_says_where_to_look(stage: str):
-    assert vllm_log.hint(stage)
+    assert vllm_log.remedy(stage)
 
 
 def test_docker_lines_are_in_order_and_not_taken_twice():
