@@ -25,7 +25,7 @@ class ActionModule(PollingAction):
         arguments = dict(self._task.args)
         if boolean(arguments.get("fanout", False)) and not self._task.check_mode:
             arguments.update(self._fanout(task_vars))
-        return self._warned(self._follow("ascend_ops.vllm.modelscope_download", arguments, task_vars))
+        return self._warned(self._poll("ascend_ops.vllm.modelscope_download", arguments, task_vars))
 
     def _warned(self, result: dict[str, Any]) -> dict[str, Any]:
         """Return the result, with the files named that had gone wrong on the disk."""

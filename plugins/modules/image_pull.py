@@ -23,13 +23,6 @@ options:
     description:
       - The platform of the image, as C(linux/arm64), where it is not that of the host. The image that the host has under that name is only kept if it is of it.
     type: str
-  run:
-    description: Name of the run whose work is looked after. Set by the action plugin.
-    type: str
-    default: ""
-  wait:
-    description: How many seconds to look after the work before telling how far it is. Set by the action plugin; without it, to the end.
-    type: int
 attributes:
   check_mode:
     description: Tells whether the image would be pulled.
@@ -108,14 +101,14 @@ def look_after(params, docker, check_mode):
     """Begin the pull, unless the image is here or this run has begun it, and return its result, or how far it is."""
     place = NOTES if os.access(NOTES, os.W_OK) else Path.home() / ".ansible"
     name = "ascend-ops-image-" + hashlib.sha256(params["name"].encode()).hexdigest()[:12]
-    job = background.Job(os.path.join(place, name), params["run"] or str(os.getpid()))
+    job = background.Job(os.path.join(place, name), params["_run"] or str(os.getpid()))
     if not job.is_begun():
         if is_here(docker, params["name"], params["platform"]):
             return {"changed": False}
         if check_mode:
             return {"changed": True}
         job.begin(functools.partial(pull, docker, params["name"], params["platform"]))
-    state = job.follow(params["wait"])
+    state = job.poll(params["_wait"])
     return state.get("result") or {"changed": False, "running": True, **state}
 
 
@@ -124,8 +117,8 @@ def main():
         argument_spec={
             "name": {"type": "str", "required": True},
             "platform": {"type": "str"},
-            "run": {"type": "str", "default": ""},
-            "wait": {"type": "int"},
+            "_run": {"type": "str", "default": ""},
+            "_wait": {"type": "int"},
         },
         supports_check_mode=True,
     )

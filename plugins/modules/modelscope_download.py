@@ -111,13 +111,6 @@ options:
     description: TCP port on which the hosts give files to each other, while the task runs and only to each other.
     type: int
     default: 8084
-  run:
-    description: Name of the run whose work is looked after. Set by the action plugin.
-    type: str
-    default: ""
-  wait:
-    description: How many seconds to look after the work before telling how far it is. Set by the action plugin; without it, to the end.
-    type: int
 attributes:
   check_mode:
     description:
@@ -233,7 +226,7 @@ class Fetcher:
         # The hosts of a fan-out share the way to the hub: with fewer files at a time each is ready to be passed on sooner.
         orders.update(workers=max(1, params["workers"] // max(1, len(params["peers"]))), share=None)
         if params["python"]:
-            orders["home"] = job.private("home")
+            orders["home"] = job.private_dir("home")
             self.argv = [params["python"], "-c", program]
         else:
             orders["home"] = HOME
@@ -480,7 +473,7 @@ def look_after(params, docker):
     """Begin the work, unless this run has, and return its result, or how far it is."""
     place = MEMORY if os.access(MEMORY, os.W_OK) else params["cache_dir"]
     job = background.Job(
-        os.path.join(place, weights.container_name(params["dir"])), params["run"] or str(os.getpid())
+        os.path.join(place, weights.container_name(params["dir"])), params["_run"] or str(os.getpid())
     )
     if not job.is_begun():
         program = modelscope_client.__loader__.get_source(modelscope_client.__name__)
@@ -490,7 +483,7 @@ def look_after(params, docker):
             )
         except background.Busy:
             raise weights.taken(params["dir"]) from None
-    state = job.follow(params["wait"])
+    state = job.poll(params["_wait"])
     return state.get("result") or {"changed": False, "running": True, **state}
 
 
@@ -518,8 +511,8 @@ def main():
             "address": {"type": "str"},
             "key": {"type": "str", "no_log": True},
             "port": {"type": "int", "default": 8084},
-            "run": {"type": "str", "default": ""},
-            "wait": {"type": "int"},
+            "_run": {"type": "str", "default": ""},
+            "_wait": {"type": "int"},
         },
         supports_check_mode=True,
     )

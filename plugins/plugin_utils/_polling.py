@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The controller's side of module_utils.detached: looks after work on a host in slices, so that a person sees how far it is."""
+"""The controller's side of module_utils/_host/background.py: poll the work on a host and print its progress."""
 
 from __future__ import annotations
 
@@ -13,38 +13,52 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, failure
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.progress import progress
 
-FIRST_SECONDS = 2  # of looking after the work on a host before the first line about it
-SLICE_SECONDS = 5  # how much longer than its lease the work goes on after Ansible was ended; below detached.ORPHAN_SECONDS
-SHOW_SECONDS = 30  # between two lines about a host
+COLLECTION = "ascend_ops.vllm."
+FIRST_SECONDS = 2  # of the first poll, before the first line of progress
+POLL_SECONDS = 5  # of each further poll: how much longer than its lease the work may go on after Ansible has
+# ended. Below background.ORPHAN_SECONDS.
+SHOW_SECONDS = 30  # between two lines of progress of a host
 
 display = Display()
 
 
 class PollingAction(ActionBase):
-    """An action whose module takes O(run) and O(wait), and returns C(running) while the work goes on, and how far it is."""
+    """An action for a module with long work.
+
+    The module takes ``_run`` and ``_wait``, and until its work has ended it returns ``running`` and its progress.
+    """
 
     _supports_check_mode = True
 
-    def _follow(self, module: str, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        """Return what the module returns when its work has ended."""
-        self._host = task_vars["inventory_hostname"]
+    def _poll(self, module: str, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Return what the module returns when its work has ended. A problem in it gets its host and stage."""
+        self._host = self._task.delegate_to or task_vars["inventory_hostname"]
         self._shown = (time.monotonic(), 0)
         self._stage = ""
-        arguments = dict(arguments, run=secrets.token_hex(8), wait=FIRST_SECONDS)
+        arguments = dict(arguments, _run=secrets.token_hex(8), _wait=FIRST_SECONDS)
         ansible = os.getppid()
         while os.getppid() == ansible:
             result = self._execute_module(module_name=module, module_args=arguments, task_vars=task_vars)
             if not result.get("running"):
-                return result
-            arguments["wait"] = SLICE_SECONDS
+                return self._located(result)
+            arguments["_wait"] = POLL_SECONDS
             if "stage" in result:
                 self._show(result["stage"], result["done"], result["all"])
-        raise AnsibleActionFail("Ansible was ended; so is the work on the host, before long.")
+        raise AnsibleActionFail("Ansible was ended. The work on the host ends by itself within a minute.")
+
+    def _located(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Return the result, with the place in its problem: the module knows neither inventory nor role."""
+        if "problem" not in result:
+            return result
+        role = self._task._role.get_name() if self._task._role else ""
+        stage = f", stage {role[len(COLLECTION) :]}" if role.startswith(COLLECTION) else ""
+        return {**result, **failure(Problem.of(result["problem"]).at(f"host {self._host}{stage}"))}
 
     def _show(self, stage: str, done: int, all_bytes: int | None) -> None:
-        """Print how far the host is, from time to time."""
+        """Print the progress of the host, at most every SHOW_SECONDS or when a stage begins."""
         now = time.monotonic()
         if stage != self._stage:
             self._stage, rate = stage, 0.0

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Long work in a process of its own, which a module looks after in turns: it ends by itself once nobody looks any more."""
+"""Long work in a background process with a lease: it ends by itself once no module polls it any more."""
 
 from __future__ import annotations
 
@@ -13,36 +13,42 @@ import shutil
 import signal
 import threading
 import time
-from typing import Any, Callable
+from typing import Any, Callable, Dict
 
-LEASE_SECONDS = 30  # without a look, after which the work ends itself
-STALE_SECONDS = 10  # without a look, after which another run may end it
-ORPHAN_SECONDS = 8  # in which the last look that an ended run had begun on the host comes to its end
+LEASE_SECONDS = 30  # without a poll, after which the work ends by itself
+STALE_SECONDS = 10  # without a poll, after which another run may end the work
+ORPHAN_SECONDS = 8  # in which the last poll of an ended run, already started on the host, returns
 TICK = 0.2
+
+Progress = Callable[[], Dict[str, Any]]
+Report = Callable[[Progress], None]
 
 
 class Busy(Exception):
-    """The work of another run goes on, and somebody looks after it."""
+    """The work of another run is in progress, and that run still polls it."""
 
 
 class Job:
-    """The work of one run in *folder*, which holds a lock while it goes on, when somebody last looked, and how far it is."""
+    """The work of one run. *folder* holds its lock, its lease and its state."""
 
     def __init__(self, folder: str, run: str) -> None:
         self._folder, self._run = folder, run
-        self._lock, self._lease, self._state = (
-            os.path.join(folder, name) for name in ("lock", "lease", "state.json")
-        )
-        self._progress: Callable[[], dict[str, Any]] = dict
+        self._lock = os.path.join(folder, "lock")  # locked by the process that works
+        self._lease = os.path.join(folder, "lease")  # its modification time is that of the last poll
+        self._state = os.path.join(folder, "state.json")  # progress, in the end the result
+        self._progress: Progress = dict
 
     def is_begun(self) -> bool:
         """Whether this run has begun its work."""
         return self._read().get("run") == self._run
 
     def begin(self, work: Callable[[Job], dict[str, Any]]) -> None:
-        """Do the *work* in another process; its result is that of the job. Raises Busy if another run is at it."""
+        """Do the *work* in another process; what it returns is the job's result.
+
+        Raises Busy while another run's work is in progress.
+        """
         lock = self._take_lock()
-        self._look()
+        self._renew_lease()
         self._write({"run": self._run})
         child = os.fork()
         if child:
@@ -57,58 +63,61 @@ class Job:
         finally:
             os._exit(0)
 
-    def follow(self, seconds: float | None) -> dict[str, Any]:
-        """Look after the work for some seconds, or to its end, and return how far it is; at its end, `result` is in it."""
+    def poll(self, seconds: float | None) -> dict[str, Any]:
+        """Renew the lease for some seconds, or until the work ends, and return its progress.
+
+        After its end, the progress has `result`, and the job is removed.
+        """
         deadline = None if seconds is None else time.monotonic() + seconds
         while True:
-            self._look()
+            self._renew_lease()
             alive = not self._is_free()
             state = self._read()
             if "result" in state:
                 self._remove()
                 return state
             if not alive:
-                return {"result": {"failed": True, "msg": "the process that did the work was ended"}}
+                return {"result": {"failed": True, "msg": "The background process was killed."}}
             if deadline is not None and time.monotonic() >= deadline:
                 return state
             time.sleep(TICK)
 
-    def report(self, progress: Callable[[], dict[str, Any]]) -> None:
-        """From now on ask *progress* how far the work is."""
+    def report(self, progress: Progress) -> None:
+        """Take the progress from this function from now on."""
         self._progress = progress
 
-    def private(self, name: str) -> str:
-        """Return the path of a new folder for files that nobody else may read; it goes with the job."""
+    def private_dir(self, name: str) -> str:
+        """Create a folder that only this user can read, and return its path. It is removed with the job."""
         path = os.path.join(self._folder, name)
         shutil.rmtree(path, ignore_errors=True)
         os.makedirs(path, mode=0o700)
         return path
 
     def _carry_out(self, work: Callable[[Job], dict[str, Any]]) -> None:
-        nothing = os.open(os.devnull, os.O_RDWR)
+        null = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
-            os.dup2(nothing, stream)
+            os.dup2(null, stream)
         os.chdir("/")
         over = threading.Event()
-        keeper = threading.Thread(target=self._keep, args=[over], daemon=True)
-        keeper.start()
+        heartbeat = threading.Thread(target=self._heartbeat, args=[over], daemon=True)
+        heartbeat.start()
         try:
             result = work(self)
         except BaseException as error:
             result = {"failed": True, "msg": f"{type(error).__name__}: {error}"}
         over.set()
-        keeper.join()
+        heartbeat.join()
         self._write({"run": self._run, "result": result})
 
-    def _keep(self, over: threading.Event) -> None:
-        """Write down how far the work is, and end it once nobody looks after it: what it started ends with it."""
+    def _heartbeat(self, over: threading.Event) -> None:
+        """Write the progress every second. When the lease is over, end the process and its children."""
         while not over.wait(1):
             if self._age() > LEASE_SECONDS:
                 os._exit(1)
             self._write(dict(self._progress(), run=self._run))
 
     def _take_lock(self) -> int:
-        """Return the lock, which the system lets go when the process ends, however it does. A job that nobody looks after any more is ended."""
+        """Return the lock, which ends with the process that holds it. Kill a job that is no longer polled."""
         began, last = time.monotonic(), self._age()
         while True:
             os.makedirs(self._folder, mode=0o700, exist_ok=True)
@@ -126,18 +135,18 @@ class Job:
             time.sleep(TICK)
 
     def _is_in_place(self, lock: int) -> bool:
-        """Whether it is still the lock of the job, and not one that was just removed."""
+        """Whether the lock is still the job's, and not one that was just removed."""
         try:
             return os.path.samestat(os.fstat(lock), os.stat(self._lock))
         except FileNotFoundError:
             return False
 
     def _remove(self) -> None:
-        """Leave nothing behind, unless another run has begun."""
+        """Remove the folder, unless another run has begun."""
         lock = os.open(self._lock, os.O_RDWR)
         deadline = time.monotonic() + 1
         while not _locked(lock) and time.monotonic() < deadline:
-            time.sleep(TICK / 10)  # its last act was to write the result
+            time.sleep(TICK / 10)  # the process ends right after it has written the result
         if _locked(lock):
             shutil.rmtree(self._folder, ignore_errors=True)
         os.close(lock)
@@ -152,11 +161,12 @@ class Job:
         finally:
             os.close(lock)
 
-    def _look(self) -> None:
+    def _renew_lease(self) -> None:
         with open(self._lease, "w", encoding="ascii"):
             os.utime(self._lease)
 
     def _age(self) -> float:
+        """Return the seconds since the last poll."""
         try:
             return time.time() - os.stat(self._lease).st_mtime
         except OSError:
@@ -171,7 +181,7 @@ class Job:
         return state if isinstance(state, dict) else {}
 
     def _write(self, state: dict[str, Any]) -> None:
-        """Write it down in one step; where the disk is full, the one before stays."""
+        """Replace the state atomically. On a full disk the previous one stays."""
         with contextlib.suppress(OSError):
             with open(self._state + ".new", "w", encoding="utf-8") as file:
                 json.dump(state, file)

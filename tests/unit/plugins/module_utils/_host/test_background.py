@@ -14,7 +14,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import backg
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.background import Busy, Job
 from polling import wait_until
 
-# Forking is what it is about, and a process of its own forks no thread of pytest's.
+# Run in a process of its own, so that the fork does not copy pytest's threads.
 PROGRAM = """
 import sys, time
 sys.path[:0] = [{tests!r}]
@@ -47,51 +47,49 @@ def wait_for_the_end(process: int) -> None:
     wait_until(lambda: not Path(f"/proc/{process}").exists(), 10, f"process {process} ends")
 
 
-def test_work_outlives_who_began_it_and_gives_its_result_once(tmp_path: Path):
+def test_work_outlives_its_starter_and_returns_its_result_once(tmp_path: Path):
     job = begin(tmp_path / "job", "one", "time.sleep(3)")
     assert job.is_begun()
-    assert job.follow(2) == {"run": "one", "stage": "counting", "done": 1}
-    assert job.follow(None)["result"] == {"answer": 42}
+    assert job.poll(2) == {"run": "one", "stage": "counting", "done": 1}
+    assert job.poll(None)["result"] == {"answer": 42}
     assert not job.is_begun()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failure_is_a_result(tmp_path: Path):
-    assert begin(tmp_path / "job", "one", "raise ValueError('no')").follow(None)["result"] == {
+    assert begin(tmp_path / "job", "one", "raise ValueError('no')").poll(None)["result"] == {
         "failed": True,
         "msg": "ValueError: no",
     }
 
 
-def test_work_that_was_killed_is_told(tmp_path: Path):
+def test_killed_work_is_reported(tmp_path: Path):
     job = begin(tmp_path / "job", "one", "time.sleep(60)")
     os.kill(pid(tmp_path / "job"), 9)
-    assert job.follow(None)["result"]["failed"]
+    assert job.poll(None)["result"]["failed"]
 
 
-def test_work_that_nobody_looks_after_ends(tmp_path: Path):
+def test_work_without_polls_ends(tmp_path: Path):
     begin(tmp_path / "job", "one", "time.sleep(60)", lease=1)
     wait_for_the_end(pid(tmp_path / "job"))
 
 
-def test_another_run_is_refused_while_somebody_looks_after_the_work(tmp_path: Path):
+def test_another_run_is_refused_while_the_work_is_polled(tmp_path: Path):
     job = begin(tmp_path / "job", "one", "time.sleep(60)")
-    looking = subprocess.Popen(
+    polling = subprocess.Popen(
         ["sh", "-c", 'while touch "$0/lease"; do sleep 0.2; done', str(tmp_path / "job")]
     )
     try:
         with pytest.raises(Busy):
             Job(str(tmp_path / "job"), "two").begin(lambda job: {})
     finally:
-        looking.kill()
-        looking.wait()
+        polling.kill()
+        polling.wait()
         os.kill(pid(tmp_path / "job"), 9)
     assert job.is_begun()
 
 
-def test_another_run_takes_over_when_nobody_looks_after_the_work(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_another_run_takes_over_work_without_polls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(background, "STALE_SECONDS", 1)
     begin(tmp_path / "job", "one", "time.sleep(60)")
     first = pid(tmp_path / "job")
@@ -100,6 +98,6 @@ def test_another_run_takes_over_when_nobody_looks_after_the_work(
     os.close(lock)
 
 
-def test_nobody_else_can_read_how_far_it_is(tmp_path: Path):
+def test_other_users_cannot_read_the_progress(tmp_path: Path):
     begin(tmp_path / "job", "one")
     assert (tmp_path / "job").stat().st_mode & 0o777 == 0o700
