@@ -84,10 +84,10 @@ parsers: env root ## The patched parsers of the real vLLM 0.13.0, in its own ser
 
 .PHONY: install
 install: env ## The built tarball: what is in it, and that it works once installed
-	python -m pytest tests/integration/test_install.py
+	python -m pytest --numprocesses auto tests/integration/test_install.py
 
 .PHONY: sanity
-sanity: env ## ansible-test sanity, all tests
+sanity: env ## ansible-test sanity, all tests, with the oldest and the newest Ansible
 	tests/sanity.sh
 
 .PHONY: molecule

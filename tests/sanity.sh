@@ -1,39 +1,43 @@
 #!/usr/bin/env bash
-# Runs all of ansible-test sanity on what the built collection holds: ansible-test wants a git checkout in a folder
-# ansible_collections/NAMESPACE/NAME. Arguments go to ansible-test, for example: tests/sanity.sh --test validate-modules
+# Runs ansible-test sanity on the content of the built collection, with the oldest and the newest Ansible. Arguments go to ansible-test, for
+# example: tests/sanity.sh --test validate-modules
 set -euo pipefail
 cd "$(dirname "$0")/.."
-root=$PWD
 
+# ansible-test expects a git repository in a folder ansible_collections/NAMESPACE/NAME.
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 target=$copy/ansible_collections/ascend_ops/vllm
-mkdir -p "$target"
+mkdir -p "$target/tests" "$copy/bin"
 ansible-galaxy collection build --output-path "$copy" >/dev/null
 tar --extract --file "$copy"/*.tar.gz --directory "$target"
-cd "$target"
-git init --quiet
-echo tests/output/ >.gitignore
+cp tests/config.yml "$target/tests/"
+git init --quiet "$target"
+echo tests/output/ >"$target/.gitignore"
 
-# ansible-test fetches this script from a host that not every network reaches; Python's own ensurepip does the same.
-bootstrap_url=https://ci-files.testing.ansible.com/ansible-test/get-pip-24.2.py
-bootstrap=~/.ansible/test/cache/get_pip_24_2.py
-if [[ ! -e $bootstrap ]] && ! python -c 'import sys, urllib.request as u; u.urlopen(sys.argv[1], timeout=10)' "$bootstrap_url" 2>/dev/null; then
-    echo "make sanity: $bootstrap_url cannot be reached; $bootstrap calls ensurepip instead"
-    mkdir -p "$(dirname "$bootstrap")"
-    echo 'import ensurepip; ensurepip.bootstrap()' >"$bootstrap"
-fi
+# Every Python here that ansible-test supports compiles and imports the plugins. The shims of pyenv are no Pythons: they stay out of PATH.
+for version in 3.8 3.9 3.10 3.11 3.12 3.13 3.14; do
+    interpreter=$(tests/find-python.sh "$version")
+    [[ -z $interpreter ]] || ln -s "$interpreter" "$copy/bin/"
+done
 
-controller=$(python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-ansible-test sanity --color no --python "$controller" "$@"
-[[ $# -eq 0 ]] || exit 0
-
-# The hosts may have other Pythons than the controller: those of them that are here must compile and import the plugins, too.
-mkdir "$copy/bin"
-for version in 3.8 3.9 3.10 3.11 3.12 3.13; do
-    interpreter=$("$root/tests/find-python.sh" "$version")
-    if [[ -n $interpreter && $version != "$controller" ]]; then
-        ln -s "$interpreter" "$copy/bin/"
-        PATH=$copy/bin:$PATH ansible-test sanity --color no --python "$version" --test compile --test import
+# ansible-test downloads get-pip.py from a host that not every network reaches. Python's own ensurepip does the same.
+provide_pip() {
+    local version url script
+    version=$("$1/bin/python" -c 'from types import SimpleNamespace
+from ansible_test._internal.python_requirements import get_venv_packages
+print(get_venv_packages(SimpleNamespace(version="3"))["pip"])')
+    url=https://ci-files.testing.ansible.com/ansible-test/get-pip-$version.py
+    script=~/.ansible/test/cache/get_pip_${version//./_}.py
+    if [[ ! -e $script ]] && ! python -c 'import sys, urllib.request as u; u.urlopen(sys.argv[1], timeout=10)' "$url" 2>/dev/null; then
+        echo "make sanity: $url cannot be reached; $script calls ensurepip instead"
+        mkdir -p "$(dirname "$script")"
+        echo 'import ensurepip; ensurepip.bootstrap()' >"$script"
     fi
+}
+
+for name in oldest newest; do
+    venv=$(tests/ansible-venv.sh "$name")
+    provide_pip "$venv"
+    (cd "$target" && PATH=$copy/bin:$venv/bin:/usr/local/bin:/usr/bin:/bin ansible-test sanity --color no "$@")
 done
