@@ -1,148 +1,172 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What playbooks/awx_setup.yml would send, held against the options of the awx.awx modules and AWX's rules for surveys; no AWX is asked."""
+"""playbooks/awx_setup.yml, run against a simulated AWX that refuses what the real one refuses."""
 
 from __future__ import annotations
 
+import copy
 import json
-from pathlib import Path
+import re
+from collections.abc import Iterator
 
 import pytest
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import profile
 from ansible_run import ROOT, run
+from awx_stand_in import StandIn
 
-PLAYBOOK = ROOT / "playbooks/awx_setup.yml"
-SECRETS = {"awx_setup_weights_token": "the-token", "awx_setup_api_key": "the-key"}
-ROLE_OPTIONS = {"preflight_allow_newer", "serve_timeout"}
-
-
-def load(path: Path) -> dict | list:
-    return DataLoader().load_from_file(str(path), trusted_as_template=True)
+URL = "https://git.example.com/us/ascend_ops.vllm.git"
+PLAYBOOKS = [f"playbooks/{file.name}" for file in (ROOT / "playbooks").glob("*.yml")]
+TOKEN = "a-token-of-the-simulated-awx"
+SECRETS = {"MODELSCOPE_API_TOKEN": "the-token-of-the-hub", "VLLM_API_KEY": "the-key-of-the-endpoint"}
 
 
-@pytest.fixture(scope="module", name="variables")
-def variables_of_the_playbook() -> dict:
-    return {**load(ROOT / "playbooks/vars/awx_setup.yml"), **SECRETS}
+@pytest.fixture(name="awx")
+def simulated_awx() -> Iterator[StandIn]:
+    with StandIn(TOKEN, "Ascend hosts", {URL: list(PLAYBOOKS)}).serving() as awx:
+        yield awx
 
 
-@pytest.fixture(scope="module", name="calls")
-def calls_of_modules(variables) -> list[tuple[str, dict]]:
-    """Every module that a run calls, with its arguments; a loop calls it several times."""
-    loader, calls = DataLoader(), []
-    for task in load(PLAYBOOK)[0]["tasks"]:
-        module = next(key for key in task if key.startswith("awx.awx."))
-        for item in Templar(loader, variables=variables).template(task.get("loop", [None])):
-            templar = Templar(loader, variables={**variables, "item": item, "omit": "omitted"})
-            arguments = templar.template(task[module])
-            calls.append((module, {name: value for name, value in arguments.items() if value != "omitted"}))
-    return calls
+def setup(awx: StandIn, secrets: dict[str, str] | None = None, **options: object) -> tuple[int, str]:
+    """Run the playbook; return its exit code and its output."""
+    given = {"awx_setup_project_url": URL, **options}
+    variables = {**dict.fromkeys(SECRETS, ""), **(secrets or {})}
+    variables.update(CONTROLLER_HOST=awx.url, CONTROLLER_OAUTH_TOKEN=TOKEN)
+    command = ["ansible-playbook", "playbooks/awx_setup.yml", "-e", json.dumps(given), "-vvv"]
+    done = run(*command, **variables)
+    output = done.stdout + done.stderr
+    assert [secret for secret in (*SECRETS.values(), TOKEN) if secret in output] == []
+    return done.returncode, output
 
 
 @pytest.fixture(scope="module", name="templates")
-def job_templates(calls) -> dict[str, dict]:
-    return {arguments["name"]: arguments for module, arguments in calls if module == "awx.awx.job_template"}
+def job_templates() -> list[dict]:
+    """The job templates as vars/awx_setup.yml describes them."""
+    loader = DataLoader()
+    variables = loader.load_from_file(str(ROOT / "playbooks/vars/awx_setup.yml"), trusted_as_template=True)
+    return Templar(loader, variables=variables).template(variables["awx_setup_job_templates"])
 
 
-def argument_spec(options: dict) -> dict:
-    """The argument spec that a module's documentation describes."""
-    kept = ("type", "choices", "elements", "required", "aliases")
-    return {name: {key: option[key] for key in kept if option.get(key)} for name, option in options.items()}
-
-
-def test_every_module_takes_its_arguments(calls):
-    names = sorted({module for module, _arguments in calls})
-    shown = run("ansible-doc", "--json", *names).stdout
-    specs = {name: argument_spec(content["doc"]["options"]) for name, content in json.loads(shown).items()}
-    assert len(calls) > len(names) == 9
-    errors = {
-        f"{module} {arguments['name']}": ArgumentSpecValidator(specs[module])
-        .validate(arguments)
-        .error_messages
-        for module, arguments in calls
-    }
-    assert {call: error for call, error in errors.items() if error} == {}
-
-
-def test_a_wrong_argument_would_be_seen():
-    spec = argument_spec(
-        {"kind": {"type": "str", "choices": ["cloud"]}, "name": {"type": "str", "required": True}}
-    )
-    assert len(ArgumentSpecValidator(spec).validate({"kind": "clouds", "nam": "x"}).error_messages) == 3
-
-
-def test_each_playbook_of_a_person_has_a_job_template(templates):
+def test_each_playbook_for_users_has_a_job_template(templates: list[dict]):
     # render and fetch write files on the controller, which an AWX job throws away.
-    wanted = {f"playbooks/{file.name}" for file in (ROOT / "playbooks").glob("*.yml")} - {
-        f"playbooks/{name}.yml" for name in ("awx_setup", "render", "fetch")
-    }
-    assert {template["playbook"] for template in templates.values()} == wanted
+    without = {f"playbooks/{name}.yml" for name in ("awx_setup", "render", "fetch")}
+    assert {template["playbook"] for template in templates} == {*PLAYBOOKS} - without
 
 
-def test_surveys_are_as_awx_wants_them_and_ask_for_known_settings(templates):
-    questions = {
-        question["variable"]: question
-        for template in templates.values()
-        for question in template["survey_spec"]["spec"]
-    }
+def test_surveys_are_as_awx_accepts_them_and_ask_for_settings(templates: list[dict]):
+    questions = {question["variable"]: question for template in templates for question in template["survey"]}
     assert {"vllm_image", "vllm_model_dir", "vllm_api_port", "uninstall_confirm"} <= set(questions)
     assert profile.unknown_variables(list(questions)) == []
-    assert {name for name in questions if not name.startswith(("vllm_", "uninstall_"))} == ROLE_OPTIONS
+    others = {name for name in questions if not name.startswith(("vllm_", "uninstall_"))}
+    assert others == {"preflight_allow_newer", "serve_timeout"}
     for question in questions.values():
         assert {"question_name", "question_description", "type", "required"} <= set(question)
         assert question["type"] in ("text", "textarea", "multiplechoice")
         assert all(isinstance(choice, str) for choice in question.get("choices", []))
-        # With an empty answer, AWX sends an empty text if it is long enough: that would overrule the inventory.
+        # AWX sends an empty answer if that is long enough: it would override the inventory.
         assert question["required"] or question["type"] == "multiplechoice" or question["min"] == 1
 
 
-def test_the_secrets_reach_the_playbooks_by_their_variables_only(calls, templates):
-    injected = {
-        name: arguments["injectors"]["extra_vars"]
-        for module, arguments in calls
-        if module == "awx.awx.credential_type"
-        for name in [arguments["name"]]
-    }
-    assert injected == {
-        "ModelScope token": {"weights_token": "{{ secret | default('') }}"},
-        "vLLM API key": {"vllm_api_key": "{{ secret | default('') }}"},
-    }
-    assert sum(
-        secret in json.dumps(arguments) for _module, arguments in calls for secret in SECRETS.values()
-    ) == len(SECRETS)
-    for name in ("vLLM site", "vLLM upgrade"):
-        assert {*injected} < set(templates[name]["credentials"])
-    assert [
-        task["no_log"]
-        for task in load(PLAYBOOK)[0]["tasks"]
-        if task.get("loop") == "{{ awx_setup_credentials }}"
-    ] == [True, True]
+def changed(output: str) -> int:
+    return int(re.search(r"changed=(\d+)", output)[1])
 
 
-def test_a_secret_that_is_not_given_is_left_alone(variables):
-    task = next(task for task in load(PLAYBOOK)[0]["tasks"] if "awx.awx.credential" in task)
-    item = {"name": "x", "secret": ""}
-    assert (
-        Templar(DataLoader(), variables={**variables, "item": item, "omit": "omitted"}).template(
-            task["awx.awx.credential"]
-        )["inputs"]
-        == "omitted"
+def credentials(awx: StandIn, template: str) -> set[str]:
+    return {thing["name"] for thing in awx.related[awx.named("job_templates")[template]["id"], "credentials"]}
+
+
+def test_everything_is_made_once(awx: StandIn):
+    code, output = setup(awx)
+    assert code == 0, output
+    assert len(awx.things["job_templates"]) == 8
+    nodes = {node["identifier"]: node for node in awx.things["workflow_job_template_nodes"]}
+    assert {name: awx.related.get((node["id"], "success_nodes"), []) for name, node in nodes.items()} == {
+        "preflight": [nodes["site"]],
+        "site": [nodes["status"]],
+        "status": [],
+    }
+    organization = awx.named("organizations")["Ascend"]["id"]
+    assert [one["name"] for one in awx.related[organization, "galaxy_credentials"]] == ["Ansible Galaxy"]
+    made = copy.deepcopy(
+        (len(awx.things["project_updates"]), {**awx.things, "project_updates": 0}, awx.related)
     )
+    code, output = setup(awx)
+    assert (code, changed(output)) == (0, 0), output
+    assert ({**awx.things, "project_updates": 0, "projects": made[1]["projects"]}, awx.related) == made[1:]
 
 
-def test_the_workflow_runs_known_jobs_in_order(calls, templates):
-    nodes = {
-        node["identifier"]: node
-        for module, arguments in calls
-        if module == "awx.awx.workflow_job_template"
-        for node in arguments["workflow_nodes"]
+def test_a_secret_that_is_not_given_does_not_replace_the_inventorys(awx: StandIn):
+    code, output = setup(awx)
+    assert code == 0, output
+    assert credentials(awx, "vLLM site") == {"Ascend hosts"}
+    assert "vLLM API key: no secret was given" in output
+
+
+def test_a_given_secret_is_attached_and_stays(awx: StandIn):
+    attached = {"Ascend hosts", "ModelScope token", "vLLM API key"}
+    code, output = setup(awx, SECRETS)
+    assert code == 0, output
+    assert credentials(awx, "vLLM site") == attached
+    assert credentials(awx, "vLLM status") == {"Ascend hosts"}
+    code, output = setup(awx)
+    assert (code, changed(output)) == (0, 0), output
+    assert credentials(awx, "vLLM site") == attached
+    stored = awx.named("credentials")["vLLM API key"]["inputs"]
+    assert stored == {"secret": SECRETS["VLLM_API_KEY"]}
+
+
+def test_a_failed_update_is_reported_with_its_cause_and_tried_again(awx: StandIn):
+    awx.repositories.clear()
+    code, output = setup(awx)
+    assert code == 2
+    assert re.search(rf"Found: .*repository '{URL}' does not exist", output, re.DOTALL), output
+    assert awx.things["job_templates"] == []
+    awx.repositories[URL] = list(PLAYBOOKS)
+    code, output = setup(awx)
+    assert code == 0, output
+    assert len(awx.things["job_templates"]) == 8
+
+
+def test_two_organizations_stand_side_by_side(awx: StandIn):
+    image = {"awx_setup_ee_image": "registry.example.com/ascend-ops-ee:1"}
+    for organization in ("Production", "Test"):
+        code, output = setup(awx, SECRETS, awx_setup_organization=organization, **image)
+        assert code == 0, output
+    for organization in ("Production", "Test"):
+        code, output = setup(awx, awx_setup_organization=organization, **image)
+        assert (code, changed(output)) == (0, 0), output
+    assert len(awx.things["inventories"]) == len(awx.things["execution_environments"]) == 2
+    assert len(awx.things["job_templates"]) == 16
+
+
+def test_a_missing_machine_credential_ends_it_before_anything_is_made(awx: StandIn):
+    code, output = setup(awx, awx_setup_machine_credential="Nobody")
+    assert code == 2
+    assert output.count("fatal:") == 1
+    assert awx.things["organizations"] == []
+
+
+def test_choices_are_made_on_request(awx: StandIn):
+    vault = awx.make("credentials", {"name": "Vault", "credential_type": 1})
+    hook = {"url": "https://chat.example.com/hook", "http_method": "POST", "headers": {}}
+    code, output = setup(
+        awx,
+        awx_setup_more_credentials=["Vault"],
+        awx_setup_approval=True,
+        awx_setup_scheduled=True,
+        awx_setup_notifications=[{"name": "Operators", "type": "webhook", "configuration": hook}],
+    )
+    assert code == 0, output
+    assert vault["name"] in credentials(awx, "vLLM stop")
+    site = awx.named("job_templates")["vLLM site"]["id"]
+    assert [one["name"] for one in awx.related[site, "notification_templates_error"]] == ["Operators"]
+    assert {one["name"] for one in awx.things["schedules"]} == {
+        "vLLM status every hour",
+        "vLLM preflight every night",
     }
-    assert {node["unified_job_template"]["name"] for node in nodes.values()} <= set(templates)
-    following = {
-        name: [after["identifier"] for after in node["related"]["success_nodes"]]
-        for name, node in nodes.items()
-    }
-    assert following == {"preflight": ["site"], "site": ["status"], "status": []}
+    nodes = {node["identifier"]: node for node in awx.things["workflow_job_template_nodes"]}
+    assert awx.related[nodes["preflight"]["id"], "success_nodes"] == [nodes["approval"]]
+    assert awx.related[nodes["approval"]["id"], "success_nodes"] == [nodes["site"]]
+    assert nodes["approval"]["unified_job_template"] == awx.things["workflow_approval_templates"][0]["id"]

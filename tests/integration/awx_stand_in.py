@@ -1,10 +1,13 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Stands in for AWX, which cannot be installed where these tests run: as much of its REST API as the awx.awx modules use, in memory.
+"""A simulated AWX: as much of the REST API of AWX 24.6.1 as the awx.awx modules use, in memory.
 
-What it knows of AWX 24.6.1: lists are searched by fields, POST makes, PATCH changes, secrets are shown as $encrypted$, a POST of an id to
-a list of related items adds it. A field that AWX does not have is refused, as the real one would ignore it.
+It refuses what the real one refused when awx_setup.yml was run against it: a survey without questions, a playbook that the
+synchronized project does not have, another set of inputs for a credential type in use, another organization for an execution
+environment. A project is updated when its source changes and when asked to; an update fails for a repository that is not
+there. Names are unique within an organization only, so a search by name alone may find several. Secrets are shown as
+$encrypted$. A field that AWX does not have is refused, although the real one ignores it.
 """
 
 from __future__ import annotations
@@ -20,8 +23,16 @@ from urllib.parse import parse_qsl, urlsplit
 
 ROOT = "/api/v2/"
 ENCRYPTED = "$encrypted$"
-TEMPLATES = ("job_templates", "workflow_job_templates")
+TEMPLATES = ("job_templates", "workflow_job_templates", "workflow_approval_templates")
 ASKS = {f"ask_{what}_on_launch" for what in ("job_type", "diff_mode", "tags")}
+SOURCE = {"scm_url", "scm_branch", "credential"}
+# Which kind of thing a list of related ones holds, where its name is another.
+RELATED = {
+    "galaxy_credentials": "credentials",
+    "notification_templates_error": "notification_templates",
+    "notification_templates_approvals": "notification_templates",
+    "success_nodes": "workflow_job_template_nodes",
+}
 # Of each kind of thing, the fields that can be written.
 FIELDS = {
     "organizations": {"name"},
@@ -36,6 +47,7 @@ FIELDS = {
         "scm_branch",
         "scm_update_on_launch",
         "credential",
+        "timeout",
     },
     "inventories": {"name", "organization", "kind", "host_filter"},
     "inventory_sources": {
@@ -61,11 +73,19 @@ FIELDS = {
     },
     "workflow_job_templates": {"name", "description", "organization", "survey_enabled"},
     "workflow_job_template_nodes": {"identifier", "workflow_job_template", "unified_job_template"},
+    "workflow_approval_templates": {"name", "description", "timeout", "identifier", "workflow_job_template"},
+    "notification_templates": {"name", "organization", "notification_type", "notification_configuration"},
+    "schedules": {"name", "rrule", "unified_job_template"},
+    "project_updates": {"project", "status", "failed", "finished", "scm_revision"},
 }
 
 
 class Refused(Exception):
-    """A request that AWX would not carry out."""
+    """A request that AWX answers with an error."""
+
+    def __init__(self, body: dict[str, Any], status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:
+        super().__init__(str(body))
+        self.body, self.status = body, status
 
 
 class StandIn(ThreadingHTTPServer):
@@ -73,13 +93,17 @@ class StandIn(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, token: str, machine_credential: str) -> None:
+    def __init__(self, token: str, machine_credential: str, repositories: dict[str, list[str]]) -> None:
+        """*repositories* are the playbooks that each Git repository has, by its URL; no other one can be reached."""
         super().__init__(("127.0.0.1", 0), Handler)
         self.token, self.url = token, f"http://127.0.0.1:{self.server_address[1]}"
+        self.repositories = repositories
         self.things: dict[str, list[dict[str, Any]]] = {kind: [] for kind in FIELDS}
         self.related: dict[tuple[int, str], Any] = {}
         self._last = 0
-        self.make("credentials", {"name": machine_credential})
+        types = [self.make("credential_types", {"name": name}) for name in ("Machine", "Galaxy")]
+        self.make("credentials", {"name": machine_credential, "credential_type": types[0]["id"]})
+        self.make("credentials", {"name": "Ansible Galaxy", "credential_type": types[1]["id"]})
 
     def named(self, kind: str) -> dict[str, dict[str, Any]]:
         return {thing["name"]: thing for thing in self.things[kind]}
@@ -93,7 +117,7 @@ class StandIn(ThreadingHTTPServer):
             "type": kind[:-1],
             "summary_fields": {},
             "scm_revision": "",
-            "related": {"survey_spec": f"{url}survey_spec/"},
+            "related": {"survey_spec": f"{url}survey_spec/", "update": f"{url}update/"},
         }
         self.write(kind, thing, fields)
         self.things[kind].append(thing)
@@ -101,18 +125,52 @@ class StandIn(ThreadingHTTPServer):
 
     def write(self, kind: str, thing: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
         if unknown := sorted(set(fields) - FIELDS[kind]):
-            raise Refused(f"{kind} have no {', '.join(unknown)}")
+            raise Refused({"__all__": [f"{kind} have no {', '.join(unknown)}"]})
+        changed = {name for name, value in fields.items() if thing.get(name) != value}
+        self._refuse(kind, thing, {**thing, **fields}, changed)
         thing.update(fields)
+        if kind == "projects" and changed & SOURCE:
+            return {**thing, "summary_fields": {"current_update": {"id": self.update(thing)["id"]}}}
         return thing
+
+    def _refuse(self, kind: str, old: dict[str, Any], new: dict[str, Any], changed: set[str]) -> None:
+        if (
+            kind == "job_templates"
+            and new["playbook"] not in self.one("projects", new["project"])["playbooks"]
+        ):
+            raise Refused({"playbook": ["Playbook not found for project."]})
+        exists = any(old is thing for thing in self.things[kind])
+        in_use = any(one["credential_type"] == old["id"] for one in self.things["credentials"])
+        if kind == "credential_types" and in_use and "inputs" in changed:
+            text = "Modifications to inputs are not allowed for credential types that are in use"
+            raise Refused({"detail": text}, HTTPStatus.FORBIDDEN)
+        if kind == "execution_environments" and exists and "organization" in changed:
+            text = "Cannot change the organization of an execution environment"
+            raise Refused({"organization": [text]})
+
+    def update(self, project: dict[str, Any]) -> dict[str, Any]:
+        """Synchronize a project with its repository; the update is over at once."""
+        playbooks = self.repositories.get(project["scm_url"])
+        failed = playbooks is None
+        revision = project["scm_revision"] if failed else f"revision of {sorted(playbooks or [])}"
+        update = self.make(
+            "project_updates",
+            {
+                "project": project["id"],
+                "status": "failed" if failed else "successful",
+                "failed": failed,
+                "finished": "2026-01-01T00:00:00Z",
+                "scm_revision": revision,
+            },
+        )
+        project["summary_fields"] = {"last_job": {"id": update["id"], "status": update["status"]}}
+        project["scm_revision"] = revision
+        project["playbooks"] = playbooks or []
+        return update
 
     def find(self, kind: str, wanted: dict[str, str]) -> list[dict[str, Any]]:
         kinds = TEMPLATES if kind == "unified_job_templates" else (kind,)
-        return [
-            thing
-            for one in kinds
-            for thing in self.things[one]
-            if all(str(thing.get(field)) == value for field, value in wanted.items())
-        ]
+        return [thing for one in kinds for thing in self.things[one] if _matches(thing, wanted)]
 
     def one(self, kind: str, number: int) -> dict[str, Any]:
         return next(thing for thing in self.things[kind] if thing["id"] == number)
@@ -142,26 +200,19 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(self._post)
 
     def do_PATCH(self) -> None:
-        self._answer(
-            lambda kind, number, _related, _query: (
-                HTTPStatus.OK,
-                self.server.write(kind, self.server.one(kind, number), self._body()),
-            )
-        )
+        self._answer(self._patch)
 
     def _answer(self, carry_out) -> None:
         url = urlsplit(self.path)
-        kind, number, related = [*url.path.removeprefix(ROOT).strip("/").split("/"), "0", ""][:3]
+        parts = url.path.removeprefix(ROOT).strip("/").split("/")
+        kind, number, related = (parts + ["", "0", ""][len(parts) :])[:3]
         try:
             if self.headers["Authorization"] != f"Bearer {self.server.token}":
-                status, body = (
-                    HTTPStatus.UNAUTHORIZED,
-                    {"detail": "Authentication credentials were not provided."},
-                )
-            else:
-                status, body = carry_out(kind, int(number), related, dict(parse_qsl(url.query)))
+                text = "Authentication credentials were not provided."
+                raise Refused({"detail": text}, HTTPStatus.UNAUTHORIZED)
+            status, body = carry_out(kind, int(number), related, dict(parse_qsl(url.query)))
         except Refused as refused:
-            status, body = HTTPStatus.BAD_REQUEST, {"__all__": [str(refused)]}
+            status, body = refused.status, refused.body
         text = json.dumps(body, default=str).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(0 if status == HTTPStatus.NO_CONTENT else len(text)))
@@ -172,37 +223,57 @@ class Handler(BaseHTTPRequestHandler):
     def _get(self, kind: str, number: int, related: str, query: dict[str, str]) -> tuple[HTTPStatus, Any]:
         if related == "survey_spec":
             return HTTPStatus.OK, self.server.related.get((number, related), {})
-        if kind == "project_updates":
-            return HTTPStatus.OK, {
-                "id": number,
-                "status": "successful",
-                "finished": "now",
-                "failed": False,
-                "scm_revision": "one",
-            }
-        if not number or related:
-            found = (
-                self.server.related.get((number, related), []) if related else self.server.find(kind, query)
-            )
-            shown = [_shown(thing) for thing in found]
-            return HTTPStatus.OK, {"count": len(shown), "next": None, "previous": None, "results": shown}
-        return HTTPStatus.OK, _shown(self.server.one(kind, number))
+        if number and not related:
+            return HTTPStatus.OK, _shown(self.server.one(kind, number))
+        if (kind, related) == ("project_updates", "events"):
+            url = self.server.one("projects", self.server.one(kind, number)["project"])["scm_url"]
+            found = [
+                {"type": "project_update_event", "stdout": f"fatal: repository '{url}' does not exist\r\n"}
+            ]
+        else:
+            related_ones = self.server.related.get((number, related), [])
+            found = related_ones if related else self.server.find(kind, query)
+        shown = [_shown(thing) for thing in found]
+        return HTTPStatus.OK, {"count": len(shown), "next": None, "previous": None, "results": shown}
+
+    def _patch(self, kind: str, number: int, _related: str, _query: dict[str, str]) -> tuple[HTTPStatus, Any]:
+        return HTTPStatus.OK, _shown(self.server.write(kind, self.server.one(kind, number), self._body()))
 
     def _post(self, kind: str, number: int, related: str, _query: dict[str, str]) -> tuple[HTTPStatus, Any]:
         if not number:
-            return HTTPStatus.CREATED, _shown(self.server.make(kind, self._body()))
+            made = self.server.make(kind, self._body())
+            answer = _shown(made)
+            if kind == "projects":
+                answer = {
+                    **made,
+                    "summary_fields": {"current_update": {"id": made["summary_fields"]["last_job"]["id"]}},
+                }
+            return HTTPStatus.CREATED, answer
         if related == "update":
-            return HTTPStatus.ACCEPTED, {"url": f"{ROOT}project_updates/{number}/"}
+            update = self.server.update(self.server.one(kind, number))
+            return HTTPStatus.ACCEPTED, {"url": update["url"]}
         if related == "survey_spec":
-            self.server.related[number, related] = self._body()
-            return HTTPStatus.OK, {}
+            return self._post_survey(number)
+        if related == "create_approval_template":
+            made = self.server.make("workflow_approval_templates", self._body())
+            node = self.server.one(kind, number)
+            node["unified_job_template"] = made["id"]
+            node["related"]["unified_job_template"] = made["url"]
+            return HTTPStatus.CREATED, made
         change = self._body()
         known = self.server.related.setdefault((number, related), [])
         known[:] = [thing for thing in known if thing["id"] != change["id"]]
         if not change.get("disassociate"):
-            source = related if related in FIELDS else kind
+            source = RELATED.get(related, related if related in FIELDS else kind)
             known.append(self.server.one(source, change["id"]))
         return HTTPStatus.NO_CONTENT, {}
+
+    def _post_survey(self, number: int) -> tuple[HTTPStatus, Any]:
+        survey = self._body()
+        if not survey["spec"]:
+            raise Refused({"error": "'spec' doesn't contain any items."})
+        self.server.related[number, "survey_spec"] = survey
+        return HTTPStatus.OK, {}
 
     def _body(self) -> dict[str, Any]:
         return json.loads(self.rfile.read(int(self.headers["Content-Length"])) or "{}")
@@ -211,8 +282,22 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+def _matches(thing: dict[str, Any], query: dict[str, str]) -> bool:
+    """Return whether a thing is among those that the query of a list asks for."""
+    either = {name.removeprefix("or__"): value for name, value in query.items() if name.startswith("or__")}
+    if either and not any(str(thing.get(name)) == value for name, value in either.items()):
+        return False
+    for name, value in query.items():
+        field, _sign, operator = name.partition("__")
+        accepted = value.split(",") if operator == "in" else [value]
+        if field != "or" and str(thing.get(field)) not in accepted:
+            return False
+    return True
+
+
 def _shown(thing: dict[str, Any]) -> dict[str, Any]:
     """Return a thing as AWX shows it, its secrets hidden."""
     if thing["type"] != "credential":
         return thing
-    return {**thing, "inputs": dict.fromkeys(thing.get("inputs", {}), ENCRYPTED)}
+    inputs = {name: ENCRYPTED if value else value for name, value in thing.get("inputs", {}).items()}
+    return {**thing, "inputs": inputs}

@@ -243,7 +243,9 @@ def test_awx_is_set_up(job):
         "awx_setup_weights_token": "{{ weights_token }}",
         "awx_setup_api_key": "{{ vllm_api_key }}",
     }
-    with StandIn("a-token-nobody-may-see", "Ascend hosts").serving() as awx:
+    url = "https://git.example.com/us/ascend_ops.vllm.git"
+    playbooks = [f"playbooks/{file.name}" for file in (ROOT / "playbooks").glob("*.yml")]
+    with StandIn("a-token-nobody-may-see", "Ascend hosts", {url: playbooks}).serving() as awx:
         run = partial(
             job,
             "playbooks/awx_setup.yml",
