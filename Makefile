@@ -102,6 +102,10 @@ faults: env root ## Bad input on the lab: each refused with a clear reason, noth
 weights: env root ## What goes wrong on the way of the weights, on the lab, and how they are passed on (root)
 	tests/with-lab.sh python -m pytest tests/integration/test_weights_faults.py
 
+.PHONY: matrix-clients
+matrix-clients: env ## The download with each ModelScope client that an image may hold
+	python -m pytest tests/matrix/test_modelscope_clients.py
+
 .PHONY: bench-weights
 bench-weights: env ## Our download beside the plain client, aria2c and curl; deep verification; fan-out
 	python tests/bench/weights.py

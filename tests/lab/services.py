@@ -60,6 +60,8 @@ def start_hub(settings: Settings) -> None:
         *model,
         "--listen",
         settings.hub,
+        "--cdn",
+        settings.cdn,
         "--token-file",
         settings.hub_token,
     ]

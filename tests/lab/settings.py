@@ -68,6 +68,11 @@ class Settings:
     def hub(self) -> str:
         return f"{self.controller}:8090"
 
+    @property
+    def cdn(self) -> str:
+        """Where the hub redirects to for large files."""
+        return f"{self.controller}:8091"
+
     def pid_file(self, name: str) -> Path:
         return self.state / "pids" / name
 

@@ -25,7 +25,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Iterable, Mapping, Sequence
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 BLOCK = 4 << 20
 RECEIVERS = 4  # files taken from other hosts side by side
@@ -58,13 +58,42 @@ def environment(orders: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def import_client(endpoint: str) -> None:
+    """Import the client where there is no NPU driver, and have it use the scheme of the endpoint.
+
+    Its logger imports torch where there is one. In the serving image torch loads torch_npu, which needs the driver, and
+    a container that only downloads has none. Clients before 1.38 know a domain only and put ``https://`` before it.
+    """
+    sys.modules["torch"] = None  # type: ignore[assignment]
+    import modelscope.hub.api  # type: ignore[import-not-found] # noqa: F401
+
+    for name, module in list(sys.modules.items()):
+        if name.startswith("modelscope.") and hasattr(module, "MODELSCOPE_URL_SCHEME"):
+            module.MODELSCOPE_URL_SCHEME = endpoint.partition("://")[0] + "://"
+
+
+def log_in(token: str, endpoint: str) -> None:
+    """Log in with an access token. The hub lets no read-only token log in; as a cookie it takes it like a session."""
+    import requests
+    from modelscope.hub.api import HubApi, ModelScopeConfig  # type: ignore[import-not-found]
+
+    try:
+        HubApi().login(token)
+    except Exception:
+        if not hasattr(ModelScopeConfig, "save_cookies"):
+            raise
+        jar = requests.cookies.RequestsCookieJar()
+        jar.set("m_session_id", token, domain=urlsplit(endpoint).hostname, path="/")
+        ModelScopeConfig.save_cookies(jar)
+
+
 def download(orders: Mapping[str, Any], patterns: Sequence[str]) -> None:
     """Log in and download, as the manual procedure does."""
-    from modelscope.hub.api import HubApi  # type: ignore[import-not-found]
+    import_client(orders["endpoint"])
     from modelscope.hub.snapshot_download import snapshot_download  # type: ignore[import-not-found]
 
     if orders["token"]:
-        HubApi().login(orders["token"])
+        log_in(orders["token"], orders["endpoint"])
     snapshot_download(
         orders["repo"],
         revision=orders["revision"],

@@ -27,6 +27,10 @@ AGAIN = "Run again: what is right is kept. If it is the same file each time, the
 SUMS_LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](?:\./)?(.+)")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 GLOB = re.compile(r"[][*?]")
+# To be put in brackets, or clients 1.36 and 1.37 list only the folder that the pattern begins with.
+FIRST = re.compile(r"^\w")
+# Git's own files. The hub lists them, but most clients never download them.
+NOT_FETCHED = (".gitattributes", ".gitignore")
 SHARD = re.compile(r"(.*)-\d{5}-of-(\d{5})\.safetensors")  # as Transformers names them
 
 
@@ -124,6 +128,7 @@ def snapshot(data: Mapping[str, Any]) -> Snapshot | None:
             "Use a repository with fewer files",
         )
     files = [_file(entry) for entry in entries if entry.get("Type") != "tree"]
+    files = [file for file in files if posixpath.basename(file.path) not in NOT_FETCHED]
     for path, times in collections.Counter(file.path for file in files).items():
         if times > 1:
             raise _bad_listing(path, "twice", "once")
@@ -377,7 +382,7 @@ def trouble(error: OSError, folder: str) -> WeightsError:
 
 def patterns(files: Iterable[File]) -> list[str]:
     """Return the glob patterns that match *files* and nothing else."""
-    return [GLOB.sub(r"[\g<0>]", file.path) for file in files]
+    return [FIRST.sub(r"[\g<0>]", GLOB.sub(r"[\g<0>]", file.path)) for file in files]
 
 
 def container_name(folder: str) -> str:

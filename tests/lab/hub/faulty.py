@@ -21,7 +21,11 @@ PIECE = 256 << 10
 
 @dataclass
 class Fault:
-    """What goes wrong with the next requests whose path has *text* in it: an error, an end in mid-body, or a byte that is not the file's."""
+    """What goes wrong with the next requests whose path has *text* in it.
+
+    An error *status*, an end after *drop_after* bytes of the body, or a byte that is not the file's (*corrupt*). The last
+    two meet the request that gets the body: for a large file, that is the one to the CDN.
+    """
 
     text: str
     times: int = 1
@@ -36,24 +40,26 @@ class Faults(Handler):
     server: FaultyHub
 
     def _get(self, path: str, query: dict[str, str], body: bytes) -> None:
-        self.fault = self.server.next_fault(self.path)
-        if self.fault and self.fault.status:
-            raise Refused(self.fault.status, (int(self.fault.status), self.fault.status.phrase))
+        self.server.count_request()
+        fault = self.server.next_fault(self.path, of_body=False)
+        if fault and fault.status:
+            raise Refused(fault.status, (int(fault.status), fault.status.phrase))
         super()._get(path, query, body)
 
     def _send(self, file: BinaryIO, first: int, count: int) -> None:
         each = self.server.bytes_per_second_each
-        if not self.fault and not self.server.bytes_per_second and not each:
+        fault = self.server.next_fault(self.path, of_body=True)
+        if not fault and not self.server.bytes_per_second and not each:
             self.server.pace(count)
             super()._send(file, first, count)
             return
         file.seek(first)
         sent, began = 0, time.monotonic()
         while sent < count:
-            if self.fault and self.fault.drop_after is not None and sent >= self.fault.drop_after:
+            if fault and fault.drop_after is not None and sent >= fault.drop_after:
                 raise ConnectionResetError
             piece = file.read(min(PIECE, count - sent))
-            if self.fault and self.fault.corrupt and sent == 0:
+            if fault and fault.corrupt and sent == 0:
                 piece = bytes([piece[0] ^ 1]) + piece[1:]
             self.server.pace(len(piece))
             self.connection.sendall(piece)
@@ -76,12 +82,16 @@ class FaultyHub(Hub):
         self._next = 0.0
         self._connections: list[socket.socket] = []
 
-    def next_fault(self, path: str) -> Fault | None:
-        """Return the fault that this request meets."""
+    def count_request(self) -> None:
+        """Count a request, to the hub or to its CDN."""
         with self._lock:
             self.requests += 1
+
+    def next_fault(self, path: str, of_body: bool) -> Fault | None:
+        """Return the fault that this request meets, of its status or *of_body*."""
+        with self._lock:
             for fault in self.faults:
-                if fault.text in path and fault.times > 0:
+                if fault.text in path and fault.times > 0 and of_body == (fault.status is None):
                     fault.times -= 1
                     return fault
         return None
@@ -100,8 +110,12 @@ class FaultyHub(Hub):
     def get_request(self) -> tuple[socket.socket, object]:
         """Remember the connection."""
         connection, address = super().get_request()
-        self._connections.append(connection)
+        self.connected(connection)
         return connection, address
+
+    def connected(self, connection: socket.socket) -> None:
+        """Remember a connection to either socket."""
+        self._connections.append(connection)
 
     @contextmanager
     def serving(self):

@@ -2,8 +2,13 @@
 """A hub that the unmodified ModelScope client logs in to and downloads from.
 
 It serves the files of one folder as one private repository, and answers as www.modelscope.cn does, oddities included:
-a wrong token is a 400 of the login endpoint and nowhere else, and the listing of a revision that does not exist is a 200
-without files. One line a request goes to standard output; it never holds a header, and so no token.
+
+- A wrong token is a 400 of the login endpoint and of no other. A read-only token is a 400 there too, but works elsewhere.
+- The listing of a revision that does not exist is a 200 without files. It is recursive for ``Recursive=True`` only.
+- A large file is a 302 to the CDN, another host with a signed URL. A small one is a 200 with the whole file, whatever
+  the Range header says. A missing one is a 200 with an error as JSON.
+
+One line for each request goes to standard output. It never holds a header, and so no token.
 """
 
 from __future__ import annotations
@@ -14,7 +19,10 @@ import hmac
 import json
 import os
 import re
+import socket
 import sys
+import threading
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,9 +31,10 @@ from http.cookies import SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 BRANCH = "master"
+OBJECTS = "/lfs-objects/"
 TAG = "v1.0"
 # The cookie that a login issues and that the client sends back; the client sends an access token of its own under that name, too.
 SESSION_COOKIE = "m_session_id"
@@ -44,6 +53,16 @@ class Refused(Exception):
     def __init__(self, status: HTTPStatus, reason: tuple[int, str]) -> None:
         super().__init__(reason[1])
         self.status, self.reason = status, reason
+
+
+def is_large(path: Path) -> bool:
+    """Return whether the hub keeps the file in its object store, as Git LFS does, and not in the repository."""
+    return path.suffix == ".safetensors"
+
+
+def last_change(path: Path, digest: str) -> str:
+    """Return the commit that last changed a file: it differs from file to file, and from the newest commit."""
+    return hashlib.sha1(f"{path} {digest}".encode(), usedforsecurity=False).hexdigest()
 
 
 class Repository:
@@ -90,8 +109,8 @@ class Repository:
                     "Type": "blob",
                     "Size": status.st_size,
                     "Sha256": digest,
-                    "IsLFS": path.suffix == ".safetensors",
-                    "Revision": commit,
+                    "IsLFS": is_large(path),
+                    "Revision": last_change(relative, digest),
                     "CommittedDate": int(status.st_mtime),
                 }
             )
@@ -100,7 +119,7 @@ class Repository:
     def path(self, name: str) -> Path:
         path = (self.root / name).resolve()
         if path not in self.files():
-            raise Refused(HTTPStatus.NOT_FOUND, NO_SUCH_FILE)
+            raise Refused(HTTPStatus.OK, NO_SUCH_FILE)
         return path
 
     def _with_hashes(self) -> Iterator[tuple[Path, str]]:
@@ -117,18 +136,22 @@ class Repository:
 
 
 class Tokens:
-    """Who may read: the holder of the access token, and of the session that a login with it gave."""
+    """The access tokens of the repository's owner, and the session that a login with one gives.
 
-    def __init__(self, token: str) -> None:
-        self._token = token
+    *read_only* is a token of the lowest tier: it reads repositories but cannot log in.
+    """
+
+    def __init__(self, token: str, read_only: str = "") -> None:
+        self._token, self._read_only = token, read_only
         # Derived, so that a restarted hub still knows the sessions it gave.
         self.session = hashlib.sha256(b"session of " + token.encode()).hexdigest()
 
-    def is_access_token(self, given: str) -> bool:
+    def may_log_in(self, given: str) -> bool:
         return hmac.compare_digest(given.encode(), self._token.encode())
 
-    def lets_in(self, given: str) -> bool:
-        return self.is_access_token(given) or hmac.compare_digest(given.encode(), self.session.encode())
+    def may_read(self, given: str) -> bool:
+        accepted = [self._token, self.session, *([self._read_only] if self._read_only else [])]
+        return any(hmac.compare_digest(given.encode(), one.encode()) for one in accepted)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -162,7 +185,7 @@ class Handler(BaseHTTPRequestHandler):
             given = json.loads(body)["AccessToken"]
         except (ValueError, KeyError, TypeError):
             given = ""
-        if not self.server.tokens.is_access_token(str(given)):
+        if not self.server.tokens.may_log_in(str(given)):
             raise Refused(HTTPStatus.BAD_REQUEST, TOKEN_REFUSED)
         session = f"{SESSION_COOKIE}={self.server.tokens.session}; Path=/; Max-Age=2592000; HttpOnly"
         self._success(
@@ -173,7 +196,9 @@ class Handler(BaseHTTPRequestHandler):
     def _get(self, path: str, query: dict[str, str], _body: bytes) -> None:
         repository = self.server.repository
         base = f"/api/v1/models/{repository.name}"
-        if path == "/api/v1/repos/internalAccelerationInfo":
+        if self.server.is_cdn(self.connection.getsockname()):
+            self._object(path, query)
+        elif path == "/api/v1/repos/internalAccelerationInfo":
             self._success({"InternalRegionQueryAddress": ""})
         elif path == "/openapi/v1/users/me":
             self._who_am_i()
@@ -207,7 +232,7 @@ class Handler(BaseHTTPRequestHandler):
             self._success({"Files": None, "IsVisual": 0, "LatestCommitter": None})
             return
         entries = repository.listing(below)
-        if query.get("Recursive", "False").lower() != "true":
+        if query.get("Recursive") != "True":
             depth = below.count("/") + 1 if below else 0
             entries = [entry for entry in entries if entry["Path"].count("/") == depth]
         self._success(
@@ -219,7 +244,20 @@ class Handler(BaseHTTPRequestHandler):
         )
 
     def _file(self, path: Path) -> None:
+        if is_large(path):
+            self._head(HTTPStatus.FOUND, 0, {"Location": self.server.object_url(path)})
+            return
         with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            self._head(HTTPStatus.OK, size, {"Content-Type": "application/octet-stream"})
+            if self.command != "HEAD" and size:
+                self._send(file, 0, size)
+
+    def _object(self, path: str, query: dict[str, str]) -> None:
+        """Answer for the CDN: the signature of the URL is all that it asks for."""
+        if not self.server.is_signed(path, query.get("auth_key", "")):
+            raise Refused(HTTPStatus.FORBIDDEN, (HTTPStatus.FORBIDDEN, "auth_key is not valid"))
+        with self.server.repository.path(path.removeprefix(OBJECTS)).open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
             first = int(asked[1]) if asked else 0
@@ -255,7 +293,7 @@ class Handler(BaseHTTPRequestHandler):
         cookie = SimpleCookie(self.headers.get("Cookie", "")).get(SESSION_COOKIE)
         given = [cookie.value] if cookie else []
         given.append(self.headers.get("Authorization", "").removeprefix("Bearer "))
-        return any(self.server.tokens.lets_in(token) for token in given)
+        return any(self.server.tokens.may_read(token) for token in given)
 
     def _success(self, data: dict, headers: dict[str, str] | None = None) -> None:
         self._json({"Code": 200, "Data": data, "Message": "success", "Success": True}, HTTPStatus.OK, headers)
@@ -286,10 +324,14 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Hub(ThreadingHTTPServer):
-    """The repository, its tokens, and the socket they are served on."""
+    """The repository, its tokens, and the two sockets that serve it: the hub's own, and that of its CDN.
+
+    *cdn* is the address of the second one. Without it, it is a free port of the hub's own host.
+    """
 
     daemon_threads = True
     request_queue_size = 64
+    url_seconds = 3600  # for which a URL of the CDN is valid
 
     def __init__(
         self,
@@ -297,9 +339,72 @@ class Hub(ThreadingHTTPServer):
         repository: Repository,
         tokens: Tokens,
         handler: type[Handler] = Handler,
+        cdn: tuple[str, int] | None = None,
     ) -> None:
         self.repository, self.tokens = repository, tokens
+        self._secret = os.urandom(32)
         super().__init__(address, handler)
+        self.cdn = Cdn(self, cdn or (address[0], 0))
+
+    def connected(self, connection: socket.socket) -> None:
+        """Note a connection to either socket; the hub itself has no use for it."""
+
+    def is_cdn(self, address: tuple[str, int]) -> bool:
+        return address == self.cdn.server_address
+
+    def object_url(self, path: Path) -> str:
+        """Return the signed URL of a large file."""
+        host, port = self.cdn.server_address
+        target = OBJECTS + str(path.relative_to(self.repository.root))
+        expires = int(time.time()) + self.url_seconds
+        return f"http://{host}:{port}{quote(target)}?auth_key={expires}-{self._signature(target, expires)}"
+
+    def is_signed(self, target: str, auth_key: str) -> bool:
+        expires, _dash, given = auth_key.partition("-")
+        valid = expires.isdecimal() and int(expires) >= time.time()
+        return valid and hmac.compare_digest(given, self._signature(target, int(expires)))
+
+    def _signature(self, target: str, expires: int) -> str:
+        return hmac.new(self._secret, f"{expires} {target}".encode(), hashlib.sha256).hexdigest()
+
+    def serve_forever(self, poll_interval: float = 0.5) -> None:
+        """Serve both sockets until :meth:`shutdown`."""
+        beside = threading.Thread(target=self.cdn.serve_forever, args=[poll_interval])
+        beside.start()
+        try:
+            super().serve_forever(poll_interval)
+        finally:
+            self.cdn.shutdown()
+            beside.join()
+
+    def server_close(self) -> None:
+        super().server_close()
+        self.cdn.server_close()
+
+
+class Cdn(ThreadingHTTPServer):
+    """The host that a hub redirects to for its large files."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, hub: Hub, address: tuple[str, int]) -> None:
+        self.hub = hub
+        super().__init__(address, hub.RequestHandlerClass)
+
+    def get_request(self) -> tuple[socket.socket, object]:
+        connection, address = super().get_request()
+        self.hub.connected(connection)
+        return connection, address
+
+    def finish_request(self, request: socket.socket, client_address: object) -> None:
+        """Have the hub's handler answer, for the hub: there is one repository and one way to fail."""
+        self.RequestHandlerClass(request, client_address, self.hub)
+
+
+def parse(address: str) -> tuple[str, int]:
+    host, _colon, port = address.rpartition(":")
+    return host, int(port)
 
 
 def main() -> None:
@@ -307,15 +412,15 @@ def main() -> None:
     parser.add_argument("--root", type=Path, required=True, help="the folder whose files are served")
     parser.add_argument("--repo", required=True, help="their repository, as OWNER/NAME")
     parser.add_argument("--listen", required=True, help="IP:PORT")
+    parser.add_argument("--cdn", required=True, help="IP:PORT of the host that large files are redirected to")
     parser.add_argument("--token-file", type=Path, required=True, help="a file that holds the access token")
     options = parser.parse_args()
     if not options.root.is_dir():
         sys.exit(f"{options.root} is no folder; wanted the one with the files of {options.repo}")
-    host, _colon, port = options.listen.rpartition(":")
     tokens = Tokens(options.token_file.read_text(encoding="ascii").strip())
     repository = Repository(options.root, options.repo)
     repository.commit()  # reads every file, so that the first listing need not
-    with Hub((host, int(port)), repository, tokens) as hub:
+    with Hub(parse(options.listen), repository, tokens, cdn=parse(options.cdn)) as hub:
         print(f"serving {options.root} as {options.repo} on http://{options.listen}", flush=True)
         hub.serve_forever()
 

@@ -18,7 +18,7 @@ from system import remove
 _FILES = Path(__file__).resolve().parent / "files"
 
 _VLLM = "0.13.0"
-_MODELSCOPE = "1.40.2"
+_MODELSCOPE = "1.33.0"  # what the image of vLLM-Ascend 0.13.0rc1 holds: the newest of its day
 _PACKAGES = "usr/local/lib/python3.11/dist-packages"
 _WORKSPACE = "vllm-workspace/vllm"
 
@@ -61,7 +61,7 @@ def build(cache: Path, rootfs: Path) -> None:
 
 
 def _fill_modelscope(root: Path, rootfs: Path, log: Path) -> None:
-    """Light enough for the image itself: the weights are downloaded by throw-away containers, with no engine mounted."""
+    """Light enough for the image itself: the weights are downloaded by temporary containers, with no engine mounted."""
     _install(root, log, f"modelscope=={_MODELSCOPE}")
     _compile(root, _PACKAGES, rootfs)
 

@@ -1,0 +1,94 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The download with each client that an image may hold, from the lab's hub on loopback.
+
+Images of vLLM-Ascend pin no version of the client: they hold the newest one of the day they were built. The clients differ in
+what they skip, list and accept, so each is tried as it is. Beside each stands a torch that cannot be imported, as torch cannot
+in the serving image when there is no NPU driver.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hub.faulty import FaultyHub
+from hub.hub import Tokens
+
+ROOT = Path(__file__).resolve().parents[2]
+CLIENTS = ROOT / ".cache" / "clients"
+TORCH = ROOT / "tests/lab/image/files/opt/lab/without-driver"
+NEWEST = "newest"
+VERSIONS = ("1.22.3", "1.26.0", "1.30.0", "1.33.0", "1.34.0", "1.36.3", "1.37.1", "1.38.1", NEWEST)
+REPO = "ZhipuAI/GLM-4.7"
+OWNER, READER = "token-of-the-owner", "token-that-only-reads"
+CONTENTS = {
+    "config.json": b"{}",
+    "README.md": b"# GLM\n",
+    "figures/a.png": b"not a picture",
+    "model-00001-of-00002.safetensors": os.urandom(3 << 20),
+    "model-00002-of-00002.safetensors": os.urandom(2 << 20),
+}
+
+
+@pytest.fixture(name="client", scope="module", params=VERSIONS)
+def installed_client(request: pytest.FixtureRequest) -> Path:
+    """Return the Python of a virtual environment that has one client, installed once unless it is the newest."""
+    environment = CLIENTS / request.param
+    python = environment / "bin" / "python"
+    if request.param == NEWEST:
+        shutil.rmtree(environment, ignore_errors=True)
+    if not (environment / "bin" / "modelscope").exists():
+        package = "modelscope" if request.param == NEWEST else f"modelscope=={request.param}"
+        subprocess.run(["uv", "venv", "--quiet", "--clear", environment], check=True)
+        command = ["uv", "pip", "install", "--quiet", "--python", python, package, "setuptools<80"]
+        subprocess.run(command, check=True)
+    return python
+
+
+@pytest.fixture(name="hub")
+def running_hub(tmp_path: Path) -> Iterator[FaultyHub]:
+    files = tmp_path / "repository"
+    for path, content in {**CONTENTS, ".gitattributes": b"*.safetensors filter=lfs\n"}.items():
+        (files / path).parent.mkdir(parents=True, exist_ok=True)
+        (files / path).write_bytes(content)
+    hub = FaultyHub(("127.0.0.1", 0), files, REPO, OWNER)
+    hub.tokens = Tokens(OWNER, READER)
+    with hub.serving():
+        yield hub
+
+
+def download(client: Path, hub: FaultyHub, folder: Path, token: str) -> subprocess.CompletedProcess[str]:
+    arguments = {
+        "repo": REPO,
+        "endpoint": f"http://127.0.0.1:{hub.server_address[1]}",
+        "dir": str(folder / "weights"),
+        "cache_dir": str(folder / "cache"),
+        "token": token,
+        "python": str(client),
+    }
+    command = ["ansible", "localhost", "-i", "localhost,", "-c", "local"]
+    command += ["-m", "ascend_ops.vllm.modelscope_download", "-a", json.dumps(arguments)]
+    command += ["-e", f"ansible_python_interpreter={sys.executable}"]
+    environment = dict(os.environ, PYTHONPATH=str(TORCH), ANSIBLE_FORCE_COLOR="0")
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("token", [OWNER, READER], ids=["owner", "read-only"])
+def test_the_repository_arrives_whole(client: Path, hub: FaultyHub, tmp_path: Path, token: str):
+    first = download(client, hub, tmp_path, token)
+    assert first.returncode == 0, first.stdout
+    assert "CHANGED" in first.stdout
+    weights = tmp_path / "weights"
+    assert {path: (weights / path).read_bytes() for path in CONTENTS} == CONTENTS
+    requests = hub.requests
+    again = download(client, hub, tmp_path, token)
+    assert "SUCCESS" in again.stdout, again.stdout
+    assert hub.requests == requests, "a second run asked the hub"
