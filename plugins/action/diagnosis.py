@@ -79,7 +79,7 @@ def facts_of(known: Mapping[str, Any]) -> dict[str, Any]:
         patch = {
             key: value
             for key, value in found["vllm_plan"]["patch"].items()
-            if key not in ("releases", "exercise")
+            if key not in ("releases", "smoke_test")
         }
         found["vllm_plan"] = {**found["vllm_plan"], "patch": patch}
     return found

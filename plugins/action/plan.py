@@ -10,6 +10,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import plan, profile, role_options
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import patch_set
 
 DEFAULT_PROFILE = "glm-4.7"
@@ -128,27 +129,15 @@ class ActionModule(ActionBase):
 
     def _patch(self, settings: dict[str, Any]) -> dict[str, Any] | None:
         """Return the patch set of the settings, and where it goes; None if they have none."""
-        name, repairs = settings["patch_set"], settings["patch_repairs"]
+        name = settings["patch_set"]
         if name is None:
             return None
         path = self._find("vllm_patch_set", name, PROFILES / "patches", "{}/patch.yml")
         try:
-            content = self._read(path)
-            releases = patch_set.resolve(
-                content["releases"], lambda file: (path.parent / file).read_text(encoding="utf-8"), repairs
-            )
-            exercise = (
-                (path.parent / content["exercise"]).read_text(encoding="utf-8")
-                if "exercise" in content
-                else None
-            )
-        except (OSError, KeyError, TypeError) as exc:
-            raise AnsibleActionFail(
-                f"vllm_patch_set is {name!r}: {path} is not a patch set ({exc!r}); glm47/patch.yml shows the form of one."
-            ) from exc
-        return {
-            "set": name, "repairs": repairs, "dir": settings["patch_dir"], "digest": patch_set.digest(releases), "releases": releases, "exercise": exercise
-        }  # fmt: skip
+            content = patch_set.load(path, self._read(path), settings["patch_repairs"])
+        except ProblemError as exc:
+            raise AnsibleActionFail(f"vllm_patch_set is {name!r}\n{exc}") from exc
+        return {"set": name, "dir": settings["patch_dir"], **content}
 
     def _read(self, path: Path) -> Any:
         """Return the content of a YAML file, the loader's own and no copy, for nobody changes it."""

@@ -101,8 +101,9 @@ ansible_facts:
         docker:
           description:
             - What the Docker daemon says of itself. C(version); C(disk), the file system of its images, with C(mount), C(total_bytes) and C(free_bytes);
-              C(served), by the names of running containers their C(image_id) and those C(labels) that are ours; C(image_id), the id of O(image), null if it is
-              not there. Null as a whole if there is no daemon.
+              C(container_names), of all containers, running or not; C(served), by the names of running containers their C(image_id)
+              and those C(labels) that are ours; C(image_id), the id of O(image), null if it is not there. Null as a whole if there
+              is no daemon.
           type: dict
         memory_total_mb:
           description: Memory of the host.
@@ -282,18 +283,21 @@ def ask_docker(docker_socket, image):
         return json.loads(text) if response.status == 200 else {}
 
     try:
-        running, info = get("/containers/json"), get("/info")
+        containers, info = get("/containers/json?all=1"), get("/info")
         image_id = get(f"/images/{image}/json").get("Id") if image else None
     except (OSError, http.client.HTTPException, ValueError):
         return None, None
     finally:
         connection.close()
+    running = procfs.running(containers)
     facts = {
         "version": info["ServerVersion"],
         "disk": space(info["DockerRootDir"]),
+        "container_names": sorted(procfs.container_names(containers).values()),
         "served": procfs.served(running),
+        "image_id": image_id,
     }
-    return procfs.running_containers(running), dict(facts, image_id=image_id)
+    return procfs.container_names(running), facts
 
 
 def resolve(name):

@@ -10,9 +10,9 @@ module: vllm_patch
 short_description: Patch vLLM inside a container
 description:
   - Changes files of the vLLM package in a container, running or only created, through the archive API of the Docker daemon.
-  - A file is changed only if its SHA-256 is the one that it has in the vLLM release that the patch is for. One that is neither that nor
-    patched already is refused, and then nothing is changed. All files are written by one request.
-  - A container that does not exist yet is taken in check mode for one with an unpatched vLLM.
+  - A file is changed only if its SHA-256 is the one that it has in the vLLM release that the patch is for. A file that is
+    neither that nor patched already is refused, and then nothing is changed. All files are written by one request.
+  - In check mode, a container that does not exist yet is assumed to have an unpatched vLLM.
 options:
   container:
     description: Name of the container.
@@ -24,8 +24,8 @@ options:
     required: true
   releases:
     description:
-      - What to change in which releases of vLLM; the first entry that fits the version in the container counts.
-      - M(ascend_ops.vllm.plan) makes it from a patch set of C(profiles/patches), as C(vllm_plan.patch.releases).
+      - What to change in which releases of vLLM. The first entry that matches the version in the container is used.
+      - M(ascend_ops.vllm.plan) reads it from a patch set of C(profiles/patches), as C(vllm_plan.patch.releases).
     type: list
     elements: dict
     required: true
@@ -38,7 +38,7 @@ options:
         description: The first release that it is no longer for. Without it, all later ones.
         type: str
       files:
-        description: The files to change; none says that the release needs no change.
+        description: The files to change. An empty list means that the release needs no change.
         type: list
         elements: dict
         required: true
@@ -47,24 +47,24 @@ options:
             description: Path below O(package_dir).
             type: str
             required: true
-          before:
-            description: SHA-256 of the untouched file, or V(absent).
+          sha256_before:
+            description: SHA-256 of the file as released, or V(absent).
             type: str
             required: true
-          after:
+          sha256_after:
             description: SHA-256 of the patched file.
             type: str
             required: true
-          known:
-            description: Further SHA-256 that a file to be replaced by O(releases[].files[].text) may have.
+          also_accept:
+            description: Other SHA-256 that a file to be replaced by O(releases[].files[].content) may have.
             type: list
             elements: str
             default: []
-          text:
+          content:
             description: The whole new file.
             type: str
-          replace:
-            description: Edits of the file. The text C(old) must be there exactly once, and becomes C(new).
+          edits:
+            description: Edits of the file. The text C(old) must occur exactly once, and is replaced by C(new).
             type: list
             elements: dict
             suboptions:
@@ -73,7 +73,7 @@ options:
                 type: str
                 required: true
               new:
-                description: What to put in its place.
+                description: The text to put in its place.
                 type: str
                 required: true
   docker_socket:
@@ -82,7 +82,8 @@ options:
     default: /var/run/docker.sock
 attributes:
   check_mode:
-    description: A container whose label names another patch set is taken for one that does not exist yet, for then it is made anew.
+    description:
+      - A container whose label names another patch set is treated like one that does not exist yet, because role container replaces it.
     support: full
   diff_mode:
     description: Shows each file that changes.
@@ -92,7 +93,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: vLLM in the container has the model's parsers
+- name: Ensure vLLM in the container is patched
   ascend_ops.vllm.vllm_patch:
     container: "{{ ansible_facts.vllm_plan.container.name }}"
     package_dir: "{{ ansible_facts.vllm_plan.patch.dir }}"
@@ -101,7 +102,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 version:
-  description: Version of the vLLM that was found; null if the container does not exist yet.
+  description: Version of vLLM in the container; null if the container does not exist yet.
   returned: success
   type: str
   sample: 0.13.0
@@ -112,116 +113,112 @@ files:
   elements: str
   sample: [/vllm-workspace/vllm/vllm/tool_parsers/__init__.py]
 restart:
-  description: Whether the container was running when its files changed, and so still runs the old ones.
+  description: Whether the container was running when its files changed, so that it still runs the old ones.
   returned: success
   type: bool
+problem:
+  description: What was C(found), what was C(expected), and the C(remedy).
+  returned: failure
+  type: dict
 """
 
 import http.client
 import io
 import json
 import posixpath
-import socket
 import tarfile
 import time
 import urllib.parse
+from typing import Any, Iterable, Mapping, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import docker
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, ProblemError, failure
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import patch_set
 
 DOCKER_SECONDS = 30.0
-REMEDY_UNREACHABLE = "See that Docker runs (systemctl status docker)."
-REMEDY_ABSENT = "Run the stage container before (site.yml without --tags does)."
-REMEDY_NO_PACKAGE = "Set vllm_patch_dir to the folder that holds it in the image: `python3 -c 'import vllm; print(vllm.__path__)'` prints it."
-REMEDY_VERSION = "Use the image of the profile, or set vllm_patch_set to a patch set for this version, or to null for none."
-REMEDY_FILES = (
-    "If someone changed them in the container, remove it (docker rm -f {container}) and run site.yml again, which makes it anew. "
-    "If the image has them so, use the image of the profile, or set vllm_patch_set to null."
+REMEDY_PACKAGE = (
+    "Set package_dir to the folder of the package in the image, which "
+    "`python3 -c 'import vllm; print(vllm.__path__)'` prints there"
 )
 
 
-class Refused(Exception):
-    """What was found, what was wanted, and what to do next."""
-
-
 class Container:
-    """A container's state and files, asked from the Docker daemon."""
+    """State and files of a container, through the Docker daemon."""
 
-    def __init__(self, docker_socket, name):
+    def __init__(self, docker_socket: str, name: str) -> None:
         self._connection = docker.Connection(docker_socket, DOCKER_SECONDS)
         self._url = "/containers/" + urllib.parse.quote(name, safe="")
 
-    def inspect(self):
-        """Return what the daemon knows of the container, or None if there is none."""
-        body = self._call("GET", "/json")
+    def inspect(self) -> dict[str, Any] | None:
+        """Return the daemon's description of the container, or None if there is none."""
+        body = self._request("GET", "/json")
         return json.loads(body) if body is not None else None
 
-    def read(self, path):
-        """Return a file's tar entry and text, each None if it is not there."""
-        body = self._call("GET", "/archive?" + urllib.parse.urlencode({"path": path}))
+    def read(self, path: str) -> tuple[tarfile.TarInfo | None, str | None]:
+        """Return a file's tar entry and content, both None if there is no such file."""
+        body = self._request("GET", "/archive?" + urllib.parse.urlencode({"path": path}))
         if body is None:
             return None, None
         with tarfile.open(fileobj=io.BytesIO(body)) as archive:
             entry = archive.next()
-            if not entry.isfile():
-                raise Refused(f"{path} is not a regular file, wanted one: {REMEDY_NO_PACKAGE}")
-            return entry, archive.extractfile(entry).read().decode("utf-8", "replace")
+            file = archive.extractfile(entry) if entry and entry.isfile() else None
+            if file is None:
+                raise ProblemError(f"{path} is no regular file", "a regular file", REMEDY_PACKAGE)
+            return entry, file.read().decode("utf-8", "replace")
 
-    def write(self, folder, files):
-        """Write all of *files*, each a tar entry and a text, below a folder that is there."""
+    def write(self, folder: str, files: Iterable[tuple[tarfile.TarInfo, str]]) -> None:
+        """Write all *files*, each a tar entry and a content, below an existing folder."""
         body = io.BytesIO()
         with tarfile.open(fileobj=body, mode="w") as archive:
             for entry, text in files:
                 content = text.encode("utf-8")
                 entry.size = len(content)
                 archive.addfile(entry, io.BytesIO(content))
-        self._call(
-            "PUT",
-            "/archive?" + urllib.parse.urlencode({"path": folder, "noOverwriteDirNonDir": "true"}),
-            body.getvalue(),
-        )
+        query = urllib.parse.urlencode({"path": folder, "noOverwriteDirNonDir": "true"})
+        self._request("PUT", "/archive?" + query, body.getvalue())
 
-    def _call(self, method, path, body=None):
-        """Return the body of the answer; None if what was asked for is not there."""
-        self._connection.request(
-            method, self._url + path, body, {"Content-Type": "application/x-tar"} if body else {}
-        )
+    def _request(self, method: str, path: str, body: bytes | None = None) -> bytes | None:
+        """Return the body of the answer; None if there is no such container or file."""
+        headers = {"Content-Type": "application/x-tar"} if body else {}
+        self._connection.request(method, self._url + path, body, headers)
         response = self._connection.getresponse()
         answer = response.read()
         if method == "GET" and response.status == 404:
             return None
         if response.status != 200:
-            said = answer.decode("utf-8", "replace").strip()
-            raise Refused(f"Docker answered {response.status} to {method} {path}: {said}")
+            message = answer.decode("utf-8", "replace").strip()
+            found = f"Docker answered {response.status} to {method} {path}: {message}"
+            raise ProblemError(found, "status 200", "See the log of Docker (journalctl -u docker)")
         return answer
 
 
-def entry_for(path, like, found):
-    """Return the tar entry of a file to write: owner and mode of the one that is there, or else of another, *like*."""
+def tar_entry(path: str, template: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Return the tar entry of a file to write, with owner and mode of another one."""
     entry = tarfile.TarInfo(path)
-    model = found or like
-    entry.mode, entry.uid, entry.gid = model.mode, model.uid, model.gid
-    entry.mtime = int(time.time())  # by which Python tells that what it compiled before is outdated
+    entry.mode, entry.uid, entry.gid = template.mode, template.uid, template.gid
+    entry.mtime = int(time.time())  # tells Python that its cached bytecode is outdated
     return entry
 
 
-def foreseen(releases, package_dir):
-    """Return the result for a container that is yet to be made: the first release is what the patch set is for."""
+def predicted(releases: Sequence[Mapping[str, Any]], package_dir: str) -> dict[str, Any]:
+    """Return the result for a container that is still to be created: the first release is the patch set's own."""
     files = releases[0]["files"] if releases else []
-    texts = {file["path"]: patch_set.sketch(file) for file in files}
-    return result_of(None, texts, package_dir, restart=False)
+    previews = {file["path"]: patch_set.preview(file) for file in files}
+    return result_of(None, previews, package_dir, restart=False)
 
 
-def result_of(version, texts, package_dir, restart):
-    """Return the result of the module; *texts* are before and after of each changed file."""
-    paths = {path: posixpath.join(package_dir, path) for path in texts}
+def result_of(
+    version: str | None, contents: Mapping[str, tuple[str | None, str]], package_dir: str, restart: bool
+) -> dict[str, Any]:
+    """Return the result of the module; *contents* are before and after of each changed file."""
+    paths = {path: posixpath.join(package_dir, path) for path in contents}
     diff = [
         {"before_header": paths[path], "after_header": paths[path], "before": before or "", "after": after}
-        for path, (before, after) in texts.items()
+        for path, (before, after) in contents.items()
     ]
     return {
-        "changed": bool(texts),
+        "changed": bool(contents),
         "version": version,
         "files": list(paths.values()),
         "restart": restart,
@@ -229,54 +226,61 @@ def result_of(version, texts, package_dir, restart):
     }
 
 
-def patch(container, params, check_mode):
-    """Patch the container and return the result of the module."""
-    releases, package_dir = params["releases"], params["package_dir"]
-    state = container.inspect()
-    if check_mode and (
-        state is None or (state["Config"]["Labels"] or {}).get(patch_set.LABEL) != patch_set.digest(releases)
-    ):
-        return foreseen(releases, package_dir)
-    if state is None:
-        raise Refused("there is no such container, wanted one to patch. " + REMEDY_ABSENT)
-    like, version_text = container.read(posixpath.join(package_dir, patch_set.VERSION_FILE))
-    if version_text is None:
-        raise Refused(
-            f"no vLLM at {package_dir} (there is no {patch_set.VERSION_FILE}), wanted the package. {REMEDY_NO_PACKAGE}"
-        )
-    try:
-        version = patch_set.version_of(version_text)
-        files = patch_set.files_for(version, releases)
-    except patch_set.PatchError as error:
-        raise Refused(f"{package_dir} holds {error}. {REMEDY_VERSION}") from error
-
-    found = {file["path"]: container.read(posixpath.join(package_dir, file["path"])) for file in files}
-    before = {path: text for path, (_entry, text) in found.items()}
-    new, refused = patch_set.changes(files, before)
-    if refused:
-        listed = "\n- ".join([f"files of vLLM {version} in {package_dir} are not as known:", *refused])
-        raise Refused(listed + "\n" + REMEDY_FILES.format(container=params["container"]))
-    if new and not check_mode:
-        container.write(
-            package_dir, [(entry_for(path, like, found[path][0]), text) for path, text in new.items()]
-        )
-    return result_of(
-        version,
-        {path: (before[path], text) for path, text in new.items()},
-        package_dir,
-        restart=bool(new) and state["State"]["Running"],
+def is_to_be_created(state: Mapping[str, Any] | None, releases: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether the container does not exist, or is about to be replaced for another patch set."""
+    return state is None or (state["Config"]["Labels"] or {}).get(patch_set.LABEL) != patch_set.digest(
+        releases
     )
 
 
-def main():
+def package_version(container: Container, package_dir: str) -> tuple[tarfile.TarInfo, str]:
+    """Return the tar entry of the file that contains the version, and the version."""
+    entry, content = container.read(posixpath.join(package_dir, patch_set.VERSION_FILE))
+    if entry is None or content is None:
+        found = f"no vLLM at {package_dir} (there is no {patch_set.VERSION_FILE})"
+        raise ProblemError(found, "the package", REMEDY_PACKAGE)
+    return entry, patch_set.version_of(content)
+
+
+def all_of(problems: Sequence[Problem]) -> ProblemError:
+    """Return one error for several problems."""
+    found = "; ".join(problem.found for problem in problems)
+    expected = "; ".join(problem.expected for problem in problems)
+    return ProblemError(found, expected, ". ".join(dict.fromkeys(problem.remedy for problem in problems)))
+
+
+def patch(container: Container, params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
+    """Patch the container and return the result of the module."""
+    releases, package_dir = params["releases"], params["package_dir"]
+    state = container.inspect()
+    if check_mode and is_to_be_created(state, releases):
+        return predicted(releases, package_dir)
+    if state is None:
+        raise ProblemError(f"there is no container {params['container']}", "one to patch", "Create it first")
+    version_entry, version = package_version(container, package_dir)
+    files = patch_set.files_for(version, releases)
+
+    present = {file["path"]: container.read(posixpath.join(package_dir, file["path"])) for file in files}
+    before = {path: content for path, (_entry, content) in present.items()}
+    new, problems = patch_set.changes(files, before)
+    if problems:
+        raise all_of(problems)
+    if new and not check_mode:
+        entries = [(tar_entry(path, present[path][0] or version_entry), text) for path, text in new.items()]
+        container.write(package_dir, entries)
+    contents = {path: (before[path], text) for path, text in new.items()}
+    return result_of(version, contents, package_dir, restart=bool(new) and state["State"]["Running"])
+
+
+def main() -> None:
     edit = {"old": {"type": "str", "required": True}, "new": {"type": "str", "required": True}}
     file = {
         "path": {"type": "str", "required": True},
-        "before": {"type": "str", "required": True},
-        "after": {"type": "str", "required": True},
-        "known": {"type": "list", "elements": "str", "default": []},
-        "text": {"type": "str"},
-        "replace": {"type": "list", "elements": "dict", "options": edit},
+        "sha256_before": {"type": "str", "required": True},
+        "sha256_after": {"type": "str", "required": True},
+        "also_accept": {"type": "list", "elements": "str", "default": []},
+        "content": {"type": "str"},
+        "edits": {"type": "list", "elements": "dict", "options": edit},
     }
     release = {
         "from": {"type": "str", "required": True},
@@ -286,8 +290,8 @@ def main():
             "elements": "dict",
             "required": True,
             "options": file,
-            "required_one_of": [("text", "replace")],
-            "mutually_exclusive": [("text", "replace")],
+            "required_one_of": [("content", "edits")],
+            "mutually_exclusive": [("content", "edits")],
         },
     }
     module = AnsibleModule(
@@ -300,14 +304,15 @@ def main():
         supports_check_mode=True,
     )
     params = module.params
-    name, daemon = params["container"], params["docker_socket"]
-    where = f"Host {socket.gethostname()}, stage patch: container {name}"
+    container = Container(params["docker_socket"], params["container"])
     try:
-        result = patch(Container(daemon, name), params, module.check_mode)
+        result = patch(container, params, module.check_mode)
     except (OSError, http.client.HTTPException) as error:
-        module.fail_json(msg=f"{where}: no answer from Docker at {daemon}: {error}. {REMEDY_UNREACHABLE}")
-    except Refused as error:
-        module.fail_json(msg=f"{where}: {error}")
+        found = f"no answer from Docker at {params['docker_socket']}: {error}"
+        remedy = "Make sure that Docker runs (systemctl status docker)"
+        module.fail_json(**failure(Problem(found, "a Docker daemon that answers", remedy)))
+    except ProblemError as error:
+        module.fail_json(**failure(error.problem))
     if not module._diff:
         del result["diff"]
     module.exit_json(**result)

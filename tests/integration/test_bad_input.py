@@ -200,10 +200,10 @@ def test_the_sample_inventory_is_refused_until_it_is_filled_in():
 
 @pytest.mark.parametrize("name", ["preflight", "status", "diagnose"])
 def test_a_limit_that_leaves_out_who_tells_the_result_is_refused(name):
-    says = ("--limit is node1 and leaves out localhost", "run with --limit 'node1,localhost'")
+    says = ("Found: --limit node1.", "Run with --limit 'node1,localhost'")
     refused(says, "-i", "inventories/lab", "--limit", "node1", by=f"playbooks/{name}.yml")
 
 
 def test_a_limit_does_not_answer_for_who_uninstalls():
-    says = ("uninstall_confirm is not given, wanted yes: nothing was removed", "from node1, run with")
+    says = ("uninstall_confirm is not set. Expected: yes. Nothing was removed", "from node1, run with")
     refused(says, "-i", "inventories/lab", "--limit", "node1", by="playbooks/uninstall.yml")

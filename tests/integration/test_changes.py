@@ -22,8 +22,8 @@ RESTORE = f"cp -a /opt/data/config.json {MODEL} && cp -a /opt/data/.ascend_ops_m
 
 @pytest.fixture(autouse=True)
 def weights_without_a_manifest() -> Iterator[None]:
-    code, said = site("-i", "inventories/lab")
-    assert code == 0, said
+    code, output = site("-i", "inventories/lab")
+    assert code == 0, output
     for node in NODES:
         lab("exec", node, "sh", "-c", KEEP)
     yield
@@ -31,9 +31,10 @@ def weights_without_a_manifest() -> Iterator[None]:
         lab("exec", node, "sh", "-c", RESTORE)
 
 
-def tasks_that_change(said: str, word: str) -> set[str]:
-    """Return the hosts on which a task with that word in its name would change something."""
-    tasks = [part for part in said.split("TASK [")[1:] if word in part.partition("]")[0]]
+def hosts_that_change(output: str, role: str) -> set[str]:
+    """Return the hosts on which a task of the role would change something."""
+    tasks = output.split("TASK [")[1:]
+    tasks = [task for task in tasks if task.startswith(f"ascend_ops.vllm.{role} : ")]
     return {node for part in tasks for node in re.findall(r"changed: \[(node\d)\]", part)}
 
 
@@ -45,7 +46,7 @@ def tasks_that_change(said: str, word: str) -> set[str]:
 def test_weights_of_the_same_revision(edit, hosts):
     for node in NODES:
         lab("exec", node, "sh", "-c", f"{edit} && {BRING}")
-    code, said = site(*BROUGHT)
-    assert code == 0, said
-    assert tasks_that_change(said, "The weights are on the host") == set(NODES)  # to be verified
-    assert tasks_that_change(said, "The container is made as planned") == hosts, said
+    code, output = site(*BROUGHT)
+    assert code == 0, output
+    assert hosts_that_change(output, "weights") == set(NODES)  # to be verified
+    assert hosts_that_change(output, "container") == hosts, output

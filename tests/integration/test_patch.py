@@ -1,20 +1,28 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Stage patch on the running lab: a created container, a running one, one with the repairs switched off, and some that must not be touched."""
+"""Stage patch on the running lab: its smoke test, and the patching of created, running and unsuitable containers."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
+import signal
+import subprocess
+from pathlib import Path
 
 import pytest
-from lab import ROOT, lab, playbook
+from lab import ROOT, environment, lab, playbook
+from polling import wait_until
 from settings import IMAGE, IMAGE_TAG, Settings
 
 NAME = "patch-test"
+TEMPORARY = f"{NAME}-smoke-test"
 PACKAGE = "/vllm-workspace/vllm/vllm"
 PARSER = f"{PACKAGE}/tool_parsers/glm47_moe_tool_parser.py"
 REGISTERED = '"glm47": ("glm47_moe_tool_parser", "Glm47MoeModelToolParser"),'
+PLAYBOOK = ("tests/integration/patch.yml", "-i", "inventories/lab", "-e", f"vllm_container_name={NAME}")
 
 
 def docker(*arguments: str) -> str:
@@ -22,17 +30,21 @@ def docker(*arguments: str) -> str:
 
 
 def patch(*options: str) -> tuple[int, str]:
-    return playbook(
-        "tests/integration/patch.yml", "-i", "inventories/lab", "-e", f"vllm_container_name={NAME}", *options
-    )
+    """Run role patch alone."""
+    return playbook(*PLAYBOOK, "--tags", "patch", *options)
+
+
+def smoke_test(*options: str) -> tuple[int, str]:
+    """Run the smoke test alone."""
+    return playbook(*PLAYBOOK, "--tags", "smoke_test", *options)
 
 
 def patched(changed: int, *options: str) -> str:
-    """Run the stage, assert how many tasks changed something, and return what it said."""
-    code, said = patch(*options)
-    assert code == 0, said
-    assert f"changed={changed} " in said, said
-    return said
+    """Run the role, assert how many tasks changed something, and return its output."""
+    code, output = patch(*options)
+    assert code == 0, output
+    assert f"changed={changed} " in output, output
+    return output
 
 
 def changes() -> list[str]:
@@ -49,15 +61,8 @@ def parser() -> str:
 
 @pytest.fixture(name="container")
 def a_container_of_the_image():
-    docker(
-        "create",
-        "--name",
-        NAME,
-        "--init",
-        f"{Settings.from_environment().registry}/{IMAGE}:{IMAGE_TAG}",
-        "sleep",
-        "600",
-    )
+    image = f"{Settings.from_environment().registry}/{IMAGE}:{IMAGE_TAG}"
+    docker("create", "--name", NAME, "--init", image, "sleep", "600")
     yield
     docker("rm", "--force", NAME)
 
@@ -72,14 +77,14 @@ def test_a_created_container_is_patched_once(container):
     assert docker("inspect", "--format", "{{.State.Status}}", NAME).strip() == "created"
 
 
-def test_a_container_that_does_not_exist_yet_is_foreseen_in_check_mode_only():
+def test_a_container_that_does_not_exist_yet_is_previewed_in_check_mode_only():
     assert REGISTERED in patched(1, "--check", "--diff")
-    code, said = patch()
+    code, output = patch()
     assert code != 0
-    assert f"Host node0, stage patch: container {NAME}: there is no such container" in said
+    assert f"Host node0, stage patch: container {NAME} Found: there is no container {NAME}." in output
 
 
-def test_repairs_go_off_and_on(container):
+def test_fixes_go_off_and_on(container):
     patched(1)
     assert "any number of arguments" in parser()
     patched(1, "-e", "vllm_patch_repairs=false")
@@ -95,44 +100,100 @@ def test_a_running_container_is_patched_and_stopped(container):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "says"),
+    ("spoil", "parts"),
     [
         (
             f"echo >>{PACKAGE}/tool_parsers/__init__.py",
-            ("tool_parsers/__init__.py: SHA-256 ", ", wanted SHA-256 37d3214", "(untouched) or SHA-256 "),
+            ("tool_parsers/__init__.py has SHA-256 ", "SHA-256 37d3214", "(as released) or SHA-256 "),
         ),
         (
             f"rm {PACKAGE}/reasoning/holo2_reasoning_parser.py",
-            ("reasoning/holo2_reasoning_parser.py: no such file, wanted SHA-256 863b86b",),
+            ("there is no reasoning/holo2_reasoning_parser.py", "SHA-256 863b86b"),
         ),
         (
             f"sed -i s/0.13.0/0.12.0/ {PACKAGE}/_version.py",
-            ("holds vLLM 0.12.0, wanted one that the patch set knows (0.13.0 to", "vllm_patch_set"),
+            ("Found: vLLM 0.12.0.", "(0.13.0 to below 0.14.0", "vllm_patch_set"),
         ),
-        (f"mv {PACKAGE} {PACKAGE}.away", (f"no vLLM at {PACKAGE}", "wanted the package", "vllm_patch_dir")),
+        (
+            f"mv {PACKAGE} {PACKAGE}.away",
+            (f"no vLLM at {PACKAGE}", "Expected: the package", "vllm_patch_dir"),
+        ),
     ],
-    ids=["changed file", "missing file", "unknown version", "no package"],
+    ids=["changed file", "missing file", "unsupported version", "no package"],
 )
-def test_what_is_not_as_known_is_refused_and_left_alone(container, spoil, says):
+def test_an_unexpected_package_is_refused_and_left_alone(container, spoil, parts):
     docker("start", NAME)
     docker("exec", NAME, "bash", "-c", spoil)
     before = changes()
-    code, said = patch()
+    code, output = patch()
     assert code != 0
-    assert [
-        words for words in (f"Host node0, stage patch: container {NAME}", *says) if words not in said
-    ] == [], said
+    where = f"Host node0, stage patch: container {NAME}"
+    assert [part for part in (where, *parts) if part not in output] == [], output
     assert changes() == before
 
 
-def test_patches_that_do_not_work_are_never_started(container, tmp_path):
-    patch_set = tmp_path / "broken"
-    shutil.copytree(ROOT / "profiles/patches/glm47", patch_set)
-    (patch_set / "exercise.py").write_text(
-        "import vllm.tool_parsers\nraise SystemExit('a tool call: found nothing')\n", encoding="ascii"
-    )
-    code, said = patch("-e", f"vllm_patch_set={patch_set}/patch.yml")
+def patch_set_with(program: str, folder: Path) -> str:
+    """Return the option for a copy of the shipped patch set with another smoke test."""
+    shutil.copytree(ROOT / "profiles/patches/glm47", folder / "glm47")
+    (folder / "glm47/smoke_test.py").write_text(program, encoding="ascii")
+    return f"vllm_patch_set={folder}/glm47/patch.yml"
+
+
+def containers(name: str) -> str:
+    """All containers with a name that begins so, with their id and state."""
+    form = "{{.Names}} {{.ID}} {{.State}}"
+    return docker("ps", "--all", "--no-trunc", "--format", form, "--filter", f"name={name}")
+
+
+def smoke_test_runs() -> bool:
+    return "running" in containers(TEMPORARY)
+
+
+def test_patches_are_proven_without_a_change_to_the_host(container):
+    before = containers("")
+    code, output = smoke_test()
+    assert code == 0, output
+    assert "Run the smoke test in the temporary container" in output
+    assert "changed=0" in output
+    assert containers("") == before
+
+
+def test_patches_that_do_not_work_are_reported_and_nothing_is_replaced(container, tmp_path):
+    before = containers("")
+    program = "import vllm.tool_parsers\nraise SystemExit('a tool call: found nothing')\n"
+    code, output = smoke_test("-e", patch_set_with(program, tmp_path))
     assert code != 0
-    assert "Host node0, stage patch: the patch set" in said, said
-    assert "a tool call: found nothing. Wanted: its program (exercise.py) to end with 0" in said, said
-    assert docker("ps", "--all", "--quiet", "--filter", f"name={NAME}") == ""
+    assert "Host node0, stage patch Found: the patch set" in output, output
+    assert "a tool call: found nothing. Expected: its smoke test to end with 0" in output, output
+    assert containers("") == before
+
+
+def test_an_image_that_the_patch_set_does_not_support_is_reported(container, tmp_path):
+    option = patch_set_with("", tmp_path)
+    file = tmp_path / "glm47/patch.yml"
+    file.write_text(
+        file.read_text(encoding="utf-8").replace("from: 0.13.0", "from: 0.13.9"), encoding="utf-8"
+    )
+    code, output = smoke_test("-e", option)
+    assert code != 0
+    assert ": vLLM 0.13.0" in output, output
+    assert "Expected: a release that the patch set supports (0.13.9 to below 0.14.0" in output, output
+    assert containers(TEMPORARY) == ""
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
+def test_an_interrupted_smoke_test_is_repeated_and_cleaned_up(container, tmp_path, signal_number):
+    option = patch_set_with("import time\ntime.sleep(600)\n", tmp_path)
+    command = ["ansible-playbook", *PLAYBOOK, "--tags", "smoke_test", "-e", option]
+    with subprocess.Popen(command, cwd=ROOT, env=environment(), start_new_session=True) as run:
+        wait_until(smoke_test_runs, 120, "the smoke test runs")
+        run.send_signal(signal_number)
+    with contextlib.suppress(ProcessLookupError):  # its forks outlive a killed controller
+        os.killpg(run.pid, signal.SIGKILL)
+    assert run.returncode != 0
+    assert smoke_test_runs()
+    code, output = smoke_test()
+    assert code == 0, output
+    assert "Run the smoke test in the temporary container" in output
+    assert "changed=1 " in output, output
+    assert containers(TEMPORARY) == ""

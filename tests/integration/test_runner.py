@@ -298,13 +298,14 @@ def test_stop_is_checked(job):
 
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize(
-    ("survey", "found"), [({"uninstall_confirm": "no", "uninstall_weights": "true"}, "no"), ({}, "not given")]
+    ("survey", "found"), [({"uninstall_confirm": "no", "uninstall_weights": "true"}, "no"), ({}, "not set")]
 )
 def test_nothing_is_uninstalled_without_a_yes(job, survey, found):
     done = job("playbooks/uninstall.yml", survey)
     assert done.result.status == "failed"
-    assert f"uninstall_confirm is {found}, wanted yes: nothing was removed." in done.said.replace("\r\n", " ")
-    assert "from node0, node1, run with -e uninstall_confirm=yes" in " ".join(done.said.split())
+    output = " ".join(done.said.split())
+    assert f"uninstall_confirm is {found}. Expected: yes. Nothing was removed." in output
+    assert "from node0, node1, run with -e uninstall_confirm=yes" in output
 
 
 @pytest.mark.usefixtures("unchanged")

@@ -28,16 +28,14 @@ set -e
 mkdir -p "$1/opt/lab/site-packages" "$1/proc" "$1/dev" "$1/sys"
 mount --bind "$2" "$1/opt/lab/site-packages"
 for folder in proc dev sys; do mount --rbind "/$folder" "$1/$folder"; done
-exec chroot "$1" env -i PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 VLLM_LOGGING_STREAM=ext://sys.stderr python3 /exercise.py
+exec chroot "$1" env -i PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 VLLM_LOGGING_STREAM=ext://sys.stderr python3 /serve_cases.py
 """
 
 
-def resolved(repairs: bool) -> list:
-    """The shipped patch set, as action plugin plan resolves it."""
-    manifest = yaml.safe_load((PATCH_SET / "patch.yml").read_text(encoding="utf-8"))
-    return patch_set.resolve(
-        manifest["releases"], lambda name: (PATCH_SET / name).read_text(encoding="utf-8"), repairs
-    )
+def loaded(fixes: bool) -> list:
+    """The releases of the shipped patch set."""
+    path = PATCH_SET / "patch.yml"
+    return patch_set.load(path, yaml.safe_load(path.read_text(encoding="utf-8")), fixes)["releases"]
 
 
 class Image:
@@ -51,20 +49,18 @@ class Image:
         """Return the text of a file of the package."""
         return (self.package / path).read_text(encoding="utf-8") if (self.package / path).exists() else None
 
-    def patch(self, repairs: bool) -> list[str]:
+    def patch(self, fixes: bool) -> list[str]:
         """Patch the package as module vllm_patch does in a container, and return what changed."""
-        files = patch_set.files_for(
-            patch_set.version_of(self.read(patch_set.VERSION_FILE)), resolved(repairs)
-        )
-        new, refused = patch_set.changes(files, {file["path"]: self.read(file["path"]) for file in files})
-        assert refused == []
+        files = patch_set.files_for(patch_set.version_of(self.read(patch_set.VERSION_FILE)), loaded(fixes))
+        new, problems = patch_set.changes(files, {file["path"]: self.read(file["path"]) for file in files})
+        assert problems == []
         for path, text in new.items():
             (self.package / path).write_text(text, encoding="utf-8")
         return list(new)
 
     def answers(self, parser: str, cases: list[dict]) -> list[dict]:
-        """What vLLM's server makes of the cases (exercise.py), with a tool call parser."""
-        (self.root / "exercise.py").write_bytes((HERE / "exercise.py").read_bytes())
+        """What vLLM's server makes of the cases (serve_cases.py), with a tool call parser."""
+        (self.root / "serve_cases.py").write_bytes((HERE / "serve_cases.py").read_bytes())
         command = ["unshare", "--mount", "sh", "-c", RUN, "sh", self.root, self._settings.site_packages]
         done = subprocess.run(
             command,
@@ -90,8 +86,8 @@ def image():
 
 @pytest.fixture(scope="session")
 def releases():
-    """The patch set with the repairs."""
-    return resolved(repairs=True)
+    """The patch set with its fixes."""
+    return loaded(fixes=True)
 
 
 @pytest.fixture(scope="session")

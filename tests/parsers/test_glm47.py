@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What clients get from the real vLLM 0.13.0: unpatched, with the manual procedure's three patches, and with our repairs."""
+"""What clients get from the real vLLM 0.13.0: unpatched, with the manual procedure's three patches, and with our fixes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import json
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import patch_set
 
-UNPATCHED, RECIPE, REPAIRS = "unpatched", "recipe", "repairs"
+UNPATCHED, RECIPE, FIXES = "unpatched", "recipe", "fixes"
 
 NO_ARGUMENTS = "<tool_call>get_time</tool_call>"
 NO_ARGUMENTS_NEWLINE = "<tool_call>get_time\n</tool_call>"
@@ -57,7 +57,7 @@ WHOLE = {
         SEVERAL: AS_WRITTEN,
         TEXT: AS_WRITTEN,
     },
-    REPAIRS: {
+    FIXES: {
         NO_ARGUMENTS: [TIME],
         NO_ARGUMENTS_NEWLINE: [TIME],
         INLINE: [WRITE],
@@ -74,7 +74,7 @@ WHOLE = {
 STREAMED = {
     UNPATCHED: {NO_ARGUMENTS: [], INLINE: []},
     RECIPE: {NO_ARGUMENTS: [], NO_ARGUMENTS_NEWLINE: [], SEVERAL: []},
-    REPAIRS: {},
+    FIXES: {},
 }
 CHUNKS = (1, 2, 3, 5, 8, 13, 1000)  # tokens
 
@@ -98,9 +98,9 @@ CASES = (
 def what_clients_get(image):
     """Ask the server about all cases, three times: the package is patched in place, and patched further."""
     got = {}
-    for state, parser in ((UNPATCHED, "glm45"), (RECIPE, "glm47"), (REPAIRS, "glm47")):
+    for state, parser in ((UNPATCHED, "glm45"), (RECIPE, "glm47"), (FIXES, "glm47")):
         if state != UNPATCHED:
-            assert image.patch(repairs=state == REPAIRS)
+            assert image.patch(fixes=state == FIXES)
         answers = image.answers(parser, list(CASES))
         got[state] = {json.dumps(asked): answer for asked, answer in zip(CASES, answers, strict=True)}
     return lambda state, *args, **kwargs: got[state][json.dumps(case(*args, **kwargs))]
@@ -126,51 +126,50 @@ def test_tool_calls(got, state, text, chunk):
 
 
 @pytest.mark.parametrize(("text", "chunk"), list(itertools.product(TEXTS, CHUNKS)))
-def test_with_repairs_a_stream_gives_the_same_in_chunks_of_any_size(got, text, chunk):
-    whole, streamed = got(REPAIRS, text), got(REPAIRS, text, chunk)
+def test_with_fixes_a_stream_gives_the_same_in_chunks_of_any_size(got, text, chunk):
+    whole, streamed = got(FIXES, text), got(FIXES, text, chunk)
     assert [streamed[key] for key in ("content", "calls", "finish_reason")] == [
         whole[key] for key in ("content", "calls", "finish_reason")
     ]
 
 
-def test_without_repairs_a_call_in_the_last_chunk_loses_its_name(got):
+def test_without_fixes_a_call_in_the_last_chunk_loses_its_name(got):
     assert got(RECIPE, INLINE, 1000)["calls"][0][0] is None
 
 
 @pytest.mark.parametrize("chunk", [0, 1], ids=["whole", "streamed"])
 def test_thinking_is_apart(got, chunk):
     assert "why" in got(UNPATCHED, THOUGHT, chunk, thinking=True)["content"]
-    for state in (RECIPE, REPAIRS):
+    for state in (RECIPE, FIXES):
         answer = got(state, THOUGHT, chunk, thinking=True)
         assert (answer["reasoning"], answer["content"]) == ("why", "because")
 
 
 @pytest.mark.parametrize("chunk", [0, 1], ids=["whole", "streamed"])
 def test_a_call_after_thinking(got, chunk):
-    answer = got(REPAIRS, THOUGHT_CALL, chunk, thinking=True)
+    answer = got(FIXES, THOUGHT_CALL, chunk, thinking=True)
     assert (answer["reasoning"], calls(answer)) == ("why", [TIME])
 
 
 @pytest.mark.parametrize("chunk", [0, 1, 5])
 def test_an_answer_cut_while_thinking_is_reasoning(got, chunk):
     """The prompt ends with <think>: what the model wrote by then is no answer, and must not be shown as one."""
-    for state in (RECIPE, REPAIRS):
+    for state in (RECIPE, FIXES):
         answer = got(state, CUT, chunk, thinking=True, finish="length")
         assert (answer["reasoning"], answer["content"] or "", answer["finish_reason"]) == (CUT, "", "length")
 
 
-def test_repairs_go_off_and_on_in_a_patched_package(image, got):
+def test_fixes_go_off_and_on_in_a_patched_package(image, got):
     parser = "tool_parsers/glm47_moe_tool_parser.py"
-    assert image.patch(repairs=True) == []
-    assert image.patch(repairs=False) == [parser]
-    assert image.patch(repairs=True) == [parser]
+    assert image.patch(fixes=True) == []
+    assert image.patch(fixes=False) == [parser]
+    assert image.patch(fixes=True) == [parser]
 
 
 def test_a_file_changed_by_another_hand_is_refused(image, releases):
     file = next(file for file in releases[0]["files"] if file["path"] == "tool_parsers/__init__.py")
     text = image.read(file["path"]) + "\n"
-    new, refused = patch_set.changes([file], {file["path"]: text})
+    new, (problem,) = patch_set.changes([file], {file["path"]: text})
     assert new == {}
-    assert all(
-        word in refused[0] for word in (file["path"], file["before"], file["after"], patch_set.checksum(text))
-    )
+    assert all(word in problem.found for word in (file["path"], patch_set.checksum(text)))
+    assert all(file[key] in problem.expected for key in ("sha256_before", "sha256_after"))

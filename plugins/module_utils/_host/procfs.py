@@ -64,9 +64,14 @@ def os_name(os_release: str) -> str | None:
     return match.group(1) if match else None
 
 
-def running_containers(answer: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+def container_names(answer: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Return {id: name} from the answer of Docker's ``GET /containers/json``."""
     return {item["Id"]: item["Names"][0].lstrip("/") for item in answer if item.get("Names")}
+
+
+def running(answer: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the running containers from the answer of ``GET /containers/json?all=1``."""
+    return [item for item in answer if item["State"] in ("running", "paused", "restarting")]
 
 
 def served(answer: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -97,19 +97,25 @@ def test_a_port_that_is_taken(family, address):
     }
 
 
+CONTAINERS = "/containers/json?all=1"
+
+
 class Docker(http.server.BaseHTTPRequestHandler):
     """Docker's answers to what is asked; a test sets with what status it lists containers."""
 
     status = 200
     answers: ClassVar[dict[str, Any]] = {
-        "/containers/json": [{"Id": ID, "Names": ["/vllm"], "ImageID": "sha256:1"}],
+        CONTAINERS: [
+            {"Id": ID, "Names": ["/vllm"], "ImageID": "sha256:1", "State": "running"},
+            {"Id": "f" * 64, "Names": ["/ended"], "ImageID": "sha256:1", "State": "exited"},
+        ],
         "/info": {"ServerVersion": "26.1.3", "DockerRootDir": "/"},
         "/images/registry:5000/a/b:v1/json": {"Id": "sha256:1"},
     }
 
     def do_GET(self):
         self.send_response(
-            self.status if self.path == "/containers/json" else 200 if self.path in self.answers else 404
+            self.status if self.path == CONTAINERS else 200 if self.path in self.answers else 404
         )
         self.end_headers()
         self.wfile.write(json.dumps(self.answers.get(self.path, {"message": "No such image"})).encode())
@@ -137,8 +143,9 @@ def docker_socket(tmp_path):
 def test_a_docker_daemon(docker_socket, image, image_id):
     facts = gather(docker_socket=docker_socket, image=image)
     assert facts["containers"] == {ID: "vllm"}
-    assert {key: facts["docker"][key] for key in ("version", "served", "image_id")} == {
+    assert {key: value for key, value in facts["docker"].items() if key != "disk"} == {
         "version": "26.1.3",
+        "container_names": ["ended", "vllm"],
         "served": {"vllm": {"image_id": "sha256:1", "labels": {}}},
         "image_id": image_id,
     }

@@ -78,7 +78,16 @@ def test_memory_and_system():
     assert procfs.os_name("") is None
 
 
-def test_running_containers_have_names_and_images():
+@pytest.mark.parametrize(
+    ("state", "runs"),
+    [("created", False), ("running", True), ("restarting", True), ("paused", True), ("exited", False)],
+)
+def test_which_containers_run(state: str, runs: bool):
+    answer = [{"Id": ID, "State": state}]
+    assert procfs.running(answer) == (answer if runs else [])
+
+
+def test_containers_have_names_and_images():
     answer = [
         {
             "Id": ID,
@@ -88,7 +97,7 @@ def test_running_containers_have_names_and_images():
         },
         {"Id": "ff", "Names": []},
     ]
-    assert procfs.running_containers(answer) == {ID: "vllm"}
+    assert procfs.container_names(answer) == {ID: "vllm"}
     assert procfs.served(answer) == {
         "vllm": {"image_id": "sha256:1", "labels": {"ascend_ops.vllm.patches": "a"}}
     }
