@@ -4,7 +4,7 @@ BIN := $(CURDIR)/.venv/bin
 LAB := tests/lab/lab
 
 # The order of `make test`: the quick ones first. What comes after lab-up shares one lab, and it is down in the end.
-STEPS := lint units versions parsers install site sanity molecule lab-up faults weights runner clients commands diagnosis recovery
+STEPS := lint units versions parsers install site sanity molecule lab-up faults weights runner roles clients commands diagnosis recovery
 
 export PATH := $(BIN):$(PATH)
 export PYTHON
@@ -122,6 +122,10 @@ bench-site: env root ## A converged site.yml beside 20 stat tasks, on the lab (r
 .PHONY: runner
 runner: env root ## Every playbook run by ansible-runner, as AWX does it, on the lab (root)
 	tests/with-lab.sh python -m pytest tests/integration/test_runner.py
+
+.PHONY: roles
+roles: env root ## Each role alone, in a playbook of a user's own, on the lab (root)
+	tests/with-lab.sh python -m pytest tests/integration/test_roles_alone.py
 
 .PHONY: clients
 clients: env root ## The OpenAI client and curl against the endpoint on the lab, and what a change of weights does (root)

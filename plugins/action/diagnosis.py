@@ -36,7 +36,7 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         bundle = self.validate_argument_spec({"bundle": {"type": "path"}})[1]["bundle"]
         hostvars, groups = task_vars["hostvars"], task_vars["groups"]
-        names = groups.get(plan.HEAD_GROUP, []) + groups.get(plan.WORKER_GROUP, [])
+        names = [name for group in plan.groups(task_vars) for name in groups.get(group, [])]
         known = set(redaction.secrets(os.environ)).union(*(secrets_of(hostvars[name]) for name in names))
         facts = {name: redaction.data(facts_of(hostvars[name]["ansible_facts"]), known) for name in names}
         logs = {name: lines_of(found["vllm_records"]) for name, found in facts.items()}

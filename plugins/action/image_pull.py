@@ -14,4 +14,6 @@ class ActionModule(PollingAction):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
-        return self._poll("ascend_ops.vllm.image_pull", self._task.args, task_vars)
+        return self._poll(
+            "ascend_ops.vllm.image_pull", self._task.args, task_vars, only_to_begin=("username", "password")
+        )

@@ -4,167 +4,215 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+from ansible import constants as C
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import plan, profile, role_options
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import patch_set
+from ansible.utils.display import Display
+from ansible.utils.vars import load_extra_vars
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import (
+    names,
+    plan,
+    role_options,
+    settings,
+)
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.profiles import Profiles
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, ProblemError, listed
 
-DEFAULT_PROFILE = "glm-4.7"
 COLLECTION = Path(__file__).resolve().parents[2]
-PROFILES = COLLECTION / "profiles"
+display = Display()
+
+
+def read_yaml(path: Path) -> Any:
+    """Return the content of a YAML file of the collection, by the fast parser if there is one."""
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
+def options(role: str) -> dict[str, Any]:
+    """Return the options of all entry points of a role."""
+    specs = read_yaml(COLLECTION / "roles" / role / "meta/argument_specs.yml")["argument_specs"]
+    return {name: option for spec in specs.values() for name, option in spec["options"].items()}
+
+
+# Read while Ansible loads the plugin, which is once in a run, and not in the process of each task.
+SETTINGS = options("plan")
+STAGES = ("preflight", "image", "weights", "container", "patch", "serve", "verify")
+ROLE_OPTIONS = {name: option for stage in STAGES for name, option in options(stage).items()}
 
 
 class ActionModule(ActionBase):
-    """Turns inventory and profile into the plan of the host; on a host outside the service, only judges the inventory."""
+    """Turns inventory and profile into the plan of the host; elsewhere, only checks the inventory."""
 
     _requires_connection = False
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
-        arguments = self.validate_argument_spec({"offline": {"type": "bool", "default": False}})[1]
-        groups, self._hostvars = task_vars["groups"], task_vars["hostvars"]
-        heads, workers = groups.get(plan.HEAD_GROUP, []), groups.get(plan.WORKER_GROUP, [])
-        self._refuse(plan.inventory_errors(heads, workers))
-        hosts = heads + workers
-        addresses = {host: self._service_ip(host) for host in hosts}
-        self._refuse(plan.address_errors(addresses))
+        spec = {"offline": {"type": "bool", "default": False}, "reuse": {"type": "bool", "default": False}}
+        arguments = self.validate_argument_spec(spec)[1]
+        self._variables = Variables(task_vars, self._templar)
+        self._profiles = Profiles(COLLECTION / "profiles", self._read)
+        self._bases: dict[tuple[str, str], settings.Base] = {}
+        try:
+            hosts, addresses = self._topology()
+            if self._variables.host in hosts:
+                return self._plan(hosts, addresses, arguments["offline"], arguments["reuse"])
+            self._check_inventory(hosts)
+        except ProblemError as exc:
+            refuse([exc.problem])
+        return {"changed": False, "hosts": hosts}
 
-        host = task_vars["inventory_hostname"]
-        settings = (
-            self._settings([hosts[0], host], {})
-            if host in hosts
-            else self._settings(hosts, self._role_options())
-        )
-        if host not in hosts:
-            return {"changed": False, "hosts": hosts}
-        return self._plan_of(host, hosts, addresses, settings[host], arguments["offline"], task_vars)
+    def _topology(self) -> tuple[list[str], dict[str, Any]]:
+        """Return the hosts of the service, head first, and their addresses."""
+        head_group, worker_group = plan.groups(self._variables.of(self._variables.host))
+        groups = self._variables.task["groups"]
+        heads, workers = groups.get(head_group, []), groups.get(worker_group, [])
+        refuse(plan.inventory_problems(heads, workers, head_group, worker_group))
+        addresses = {}
+        for host in heads + workers:
+            variables = self._variables.of(host)
+            addresses[host] = variables.get("vllm_service_ip") or variables.get("ansible_host", host)
+        refuse(plan.address_problems(addresses))
+        return heads + workers, addresses
 
-    def _plan_of(
-        self,
-        host: str,
-        hosts: list[str],
-        addresses: dict[str, str],
-        settings: dict[str, Any],
-        offline: bool,
-        task_vars: dict[str, Any],
+    def _check_inventory(self, hosts: list[str]) -> None:
+        """Check the settings of all hosts, and the options of all stages, before the first one begins."""
+        extra = load_extra_vars(self._loader)
+        late = [name for name in plan.GROUPS if name in self._variables.inventory and name not in extra]
+        problems = [plan.late_group_problem(name) for name in late]
+        for host in hosts:
+            found = role_options.problems(ROLE_OPTIONS, self._variables.of(host))
+            problems += [problem.at(f"host {host}") for problem in found]
+        self._settings(hosts, problems)
+
+    def _plan(
+        self, hosts: list[str], addresses: dict[str, Any], offline: bool, reuse: bool
     ) -> dict[str, Any]:
-        nic = task_vars.get("vllm_service_nic")
-        if offline and not nic:
-            self._refuse(
-                [
-                    f"host {host}: vllm_service_nic is not set, wanted the NIC that carries {addresses[host]}: no host is asked here, so set it."
-                ]
-            )
-        facts: dict[str, Any] = {}
-        if not offline:
-            facts = self._host_facts(plan.build(host, hosts, addresses, nic, settings), task_vars)
-        nic = nic or facts.get("vllm_host_facts", {}).get("service_nic")
-        facts["vllm_plan"] = plan.build(host, hosts, addresses, nic, settings)
-        return {"changed": False, "ansible_facts": facts}
+        host = self._variables.host
+        variables = self._variables.of(host)
+        chosen = self._settings([hosts[0], host])[host]
+        patch = self._profiles.patch(chosen["patch_set"], chosen["patch_repairs"], chosen["patch_dir"])
+        given = variables.get("vllm_service_nic")
+        if offline and not given:
+            refuse([plan.no_nic_problem(addresses[host]).at(f"host {host}")])
 
-    def _host_facts(self, draft: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        def build(nic: str | None) -> dict[str, Any]:
+            content = plan.build(host, hosts, addresses, nic, chosen, patch, "vllm_api_key" in variables)
+            return {**content, "run": Path(C.DEFAULT_LOCAL_TMP).name, "offline": offline}
+
+        known = self._variables.facts(host).get("vllm_plan")
+        if reuse and known and known == build(given or known.get("service_nic")):
+            return {"changed": False, "skipped": True, "skip_reason": "The plan of this run still holds."}
+        facts = {} if offline else self._host_facts(build(given))
+        nic = given or facts.get("vllm_host_facts", {}).get("service_nic")
+        return {"changed": False, "ansible_facts": {**facts, "vllm_plan": build(nic)}}
+
+    def _host_facts(self, draft: dict[str, Any]) -> dict[str, Any]:
+        container = draft["container"]
         result = self._execute_module(
             module_name="ascend_ops.vllm.host_facts",
             module_args={
                 "service_ip": draft["service_ip"],
-                "paths": draft["container"]["devices"]
-                + [mount["source"] for mount in draft["container"]["mounts"]],
+                "paths": container["devices"] + [mount["source"] for mount in container["mounts"]],
                 "ports": [draft[port] for port in plan.PORTS] if draft["role"] == "head" else [],
                 "disks": [draft["model"]["dir"], draft["model"]["cache_dir"]],
                 "image": draft["image"],
             },
-            task_vars=task_vars,
+            task_vars=self._variables.task,
         )
         if result.get("failed"):
-            raise AnsibleActionFail(
-                f"The facts of the host could not be read: {result.get('msg')}", result=result
-            )
+            message = f"The facts of the host could not be read: {result.get('msg')}"
+            raise AnsibleActionFail(message, result=result)
         return result["ansible_facts"]
 
-    def _service_ip(self, host: str) -> Any:
-        variables = self._hostvars[host]
-        return variables.get("vllm_service_ip") or variables.get("ansible_host", host)
-
-    def _role_options(self) -> dict[str, Any]:
-        """Return what the argument_specs of all roles say of the options of their stages, and what else is a secret of the inventory."""
-        found = {"vllm_api_key": {"type": "str", "no_log": True}}
-        for path in COLLECTION.glob("roles/*/meta/argument_specs.yml"):
-            found.update(self._read(path)["argument_specs"]["main"]["options"])
-        return found
-
-    def _settings(self, hosts: list[str], specs: dict[str, Any]) -> dict[str, dict[str, Any]]:
-        """Return the merged settings of each of *hosts*, head first, or fail with every bad value of all of them."""
-        merged, errors = {}, []
-        for host in dict.fromkeys(hosts):
-            variables = self._hostvars[host]
-            name = str(variables.get("vllm_profile") or DEFAULT_PROFILE)
-            overrides = {
-                key: variables[key] for key in map(profile.PREFIX.__add__, profile.SCHEMA) if key in variables
-            }
-            merged[host], bad = profile.settings(name, self._load(name), overrides)
-            bad += profile.unknown_variables(list(variables)) + role_options.errors(specs, variables)
-            errors += [f"host {host}: {text}" for text in bad or plan.setting_errors(merged[host])]
-            if not bad:
-                merged[host].update(
-                    patch=self._patch(merged[host]), has_api_key=bool(variables.get("vllm_api_key"))
-                )
-        self._refuse(errors)
-        self._refuse(
-            [
-                text
-                for host in merged
-                for text in plan.disagreements(host, merged[host], hosts[0], merged[hosts[0]])
-            ]
-        )
+    def _settings(self, hosts: Iterable[str], problems: Iterable[Problem] = ()) -> dict[str, dict[str, Any]]:
+        """Return the merged settings of each of *hosts*, head first, or refuse all that is wrong."""
+        hosts = list(dict.fromkeys(hosts))
+        merged: dict[str, dict[str, Any]] = {}
+        found = list(problems)
+        for host in hosts:
+            merged[host], own = self._settings_of(host)
+            found += [problem if problem.where else problem.at(f"host {host}") for problem in own]
+        refuse(found)
+        head = hosts[0]
+        refuse(p for host in hosts for p in plan.disagreements(host, merged[host], head, merged[head]))
         return merged
 
-    def _load(self, name: str) -> Any:
-        """Return the content of a profile."""
-        return self._read(self._find("vllm_profile", name, PROFILES, "{}.yml"))
+    def _settings_of(self, host: str) -> tuple[dict[str, Any], list[Problem]]:
+        variables = self._variables.of(host)
+        files = self._files(variables.get("vllm_profile"), variables.get("vllm_hardware"))
+        merged, problems = settings.settings(SETTINGS, files, settings.of_inventory(SETTINGS, variables))
+        known, given = {**SETTINGS, **ROLE_OPTIONS}, self._variables.names(host)
+        for name in names.foreign(known, given):
+            display.warning(f"The variable {name} is not a setting of ascend_ops.vllm, and is ignored.")
+        problems += names.wrong(known, given) + role_options.api_key_problems(variables)
+        return merged, problems or plan.setting_problems(merged)
 
-    def _patch(self, settings: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the patch set of the settings, and where it goes; None if they have none."""
-        name = settings["patch_set"]
-        if name is None:
-            return None
-        path = self._find("vllm_patch_set", name, PROFILES / "patches", "{}/patch.yml")
-        try:
-            content = patch_set.load(path, self._read(path), settings["patch_repairs"])
-        except ProblemError as exc:
-            raise AnsibleActionFail(f"vllm_patch_set is {name!r}\n{exc}") from exc
-        return {"set": name, "dir": settings["patch_dir"], **content}
+    def _files(self, profile: Any, hardware: Any) -> settings.Base:
+        """Return what the files say; hosts that share them share the work."""
+        chosen = str(profile or SETTINGS["vllm_profile"]["default"]), str(hardware or "")
+        if chosen not in self._bases:
+            self._bases[chosen] = settings.read(SETTINGS, self._profiles.layers(*chosen))
+        return self._bases[chosen]
 
     def _read(self, path: Path) -> Any:
-        """Return the content of a YAML file, the loader's own and no copy, for nobody changes it."""
-        return self._loader.load_from_file(str(path), unsafe=True)
+        """Return the content of a YAML file. Only one of the user's may be encrypted."""
+        shipped = COLLECTION in path.parents
+        return read_yaml(path) if shipped else self._loader.load_from_file(str(path), unsafe=True)
 
-    def _find(self, variable: str, name: str, folder: Path, pattern: str) -> Path:
-        """Return the file that a variable names: a shipped one by its name, or any YAML file by its path, the same for all playbooks."""
-        path = (
-            Path(name).expanduser().absolute()
-            if name.endswith((".yml", ".yaml"))
-            else folder / pattern.format(name)
-        )
-        if not path.is_file():
-            shipped = ", ".join(
-                sorted(
-                    str(file.relative_to(folder)).replace(pattern[2:], "")
-                    for file in folder.glob(pattern.format("*"))
-                )
-            )
-            raise AnsibleActionFail(
-                f"{variable} is {name!r}: no file {path}; wanted one of {shipped}, or the path of a YAML file."
-            )
-        return path
 
-    @staticmethod
-    def _refuse(errors: list[str]) -> None:
-        if errors:
-            raise AnsibleActionFail(
-                "The inventory cannot be used:\n" + "\n".join(f"- {text}" for text in errors)
-            )
+class Variables:
+    """The variables of all hosts. Those of the play, the role or the task hold for each of them."""
+
+    def __init__(self, task_vars: dict[str, Any], templar: Any) -> None:
+        self.task = task_vars
+        self.host = task_vars["inventory_hostname"]
+        self.inventory = task_vars["hostvars"].raw_get(self.host)
+        self._own = Templated(task_vars, templar)
+        own = [name for name in SETTINGS if name in task_vars]
+        self._shared = {name: self._own[name] for name in own if not self._is_of_host(name)}
+
+    def of(self, host: str) -> Mapping[str, Any]:
+        """Return the variables of a host, as templates that are filled in when they are read."""
+        return self._own if host == self.host else ChainMap(self._shared, self.task["hostvars"][host])
+
+    def names(self, host: str) -> list[str]:
+        """Return the names of the variables of a host, without its facts, which Ansible may inject."""
+        facts = self.facts(host)
+        return [name for name in self.of(host) if name not in facts]
+
+    def facts(self, host: str) -> Mapping[str, Any]:
+        """Return the facts of a host."""
+        return self.task["hostvars"].raw_get(host).get("ansible_facts", {})
+
+    def _is_of_host(self, name: str) -> bool:
+        return name in self.inventory and self.inventory[name] == self.task[name]
+
+
+class Templated(Mapping):
+    """Variables that are filled in when they are read."""
+
+    def __init__(self, raw: Mapping[str, Any], templar: Any) -> None:
+        self._raw = raw
+        self._templar = templar
+
+    def __getitem__(self, name: str) -> Any:
+        return self._templar.template(self._raw[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._raw)
+
+    def __len__(self) -> int:
+        return len(self._raw)
+
+
+def refuse(problems: Iterable[Problem]) -> None:
+    """End the task if there are problems, with all of them."""
+    found = list(dict.fromkeys(problems))
+    if found:
+        raise AnsibleActionFail("The inventory cannot be used:\n" + listed(found))

@@ -7,24 +7,25 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: engine_metrics
-short_description: Read what the engines of a vLLM service are doing
+short_description: Gather the load of the engines of a vLLM service
 description:
-  - Reads C(/metrics) of the endpoint twice and returns queue, cache and throughput of each data parallel engine.
-  - An endpoint that does not answer is a result, not a failure.
+  - Reads C(/metrics) of the endpoint twice, and returns queue, cache and throughput of each data parallel engine.
+  - Does not fail if the endpoint does not answer.
+version_added: 0.1.0
 options:
   url:
     description: Base URL of the endpoint, without C(/v1). Proxies of the environment are not used.
     type: str
     required: true
   seconds:
-    description: Time between the two readings, over which the throughput is measured.
+    description: Seconds between the two readings, over which the throughput is measured.
     type: float
     default: 2.0
 requirements:
   - requests (Python library) on the host that runs the module
 attributes:
   check_mode:
-    description: Only reads.
+    description: Changes nothing.
     support: full
   diff_mode:
     description: Changes nothing.
@@ -34,7 +35,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: The engines' load is known
+- name: Gather the engines' load
   ascend_ops.vllm.engine_metrics:
     url: http://192.0.2.10:8080
 """
@@ -45,11 +46,11 @@ answers:
   returned: always
   type: bool
 error:
-  description: Why it did not.
-  returned: when it did not
+  description: Why it did not answer.
+  returned: when it did not answer
   type: str
 engines:
-  description: The engines by rank; a value that the endpoint does not give is null.
+  description: The engines, by rank. A value that the endpoint does not report is null.
   returned: always
   type: list
   elements: dict
@@ -64,28 +65,20 @@ engines:
 """
 
 import time
-import traceback
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import metrics
-
-try:
-    import requests
-
-    REQUESTS_ERROR = None
-except ImportError:
-    REQUESTS_ERROR = traceback.format_exc()
-
-TIMEOUT = 5
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import checks, endpoint, metrics
 
 
-def read(session, url):
-    response = session.get(url.rstrip("/") + "/metrics", timeout=TIMEOUT)
-    response.raise_for_status()
-    return response.text
+def read(client: endpoint.Client) -> str:
+    """Return the text of /metrics, or raise ProblemError."""
+    answer = client.metrics()
+    checks.require_success(answer, "status 200 of /metrics")
+    return answer.text
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "url": {"type": "str", "required": True},
@@ -93,19 +86,17 @@ def main():
         },
         supports_check_mode=True,
     )
-    if REQUESTS_ERROR:
-        module.fail_json(msg=missing_required_lib("requests"), exception=REQUESTS_ERROR)
-    url, seconds = module.params["url"], module.params["seconds"]
+    endpoint.require_requests(module)
+    seconds = module.params["seconds"]
     if seconds <= 0:
-        module.fail_json(msg=f"seconds is {seconds}, wanted more than 0.")
-    session = requests.Session()
-    session.trust_env = False
+        module.fail_json(msg=f"seconds is {seconds}, expected more than 0.")
+    client = endpoint.Client(module.params["url"])
     try:
-        before, began = read(session, url), time.monotonic()
+        before, began = read(client), time.monotonic()
         time.sleep(seconds)
-        engines = metrics.engines(before, read(session, url), time.monotonic() - began)
-    except requests.RequestException as error:
-        module.exit_json(changed=False, answers=False, error=f"{type(error).__name__}: {error}", engines=[])
+        engines = metrics.engines(before, read(client), time.monotonic() - began)
+    except ProblemError as error:
+        module.exit_json(changed=False, answers=False, error=error.problem.found, engines=[])
     module.exit_json(changed=False, answers=True, engines=engines)
 
 

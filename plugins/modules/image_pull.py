@@ -7,13 +7,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: image_pull
-short_description: Have an image on the host, and tell how far its pull is
+short_description: Pull an image, with progress
 description:
-  - Has C(docker pull) pull the image if the host has none of that name, and tells every half minute how far it is. M(community.docker.docker_image_pull)
-    does the same without a word, which for 20 GB is long.
-  - The pull goes on in a process of its own on the host. When nobody asks for it any more, as Ansible was ended, it ends by itself within half a minute.
-    The next run goes on with the layers that are missing.
-  - Credentials are those that C(docker login) left on the host, see M(community.docker.docker_login).
+  - Runs C(docker pull) unless the host has an image of that name. Unlike M(community.docker.docker_image_pull), it reports
+    its progress every 30 seconds.
+  - The pull runs in the background on the host. If the controller stops polling, for example because Ansible was
+    interrupted, the pull ends within 30 seconds. The next run pulls the layers that are missing.
+  - Without O(username), Docker uses the credentials that C(docker login) stored on the host, with its credential helpers.
 options:
   name:
     description: The image, with a tag or a digest.
@@ -21,11 +21,27 @@ options:
     required: true
   platform:
     description:
-      - The platform of the image, as C(linux/arm64), where it is not that of the host. The image that the host has under that name is only kept if it is of it.
+      - The platform of the image, such as C(linux/arm64), if it is not that of the host. An image of another platform is
+        replaced.
     type: str
+  username:
+    description:
+      - User at the registry of the image. The credentials are used for this pull alone. They are in a private folder below
+        C(/run) while it runs, or below C(~/.ansible) if the user may not write there.
+    type: str
+  password:
+    description: Password of that user, or an access token.
+    type: str
+  _run:
+    description: Internal. The action plugin sets it to the run that the work belongs to.
+    type: str
+    default: ""
+  _wait:
+    description: Internal. The action plugin sets it to the seconds after which the module reports the progress.
+    type: int
 attributes:
   check_mode:
-    description: Tells whether the image would be pulled.
+    description: Reports whether the image would be pulled.
     support: full
   diff_mode:
     description: Shows the name of an image to pull.
@@ -35,14 +51,14 @@ author:
 """
 
 EXAMPLES = r"""
-- name: The image is on the host
+- name: Ensure the image is present
   ascend_ops.vllm.image_pull:
     name: quay.io/ascend/vllm-ascend:v0.13.0rc1
 """
 
 RETURN = r"""
 bytes:
-  description: How much was pulled, compressed; 0 if that is not known.
+  description: How much was pulled, compressed. 0 if the sizes of the layers are unknown.
   returned: when the image was pulled
   type: int
   sample: 7516192768
@@ -64,41 +80,52 @@ NOTES = "/run"  # in memory; who may not write there, but use Docker, has them a
 
 
 def is_here(docker, image, platform):
-    """Whether the host has the image, of that platform; of one such as linux/arm/v7 Docker knows the first two parts."""
+    """Whether the host has the image, of that platform. Of linux/arm/v7, Docker stores the first two parts."""
     found = image_platform(docker, image)
     return found.rc == 0 and (not platform or platform.split("/")[:2] == found.text.split("/"))
 
 
-def ask_sizes(docker, image):
-    """Return the sizes of the layers, by the registry; nothing where it does not tell."""
-    known = commands.run([docker, "info", "--format", "{{json .RegistryConfig.IndexConfigs}}"])
+def login_options(params, job):
+    """Return the options that make the Docker command use the credentials that were passed, if any."""
+    if not params["username"]:
+        return []
+    folder = job.private_dir("docker")
+    Path(folder, "config.json").write_text(
+        image_pull.login(params["name"], params["username"], params["password"]), encoding="utf-8"
+    )
+    return ["--config", folder]
+
+
+def ask_sizes(command, image):
+    """Return the sizes of the layers, from the registry. Empty if it cannot be asked."""
+    known = commands.run([*command, "info", "--format", "{{json .RegistryConfig.IndexConfigs}}"])
     with contextlib.suppress(ValueError, AttributeError):
         secure = json.loads(known.text).get(image_pull.registry(image), {}).get("Secure", True)
         found = commands.run(
-            [docker, "manifest", "inspect", "--verbose", *([] if secure else ["--insecure"]), image]
+            [*command, "manifest", "inspect", "--verbose", *([] if secure else ["--insecure"]), image]
         )
         return image_pull.layer_sizes(found.text)
     return {}
 
 
-def pull(docker, image, platform, job):
+def pull(docker, params, job):
     """Pull the image, and return the result of the module."""
+    command = [docker, *login_options(params, job)]
+    platform = ["--platform", params["platform"]] if params["platform"] else []
     sizes = {}
-    asker = threading.Thread(target=lambda: sizes.update(ask_sizes(docker, image)), daemon=True)
+    asker = threading.Thread(target=lambda: sizes.update(ask_sizes(command, params["name"])), daemon=True)
     asker.start()
     seen = image_pull.Pull(sizes)
     job.report(seen.progress)
-    rc = commands.on_terminal(
-        [docker, "pull", *(["--platform", platform] if platform else []), image], seen.take
-    )
+    rc = commands.on_terminal([*command, "pull", *platform, params["name"]], seen.take)
     seen.end()
     if rc:
         return {"failed": True, "msg": " ".join(seen.other[-5:]) or f"docker pull ended with code {rc}"}
     return {"changed": True, "bytes": seen.progress().get("done", 0)}
 
 
-def look_after(params, docker, check_mode):
-    """Begin the pull, unless the image is here or this run has begun it, and return its result, or how far it is."""
+def ensure(params, docker, check_mode):
+    """Start the pull, unless the image is present or this run has started it. Return its result, or its progress."""
     place = NOTES if os.access(NOTES, os.W_OK) else Path.home() / ".ansible"
     name = "ascend-ops-image-" + hashlib.sha256(params["name"].encode()).hexdigest()[:12]
     job = background.Job(os.path.join(place, name), params["_run"] or str(os.getpid()))
@@ -107,7 +134,7 @@ def look_after(params, docker, check_mode):
             return {"changed": False}
         if check_mode:
             return {"changed": True}
-        job.begin(functools.partial(pull, docker, params["name"], params["platform"]))
+        job.begin(functools.partial(pull, docker, params))
     state = job.poll(params["_wait"])
     return state.get("result") or {"changed": False, "running": True, **state}
 
@@ -117,18 +144,21 @@ def main():
         argument_spec={
             "name": {"type": "str", "required": True},
             "platform": {"type": "str"},
+            "username": {"type": "str"},
+            "password": {"type": "str", "no_log": True},
             "_run": {"type": "str", "default": ""},
             "_wait": {"type": "int"},
         },
+        required_by={"username": ["password"]},
         supports_check_mode=True,
     )
     params = module.params
     docker = module.get_bin_path("docker", required=True)
     try:
-        result = look_after(params, docker, module.check_mode)
+        result = ensure(params, docker, module.check_mode)
     except background.Busy:
         module.fail_json(
-            msg=f"another run is pulling {params['name']}; wanted one at a time: wait for its end."
+            msg=f"Another run is pulling {params['name']}, expected one at a time: wait until it has ended."
         )
     if result.pop("failed", False):
         module.fail_json(**result)

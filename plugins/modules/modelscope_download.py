@@ -111,6 +111,13 @@ options:
     description: TCP port on which the hosts give files to each other, while the task runs and only to each other.
     type: int
     default: 8084
+  _run:
+    description: Internal. The action plugin sets it to the run that the work belongs to.
+    type: str
+    default: ""
+  _wait:
+    description: Internal. The action plugin sets it to the seconds after which the module reports the progress.
+    type: int
 attributes:
   check_mode:
     description:
@@ -208,9 +215,9 @@ SMALL = 64 << 20  # bytes that cost nothing to read again
 HOME = "/run/ascend-ops-weights"  # in the container, in memory: there the client leaves its credentials
 PROXIED = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
 MEMORY = "/run"  # on the host: where notes can be made even on a full disk
-ENDED_SECONDS = (
-    30  # for Docker to come back, or for the container of a run that was ended to go, without one more byte
-)
+# For Docker to come back, or for the container of a run that was ended to go, without one more byte.
+ENDED_SECONDS = 30
+DAMAGES = 3  # files that arrive damaged before the download fails
 
 
 class Fetcher:
@@ -257,13 +264,20 @@ class Fetcher:
         return client
 
     def fetch(self, folder, files, missing):
-        """Have *missing* fetched into *folder*, of *files*. A client that is ended from outside is begun again, as long as it is of use."""
+        """Have *missing* fetched into *folder*, of *files*.
+
+        A client that is ended from outside is started again, as long as it makes progress. So is one that received a
+        damaged file, some times.
+        """
         deadline, here = time.monotonic() + ENDED_SECONDS, folder.here(missing)
+        damages = 0
         while True:
             done = self.follow(files, missing)
             if folder.here(missing) > here:
                 deadline, here = time.monotonic() + ENDED_SECONDS, folder.here(missing)
-            if not weights.is_cut_off(done.rc, done.out, done.err) or time.monotonic() > deadline:
+            damages += weights.is_damaged(done.out)
+            cut_off = weights.is_cut_off(done.rc, done.out, done.err) and time.monotonic() <= deadline
+            if not cut_off and not (weights.is_damaged(done.out) and damages < DAMAGES):
                 break
             time.sleep(1)
             self.client = self.begun()

@@ -7,23 +7,35 @@ DOCUMENTATION = r"""
 module: plan
 short_description: Turn inventory and model profile into the plan of a vLLM service
 description:
-  - Reads the groups C(vllm_head) (exactly one host) and C(vllm_workers) (none or more), the profile that the variable
-    C(vllm_profile) names (default C(glm-4.7)) and every C(vllm_KEY) variable that overrides its top-level key C(KEY).
-  - On a host of these groups it sets the facts C(vllm_plan), the only thing the roles read, and C(vllm_host_facts), what was found on the host.
-  - On any other host, C(localhost) say, it only judges the inventory.
+  - >-
+    Merges the settings of the service from layers, C(profiles/defaults.yml), the hardware, the model, and the
+    variables C(vllm_*) of the inventory. C(ansible-doc -t role ascend_ops.vllm.plan) lists them.
+  - >-
+    On a host of the service it sets the facts C(vllm_plan), the only thing the roles read, and
+    C(vllm_host_facts), what was found on the host.
+  - On any other host, C(localhost) for example, it only checks the inventory, and the options of all roles.
   - All that is wrong with the inventory is reported in one message, before anything is changed.
+  - Variables of the play, of a role or of the task hold for all hosts of the service.
 version_added: 0.1.0
 options:
   offline:
-    description: Contact no host. Then C(vllm_service_nic) must be set for each host, and C(vllm_host_facts) is not.
+    description: Contact no host. C(vllm_service_nic) must be set then. C(vllm_host_facts) is not gathered.
+    type: bool
+    default: false
+  reuse:
+    description:
+      - >-
+        Keep the plan and the facts of the host that this run of Ansible has gathered, if the plan would come
+        out the same. The task is skipped then.
+      - A plan of an earlier run, from a fact cache, is never kept.
     type: bool
     default: false
 author:
   - ascend_ops.vllm contributors (@ascend-ops)
 notes:
-  - "Variables of a host: C(vllm_service_ip), its address in the service network (default C(ansible_host)), and
-    C(vllm_service_nic), the NIC that carries it (default: found on the host)."
-  - Variables from a survey arrive as strings; numbers, and lists and mappings written as JSON, are accepted so.
+  - >-
+    The role P(ascend_ops.vllm.plan#role) runs it, and all roles depend on that one. Run the module to check
+    an inventory, or to gather the facts again.
 attributes:
   check_mode:
     description: Changes nothing, so it does the same in check mode.
@@ -34,20 +46,20 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: The inventory makes sense
+- name: Check the inventory
   hosts: localhost
   gather_facts: false
   tasks:
-    - name: Exactly one head, real addresses, values that fit together
+    - name: Assert exactly one head, real addresses, and values that fit together
       ascend_ops.vllm.plan:
 
-- name: The plan of each host
+- name: Show the plan of each host
   hosts: vllm_head:vllm_workers
   gather_facts: false
   tasks:
-    - name: The plan is made
+    - name: Gather host facts and compute the deployment plan
       ascend_ops.vllm.plan:
-    - name: It can be looked at
+    - name: Show the plan
       ansible.builtin.debug:
         var: ansible_facts.vllm_plan
 """
@@ -67,8 +79,10 @@ ansible_facts:
     vllm_plan:
       description:
         - The host's part of the service.
-        - C(role) is C(head) or C(worker); C(hosts) are all inventory names, head first; C(url) is the endpoint; C(serve) holds the environment and the flags
-          of C(vllm serve); C(container), C(model), C(npu) and C(data_parallel) what their names say.
+        - >-
+          C(role) is C(head) or C(worker); C(hosts) are all inventory names, head first; C(url) is the
+          endpoint; C(serve) has the environment and the flags of C(vllm serve); C(container), C(model), C(npu) and
+          C(data_parallel) are what their names say; C(run) names the run of Ansible that made it.
       type: dict
     vllm_host_facts:
       description: What M(ascend_ops.vllm.host_facts) found.

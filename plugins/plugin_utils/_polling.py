@@ -13,10 +13,9 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, failure
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.progress import progress
+from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._place import located, place
 
-COLLECTION = "ascend_ops.vllm."
 FIRST_SECONDS = 2  # of the first poll, before the first line of progress
 POLL_SECONDS = 5  # of each further poll: how much longer than its lease the work may go on after Ansible has
 # ended. Below background.ORPHAN_SECONDS.
@@ -33,8 +32,17 @@ class PollingAction(ActionBase):
 
     _supports_check_mode = True
 
-    def _poll(self, module: str, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        """Return what the module returns when its work has ended. A problem in it gets its host and stage."""
+    def _poll(
+        self,
+        module: str,
+        arguments: dict[str, Any],
+        task_vars: dict[str, Any],
+        only_to_begin: tuple[str, ...] = (),
+    ) -> dict[str, Any]:
+        """Return what the module returns when its work has ended. A problem in it gets its host and stage.
+
+        The arguments *only_to_begin* are passed with the first call only.
+        """
         self._host = self._task.delegate_to or task_vars["inventory_hostname"]
         self._shown = (time.monotonic(), 0)
         self._stage = ""
@@ -43,19 +51,12 @@ class PollingAction(ActionBase):
         while os.getppid() == ansible:
             result = self._execute_module(module_name=module, module_args=arguments, task_vars=task_vars)
             if not result.get("running"):
-                return self._located(result)
+                return located(result, place(self._task, self._host))
+            arguments = {name: value for name, value in arguments.items() if name not in only_to_begin}
             arguments["_wait"] = POLL_SECONDS
             if "stage" in result:
                 self._show(result["stage"], result["done"], result["all"])
         raise AnsibleActionFail("Ansible was ended. The work on the host ends by itself within a minute.")
-
-    def _located(self, result: dict[str, Any]) -> dict[str, Any]:
-        """Return the result, with the place in its problem: the module knows neither inventory nor role."""
-        if "problem" not in result:
-            return result
-        role = self._task._role.get_name() if self._task._role else ""
-        stage = f", stage {role[len(COLLECTION) :]}" if role.startswith(COLLECTION) else ""
-        return {**result, **failure(Problem.of(result["problem"]).at(f"host {self._host}{stage}"))}
 
     def _show(self, stage: str, done: int, all_bytes: int | None) -> None:
         """Print the progress of the host, at most every SHOW_SECONDS or when a stage begins."""

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import profile
 from ansible_run import ROOT, run
 from awx_stand_in import StandIn
+from shipped import SETTINGS
 
 URL = "https://git.example.com/us/ascend_ops.vllm.git"
 PLAYBOOKS = [f"playbooks/{file.name}" for file in (ROOT / "playbooks").glob("*.yml")]
@@ -58,7 +58,7 @@ def test_each_playbook_for_users_has_a_job_template(templates: list[dict]):
 def test_surveys_are_as_awx_accepts_them_and_ask_for_settings(templates: list[dict]):
     questions = {question["variable"]: question for template in templates for question in template["survey"]}
     assert {"vllm_image", "vllm_model_dir", "vllm_api_port", "uninstall_confirm"} <= set(questions)
-    assert profile.unknown_variables(list(questions)) == []
+    assert {name for name in questions if name.startswith("vllm_")} <= set(SETTINGS)
     others = {name for name in questions if not name.startswith(("vllm_", "uninstall_"))}
     assert others == {"preflight_allow_newer", "serve_timeout"}
     for question in questions.values():
@@ -145,7 +145,9 @@ def test_a_missing_machine_credential_ends_it_before_anything_is_made(awx: Stand
     code, output = setup(awx, awx_setup_machine_credential="Nobody")
     assert code == 2
     assert output.count("fatal:") == 1
+    assert "0 credentials of type Machine called Nobody" in output
     assert awx.things["organizations"] == []
+    assert len(awx.things["credentials"]) == 2
 
 
 def test_choices_are_made_on_request(awx: StandIn):

@@ -163,15 +163,16 @@ def inventory_of_one_host(tmp_path):
 
 
 def test_a_profile_of_ones_own_is_found_from_where_ansible_runs(tmp_path, one_host):
-    text = (ROOT / "profiles/glm-4.7.yml").read_text(encoding="utf-8")
-    (tmp_path / "ours.yml").write_text(
-        text.replace("served_model_name: glm47", "served_model_name: ours"), encoding="utf-8"
-    )
+    own = "extends: glm-4.7\nserved_model_name: ours\nserve_args: {max-model-len: 4096}\n"
+    (tmp_path / "ours.yml").write_text(own, encoding="utf-8")
     rendering = render(
         one_host, tmp_path / "out", "-e", f"vllm_profile={os.path.relpath(tmp_path / 'ours.yml', ROOT)}"
     )
     assert rendering.returncode == 0, rendering.stdout
-    assert "--served-model-name ours" in (tmp_path / "out/node0/serve.sh").read_text(encoding="utf-8")
+    script = (tmp_path / "out/node0/serve.sh").read_text(encoding="utf-8")
+    assert "--served-model-name ours" in script
+    assert "--max-model-len 4096" in script
+    assert "--tool-call-parser glm47" in script
 
 
 def test_a_profile_that_a_survey_leaves_empty_is_the_default(tmp_path, one_host):
@@ -196,10 +197,8 @@ def test_the_sample_inventory_is_refused_until_it_is_filled_in(tmp_path):
     rendering = render(ROOT / "inventories/prod", tmp_path)
     assert rendering.returncode != 0
     for host, address in (("node0", "192.0.2.10"), ("node1", "192.0.2.11")):
-        assert (
-            f"host {host}: vllm_service_ip (default: ansible_host) is '{address}', a placeholder"
-            in rendering.stdout
-        )
+        found = f"host {host}: vllm_service_ip (default: ansible_host) is '{address}', a placeholder"
+        assert found in " ".join(rendering.stdout.split())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -209,5 +208,6 @@ def test_a_nic_must_be_given_because_no_host_is_asked(tmp_path):
     rendering = render(inventory, tmp_path / "out")
     assert rendering.returncode != 0
     assert (
-        "host node0: vllm_service_nic is not set, wanted the NIC that carries 10.0.0.10" in rendering.stdout
+        "host node0: vllm_service_nic is not set. Expected: the NIC that carries 10.0.0.10"
+        in rendering.stdout
     )

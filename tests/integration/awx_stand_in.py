@@ -101,9 +101,12 @@ class StandIn(ThreadingHTTPServer):
         self.things: dict[str, list[dict[str, Any]]] = {kind: [] for kind in FIELDS}
         self.related: dict[tuple[int, str], Any] = {}
         self._last = 0
-        types = [self.make("credential_types", {"name": name}) for name in ("Machine", "Galaxy")]
-        self.make("credentials", {"name": machine_credential, "credential_type": types[0]["id"]})
-        self.make("credentials", {"name": "Ansible Galaxy", "credential_type": types[1]["id"]})
+        machine = {
+            "name": machine_credential,
+            "credential_type": self.make("credential_types", {"name": "Machine"})["id"],
+        }
+        self.make("credentials", machine)["credential_type__namespace"] = "ssh"
+        self.make("credentials", {"name": "Ansible Galaxy", "credential_type": 0})
 
     def named(self, kind: str) -> dict[str, dict[str, Any]]:
         return {thing["name"]: thing for thing in self.things[kind]}
@@ -288,9 +291,9 @@ def _matches(thing: dict[str, Any], query: dict[str, str]) -> bool:
     if either and not any(str(thing.get(name)) == value for name, value in either.items()):
         return False
     for name, value in query.items():
-        field, _sign, operator = name.partition("__")
-        accepted = value.split(",") if operator == "in" else [value]
-        if field != "or" and str(thing.get(field)) not in accepted:
+        field, is_list = name.removesuffix("__in"), name.endswith("__in")
+        accepted = value.split(",") if is_list else [value]
+        if not field.startswith("or__") and str(thing.get(field)) not in accepted:
             return False
     return True
 

@@ -37,16 +37,16 @@ INVENTORY_CASES = {
     "no head": Case(
         hosts=WORKER % "",
         says=(
-            "group vllm_head is empty or missing",
-            "wanted exactly one host",
+            "group vllm_head: it is empty or missing",
+            "Expected: exactly one host",
             "put the data-parallel head (node0) into it",
         ),
     ),
     "two heads": Case(
         hosts='vllm_head: {hosts: {node0: {ansible_host: "{{ lab_net }}.10"}, node1: {ansible_host: "{{ lab_net }}.11"}}}\n',
         says=(
-            "group vllm_head has 2 hosts (node0, node1)",
-            "wanted exactly one",
+            "group vllm_head: it has 2 hosts (node0, node1)",
+            "Expected: exactly one",
             "move the others to vllm_workers",
         ),
     ),
@@ -55,15 +55,15 @@ INVENTORY_CASES = {
         says=(
             "host node1: vllm_service_ip",
             ".10', the same as host node0's",
-            "wanted one address a host",
+            "Expected: one address a host",
             "correct one of them",
         ),
     ),
     "values that Docker or vLLM would refuse hours later": Case(
         options=("-e", '{"vllm_container_shm_size": "lots", "vllm_serve_args": {"max_model_len": 1}}'),
         says=(
-            "host node0: vllm_container_shm_size is 'lots', wanted a size",
-            "vllm_serve_args has 'max_model_len', wanted flags of vllm serve",
+            "host node0: vllm_container_shm_size is 'lots'. Expected: a size",
+            "vllm_serve_args has 'max_model_len'. Expected: flags of vllm serve",
             "correct it",
         ),
     ),
@@ -71,9 +71,9 @@ INVENTORY_CASES = {
         options=("-e", '{"verify_timeout": "long", "verify_checks": ["chatt"]}'),
         says=(
             "host node0: verify_timeout is 'long'",
-            "wanted a whole number",
+            "Expected: a whole number",
             "verify_checks is ['chatt']",
-            "wanted some of health",
+            "Expected: some of health",
             "correct it",
         ),
     ),
@@ -160,7 +160,7 @@ SUPPLY_CASES = {
             "node0",
             "stage image",
             "vllm-ascend:no-such-tag could not be pulled",
-            "Wanted: ",
+            "Expected: an image that the registry has",
             "vllm_image",
         ),
     ),
@@ -195,7 +195,7 @@ def test_the_sample_inventory_is_refused_until_it_is_filled_in():
         f"host {node}: vllm_service_ip (default: ansible_host) is '192.0.2.1{i}', a placeholder"
         for i, node in enumerate(("node0", "node1"))
     )
-    refused((*says, "wanted the host's own address", "fill it in"), "-i", "inventories/prod")
+    refused((*says, "Expected: the host's own address", "fill it in"), "-i", "inventories/prod")
 
 
 @pytest.mark.parametrize("name", ["preflight", "status", "diagnose"])

@@ -151,7 +151,8 @@ def test_progress_is_read_from_the_events(job):
         dict.fromkeys(event["event_data"]["role"] for event in done.events if event["event_data"].get("role"))
     )
     assert [stage.rsplit(".", 1)[-1] for stage in stages] == [
-        "driver",
+        "plan",
+        "preflight",
         "weights",
         "image",
         "container",
@@ -312,4 +313,4 @@ def test_nothing_is_uninstalled_without_a_yes(job, survey, found):
 def test_an_answer_that_cannot_be_is_refused(job):
     done = job("playbooks/site.yml", {**SAME, "vllm_api_port": "80a"})
     assert done.result.status == "failed"
-    assert "vllm_api_port is '80a', wanted a whole number" in done.said
+    assert "vllm_api_port is '80a'. Expected: a whole number" in done.said

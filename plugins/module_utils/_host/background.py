@@ -36,6 +36,7 @@ class Job:
         self._lock = os.path.join(folder, "lock")  # locked by the process that works
         self._lease = os.path.join(folder, "lease")  # its modification time is that of the last poll
         self._state = os.path.join(folder, "state.json")  # progress, in the end the result
+        self._private = os.path.join(folder, "private")  # files that only this user may read
         self._progress: Progress = dict
 
     def is_begun(self) -> bool:
@@ -48,6 +49,7 @@ class Job:
         Raises Busy while another run's work is in progress.
         """
         lock = self._take_lock()
+        self._remove_private()  # of a job that was killed
         self._renew_lease()
         self._write({"run": self._run})
         child = os.fork()
@@ -77,6 +79,7 @@ class Job:
                 self._remove()
                 return state
             if not alive:
+                self._remove_private()
                 return {"result": {"failed": True, "msg": "The background process was killed."}}
             if deadline is not None and time.monotonic() >= deadline:
                 return state
@@ -87,8 +90,8 @@ class Job:
         self._progress = progress
 
     def private_dir(self, name: str) -> str:
-        """Create a folder that only this user can read, and return its path. It is removed with the job."""
-        path = os.path.join(self._folder, name)
+        """Create a folder that only this user can read, and return its path. It is removed when the work ends."""
+        path = os.path.join(self._private, name)
         shutil.rmtree(path, ignore_errors=True)
         os.makedirs(path, mode=0o700)
         return path
@@ -107,12 +110,14 @@ class Job:
             result = {"failed": True, "msg": f"{type(error).__name__}: {error}"}
         over.set()
         heartbeat.join()
+        self._remove_private()
         self._write({"run": self._run, "result": result})
 
     def _heartbeat(self, over: threading.Event) -> None:
         """Write the progress every second. When the lease is over, end the process and its children."""
         while not over.wait(1):
             if self._age() > LEASE_SECONDS:
+                self._remove_private()
                 os._exit(1)
             self._write(dict(self._progress(), run=self._run))
 
@@ -150,6 +155,9 @@ class Job:
         if _locked(lock):
             shutil.rmtree(self._folder, ignore_errors=True)
         os.close(lock)
+
+    def _remove_private(self) -> None:
+        shutil.rmtree(self._private, ignore_errors=True)
 
     def _is_free(self) -> bool:
         try:

@@ -9,6 +9,7 @@ Source: docker/cli, and moby/moby pkg/jsonmessage: a line a layer, written anew 
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from typing import Any, Mapping, NamedTuple
@@ -19,6 +20,8 @@ BYTES = re.compile(r"(\d+(?:\.\d+)?) ?([kMGTP]?)B/(\d+(?:\.\d+)?) ?([kMGTP]?)B\s
 UNIT = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15}
 HERE = ("Verifying Checksum", "Download complete", "Extracting", "Pull complete")
 NEEDLESS = "Already exists"
+NO_LAYER = "Pulling from"  # the line's name is the tag, which may look like a layer's id
+DOCKER_HUB = "https://index.docker.io/v1/"  # what Docker Hub is called among the credentials
 
 
 class Layer(NamedTuple):
@@ -50,7 +53,7 @@ class Pull:
 
     def _take_line(self, line: str) -> None:
         found = LAYER.fullmatch(line)
-        if not found:
+        if not found or found.group(2).startswith(NO_LAYER):
             if line:
                 self.other.append(line)
             return
@@ -65,8 +68,12 @@ class Pull:
         layers = {layer: state for layer, state in self.layers.items() if state.status != NEEDLESS}
         if not layers:
             return {}
-        sizes = {layer: self.sizes.get(layer, state.size) for layer, state in layers.items()}
         is_here = {layer: state.status.startswith(HERE) for layer, state in layers.items()}
+        sizes = {
+            # A layer that came without its size being written is a tiny one.
+            layer: self.sizes.get(layer, 0 if state.size is None and is_here[layer] else state.size)
+            for layer, state in layers.items()
+        }
         stage = "unpacked" if all(is_here.values()) else "pulled"
         done = 0
         for layer, state in layers.items():
@@ -99,6 +106,13 @@ def layer_sizes(manifests: str) -> dict[str, int]:
             {layer["digest"].split(":")[1][:12]: int(layer["size"]) for layer in manifest.get("layers", [])}
         )
     return sizes
+
+
+def login(image: str, username: str, password: str) -> str:
+    """Return a config.json of the Docker command that holds these credentials for the registry of *image*."""
+    name = registry(image)
+    auth = base64.b64encode(f"{username}:{password}".encode()).decode()
+    return json.dumps({"auths": {DOCKER_HUB if name == "docker.io" else name: {"auth": auth}}})
 
 
 def registry(image: str) -> str:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From inventory and profile to the plan of a service: topology, container, environment and flags of each host."""
+"""From inventory and settings to the plan of a service: each host's container, environment and flags."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import re
 from typing import Any, Mapping, Sequence
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import validation
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 
 HEAD_GROUP = "vllm_head"
 WORKER_GROUP = "vllm_workers"
+GROUPS = ("vllm_head_group", "vllm_worker_group")  # variables with other names
 # In the container, in folders that every image has.
 SERVE_SCRIPT = "/usr/local/bin/ascend-ops-serve"
 SUPERVISOR = "/usr/local/bin/ascend-ops-supervise"
@@ -21,132 +23,201 @@ SUPERVISOR_KEY = "/etc/ascend-ops-supervise.key"
 API_KEY = "/etc/ascend-ops-api.key"
 SUPERVISOR_STATE = "/var/lib/ascend-ops-supervise.json"
 
-# RFC 5737 and RFC 3849: addresses for documentation, which the sample inventory carries until they are filled in.
+# RFC 5737 and RFC 3849: addresses for documentation, as the sample inventory has them.
 PLACEHOLDER_NETWORKS = [
     ipaddress.ip_network(net)
     for net in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
 ]
-# What one host decides and all others must agree on, or vLLM refuses the peer, or worse, does not.
+# What must be the same on all hosts, or vLLM refuses the peer, or worse, does not.
 COMMON_KEYS = (
-    "model_repo", "model_revision", "model_include", "model_exclude", "image", "patch_set", "patch_repairs", "served_model_name",
-    "api_port", "rpc_port", "supervisor_port", "tensor_parallel_size", "data_parallel_size_local", "serve_args",
-)  # fmt: skip
+    "model_repo",
+    "model_revision",
+    "model_include",
+    "model_exclude",
+    "image",
+    "patch_set",
+    "patch_repairs",
+    "served_model_name",
+    "api_port",
+    "rpc_port",
+    "supervisor_port",
+    "tensor_parallel_size",
+    "data_parallel_size_local",
+    "serve_args",
+)
 PORTS = ("api_port", "rpc_port", "supervisor_port")  # of the head
+MODEL_KEYS = ("repo", "revision", "endpoint", "include", "exclude", "dir", "cache_dir", "size_gb")
+NPU_KEYS = ("name", "hbm_mb", "driver_version", "firmware_version", "ids")
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+# Settings in whose values a {name} is filled in, and the names that exist.
+TEMPLATES = ("container_env", "serve_env", "serve_args", "serve_worker_args")
+NAMES = (
+    "service_ip",
+    "service_nic",
+    "head_ip",
+    "api_port",
+    "rpc_port",
+    "npu_ids",
+    "tensor_parallel_size",
+    "data_parallel_size",
+    "data_parallel_size_local",
+    "data_parallel_start_rank",
+    "served_model_name",
+    "model_name",
+)
 
 
-def inventory_errors(heads: Sequence[str], workers: Sequence[str]) -> list[str]:
+def groups(variables: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the names of the head's group and of the workers'."""
+    return (
+        str(variables.get("vllm_head_group") or HEAD_GROUP),
+        str(variables.get("vllm_worker_group") or WORKER_GROUP),
+    )
+
+
+def inventory_problems(
+    heads: Sequence[str], workers: Sequence[str], head_group: str, worker_group: str
+) -> list[Problem]:
     """Return what is wrong with the two groups: exactly one head, and no host in both."""
-    where = f"group {HEAD_GROUP}"
-    errors = []
+    where = f"group {head_group}"
+    problems = []
     if not heads:
-        errors.append(
-            f"{where} is empty or missing, wanted exactly one host: put the data-parallel head (node0) into it."
-        )
+        remedy = "put the data-parallel head (node0) into it"
+        problems.append(Problem("it is empty or missing", "exactly one host", remedy, where))
     elif len(heads) > 1:
-        errors.append(
-            f"{where} has {len(heads)} hosts ({', '.join(heads)}), wanted exactly one: move the others to {WORKER_GROUP}."
-        )
+        found = f"it has {len(heads)} hosts ({', '.join(heads)})"
+        problems.append(Problem(found, "exactly one", f"move the others to {worker_group}", where))
     for host in sorted(set(heads) & set(workers)):
-        errors.append(
-            f"host {host} is in {HEAD_GROUP} and in {WORKER_GROUP}, wanted in one of them: take it out of the other."
-        )
-    return errors
+        found, remedy = f"it is in {head_group} and in {worker_group}", "take it out of one of them"
+        problems.append(Problem(found, "a host in one group", remedy, f"host {host}"))
+    return problems
 
 
-def address_errors(addresses: Mapping[str, Any]) -> list[str]:
+def late_group_problem(name: str) -> Problem:
+    """Return the problem of a group's name that playbooks cannot see."""
+    return Problem(
+        f"{name} is set in the inventory, and a playbook chooses its hosts before it reads that",
+        "an extra variable, or the default name",
+        f"give it with -e, or make your group a child of {HEAD_GROUP if 'head' in name else WORKER_GROUP}",
+    )
+
+
+def no_nic_problem(address: str) -> Problem:
+    """Return the problem of a plan without contact to the host."""
+    return Problem(
+        "vllm_service_nic is not set", f"the NIC that carries {address}", "set it, as no host is asked here"
+    )
+
+
+def address_problems(addresses: Mapping[str, Any]) -> list[Problem]:
     """Return what is wrong with the service addresses, given as {inventory name: vllm_service_ip}."""
-    errors, owners = [], {}  # type: list[str], dict[Any, str]
+    problems = []
+    owners: dict[Any, str] = {}
     for host, value in addresses.items():
-        said = f"host {host}: vllm_service_ip (default: ansible_host) is {value!r}"
+        found = f"vllm_service_ip (default: ansible_host) is {value!r}"
+        in_network = "the address of its NIC in the service network"
+        remedy = "set vllm_service_ip"
         try:
             address = ipaddress.ip_address(str(value))
         except ValueError:
-            errors.append(
-                f"{said}, wanted the IP address of its NIC in the service network: set vllm_service_ip, or ansible_host to an address."
-            )
+            remedy = "set vllm_service_ip, or ansible_host to an address"
+            problems.append(Problem(found, in_network, remedy, f"host {host}"))
             continue
         if any(address in net for net in PLACEHOLDER_NETWORKS):
-            errors.append(
-                f"{said}, a placeholder from the sample inventory, wanted the host's own address: fill it in."
-            )
+            found += ", a placeholder from the sample inventory"
+            problems.append(Problem(found, "the host's own address", "fill it in", f"host {host}"))
         elif address.is_unspecified or (address.is_loopback and len(addresses) > 1):
-            errors.append(
-                f"{said}, which the other hosts cannot reach, wanted the address of its NIC in the service network."
-            )
+            found += ", which the other hosts cannot reach"
+            problems.append(Problem(found, in_network, remedy, f"host {host}"))
         elif address in owners:
-            errors.append(
-                f"{said}, the same as host {owners[address]}'s, wanted one address a host: correct one of them."
-            )
+            found += f", the same as host {owners[address]}'s"
+            problems.append(Problem(found, "one address a host", "correct one of them", f"host {host}"))
         owners.setdefault(address, host)
-    return errors
+    return problems
 
 
-def setting_errors(settings: Mapping[str, Any]) -> list[str]:
+def setting_problems(settings: Mapping[str, Any]) -> list[Problem]:
     """Return what is wrong with the merged settings of one host beyond their types."""
-    errors = validation.errors(settings) + _port_errors(settings)
-    for key in ("supervisor_grace", "supervisor_max_failures"):
-        if settings[key] < 1:
-            errors.append(f"vllm_{key} is {settings[key]}, wanted 1 or more.")
-    needed = settings["tensor_parallel_size"] * settings["data_parallel_size_local"]
-    if not 0 < needed <= len(settings["npu_ids"]):
-        errors.append(
-            f"vllm_tensor_parallel_size x vllm_data_parallel_size_local is {settings['tensor_parallel_size']} x "
-            f"{settings['data_parallel_size_local']} = {needed}, wanted from 1 to the {len(settings['npu_ids'])} NPUs of vllm_npu_ids."
+    problems = validation.problems(settings) + _port_problems(settings) + _placeholder_problems(settings)
+    tensor, local, chips = (
+        settings["tensor_parallel_size"],
+        settings["data_parallel_size_local"],
+        len(settings["npu_ids"]),
+    )
+    if not 0 < tensor * local <= chips:
+        found = (
+            "vllm_tensor_parallel_size x vllm_data_parallel_size_local is "
+            f"{tensor} x {local} = {tensor * local}"
         )
+        problems.append(validation.wrong(found, f"from 1 to the {chips} NPUs of vllm_npu_ids"))
     if settings["airgap_dir"] is not None and "@" in settings["image"]:
-        errors.append(
-            f"vllm_image is {settings['image']!r} and vllm_airgap_dir is set, wanted an image with a tag alone: an archive keeps no digest."
-        )
+        found = f"vllm_image is {settings['image']!r} and vllm_airgap_dir is set"
+        expected = "an image with a tag alone, because an archive keeps no digest"
+        problems.append(validation.wrong(found, expected))
     if "api-key" in settings["serve_args"]:
-        errors.append(
-            "vllm_serve_args has api-key, which `ps` would show to every user of the host: set vllm_api_key instead."
-        )
+        found = "vllm_serve_args has api-key, which `ps` would show to every user of the host"
+        problems.append(Problem(found, "no such flag", "set vllm_api_key instead"))
     if container_path(settings["model_dir"], mounts(settings)) is None:
-        errors.append(
-            f"vllm_model_dir is {settings['model_dir']}, under no mount of the container: put it under one, or add one to vllm_container_extra_mounts."
-        )
-    return errors
+        found = f"vllm_model_dir is {settings['model_dir']}, under no mount of the container"
+        remedy = "move it there, or add a mount to vllm_container_extra_mounts"
+        problems.append(Problem(found, "a folder below a mount", remedy))
+    return problems
 
 
-def _port_errors(settings: Mapping[str, Any]) -> list[str]:
-    errors = []
-    used = {}  # type: dict[int, str]
+def _port_problems(settings: Mapping[str, Any]) -> list[Problem]:
+    problems = []
+    used: dict[int, str] = {}
     for key in PORTS:
-        if not 0 < settings[key] < 65536:
-            errors.append(f"vllm_{key} is {settings[key]}, wanted a port from 1 to 65535.")
-        if settings[key] in used:
-            errors.append(
-                f"vllm_{used[settings[key]]} and vllm_{key} are both {settings[key]}, wanted different ports."
-            )
-        used[settings[key]] = key
-    return errors
+        port = settings[key]
+        if not 0 < port < 65536:
+            problems.append(validation.wrong(f"vllm_{key} is {port}", "a port from 1 to 65535"))
+        if port in used:
+            found = f"vllm_{used[port]} and vllm_{key} are both {port}"
+            problems.append(Problem(found, "different ports", "change one of them"))
+        used[port] = key
+    return problems
+
+
+def _placeholder_problems(settings: Mapping[str, Any]) -> list[Problem]:
+    return [
+        validation.wrong(f"vllm_{key} has {{{name}}} in {entry}", f"one of {', '.join(NAMES)}")
+        for key in TEMPLATES
+        for entry, value in settings[key].items()
+        if isinstance(value, str)
+        for name in PLACEHOLDER.findall(value)
+        if name not in NAMES
+    ]
 
 
 def disagreements(
     host: str, settings: Mapping[str, Any], head: str, head_settings: Mapping[str, Any]
-) -> list[str]:
-    """Return a message for each setting that must be the same on *host* as on the *head* and is not."""
+) -> list[Problem]:
+    """Return a problem for each setting that must be the same on *host* as on the *head* and is not."""
     return [
-        f"host {host}: vllm_{key} is {settings[key]!r}, wanted the head's ({head}): {head_settings[key]!r}: set it for the group, not for one host."
+        Problem(
+            f"vllm_{key} is {settings[key]!r}",
+            f"the head's ({head}): {head_settings[key]!r}",
+            "set it for the group, not for one host",
+            f"host {host}",
+        )
         for key in COMMON_KEYS
         if settings[key] != head_settings[key]
     ]
 
 
 def mounts(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the bind mounts, each {type, source, target, read_only}, of the SOURCE[:TARGET[:ro]] texts in *settings*."""
-    result = []
-    for text in settings["container_mounts"] + settings["container_extra_mounts"]:
-        source, target, mode = [*str(text).split(":"), "", ""][:3]
-        result.append(
-            {"type": "bind", "source": source, "target": target or source, "read_only": mode == "ro"}
-        )
-    return result
+    """Return the bind mounts as {type, source, target, read_only}; of two with one target, the later one."""
+    result: dict[str, dict[str, Any]] = {}
+    for key in ("npu_driver_mounts", "container_mounts", "container_extra_mounts"):
+        for text in settings[key]:
+            source, target, mode = [*text.split(":"), "", ""][:3]
+            target = target or source
+            result[target] = {"type": "bind", "source": source, "target": target, "read_only": mode == "ro"}
+    return list(result.values())
 
 
 def container_path(path: str, bind_mounts: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return where the host's *path* appears in the container, by the innermost mount over it; None if under none."""
+    """Return where the host's *path* is in the container, by the innermost mount; None if under none."""
     best = None
     for mount in bind_mounts:
         source = mount["source"].rstrip("/")
@@ -155,29 +226,23 @@ def container_path(path: str, bind_mounts: Sequence[Mapping[str, Any]]) -> str |
     return best[1] + path[len(best[0]) :] if best else None
 
 
-def _fill(value: Any, names: Mapping[str, Any], where: str) -> Any:
-    """Return *value* with each {name} replaced; a value that is only a name keeps null, so that the lack is not hidden."""
+def _fill(value: Any, names: Mapping[str, Any]) -> Any:
+    """Return *value* with each {name} replaced. A value that is only a name stays null if that is null."""
     if not isinstance(value, str):
         return value
     whole = PLACEHOLDER.fullmatch(value)
-    if whole and whole.group(1) in names and names[whole.group(1)] is None:
+    if whole and names[whole.group(1)] is None:
         return None
-    for name in PLACEHOLDER.findall(value):
-        if name not in names:
-            raise ValueError(
-                f"{where} names {{{name}}}, which is unknown; known are {', '.join(sorted(names))}: correct it."
-            )
     return PLACEHOLDER.sub(lambda match: str(names[match.group(1)]), value)
 
 
-def environment(variables: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
+def environment(variables: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, str | None]:
     """Return the environment as strings, placeholders filled; a NIC not known yet is None."""
-    result = {}
+    result: dict[str, str | None] = {}
     for key, value in variables.items():
-        value = _fill(value, names, f"environment variable {key}")
-        result[key] = (
-            str(value).lower() if isinstance(value, bool) else value if value is None else str(value)
-        )
+        value = _fill(value, names)
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        result[key] = None if value is None else text
     return result
 
 
@@ -185,7 +250,7 @@ def arguments(flags: Mapping[str, Any], names: Mapping[str, Any]) -> list[list[s
     """Return the flags of ``vllm serve``, each as [flag] or [flag, value], in the order of the profile."""
     result = []
     for flag, value in flags.items():
-        value = _fill(value, names, f"flag --{flag}")
+        value = _fill(value, names)
         if value is None or value is False:
             continue
         result.append([f"--{flag}"])
@@ -195,11 +260,18 @@ def arguments(flags: Mapping[str, Any], names: Mapping[str, Any]) -> list[list[s
 
 
 def supervised(rank: int, hosts: int, names: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
-    """Return the command line of the container's main process: the supervisor of host number *rank* of *hosts*, over the serve script."""
+    """Return the container's main process: the supervisor of host number *rank*, over the serve script."""
     options = {
-        "rank": rank, "hosts": hosts, "address": names["service_ip"], "head": names["head_ip"], "port": settings["supervisor_port"],
-        "key": SUPERVISOR_KEY, "state": SUPERVISOR_STATE, "grace": settings["supervisor_grace"], "max-failures": settings["supervisor_max_failures"],
-    }  # fmt: skip
+        "rank": rank,
+        "hosts": hosts,
+        "address": names["service_ip"],
+        "head": names["head_ip"],
+        "port": settings["supervisor_port"],
+        "key": SUPERVISOR_KEY,
+        "state": SUPERVISOR_STATE,
+        "grace": settings["supervisor_grace"],
+        "max-failures": settings["supervisor_max_failures"],
+    }
     return [
         "python3",
         SUPERVISOR,
@@ -210,99 +282,67 @@ def supervised(rank: int, hosts: int, names: Mapping[str, Any], settings: Mappin
     ]
 
 
-def build(
+def placeholders(
     host: str,
     hosts: Sequence[str],
     addresses: Mapping[str, str],
     service_nic: str | None,
     settings: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the plan of *host*, the only thing the roles read.
-
-    *hosts* are the inventory names, head first; *addresses* maps them to service IPs. *settings* must have passed
-    the checks above; their `patch` is the patch set as loaded, and `has_api_key` whether there is an API key: the key
-    itself is no part of a plan. Raises ValueError for a placeholder that does not exist.
-    """
-    rank = hosts.index(host) * settings["data_parallel_size_local"]
-    names = {
+    """Return the values of all NAMES for *host*."""
+    local = settings["data_parallel_size_local"]
+    computed = {
         "service_ip": addresses[host],
         "service_nic": service_nic,
         "head_ip": addresses[hosts[0]],
         "npu_ids": ",".join(map(str, settings["npu_ids"])),
-        "data_parallel_size": len(hosts) * settings["data_parallel_size_local"],
-        "data_parallel_start_rank": rank,
-        **{
-            key: settings[key]
-            for key in (
-                "api_port",
-                "rpc_port",
-                "tensor_parallel_size",
-                "data_parallel_size_local",
-                "served_model_name",
-            )
-        },
+        "data_parallel_size": len(hosts) * local,
+        "data_parallel_start_rank": hosts.index(host) * local,
+        "model_name": settings["model_repo"].rpartition("/")[2],
     }
+    return {name: computed[name] if name in computed else settings[name] for name in NAMES}
+
+
+def build(
+    host: str,
+    hosts: Sequence[str],
+    addresses: Mapping[str, str],
+    service_nic: str | None,
+    settings: Mapping[str, Any],
+    patch: Mapping[str, Any] | None = None,
+    has_api_key: bool = False,
+) -> dict[str, Any]:
+    """Return the plan of *host*, the only thing the roles read.
+
+    *hosts* are the inventory names, head first; *addresses* maps them to service IPs. *settings* must have
+    passed the checks above. *patch* is the patch set as loaded. The API key itself is no part of a plan.
+    """
+    names = placeholders(host, hosts, addresses, service_nic, settings)
     worker = host != hosts[0]
-    bind_mounts = mounts(settings)
-    flags = dict(settings["serve_args"], **(settings["serve_worker_args"] if worker else {}))
+    flags = {**settings["serve_args"], **(settings["serve_worker_args"] if worker else {})}
+    head = f"[{names['head_ip']}]" if ":" in names["head_ip"] else names["head_ip"]
+    own = ("served_model_name", "host_memory_gb", "probe", "image", "image_size_gb", "image_versions")
     return {
         "role": "worker" if worker else "head",
         "head": hosts[0],
         "hosts": list(hosts),
-        **{key: names[key] for key in ("service_ip", "service_nic", "head_ip")},
-        "url": "http://{}:{}".format(
-            f"[{names['head_ip']}]" if ":" in names["head_ip"] else names["head_ip"], settings["api_port"]
-        ),
-        **{
-            key: settings[key]
-            for key in (*PORTS, "tensor_parallel_size", "served_model_name", "host_memory_gb", "probe")
-        },
-        **{key: settings[key] for key in ("image", "image_size_gb", "image_versions", "airgap_dir")},
-        "patch": settings.get("patch"),
-        "has_api_key": settings.get("has_api_key", False),
-        "data_parallel": {
-            "size": names["data_parallel_size"],
-            "size_local": settings["data_parallel_size_local"],
-            "start_rank": rank,
-        },
+        "service_ip": names["service_ip"],
+        "service_nic": service_nic,
+        "url": f"http://{head}:{settings['api_port']}",
+        **{key: settings[key] for key in (*PORTS, *own, "airgap_dir")},
+        "patch": patch,
+        "has_api_key": has_api_key,
+        "data_parallel": {"size": names["data_parallel_size"]},
         "model": {
-            **{
-                key: settings["model_" + key]
-                for key in (
-                    "repo",
-                    "revision",
-                    "endpoint",
-                    "include",
-                    "exclude",
-                    "dir",
-                    "cache_dir",
-                    "size_gb",
-                )
-            },
-            "container_dir": container_path(settings["model_dir"], bind_mounts),
+            **{key: settings[f"model_{key}"] for key in MODEL_KEYS},
+            "container_dir": container_path(settings["model_dir"], mounts(settings)),
         },
         "npu": {
-            **{
-                key: settings["npu_" + key]
-                for key in ("name", "hbm_mb", "driver_version", "firmware_version", "ids")
-            },
+            **{key: settings[f"npu_{key}"] for key in NPU_KEYS},
             "count": len(settings["npu_ids"]),
         },
         "container": {
-            "name": settings["container_name"],
-            "devices": [f"/dev/davinci{i}" for i in settings["npu_ids"]] + settings["npu_control_devices"],
-            "mounts": bind_mounts,
-            "env": environment(settings["container_env"], names),
-            "shm_size": settings["container_shm_size"],
-            "ulimits": [str(limit) for limit in settings["container_ulimits"]],
-            "log_driver": settings["container_log_driver"],
-            "log_options": {name: str(value) for name, value in settings["container_log_options"].items()},
-            "init": settings["container_init"],
-            "restart_policy": settings["container_restart_policy"],
-            "serve_script": SERVE_SCRIPT,
-            "supervisor": SUPERVISOR,
-            "supervisor_key": SUPERVISOR_KEY,
-            "api_key": API_KEY,
+            **_container(settings, names),
             "command": supervised(hosts.index(host), len(hosts), names, settings),
         },
         "serve": {
@@ -310,4 +350,22 @@ def build(
             "env": environment(settings["serve_env"], names),
             "args": arguments(flags, names),
         },
+    }
+
+
+def _container(settings: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings container_KEY as KEY, what is computed of them, and paths in the container."""
+    prefix = "container_"
+    given = {key[len(prefix) :]: value for key, value in settings.items() if key.startswith(prefix)}
+    del given["extra_mounts"]
+    return {
+        **given,
+        "devices": [f"/dev/davinci{i}" for i in settings["npu_ids"]] + settings["npu_control_devices"],
+        "mounts": mounts(settings),
+        "env": environment(given["env"], names),
+        "log_options": {name: str(value) for name, value in given["log_options"].items()},
+        "serve_script": SERVE_SCRIPT,
+        "supervisor": SUPERVISOR,
+        "supervisor_key": SUPERVISOR_KEY,
+        "api_key": API_KEY,
     }

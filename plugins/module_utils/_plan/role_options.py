@@ -1,87 +1,81 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The roles' options as an inventory sets them, judged before the first stage: what only the last one would refuse has cost hours by then."""
+"""The roles' options, checked up front: a bad value in the last stage must not surface hours into the run."""
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import Any, Mapping
 
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator  # type: ignore[import-untyped]
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import schema
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 
-JUDGED = ("type", "choices", "elements")
-WANTED = {"bool": "true or false", "int": "a whole number from 1 up", "list": "a list", "str": "a string"}
 LAST_PORT = 65535
-SLIP = 0.9  # how like an option's name another one is that is held for a slip of the pen: these prefixes are not ours alone
 SHORTEST_TOKEN = 8  # what Ansible hides of a shorter one in a result would damage the result
+TOGETHER = ("image_registry_username", "image_registry_password")
+HEADER = re.compile(r"[!-~]+( +[!-~]+)*")
+SECRET_REMEDY = "check how it is read from where you keep it"
 
 
-def errors(options: Mapping[str, Mapping[str, Any]], variables: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with those of *variables* that are *options*, each as in an argument_specs.yml; no message shows a secret."""
+def problems(options: Mapping[str, schema.Option], variables: Mapping[str, Any]) -> list[Problem]:
+    """Return what is wrong with those of *variables* that are *options*. No text shows a secret."""
     found = []
     for name in sorted(set(options) & set(variables)):
-        found += (_secret_errors if options[name].get("no_log") else _errors)(
-            name, options[name], variables[name]
-        )
-    if variables.get("image_registry_username") and not variables.get("image_registry_password"):
-        found.append(
-            "image_registry_username is set and image_registry_password is not, wanted both or none: add it, from a vault."
-        )
-    prefixes = tuple({name.partition("_")[0] + "_" for name in options})
-    for name in sorted(set(variables) - set(options)):
-        close = (
-            difflib.get_close_matches(name, options, n=1, cutoff=SLIP) if name.startswith(prefixes) else []
-        )
-        if close:
-            found.append(f"variable {name} is not an option of a role: did you mean {close[0]}?")
+        check = secret_problems if options[name].get("no_log") else _problems
+        found += check(name, options[name], variables[name])
+    first, second = TOGETHER
+    if variables.get(first) and not variables.get(second):
+        found.append(Problem(f"{first} is set and {second} is not", "both or none", "add it, from a vault"))
     return found
 
 
-def _errors(name: str, option: Mapping[str, Any], value: Any) -> list[str]:
+def _problems(name: str, option: schema.Option, value: Any) -> list[Problem]:
+    if value is None and option["type"] == "str":
+        return []
+    expected = schema.expected(option)
+    try:
+        number = schema.coerce(option, value)
+    except schema.WrongType:
+        right = False
+    else:
+        right = option["type"] != "int" or 1 <= number <= (LAST_PORT if _is_port(name) else number)
+    if option["type"] == "int":
+        expected = f"a port from 1 to {LAST_PORT}" if _is_port(name) else "a whole number from 1 up"
     if value is None:
-        return (
-            []
-            if option["type"] == "str"
-            else [f"{name} is null, wanted {_wanted(name, option)}: give it a value or remove the line."]
-        )
-    judged = ArgumentSpecValidator({name: {key: option[key] for key in JUDGED if key in option}}).validate(
-        {name: value}
-    )
-    right = not judged.error_messages
-    if right and option["type"] == "int":
-        number = judged.validated_parameters[name]
-        right = number >= 1 and (number <= LAST_PORT or not name.endswith("_port"))
-    return [] if right else [f"{name} is {value!r}, wanted {_wanted(name, option)}: correct it."]
+        return [Problem(f"{name} is null", expected, "give it a value, or remove the line")]
+    return [] if right else [Problem(f"{name} is {value!r}", expected, "correct it")]
 
 
-def _wanted(name: str, option: Mapping[str, Any]) -> str:
-    if "choices" in option:
-        return ("some of " if option["type"] == "list" else "one of ") + ", ".join(
-            map(str, option["choices"])
-        )
-    return f"a port from 1 to {LAST_PORT}" if name.endswith("_port") else WANTED[option["type"]]
+def _is_port(name: str) -> bool:
+    return name.endswith("_port")
 
 
-def _secret_errors(name: str, _option: Mapping[str, Any], value: Any) -> list[str]:
+def secret_problems(name: str, _option: schema.Option, value: Any) -> list[Problem]:
+    """Return what is wrong with a secret, none of its text in it."""
     if value is None or value == "":
         return []
     if not isinstance(value, (str, int)) or isinstance(value, bool):
-        return [f"{name} is neither a string nor a number, wanted one: correct it."]
+        return [Problem(f"{name} is neither a string nor a number", "one of them", "correct it")]
     text = str(value)
     if name.endswith("_proxy"):
-        return (
-            []
-            if re.match(r"https?://\S+$", text)
-            else [f"{name} is no URL, wanted one such as http://proxy.example.com:3128: correct it."]
-        )
-    if name.endswith(("_token", "_api_key")) and not re.fullmatch(r"[!-~]+( +[!-~]+)*", text):
-        return [
-            f"{name} begins or ends with white space, or has characters that no HTTP header takes: see how it is read from where you keep it."
-        ]
+        url = re.match(r"https?://\S+$", text)
+        expected = "one such as http://proxy.example.com:3128"
+        return [] if url else [Problem(f"{name} is no URL", expected, "correct it")]
+    if name.endswith(("_token", "_api_key")) and not HEADER.fullmatch(text):
+        found = f"{name} begins or ends with white space, or has characters that no HTTP header takes"
+        return [Problem(found, "printable ASCII characters", SECRET_REMEDY)]
     if name.endswith("_token") and len(text) < SHORTEST_TOKEN:
-        return [
-            f"{name} has {len(text)} characters, wanted a whole access token: see how it is read from where you keep it."
-        ]
+        return [Problem(f"{name} has {len(text)} characters", "a whole access token", SECRET_REMEDY)]
     return []
+
+
+def api_key_problems(variables: Mapping[str, Any]) -> list[Problem]:
+    """Return what is wrong with vllm_api_key, if it is set. An empty one must not start an open service."""
+    if "vllm_api_key" not in variables:
+        return []
+    key = variables["vllm_api_key"]
+    if key is None or (isinstance(key, str) and not key.strip()):
+        remedy = "give it a value, or remove the variable for a service without a key"
+        return [Problem("vllm_api_key is set, but empty", "a key", remedy)]
+    return secret_problems("vllm_api_key", {}, key)

@@ -1,45 +1,35 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What to ask an OpenAI-compatible endpoint of vLLM, and what its answers prove."""
+"""The checks of an OpenAI-compatible endpoint of vLLM: what they ask, and what the answers must show.
+
+To add a check, add a function and an entry in CHECKS, a prompt in PROMPTS if it needs one of its own, and its
+name in the documentation of the module endpoint_probe.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Callable, Mapping, NamedTuple
 
-CHECKS = (
-    "health",
-    "models",
-    "completion",
-    "chat",
-    "streaming",
-    "reasoning",
-    "thinking_off",
-    "tool_call",
-    "tool_call_no_arguments",
-    "wrong_model",
-    "key_refused",
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, ProblemError
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.api import (
+    CHAT_PATH,
+    MALFORMED,
+    Answer,
+    Message,
+    Request,
+    Stream,
+    shorten,
+    text_of,
 )
 
-CHAT_PATH = "/v1/chat/completions"
-# vLLM sends a request with this header to the engine it names; without it, to the one with the shortest queue.
-ENGINE_HEADER = "X-data-parallel-rank"
-# Text that the parsers of the server should have taken out of an answer.
+# Text that the parsers of the server should have removed from an answer.
 MARKUP = re.compile(r"</?(?:think|tool_call|arg_key|arg_value)>")
 
-MALFORMED = (
-    ValueError,
-    KeyError,
-    IndexError,
-    TypeError,
-    AttributeError,
-)  # what taking a value out of an unknown answer raises
-
-_TOOLS = [
+TOOLS = [
     {
         "type": "function",
         "function": {
@@ -62,232 +52,346 @@ _TOOLS = [
     },
 ]
 
+LOOK_AT_HEAD = "Look at the head's log"
+WRONG_URL = "Check that the URL is that of a vLLM server"
+COMPARE_WEIGHTS = "Compare the weights' checksums (weights_verify)"
 
-class Conversation(NamedTuple):
-    """The body of a chat completion, and what its answer must hold."""
+
+class Prompt(NamedTuple):
+    """The body of a chat completion without its model, and what the answer must contain."""
 
     request: dict[str, Any]
     expect: dict[str, Any]
 
 
-def _talk(
-    question: str, max_tokens: int, expect: Mapping[str, Any] | None = None, **more: Any
-) -> Conversation:
-    request = {
-        "messages": [{"role": "user", "content": question}],
-        "max_tokens": max_tokens,
-        "temperature": 0,
-    }
-    return Conversation(dict(request, **more), dict(expect or {}))
+class Case(NamedTuple):
+    """What a check is about: the name of the served model and, for a chat completion, the prompt."""
+
+    model: str
+    prompt: Prompt
 
 
-# What the checks send and expect unless the profile says otherwise. Thinking takes tokens, so what must come to an end has room for it;
-# `completion` need not, and goes to every engine.
-CONVERSATIONS = {
-    "completion": _talk("Please introduce yourself.", 10),
-    "chat": _talk("Please introduce yourself.", 2048),
-    "streaming": _talk("Please introduce yourself.", 256),
-    "thinking_off": _talk("Please introduce yourself.", 256, chat_template_kwargs={"enable_thinking": False}),
-    "tool_call": _talk("What is the weather in Oslo?", 1024, {"name": "get_weather"}, tools=_TOOLS),
-    "tool_call_no_arguments": _talk(
-        "What time is it?", 1024, {"name": "get_time", "arguments": {}}, tools=_TOOLS
+class Check(NamedTuple):
+    """A check of the endpoint.
+
+    ``examine`` returns what an answer shows, or raises ProblemError. ``prompt`` is a key of PROMPTS, if it is
+    not the name of the check.
+    """
+
+    request: Callable[[Case], Request]
+    examine: Callable[[Answer, Case], str]
+    prompt: str = ""
+
+
+class Outcome(NamedTuple):
+    """What a check found, how long its answer took, and the problem if it failed."""
+
+    detail: str
+    seconds: float
+    problem: Problem | None = None
+
+
+def _prompt(question: str, max_tokens: int, expect: Mapping[str, Any] | None = None, **more: Any) -> Prompt:
+    messages = [{"role": "user", "content": question}]
+    request = dict(messages=messages, max_tokens=max_tokens, temperature=0, **more)
+    return Prompt(request, dict(expect or {}))
+
+
+# What the checks send and expect unless the profile says otherwise. Thinking takes tokens, so prompts whose
+# answer must be complete leave room for it. That of `completion` need not be, and it goes to every engine.
+INTRODUCE = "Please introduce yourself."
+PROMPTS = {
+    "completion": _prompt(INTRODUCE, 10),
+    "chat": _prompt(INTRODUCE, 2048),
+    "streaming": _prompt(INTRODUCE, 256),
+    "thinking_off": _prompt(INTRODUCE, 256, chat_template_kwargs={"enable_thinking": False}),
+    "tool_call": _prompt("What is the weather in Oslo?", 1024, {"name": "get_weather"}, tools=TOOLS),
+    "tool_call_no_arguments": _prompt(
+        "What time is it?", 1024, {"name": "get_time", "arguments": {}}, tools=TOOLS
     ),
 }
 
 
-class Request(NamedTuple):
-    """A GET, or with a body a POST; to the engine of that rank, if one is given."""
-
-    path: str
-    body: dict[str, Any] | None = None
-    engine: int | None = None
-    with_key: bool = True
-
-
-class Answer(NamedTuple):
-    """What came back. status 0: nothing did, and `error` says why."""
-
-    status: int
-    text: str
-    seconds: float
-    error: str = ""
-
-    @property
-    def body(self) -> Any:
-        """The JSON body, or None."""
-        try:
-            return json.loads(self.text)
-        except ValueError:
-            return None
-
-
-class Verdict(NamedTuple):
-    """What a check found; wanted and remedy are for a failed one."""
-
-    ok: bool
-    found: str
-    wanted: str = ""
-    remedy: str = ""
-
-
-class Message(NamedTuple):
-    """An assistant's message, whole or put together from a stream."""
-
-    reasoning: str
-    content: str
-    tool_calls: list[dict[str, Any]]
-    finish_reason: str
-
-
-NO_MESSAGE = Message("", "", [], "")
-
-
-def conversation_errors(conversations: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with the conversations that a profile gives."""
-    errors = []
-    for name, given in conversations.items():
-        if name not in CONVERSATIONS:
-            errors.append("{!r} is no conversation, wanted one of {}".format(name, ", ".join(CONVERSATIONS)))
-        elif not isinstance(given, Mapping) or not set(given) <= {"request", "expect"}:
-            errors.append(f"{name} is {given!r}, wanted a mapping with `request` and `expect`")
-        elif not all(isinstance(part, Mapping) for part in given.values()):
-            errors.append(f"{name} is {given!r}, wanted mappings as its `request` and `expect`")
-    return errors
-
-
-def shown(answer: Answer) -> dict[str, str]:
-    """Return what a person wants to see of an answer."""
-    found = message(answer) or NO_MESSAGE
-    return {"reasoning": found.reasoning, "content": found.content}
-
-
-def conversations(given: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, Conversation]:
-    """Return the conversations: the default ones, their keys replaced by those given."""
+def prompts(given: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, Prompt]:
+    """Return the prompts: the default ones, with the keys of those given in place of their own."""
     return {
-        name: Conversation(
-            dict(default.request, **given.get(name, {}).get("request", {})),
-            dict(default.expect, **given.get(name, {}).get("expect", {})),
+        name: Prompt(
+            {**default.request, **given.get(name, {}).get("request", {})},
+            {**default.expect, **given.get(name, {}).get("expect", {})},
         )
-        for name, default in CONVERSATIONS.items()
+        for name, default in PROMPTS.items()
     }
 
 
-def request(name: str, model: str, talks: Mapping[str, Conversation]) -> Request:
-    """Return the request of a check. `reasoning` has that of `chat`, and should not be sent twice."""
-    if name == "health":
-        return Request("/health")
-    if name == "models":
-        return Request("/v1/models")
-    if name == "key_refused":
-        return Request("/v1/models", with_key=False)
-    if name == "wrong_model":
-        return Request(CHAT_PATH, dict(talks["completion"].request, model=model + "-not-there"))
-    body = dict(talks["chat" if name == "reasoning" else name].request, model=model)
-    if name == "streaming":
-        body.update(stream=True, stream_options={"include_usage": True})
-    return Request(CHAT_PATH, body)
+def prompt_errors(given: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the prompts that a profile or a task gives."""
+    errors = []
+    for name, prompt in given.items():
+        if name not in PROMPTS:
+            errors.append(f"{name!r} is not a prompt, expected one of {', '.join(PROMPTS)}")
+        elif not isinstance(prompt, Mapping) or not set(prompt) <= {"request", "expect"}:
+            errors.append(f"{name} is {prompt!r}, expected a mapping with `request` and `expect`")
+        elif not all(isinstance(part, Mapping) for part in prompt.values()):
+            errors.append(f"{name} is {prompt!r}, expected mappings as its `request` and `expect`")
+    return errors
 
 
-def message(answer: Answer) -> Message | None:
-    """Return the assistant's message of a chat completion, or None if the answer is not one."""
+def quote(text: str) -> str:
+    """Return the text in quotation marks, in one line and not too long."""
+    return repr(shorten(text))
+
+
+def case(name: str, model: str, available: Mapping[str, Prompt]) -> Case:
+    """Return what the check *name* is about."""
+    return Case(model, available.get(CHECKS[name].prompt or name, Prompt({}, {})))
+
+
+def outcome(name: str, answer: Answer, about: Case) -> Outcome:
+    """Return the outcome of the check *name* from the answer to its request."""
     try:
-        choice = answer.body["choices"][0]
-        return _message(choice["message"], choice["finish_reason"])
+        return Outcome(CHECKS[name].examine(answer, about), answer.seconds)
+    except ProblemError as error:
+        return failed(error.problem, answer.seconds)
+
+
+def failed(problem: Problem, seconds: float) -> Outcome:
+    """Return the outcome of a check that failed."""
+    return Outcome(problem.found, seconds, problem)
+
+
+def problems(outcomes: Mapping[str, Outcome]) -> list[Problem]:
+    """Return the problems of the checks that failed. Checks that found the same share one."""
+    names: dict[str, list[str]] = {}
+    first: dict[str, Problem] = {}
+    for name, result in outcomes.items():
+        if result.problem:
+            first.setdefault(result.problem.found, result.problem)
+            names.setdefault(result.problem.found, []).append(name)
+    return [problem.at(", ".join(names[found])) for found, problem in first.items()]
+
+
+# What is sent
+
+
+def _chat(about: Case) -> Request:
+    return Request(CHAT_PATH, {**about.prompt.request, "model": about.model})
+
+
+def _streamed_chat(about: Case) -> Request:
+    streamed = {"stream": True, "stream_options": {"include_usage": True}}
+    return Request(CHAT_PATH, {**about.prompt.request, "model": about.model, **streamed})
+
+
+def _chat_with_wrong_model(about: Case) -> Request:
+    return Request(CHAT_PATH, {**about.prompt.request, "model": about.model + "-not-there"})
+
+
+# What the answers must show
+
+
+def require_success(answer: Answer, expected: str) -> None:
+    """Raise ProblemError for an answer with another status than 200."""
+    if answer.status == 200:
+        return
+    if not answer.status:
+        raise ProblemError(
+            answer.error, expected, "Check that the service runs, and that this host can reach its port"
+        )
+    remedy = LOOK_AT_HEAD
+    if answer.status in (401, 403):
+        remedy = "The server requires an API key. Set `api_key` to the right one"
+    raise ProblemError(f"HTTP status {answer.status}: {quote(answer.error_text)}", expected, remedy)
+
+
+def require_message(answer: Answer, expected: str) -> Message:
+    """Return the assistant's message of an answer, or raise ProblemError."""
+    require_success(answer, expected)
+    message = answer.message
+    if not message:
+        raise ProblemError("not a chat completion: " + quote(answer.text), expected, WRONG_URL)
+    return message
+
+
+def check_health(answer: Answer, _about: Case) -> str:
+    """Check the answer to GET /health."""
+    require_success(answer, "HTTP status 200")
+    return "HTTP status 200"
+
+
+def check_models(answer: Answer, about: Case) -> str:
+    """Check that the list of models has the model under its name."""
+    expected = f"the model {about.model}"
+    require_success(answer, expected)
+    try:
+        served = {text_of(entry["id"]): entry.get("max_model_len") for entry in answer.body["data"]}
     except MALFORMED:
-        return None
+        raise ProblemError("not a list of models: " + quote(answer.text), expected, WRONG_URL) from None
+    if about.model not in served:
+        found = "the models " + ", ".join(sorted(served)) if served else "no models"
+        raise ProblemError(found, expected, "Correct `model`, or --served-model-name of the service")
+    return f"{about.model}, up to {served[about.model]} tokens"
 
 
-def _message(raw: Mapping[str, Any], finish_reason: Any) -> Message:
-    # vLLM calls the thinking `reasoning`, before 0.13 only `reasoning_content`, and in 0.13 both.
-    reasoning = raw.get("reasoning") or raw.get("reasoning_content")
-    return Message(
-        _text(reasoning), _text(raw.get("content")), list(raw.get("tool_calls") or []), _text(finish_reason)
+def check_completion(answer: Answer, _about: Case) -> str:
+    """Check a short answer. It may end while the model still thinks."""
+    expected = "an answer with text"
+    message = require_message(answer, expected)
+    if not (message.reasoning or message.content):
+        raise ProblemError("an empty answer", expected, f"{LOOK_AT_HEAD}. {COMPARE_WEIGHTS}")
+    return shorten(message.reasoning + message.content, 60)
+
+
+def check_chat(answer: Answer, about: Case) -> str:
+    """Check a complete answer: content without markup and, if given, the expected text."""
+    return _check_content(require_message(answer, "an answer with content"), about.prompt.expect)
+
+
+def check_reasoning(answer: Answer, about: Case) -> str:
+    """Check that the thinking is in its own field, and only there."""
+    expected = "the thinking in the field `reasoning` or `reasoning_content`, and only there"
+    remedy = "Run the patch stage, and check that the service has the model's --reasoning-parser"
+    message = require_message(answer, expected)
+    if "</think>" in message.content:
+        raise ProblemError("thinking in the content: " + quote(message.content), expected, remedy)
+    if not message.reasoning:
+        raise ProblemError(f"no thinking, content {quote(message.content)}", expected, remedy)
+    return _check_text(message.reasoning, about.prompt.expect.get("reasoning"))
+
+
+def check_thinking_off(answer: Answer, about: Case) -> str:
+    """Check an answer to a request that turns thinking off: content, and nothing else."""
+    expected = "content and no thinking"
+    message = require_message(answer, expected)
+    if message.reasoning:
+        remedy = "Run the patch stage. Without it, the reasoning parser ignores that thinking is off"
+        raise ProblemError("thinking: " + quote(message.reasoning), expected, remedy)
+    return _check_content(message, about.prompt.expect)
+
+
+def check_tool_call(answer: Answer, about: Case) -> str:
+    """Check a tool call: it is parsed, calls the right tool, and has the required arguments."""
+    expect = about.prompt.expect
+    expected = "a call of " + expect["name"]
+    message = require_message(answer, expected)
+    if not message.tool_calls:
+        raise _no_call(message, expected)
+    try:
+        name = message.tool_calls[0]["function"]["name"]
+        arguments = dict(json.loads(message.tool_calls[0]["function"]["arguments"]))
+        missing = [key for key in _required(about, expect["name"]) if key not in arguments]
+    except MALFORMED:
+        found = "a malformed call: " + shorten(_json(list(message.tool_calls)))
+        raise ProblemError(found, expected, "Run the patch stage: the tool call parser fails") from None
+    shown = name if str(name).isidentifier() else repr(name)
+    call = f"{shown}({shorten(_json(arguments), 80)})"
+    if name != expect["name"] or missing:
+        without = " without " + ", ".join(missing) if missing else ""
+        remedy = "Check that chat template and --tool-call-parser are the model's own"
+        raise ProblemError(call + without, expected, remedy)
+    if expect.get("arguments", arguments) != arguments:
+        raise ProblemError(call, f"{name}({_json(expect['arguments'])})", COMPARE_WEIGHTS)
+    return call
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _required(about: Case, name: str) -> list[str]:
+    for tool in about.prompt.request["tools"]:
+        if tool["function"]["name"] == name:
+            return list(tool["function"].get("parameters", {}).get("required", []))
+    return []
+
+
+def _no_call(message: Message, expected: str) -> ProblemError:
+    if MARKUP.search(message.content):
+        remedy = "Run the patch stage. The tool call parser of this vLLM does not support the model's calls"
+        return ProblemError(f"the call as content, not parsed: {quote(message.content)}", expected, remedy)
+    if message.finish_reason == "length":
+        return _cut_off(message, expected)
+    remedy = "Check that the service has --enable-auto-tool-choice"
+    return ProblemError(f"no call, content {quote(message.content)}", expected, remedy)
+
+
+def check_stream(answer: Answer, about: Case) -> str:
+    """Check a streamed answer: several chunks with text, and an end."""
+    expected = "an event stream with text, a finish_reason and [DONE]"
+    require_success(answer, expected)
+    stream = answer.stream or Stream()
+    error = stream.error or answer.error
+    if error:
+        raise ProblemError(error.rstrip("."), expected, "Look at the logs of all hosts: an engine failed")
+    message = stream.message
+    if not (stream.done and message.finish_reason and stream.times):
+        end = "[DONE]" if stream.done else "no [DONE]"
+        found = f"{len(stream.times)} chunks with text, finish_reason {message.finish_reason!r}, {end}"
+        raise ProblemError(found, expected, f"{LOOK_AT_HEAD}, and at proxies between this host and the head")
+    for field in ("reasoning", "content"):
+        _check_text(getattr(message, field), about.prompt.expect.get(field))
+    return f"{stream.tokens} tokens in {len(stream.times)} chunks"
+
+
+def check_wrong_model(answer: Answer, _about: Case) -> str:
+    """Check that a request for a model that is not served gets status 404."""
+    return _check_refusal(answer, 404, WRONG_URL)
+
+
+def check_key_refused(answer: Answer, _about: Case) -> str:
+    """Check that a request without the API key gets status 401."""
+    return _check_refusal(answer, 401, "The server answers without a key. Start it with the API key")
+
+
+def _check_refusal(answer: Answer, status: int, remedy: str) -> str:
+    expected = f"HTTP status {status}"
+    if answer.status != status:
+        require_success(answer, expected)
+        raise ProblemError("HTTP status 200: " + quote(answer.text), expected, remedy)
+    return f"{expected}: {shorten(answer.error_text, 80)}"
+
+
+def _check_content(message: Message, expect: Mapping[str, Any]) -> str:
+    expected = "an answer with content"
+    if not message.content and message.finish_reason == "length":
+        raise _cut_off(message, expected)
+    if not message.content:
+        remedy = "Check that the service has the model's --reasoning-parser"
+        raise ProblemError(f"no content, thinking {quote(message.reasoning)}", expected, remedy)
+    if MARKUP.search(message.content):
+        found = "markup in the content: " + quote(message.content)
+        raise ProblemError(found, "content without markup", "Run the patch stage")
+    return _check_text(message.content, expect.get("content"))
+
+
+def _cut_off(message: Message, expected: str) -> ProblemError:
+    loop = repetition(message.reasoning)
+    if loop:
+        return _loop(loop)
+    found = "an answer cut off by max_tokens while the model was thinking: " + quote(message.reasoning)
+    return ProblemError(found, expected, "Increase max_tokens of this request")
+
+
+def _check_text(text: str, expected: str | None) -> str:
+    loop = repetition(text)
+    if loop:
+        raise _loop(loop)
+    if expected is not None and text != expected:
+        remedy = f"{COMPARE_WEIGHTS}, and the chat template"
+        raise ProblemError(quote(text), quote(expected), remedy)
+    return shorten(text, 80)
+
+
+def _loop(piece: str) -> ProblemError:
+    return ProblemError(
+        f"the answer repeats itself in a loop: {shorten(piece, 80)!r}",
+        "an answer without a loop",
+        "GLM-4.7 does this at times in long tasks: sample with temperature 1.0 and top_p 0.95. "
+        f"If it happens with short questions, it is a fault. {COMPARE_WEIGHTS}",
     )
 
 
-def _text(value: Any) -> str:
-    if value is not None and not isinstance(value, str):
-        raise TypeError(f"no text: {value!r}")
-    return value or ""
-
-
-class Stream:
-    """A streamed answer, put together line by line as it arrives."""
-
-    def __init__(self) -> None:
-        self.message = NO_MESSAGE
-        self.error = ""
-        self.rest = ""
-        self.done = False
-        self.tokens = 0
-        self.times = []  # type: list[float]
-
-    def feed(self, line: str, at: float) -> None:
-        """Take one line of the event stream, which arrived `at` seconds after the request."""
-        if not line.startswith("data:"):
-            self.rest += line
-            return
-        data = line[len("data:") :].strip()
-        if data == "[DONE]":
-            self.done = True
-            return
-        try:
-            event = json.loads(data)
-            self._take(event, at)
-        except MALFORMED:
-            self.error = f"the stream holds {shorten(data)!r}, which is no chunk of a chat completion"
-
-    def _take(self, event: Mapping[str, Any], at: float) -> None:
-        if (
-            "error" in event
-        ):  # vLLM reports an engine that died as an event of a stream that began with status 200
-            self.error = event["error"]["message"]
-            return
-        if event.get("usage"):
-            self.tokens = event["usage"]["completion_tokens"]
-        for choice in event["choices"][:1]:
-            part = _message(choice["delta"], choice["finish_reason"])
-            if part.reasoning or part.content or part.tool_calls:
-                self.times.append(at)
-            self.message = Message(
-                self.message.reasoning + part.reasoning,
-                self.message.content + part.content,
-                self.message.tool_calls + part.tool_calls,
-                part.finish_reason or self.message.finish_reason,
-            )
-
-    def figures(self) -> dict[str, float | None]:
-        """Return time to first token, tokens per second after it, and the gaps between chunks, in seconds."""
-        span = self.times[-1] - self.times[0] if self.times else 0.0
-        gaps = [after - before for before, after in zip(self.times, self.times[1:])]
-        return {
-            "ttft": round(self.times[0], 3) if self.times else None,
-            "tokens_per_second": round((self.tokens - 1) / span, 1) if span and self.tokens > 1 else None,
-            "gap_p50": percentile(gaps, 50),
-            "gap_p99": percentile(gaps, 99),
-        }
-
-
-def percentile(values: Sequence[float], percent: float) -> float | None:
-    """Return the smallest value that at least `percent` of the values do not exceed."""
-    if not values:
-        return None
-    return round(sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)], 4)
-
-
-def engine_counts(metrics: str) -> dict[str, int]:
-    """Return from the text of /metrics how many requests each engine has answered."""
-    counts = {}  # type: dict[str, int]
-    for labels, value in re.findall(r"^vllm:request_success_total\{([^}]*)\} (\S+)$", metrics, re.MULTILINE):
-        label = dict(re.findall(r'(\w+)="([^"]*)"', labels))
-        answered = int(float(value)) if label.get("finished_reason") in ("stop", "length") else 0
-        engine = label.get("engine", "0")
-        counts[engine] = counts.get(engine, 0) + answered
-    return counts
-
-
 def repetition(text: str) -> str:
-    """Return what a text repeats over and over, or an empty string.
+    """Return what a text repeats in a loop, or an empty string.
 
     A loop is a text that ends with the same piece at least four times, 200 characters or more in all, or that
     has one paragraph of 80 characters or more at least four times.
@@ -301,324 +405,35 @@ def repetition(text: str) -> str:
     return next((part for part in paragraphs if len(part) >= 80 and paragraphs.count(part) >= 4), "")
 
 
-def shorten(text: str, limit: int = 200) -> str:
-    """Return the text in one line of at most `limit` characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= limit else line[: limit - 3] + "..."
-
-
-def failure(answer: Answer, wanted: str) -> Verdict | None:
-    """Return the verdict on an answer that is not a success, None if it is one."""
-    if answer.status == 200:
-        return None
-    if not answer.status:
-        return Verdict(
-            False,
-            answer.error,
-            wanted,
-            "See that the service runs and that its port can be reached from this host.",
-        )
-    remedy = "Look at the head's log."
-    if answer.status in (401, 403):
-        remedy = "The server wants an API key: give the right one in `api_key`."
-    return Verdict(False, f"HTTP status {answer.status}: {shorten(_error_text(answer))}", wanted, remedy)
-
-
-def _error_text(answer: Answer) -> str:
-    try:
-        return str(answer.body["error"]["message"])
-    except MALFORMED:
-        return answer.text
-
-
-def judge_models(answer: Answer, model: str) -> Verdict:
-    """Judge the answer to GET /v1/models: the model is served under its name."""
-    wanted = f"the model {model}"
-    failed = failure(answer, wanted)
-    if failed:
-        return failed
-    try:
-        served = {_text(entry["id"]): entry.get("max_model_len") for entry in answer.body["data"]}
-    except MALFORMED:
-        return Verdict(
-            False,
-            "no list of models: " + shorten(answer.text),
-            wanted,
-            "See that the URL is that of a vLLM server.",
-        )
-    if model not in served:
-        return Verdict(
-            False,
-            "the models " + ", ".join(sorted(served)),
-            wanted,
-            "Correct `model`, or --served-model-name of the service.",
-        )
-    return Verdict(True, f"{model}, up to {served[model]} tokens")
-
-
-def judge_completion(answer: Answer) -> Verdict:
-    """Judge a short answer, which may end in the midst of its thinking."""
-    found, failed = _judge_message(answer, "an answer with text")
-    if failed:
-        return failed
-    if not (found.reasoning or found.content):
-        return Verdict(
-            False,
-            "an empty answer",
-            "an answer with text",
-            "Look at the head's log; compare the weights' checksums.",
-        )
-    return Verdict(True, shorten(found.reasoning + found.content, 60))
-
-
-def judge_chat(answer: Answer, expect: Mapping[str, Any]) -> Verdict:
-    """Judge a whole answer: content without markup, as expected if that is given."""
-    found, failed = _judge_message(answer, "an answer with content")
-    return failed or _judge_content(found, expect)
-
-
-def judge_reasoning(answer: Answer, expect: Mapping[str, Any]) -> Verdict:
-    """Judge the thinking: in its own field, and only there."""
-    wanted = "the thinking in the field `reasoning` or `reasoning_content`, and only there"
-    found, failed = _judge_message(answer, wanted)
-    if failed:
-        return failed
-    remedy = "Run the patch stage, and see that the service has the model's --reasoning-parser."
-    if "</think>" in found.content:
-        return Verdict(False, "thinking in the content: " + shorten(found.content), wanted, remedy)
-    if not found.reasoning:
-        return Verdict(False, "no thinking, content " + repr(shorten(found.content)), wanted, remedy)
-    return _judge_text(found.reasoning, expect.get("reasoning"))
-
-
-def judge_thinking_off(answer: Answer, expect: Mapping[str, Any]) -> Verdict:
-    """Judge an answer for which thinking was switched off: content alone."""
-    found, failed = _judge_message(answer, "content and no thinking")
-    if failed:
-        return failed
-    if found.reasoning:
-        remedy = "Run the patch stage: without it the reasoning parser does not know that thinking is off."
-        return Verdict(False, "thinking: " + shorten(found.reasoning), "content and no thinking", remedy)
-    return _judge_content(found, expect)
-
-
-def judge_tool_call(answer: Answer, talk: Conversation) -> Verdict:
-    """Judge a call of a tool: parsed, the right one, with the arguments that its schema requires."""
-    expect = talk.expect
-    wanted = "a call of " + expect["name"]
-    found, failed = _judge_message(answer, wanted)
-    if failed:
-        return failed
-    if not found.tool_calls:
-        return _no_call(found, wanted)
-    try:
-        name = found.tool_calls[0]["function"]["name"]
-        arguments = dict(json.loads(found.tool_calls[0]["function"]["arguments"]))
-        missing = [key for key in _required(talk.request["tools"], expect["name"]) if key not in arguments]
-    except MALFORMED:
-        return Verdict(
-            False,
-            "a broken call: " + shorten(json.dumps(found.tool_calls)),
-            wanted,
-            "Run the patch stage: the tool call parser fails.",
-        )
-    call = f"{name}({shorten(json.dumps(arguments, ensure_ascii=False), 80)})"
-    if name != expect["name"] or missing:
-        lacks = " without " + ", ".join(missing) if missing else ""
-        return Verdict(
-            False, call + lacks, wanted, "See that chat template and --tool-call-parser are the model's own."
-        )
-    if expect.get("arguments", arguments) != arguments:
-        return Verdict(
-            False,
-            call,
-            "{}({})".format(name, json.dumps(expect["arguments"], ensure_ascii=False)),
-            "Compare the weights' checksums.",
-        )
-    return Verdict(True, call)
-
-
-def _required(tools: Sequence[Mapping[str, Any]], name: str) -> list[str]:
-    for tool in tools:
-        if tool["function"]["name"] == name:
-            return list(tool["function"].get("parameters", {}).get("required", []))
-    return []
-
-
-def _no_call(found: Message, wanted: str) -> Verdict:
-    if MARKUP.search(found.content):
-        remedy = (
-            "Run the patch stage: the tool call parser of this vLLM does not understand the model's calls."
-        )
-        return Verdict(False, "the call as content, not parsed: " + shorten(found.content), wanted, remedy)
-    if found.finish_reason == "length":
-        return _cut(found, wanted)
-    return Verdict(
-        False,
-        "no call, content " + repr(shorten(found.content)),
-        wanted,
-        "See that the service has --enable-auto-tool-choice.",
-    )
-
-
 def silent_engines(counts: Mapping[str, int], engines: int) -> list[str]:
     """Return the ranks of the engines that answered nothing."""
     return [rank for rank in map(str, range(engines)) if counts.get(rank, 0) < 1]
 
 
-def judge_engines(answers: Sequence[Answer], counts: Mapping[str, int], engines: int) -> Verdict:
-    """Judge the answers to the request that went to every engine, and by how much the engines' counters grew."""
-    for answer in answers:
-        verdict = judge_completion(answer)
-        if not verdict.ok:
-            return verdict
+def check_engines(counts: Mapping[str, int], engines: int) -> str:
+    """Check by how much the engines' counters of answers grew: each engine must have answered."""
+    counted = ", ".join(f"engine {rank}: {counts[rank]}" for rank in sorted(counts))
     silent = silent_engines(counts, engines)
     if silent:
-        return Verdict(
-            False,
-            "no answer of engine {} counted in /metrics ({})".format(
-                ", ".join(silent), _counts(counts) or "no engine there"
-            ),
-            f"one of each of {engines} engines",
-            "Look at the log of the host whose --data-parallel-start-rank is that number, and at --data-parallel-size.",
+        raise ProblemError(
+            f"no answer of engine {', '.join(silent)} counted in /metrics ({counted or 'no engine there'})",
+            f"an answer of each of {engines} engines",
+            "Look at the log of the host whose --data-parallel-start-rank is that number, "
+            "and check --data-parallel-size",
         )
-    return Verdict(True, _counts(counts))
+    return counted
 
 
-def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"engine {rank}: {counts[rank]}" for rank in sorted(counts))
-
-
-def judge_stream(answer: Answer, stream: Stream, expect: Mapping[str, Any]) -> Verdict:
-    """Judge a streamed answer: several pieces, an end, and text in it."""
-    wanted = "an event stream with text, a finish_reason and [DONE]"
-    failed = failure(answer, wanted)
-    if failed:
-        return failed
-    found = stream.message
-    error = stream.error or answer.error
-    if error:
-        return Verdict(False, error, wanted, "Look at the logs of all hosts: an engine failed.")
-    if not (stream.done and found.finish_reason and stream.times):
-        seen = "{} pieces of text, finish_reason {!r}, {}".format(
-            len(stream.times), found.finish_reason, "[DONE]" if stream.done else "no [DONE]"
-        )
-        return Verdict(
-            False, seen, wanted, "Look at the head's log, and at proxies between here and the head."
-        )
-    for text, wish in ((found.reasoning, expect.get("reasoning")), (found.content, expect.get("content"))):
-        verdict = _judge_text(text, wish)
-        if not verdict.ok:
-            return verdict
-    return Verdict(True, f"{stream.tokens} tokens in {len(stream.times)} pieces")
-
-
-def judge_refusal(answer: Answer, status: int, remedy: str) -> Verdict:
-    """Judge the answer to a request that must be refused."""
-    wanted = f"HTTP status {status}"
-    if answer.status == status:
-        return Verdict(True, f"{wanted}: {shorten(_error_text(answer), 80)}")
-    return failure(answer, wanted) or Verdict(
-        False, "HTTP status 200: " + shorten(answer.text), wanted, remedy
-    )
-
-
-def _judge_message(answer: Answer, wanted: str) -> tuple[Message, Verdict | None]:
-    """Return the message of an answer, and a verdict if there is none."""
-    found = message(answer)
-    if found and answer.status == 200:
-        return found, None
-    remedy = "See that the URL is that of a vLLM server."
-    return NO_MESSAGE, failure(answer, wanted) or Verdict(
-        False, "no chat completion: " + shorten(answer.text), wanted, remedy
-    )
-
-
-def _judge_content(found: Message, expect: Mapping[str, Any]) -> Verdict:
-    wanted = "an answer with content"
-    if not found.content and found.finish_reason == "length":
-        return _cut(found, wanted)
-    if not found.content:
-        return Verdict(
-            False,
-            "no content, thinking " + repr(shorten(found.reasoning)),
-            wanted,
-            "See that the service has the model's --reasoning-parser.",
-        )
-    if MARKUP.search(found.content):
-        return Verdict(
-            False,
-            "markup in the content: " + shorten(found.content),
-            "content without markup",
-            "Run the patch stage.",
-        )
-    return _judge_text(found.content, expect.get("content"))
-
-
-def _cut(found: Message, wanted: str) -> Verdict:
-    looped = repetition(found.reasoning)
-    if looped:
-        return _loop(looped)
-    return Verdict(
-        False,
-        "an answer cut off by max_tokens while it was thinking: " + shorten(found.reasoning),
-        wanted,
-        "Raise max_tokens of this request.",
-    )
-
-
-def _judge_text(text: str, wish: str | None) -> Verdict:
-    looped = repetition(text)
-    if looped:
-        return _loop(looped)
-    if wish is not None and text != wish:
-        return Verdict(
-            False,
-            repr(shorten(text)),
-            repr(shorten(wish)),
-            "Compare the weights' checksums and the chat template.",
-        )
-    return Verdict(True, shorten(text, 80))
-
-
-def _loop(looped: str) -> Verdict:
-    return Verdict(
-        False,
-        "the answer goes round in a loop: " + repr(shorten(looped, 80)),
-        "an answer without a loop",
-        "Known of GLM-4.7 in long tasks: sample with temperature 1.0 and top_p 0.95; where it happens with short questions, compare the weights' checksums.",
-    )
-
-
-def judge(name: str, answer: Answer, model: str, talks: Mapping[str, Conversation]) -> Verdict:
-    """Judge the answer to the one request of a check."""
-    talk = talks.get("chat" if name == "reasoning" else name, Conversation({}, {}))
-    if name == "health":
-        return failure(answer, "HTTP status 200") or Verdict(True, "HTTP status 200")
-    if name == "models":
-        return judge_models(answer, model)
-    if name == "chat":
-        return judge_chat(answer, talk.expect)
-    if name == "reasoning":
-        return judge_reasoning(answer, talk.expect)
-    if name == "thinking_off":
-        return judge_thinking_off(answer, talk.expect)
-    if name == "wrong_model":
-        return judge_refusal(answer, 404, "See that the URL is that of a vLLM server.")
-    if name == "key_refused":
-        return judge_refusal(answer, 401, "The server answers without a key: start it with the API key.")
-    return judge_tool_call(answer, talk)
-
-
-def report(verdicts: Mapping[str, Verdict]) -> list[str]:
-    """Return a line for each failure; checks that found the same share one, for they failed together."""
-    same = {}  # type: dict[str, list[str]]
-    for name, verdict in verdicts.items():
-        if not verdict.ok:
-            same.setdefault(verdict.found, []).append(name)
-    return [
-        "{}: found {}; wanted {}. {}".format(
-            ", ".join(names), found, verdicts[names[0]].wanted, verdicts[names[0]].remedy
-        )
-        for found, names in same.items()
-    ]
+CHECKS = {
+    "health": Check(lambda _about: Request("/health"), check_health),
+    "models": Check(lambda _about: Request("/v1/models"), check_models),
+    "completion": Check(_chat, check_completion),
+    "chat": Check(_chat, check_chat),
+    "streaming": Check(_streamed_chat, check_stream),
+    "reasoning": Check(_chat, check_reasoning, prompt="chat"),
+    "thinking_off": Check(_chat, check_thinking_off),
+    "tool_call": Check(_chat, check_tool_call),
+    "tool_call_no_arguments": Check(_chat, check_tool_call),
+    "wrong_model": Check(_chat_with_wrong_model, check_wrong_model, prompt="completion"),
+    "key_refused": Check(lambda _about: Request("/v1/models", with_key=False), check_key_refused),
+}

@@ -57,6 +57,10 @@ class Finding(NamedTuple):
         keys = ("id", "severity", "cause", "remedy", "line", "source")
         return {key: getattr(self, key) for key in keys}
 
+    def __str__(self) -> str:
+        """Return cause, remedy and line as a paragraph."""
+        return f"{self.cause}.\nRemedy: {self.remedy}.\nLine: {self.line}"
+
 
 def diagnose(logs: Mapping[str, Sequence[Line]]) -> list[Finding]:
     """Return the findings in the logs of all hosts, the first cause first."""

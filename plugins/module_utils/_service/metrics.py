@@ -1,16 +1,17 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Read what vLLM's /metrics says of each engine."""
+"""Read what /metrics of vLLM reports about each engine."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Iterator
 
-SAMPLE = re.compile(r"^(vllm:\w+)\{([^}]*)\} (\S+)$", re.M)
+SAMPLE = re.compile(r"^(vllm:\w+)\{([^}]*)\} (\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)$", re.M)
 LABEL = re.compile(r'(\w+)="([^"]*)"')
-# The key of an engine's entry, the metric it comes from, and whether it is a counter, whose growth per second counts.
+ANSWERED = ("stop", "length")  # reasons to finish a request that mean an answer
+# The key of an engine's entry, its metric, and whether that is a counter: then its growth per second counts.
 VALUES = {
     "running": ("vllm:num_requests_running", False),
     "waiting": ("vllm:num_requests_waiting", False),
@@ -21,25 +22,41 @@ VALUES = {
 }
 
 
-def parse(text: str) -> dict[tuple[str, str], float]:
-    """Return {(metric, engine): value} of the Prometheus *text*; samples that differ in other labels are added up."""
-    found = {}  # type: dict[tuple[str, str], float]
+def _samples(text: str) -> Iterator[tuple[str, dict[str, str], float]]:
+    """Yield metric, labels and value of each sample of vLLM in a Prometheus *text*."""
     for metric, labels, value in SAMPLE.findall(text):
-        key = metric, dict(LABEL.findall(labels)).get("engine", "0")
-        found[key] = found.get(key, 0.0) + float(value)
-    return found
+        yield metric, {"engine": "0", **dict(LABEL.findall(labels))}, float(value)
+
+
+def parse(text: str) -> dict[tuple[str, str], float]:
+    """Return {(metric, engine): value}. Samples that differ in other labels are added up."""
+    sums: dict[tuple[str, str], float] = {}
+    for metric, labels, value in _samples(text):
+        key = metric, labels["engine"]
+        sums[key] = sums.get(key, 0.0) + value
+    return sums
+
+
+def answered(text: str) -> dict[str, int]:
+    """Return how many requests each engine has answered, by its rank."""
+    counts: dict[str, int] = {}
+    for metric, labels, value in _samples(text):
+        if metric == "vllm:request_success_total":
+            count = int(value) if labels.get("finished_reason") in ANSWERED else 0
+            counts[labels["engine"]] = counts.get(labels["engine"], 0) + count
+    return counts
 
 
 def engines(before: str, after: str, seconds: float) -> list[dict[str, Any]]:
-    """Return what two texts of /metrics, *seconds* apart, say of each engine, by rank; a value they do not give is None."""
-    then, now = parse(before), parse(after)
+    """Return what two readings, *seconds* apart, report about each engine. Missing values are None."""
+    earlier, later = parse(before), parse(after)
     result = []
-    for rank in sorted({engine for _metric, engine in now}, key=lambda engine: (len(engine), engine)):
-        entry = {"engine": int(rank)}  # type: dict[str, Any]
+    for rank in sorted({engine for _metric, engine in later}, key=lambda engine: (len(engine), engine)):
+        entry: dict[str, Any] = {"engine": int(rank)}
         for key, (metric, counter) in VALUES.items():
-            value = now.get((metric, rank))
+            value = later.get((metric, rank))
             if counter and value is not None:
-                value = round((value - then.get((metric, rank), value)) / seconds, 1)
+                value = round((value - earlier.get((metric, rank), value)) / seconds, 1)
             entry[key] = value
         result.append(entry)
     return result

@@ -23,9 +23,10 @@ SUPERVISOR = "ascend_ops.vllm, roles/container/files/supervise.py"
 
 
 class Signature(NamedTuple):
-    """What a line means. ``{what}`` in the cause stands for the first named group of the pattern that matched.
+    """What a line means.
 
-    Cause and remedy have no final full stop.
+    ``{what}`` in the cause stands for the first named group of the pattern that matched. Cause and remedy have no
+    final full stop.
     """
 
     id: str

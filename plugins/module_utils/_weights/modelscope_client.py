@@ -69,13 +69,13 @@ def import_client(endpoint: str) -> None:
 
     for name, module in list(sys.modules.items()):
         if name.startswith("modelscope.") and hasattr(module, "MODELSCOPE_URL_SCHEME"):
-            module.MODELSCOPE_URL_SCHEME = endpoint.partition("://")[0] + "://"
+            vars(module)["MODELSCOPE_URL_SCHEME"] = endpoint.partition("://")[0] + "://"
 
 
 def log_in(token: str, endpoint: str) -> None:
     """Log in with an access token. The hub lets no read-only token log in; as a cookie it takes it like a session."""
     import requests
-    from modelscope.hub.api import HubApi, ModelScopeConfig  # type: ignore[import-not-found]
+    from modelscope.hub.api import HubApi, ModelScopeConfig
 
     try:
         HubApi().login(token)

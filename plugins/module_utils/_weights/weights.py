@@ -26,6 +26,7 @@ AGAIN = "Run again: what is right is kept. If it is the same file each time, the
 
 SUMS_LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](?:\./)?(.+)")
 SHA256 = re.compile(r"[0-9a-f]{64}")
+DAMAGED = re.compile(r"FileNotFoundError: .*/\._____temp/")
 GLOB = re.compile(r"[][*?]")
 # To be put in brackets, or clients 1.36 and 1.37 list only the folder that the pattern begins with.
 FIRST = re.compile(r"^\w")
@@ -345,6 +346,14 @@ def is_cut_off(returncode: int, answer: str, messages: str) -> bool:
     """Whether the client was ended from outside, by a signal or with Docker, or could not begin, as Docker was away or an older client not yet gone."""
     refused = "Error response from daemon" in messages and not is_taken(returncode, messages)
     return not answer and (returncode >= DOCKER_ERROR or returncode < 0) and not refused
+
+
+def is_damaged(answer: str) -> bool:
+    """Return whether the client failed because a file arrived damaged.
+
+    Clients before 1.38 remove such a file, and then do not find it.
+    """
+    return bool(DAMAGED.search(answer))
 
 
 def is_taken(returncode: int, messages: str) -> bool:

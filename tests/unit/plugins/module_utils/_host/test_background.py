@@ -74,6 +74,34 @@ def test_work_without_polls_ends(tmp_path: Path):
     wait_for_the_end(pid(tmp_path / "job"))
 
 
+PRIVATE = "open(job.private_dir('secrets') + '/token', 'w').close(); "
+
+
+def test_private_files_are_removed_when_the_work_ends(tmp_path: Path):
+    begin(tmp_path / "job", "one", PRIVATE)
+    wait_for_the_end(pid(tmp_path / "job"))
+    assert {file.name for file in (tmp_path / "job").iterdir()} == {"lock", "lease", "state.json"}
+
+
+def test_private_files_are_removed_when_the_lease_ends(tmp_path: Path):
+    begin(tmp_path / "job", "one", PRIVATE + "time.sleep(60)", lease=1)
+    wait_for_the_end(pid(tmp_path / "job"))
+    assert not (tmp_path / "job/private").exists()
+
+
+@pytest.mark.parametrize("run", ["one", "two"])
+def test_private_files_of_killed_work_are_removed_by_the_next_poll_or_run(tmp_path: Path, run: str):
+    first = begin(tmp_path / "job", "one", PRIVATE + "time.sleep(60)")
+    token = tmp_path / "job/private/secrets/token"
+    wait_until(token.exists, 10, "the work has written its file")
+    os.kill(pid(tmp_path / "job"), 9)
+    if run == "one":
+        assert first.poll(None)["result"]["failed"]
+    else:
+        begin(tmp_path / "job", "two", "time.sleep(3)")
+    assert not token.exists()
+
+
 def test_another_run_is_refused_while_the_work_is_polled(tmp_path: Path):
     job = begin(tmp_path / "job", "one", "time.sleep(60)")
     polling = subprocess.Popen(

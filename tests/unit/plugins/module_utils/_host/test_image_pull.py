@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.image_pull import (
     Pull,
     layer_sizes,
+    login,
     registry,
 )
 from hypothesis import given
@@ -83,6 +85,16 @@ def test_what_the_registry_does_not_tell_is_known_once_a_layer_has_begun():
     assert progress(HEAD, SIZES) == {}
 
 
+def test_a_layer_too_small_for_a_size_does_not_hide_the_percentage():
+    text = BEGUN + line(ONE, "Download complete ") + line(TWO, f"Downloading {BAR}  12B/3400B")
+    assert progress(text, {}) == {"stage": "pulled", "done": 12, "all": 3400}
+
+
+def test_a_tag_that_looks_like_a_layer_is_none():
+    text = f"{ONE}: Pulling from ascend/vllm-ascend\r\n" + line(TWO, f"Downloading {BAR}  12B/3400B")
+    assert progress(text, {}) == {"stage": "pulled", "done": 12, "all": 3400}
+
+
 def test_the_error_is_kept_apart():
     pull = Pull({})
     pull.take("Error response from daemon: manifest for host:5000/a:b not found: manifest unknown")
@@ -126,6 +138,20 @@ MANIFEST = {"layers": [{"digest": f"sha256:{ONE}{'0' * 52}", "size": 12}]}
 )
 def test_the_sizes_of_layers_are_read(said: str, sizes: dict[str, int]):
     assert layer_sizes(said) == sizes
+
+
+@pytest.mark.parametrize(
+    ("image", "key"),
+    [
+        ("quay.io/ascend/vllm-ascend:v1", "quay.io"),
+        ("10.77.0.1:5000/a/b", "10.77.0.1:5000"),
+        ("a/b:v1", "https://index.docker.io/v1/"),
+        ("docker.io/a/b:v1", "https://index.docker.io/v1/"),
+    ],
+)
+def test_credentials_are_those_of_the_registry_of_the_image(image: str, key: str):
+    ((server, entry),) = json.loads(login(image, "robot", "pass:wörd"))["auths"].items()
+    assert (server, base64.b64decode(entry["auth"]).decode()) == (key, "robot:pass:wörd")
 
 
 @pytest.mark.parametrize(

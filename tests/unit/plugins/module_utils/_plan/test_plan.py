@@ -4,22 +4,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-import yaml
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import plan, profile
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import plan
+from shipped import settings
 
-PROFILE = Path(__file__).resolve().parents[5] / "profiles" / "glm-4.7.yml"
 ADDRESSES = {"node0": "10.0.0.10", "node1": "10.0.0.11", "node2": "10.0.0.12"}
-
-
-def settings(**overrides):
-    merged, errors = profile.settings(
-        "glm-4.7", yaml.safe_load(PROFILE.read_text(encoding="utf-8")), overrides
-    )
-    assert errors == []
-    return merged
 
 
 def build(host, **overrides):
@@ -27,76 +16,75 @@ def build(host, **overrides):
 
 
 @pytest.mark.parametrize(
-    ("heads", "workers", "words"),
+    ("heads", "workers", "where", "found"),
     [
-        ([], ["node1"], ["vllm_head", "empty", "exactly one"]),
-        (["a", "b"], [], ["2 hosts", "a, b", "exactly one"]),
-        (["a"], ["a"], ["host a", "vllm_head", "vllm_workers"]),
+        ([], ["node1"], "group vllm_head", "empty or missing"),
+        (["a", "b"], [], "group vllm_head", "2 hosts (a, b)"),
+        (["a"], ["a"], "host a", "in vllm_head and in vllm_workers"),
     ],
 )
-def test_groups_that_make_no_service_are_refused(heads, workers, words):
-    errors = plan.inventory_errors(heads, workers)
-    assert len(errors) == 1
-    assert all(word in errors[0] for word in words)
+def test_groups_that_make_no_service_are_refused(heads, workers, where, found):
+    (problem,) = plan.inventory_problems(heads, workers, "vllm_head", "vllm_workers")
+    assert problem.where == where
+    assert found in problem.found
 
 
 def test_a_single_head_is_a_service():
-    assert plan.inventory_errors(["node0"], []) == []
+    assert plan.inventory_problems(["node0"], [], "vllm_head", "vllm_workers") == []
+
+
+@pytest.mark.parametrize("variables", [{}, {"vllm_head_group": "", "vllm_worker_group": None}])
+def test_groups_have_names_by_default(variables):
+    assert plan.groups(variables) == ("vllm_head", "vllm_workers")
 
 
 @pytest.mark.parametrize(
-    ("address", "words"),
+    ("address", "found"),
     [
-        ("192.0.2.10", "placeholder"),
-        ("node0.example.com", "wanted the IP address"),
+        ("192.0.2.10", "a placeholder"),
+        ("node0.example.com", "is 'node0.example.com'"),
         ("0.0.0.0", "cannot reach"),
         ("127.0.0.1", "cannot reach"),
-        (None, "wanted the IP address"),
+        (None, "is None"),
         ("10.0.0.12", "the same as host node2"),
     ],
 )
-def test_an_address_that_cannot_serve_is_named_with_its_host(address, words):
-    errors = plan.address_errors({"node2": "10.0.0.12", "node0": address})
-    assert len(errors) == 1
-    assert "host node0" in errors[0]
-    assert words in errors[0]
+def test_an_address_that_cannot_serve_is_named_with_its_host(address, found):
+    (problem,) = plan.address_problems({"node2": "10.0.0.12", "node0": address})
+    assert problem.where == "host node0"
+    assert found in problem.found
 
 
 def test_one_host_may_serve_on_loopback():
-    assert plan.address_errors({"node0": "127.0.0.1"}) == []
+    assert plan.address_problems({"node0": "127.0.0.1"}) == []
 
 
 @pytest.mark.parametrize(
-    ("overrides", "words"),
+    ("variables", "found"),
     [
-        ({"vllm_api_port": 0}, "from 1 to 65535"),
-        ({"vllm_rpc_port": 8080}, "both 8080, wanted different ports"),
+        ({"vllm_api_port": 0}, "vllm_api_port is 0"),
+        ({"vllm_rpc_port": 8080}, "vllm_api_port and vllm_rpc_port are both 8080"),
         ({"vllm_supervisor_port": 8082}, "vllm_rpc_port and vllm_supervisor_port are both 8082"),
-        ({"vllm_supervisor_grace": 0}, "vllm_supervisor_grace is 0, wanted 1 or more"),
-        ({"vllm_tensor_parallel_size": 16}, "the 8 NPUs"),
-        ({"vllm_model_dir": "models"}, "an absolute path"),
-        ({"vllm_airgap_dir": "models"}, "an absolute path"),
+        ({"vllm_tensor_parallel_size": 16}, "is 16 x 1 = 16"),
+        ({"vllm_model_dir": "models"}, "vllm_model_dir is 'models'"),
+        ({"vllm_airgap_dir": "models"}, "vllm_airgap_dir is 'models'"),
         (
             {"vllm_airgap_dir": "/data", "vllm_image": "quay.io/x@sha256:" + "0" * 64},
-            "an archive keeps no digest",
+            "vllm_airgap_dir is set",
         ),
         ({"vllm_model_dir": "/srv/models"}, "under no mount"),
         ({"vllm_serve_args": {"api-key": "x"}}, "`ps` would show"),
+        ({"vllm_serve_env": {"A": "{local_ip}"}}, "vllm_serve_env has {local_ip} in A"),
     ],
 )
-def test_settings_that_do_not_fit_together_are_refused(overrides, words):
-    errors = plan.setting_errors(settings(**overrides))
-    assert any(words in error for error in errors), errors
-
-
-def test_the_recipes_settings_fit_together():
-    assert plan.setting_errors(settings()) == []
+def test_settings_that_do_not_fit_together_are_refused(variables, found):
+    problems = plan.setting_problems(settings(**variables))
+    assert any(found in problem.found for problem in problems), problems
 
 
 def test_hosts_must_agree_on_what_is_common():
-    errors = plan.disagreements("node1", settings(vllm_api_port=9000), "node0", settings())
-    assert len(errors) == 1
-    assert "host node1: vllm_api_port is 9000" in errors[0]
+    (problem,) = plan.disagreements("node1", settings(vllm_api_port=9000), "node0", settings())
+    assert (problem.where, problem.found) == ("host node1", "vllm_api_port is 9000")
 
 
 def test_head_and_worker_differ_only_in_what_the_recipe_says():
@@ -113,7 +101,8 @@ def test_ranks_follow_the_number_of_local_engines():
         "enp1",
         settings(vllm_data_parallel_size_local=2, vllm_tensor_parallel_size=4),
     )
-    assert third["data_parallel"] == {"size": 6, "size_local": 2, "start_rank": 4}
+    assert third["data_parallel"] == {"size": 6}
+    assert ["--data-parallel-start-rank", "4"] in third["serve"]["args"]
 
 
 @pytest.mark.parametrize(
@@ -147,9 +136,17 @@ def test_environment_is_text_and_an_unknown_nic_stays_unknown():
     }
 
 
-def test_an_unknown_placeholder_is_refused():
-    with pytest.raises(ValueError, match=r"\{local_ip\}.*known are service_ip"):
-        plan.environment({"A": "{local_ip}"}, {"service_ip": "10.0.0.1"})
+def test_every_placeholder_has_a_value():
+    names = plan.placeholders("node1", ["node0", "node1"], ADDRESSES, "enp1", settings())
+    assert tuple(names) == plan.NAMES
+    assert None not in names.values()
+
+
+def mounts(*texts: str):
+    first, *others = texts
+    return plan.mounts(
+        {"npu_driver_mounts": [first], "container_mounts": [], "container_extra_mounts": others}
+    )
 
 
 @pytest.mark.parametrize(
@@ -161,7 +158,12 @@ def test_an_unknown_placeholder_is_refused():
     ],
 )
 def test_mounts_are_written_as_docker_users_write_them(text, mount):
-    assert plan.mounts({"container_mounts": [text], "container_extra_mounts": []}) == [mount]
+    assert mounts(text) == [mount]
+
+
+def test_of_two_mounts_with_one_target_the_later_one_counts():
+    sources = [mount["source"] for mount in mounts("/a:/t", "/b", "/c:/t")]
+    assert sources == ["/c", "/b"]
 
 
 @pytest.mark.parametrize(
@@ -174,7 +176,5 @@ def test_mounts_are_written_as_docker_users_write_them(text, mount):
     ],
 )
 def test_the_innermost_mount_decides_where_a_path_appears(path, inside):
-    mounts = plan.mounts(
-        {"container_mounts": ["/opt/data:/root/.cache", "/opt/data/fast:/fast"], "container_extra_mounts": []}
-    )
-    assert plan.container_path(path, mounts) == inside
+    bind_mounts = mounts("/opt/data:/root/.cache", "/opt/data/fast:/fast")
+    assert plan.container_path(path, bind_mounts) == inside

@@ -4,28 +4,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import profile, validation
-
-PROFILES = sorted(Path(__file__).resolve().parents[5].joinpath("profiles").glob("*.yml"))
-
-
-def errors(**changes: Any) -> list[str]:
-    settings = yaml.safe_load(PROFILES[0].read_text(encoding="utf-8"))
-    return validation.errors({**settings, **changes})
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import validation
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
+from shipped import SETTINGS, settings
 
 
-@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
-def test_a_shipped_profile_is_right(path: Path):
-    assert validation.errors(yaml.safe_load(path.read_text(encoding="utf-8"))) == []
+def problems(**changes: Any) -> list[Problem]:
+    return validation.problems({**settings(), **changes})
 
 
-def test_every_form_is_of_a_setting():
-    assert set(validation.FORMS) <= set(profile.SCHEMA)
+def test_every_pattern_is_of_a_setting():
+    assert {f"vllm_{key}" for key in validation.PATTERNS} <= set(SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -48,81 +40,42 @@ def test_every_form_is_of_a_setting():
     ],
 )
 def test_what_is_right_is_taken(key: str, value: Any):
-    assert errors(**{key: value}) == []
+    assert problems(**{key: value}) == []
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "said"),
+    ("key", "value", "found", "expected"),
     [
-        ("image", "", "vllm_image is '', wanted an image as `docker pull` takes it"),
-        ("image", "quay.io/Ascend/vllm", "vllm_image is 'quay.io/Ascend/vllm', wanted"),
-        ("model_repo", "GLM-4.7", "vllm_model_repo is 'GLM-4.7', wanted OWNER/NAME"),
-        (
-            "model_endpoint",
-            "modelscope.cn",
-            "vllm_model_endpoint is 'modelscope.cn', wanted a URL such as https://",
-        ),
-        ("model_dir", "models/GLM", "vllm_model_dir is 'models/GLM', wanted an absolute path on the host"),
-        (
-            "model_cache_dir",
-            "/opt/GLM:4.7",
-            "vllm_model_cache_dir is '/opt/GLM:4.7', wanted an absolute path on the host, without colon",
-        ),
-        ("model_exclude", [""], "vllm_model_exclude has '', wanted a shell pattern"),
-        ("host_memory_gb", -4, "vllm_host_memory_gb is -4, wanted 0 or more"),
-        ("npu_ids", [0, "a"], "vllm_npu_ids has 'a', wanted numbers"),
-        ("npu_ids", [0, True], "vllm_npu_ids has True, wanted numbers"),
-        ("npu_ids", [0, 0], "vllm_npu_ids is [0, 0], wanted each number once"),
-        (
-            "npu_driver_version",
-            "newest",
-            "vllm_npu_driver_version is 'newest', wanted a version such as 25.2.1",
-        ),
-        ("container_name", "my container", "vllm_container_name is 'my container', wanted letters, digits"),
-        (
-            "container_extra_mounts",
-            ["data"],
-            "vllm_container_extra_mounts has 'data', wanted SOURCE[:TARGET[:ro]]",
-        ),
-        (
-            "container_extra_mounts",
-            ["/data:models"],
-            "vllm_container_extra_mounts has '/data:models', wanted",
-        ),
-        ("container_shm_size", "lots", "vllm_container_shm_size is 'lots', wanted a size such as 1g"),
-        ("container_ulimits", ["memlock"], "vllm_container_ulimits has 'memlock', wanted NAME:SOFT[:HARD]"),
-        (
-            "container_restart_policy",
-            "sometimes",
-            "vllm_container_restart_policy is 'sometimes', wanted no, always,",
-        ),
-        ("served_model_name", "glm 47", "vllm_served_model_name is 'glm 47', wanted a name without blanks"),
-        ("serve_env_scripts", [5], "vllm_serve_env_scripts has 5, wanted absolute paths in the container"),
-        ("serve_env", {"A B": 1}, "vllm_serve_env has 'A B', wanted names of environment variables"),
-        ("serve_env", {"A": {"b": 1}}, "vllm_serve_env has A: {'b': 1}, wanted a string or a number"),
-        (
-            "serve_args",
-            {"--port": 1},
-            "vllm_serve_args has '--port', wanted flags of vllm serve without the leading --",
-        ),
-        (
-            "serve_args",
-            {"max_model_len": 1},
-            "vllm_serve_args has 'max_model_len', wanted flags of vllm serve without the leading --, and with - for _",
-        ),
-        (
-            "image_versions",
-            {"torch": ">>1"},
-            "vllm_image_versions has torch: '>>1', wanted a version or conditions",
-        ),
-        (
-            "probe",
-            {"completion": 5},
-            "vllm_probe: completion is 5, wanted a mapping with `request` and `expect`",
-        ),
+        ("image", "", "is ''", "an image"),
+        ("image", "quay.io/Ascend/vllm", "is 'quay.io/Ascend/vllm'", "an image"),
+        ("model_repo", "GLM-4.7", "is 'GLM-4.7'", "OWNER/NAME"),
+        ("model_endpoint", "modelscope.cn", "is 'modelscope.cn'", "a URL"),
+        ("model_dir", "models/GLM", "is 'models/GLM'", "an absolute path"),
+        ("model_cache_dir", "/opt/GLM:4.7", "is '/opt/GLM:4.7'", "without colon"),
+        ("model_exclude", [""], "has ''", "a shell pattern"),
+        ("host_memory_gb", -4, "is -4", "0 or more"),
+        ("npu_ids", [0, -1], "has -1", "0 or more"),
+        ("npu_ids", [0, 0], "is [0, 0]", "each number once"),
+        ("npu_driver_version", "newest", "is 'newest'", "a version"),
+        ("container_name", "my container", "is 'my container'", "letters, digits"),
+        ("container_extra_mounts", ["data"], "has 'data'", "SOURCE[:TARGET[:ro]]"),
+        ("container_extra_mounts", ["/data:models"], "has '/data:models'", "SOURCE[:TARGET[:ro]]"),
+        ("npu_driver_mounts", ["dcmi"], "has 'dcmi'", "SOURCE[:TARGET[:ro]]"),
+        ("container_shm_size", "lots", "is 'lots'", "a size"),
+        ("container_ulimits", ["memlock"], "has 'memlock'", "NAME:SOFT[:HARD]"),
+        ("served_model_name", "glm 47", "is 'glm 47'", "without blanks"),
+        ("supervisor_grace", 0, "is 0", "1 or more"),
+        ("serve_env_scripts", ["5"], "has '5'", "an absolute path"),
+        ("serve_env", {"A B": 1}, "has 'A B'", "environment variables"),
+        ("serve_env", {"A": {"b": 1}}, "has A: {'b': 1}", "a string or a number"),
+        ("serve_args", {"--port": 1}, "has '--port'", "without the leading --"),
+        ("serve_args", {"max_model_len": 1}, "has 'max_model_len'", "with - for _"),
+        ("image_versions", {"torch": ">>1"}, "has torch: '>>1'", "a version, or conditions"),
+        ("probe", {"completion": 5}, "completion is 5", "built-in conversations"),
     ],
 )
-def test_what_is_wrong_is_named(key: str, value: Any, said: str):
-    (error,) = errors(**{key: value})
-    assert error.startswith(said)
-    assert error.endswith(": correct it.")
+def test_what_is_wrong_is_named(key: str, value: Any, found: str, expected: str):
+    (problem,) = problems(**{key: value})
+    assert problem.found.startswith(f"vllm_{key}")
+    assert found in problem.found
+    assert expected in problem.expected

@@ -11,16 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import plan, profile
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import plan
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import checks
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.checks import Finding, Host
 from ansible_collections.ascend_ops.vllm.plugins.modules import npu_facts
 from npu_sim import install
+from shipped import settings
 
-PROFILE = yaml.safe_load(
-    (Path(__file__).resolve().parents[5] / "profiles" / "glm-4.7.yml").read_text(encoding="utf-8")
-)
+PROFILE = settings()
 ADDRESSES = {"node0": "10.0.0.10", "node1": "10.0.0.11"}
 OURS, OTHERS = "0a" * 32, "0b" * 32
 SERVING = {OURS: PROFILE["container_name"]}
@@ -69,10 +67,8 @@ def pair(
     names: tuple[str, ...] = ("node0", "node1"),
     **overrides: Any,
 ) -> list[Host]:
-    settings = profile.settings(
-        "glm-4.7", PROFILE, {f"vllm_{key}": value for key, value in overrides.items()}
-    )[0]
-    plans = [plan.build(name, names, ADDRESSES, nic, settings) for name in names]
+    chosen = settings(**{f"vllm_{key}": value for key, value in overrides.items()})
+    plans = [plan.build(name, names, ADDRESSES, nic, chosen) for name in names]
     return [Host(name, npus[index], facts(plans[index]), plans[index]) for index, name in enumerate(names)]
 
 

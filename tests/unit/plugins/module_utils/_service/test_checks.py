@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import checks
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.checks import Answer, Stream, Verdict
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, ProblemError
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import api, checks, metrics
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.api import Answer, Message, Stream
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.checks import Outcome
 from hypothesis import given
 from hypothesis import strategies as st
 
 METRICS = (Path(__file__).parents[2] / "fixtures" / "metrics.txt").read_text(encoding="utf-8")
-TALKS = checks.conversations({})
+PROMPTS = checks.prompts({})
 REFUSED = Answer(0, "", 0.1, "connection refused")
 PARAGRAPH = "Then I read the file again, and the function is still not where I had expected it to be, so I read it once more."
 
@@ -36,30 +38,36 @@ def call(name: str, arguments: str, content: str | None = None) -> Answer:
     )
 
 
-def judge(name: str, given: Answer, **expect: Any) -> Verdict:
-    return checks.judge(
-        name, given, "glm47", checks.conversations({name: {"expect": expect}} if expect else {})
-    )
+def check(name: str, given: Answer, model: str = "glm47", **expect: Any) -> Outcome:
+    given_prompts = {checks.CHECKS[name].prompt or name: {"expect": expect}} if expect else {}
+    return checks.outcome(name, given, checks.case(name, model, checks.prompts(given_prompts)))
 
 
-def text_of(verdict: Verdict) -> str:
+def request(name: str) -> api.Request:
+    return checks.CHECKS[name].request(checks.case(name, "glm47", PROMPTS))
+
+
+def passes(outcome: Outcome) -> bool:
+    return outcome.problem is None
+
+
+def text_of(outcome: Outcome) -> str:
     """Return a failure as it is reported."""
-    assert not verdict.ok
-    (text,) = checks.report({"check": verdict})
-    return text
+    (problem,) = checks.problems({"check": outcome})
+    return problem.line()
 
 
 # What is sent
 
 
 def test_given_keys_replace_default_ones():
-    talks = checks.conversations({"chat": {"request": {"max_tokens": 64}, "expect": {"content": "hi"}}})
-    assert talks["chat"].request == dict(TALKS["chat"].request, max_tokens=64)
-    assert talks["chat"].expect == {"content": "hi"}
-    assert talks["tool_call"] == TALKS["tool_call"]
+    prompts = checks.prompts({"chat": {"request": {"max_tokens": 64}, "expect": {"content": "hi"}}})
+    assert prompts["chat"].request == dict(PROMPTS["chat"].request, max_tokens=64)
+    assert prompts["chat"].expect == {"content": "hi"}
+    assert prompts["tool_call"] == PROMPTS["tool_call"]
 
 
-WRONG_CONVERSATIONS = [
+WRONG_PROMPTS = [
     ({"chatt": {}}, "chatt"),
     ({"chat": []}, "chat"),
     ({"chat": {"messages": []}}, "messages"),
@@ -67,17 +75,15 @@ WRONG_CONVERSATIONS = [
 ]
 
 
-@pytest.mark.parametrize(("conversations", "named"), WRONG_CONVERSATIONS)
-def test_wrong_conversations_are_named(conversations: dict[str, Any], named: str):
-    (error,) = checks.conversation_errors(conversations)
+@pytest.mark.parametrize(("prompts", "named"), WRONG_PROMPTS)
+def test_wrong_prompts_are_named(prompts: dict[str, Any], named: str):
+    (error,) = checks.prompt_errors(prompts)
     assert named in error
 
 
-def test_right_conversations_are_accepted():
+def test_right_prompts_are_accepted():
     assert (
-        checks.conversation_errors(
-            {"chat": {"request": {"max_tokens": 5}}, "tool_call": {"expect": {"name": "f"}}}
-        )
+        checks.prompt_errors({"chat": {"request": {"max_tokens": 5}}, "tool_call": {"expect": {"name": "f"}}})
         == []
     )
 
@@ -86,30 +92,30 @@ def test_right_conversations_are_accepted():
     "name",
     ["chat", "reasoning", "thinking_off", "tool_call", "tool_call_no_arguments", "completion", "streaming"],
 )
-def test_a_conversation_goes_to_the_model(name: str):
-    sent = checks.request(name, "glm47", TALKS)
+def test_a_prompt_goes_to_the_model(name: str):
+    sent = request(name)
     assert sent.path == "/v1/chat/completions"
     assert sent.body["model"] == "glm47"
     assert sent.body["temperature"] == 0
     assert sent.body.get("stream", False) == (name == "streaming")
 
 
-def test_requests_that_are_no_conversation():
-    assert checks.request("health", "glm47", TALKS).path == "/health"
-    assert checks.request("models", "glm47", TALKS).path == "/v1/models"
-    assert not checks.request("key_refused", "glm47", TALKS).with_key
-    assert checks.request("wrong_model", "glm47", TALKS).body["model"] != "glm47"
+def test_requests_without_a_prompt():
+    assert request("health").path == "/health"
+    assert request("models").path == "/v1/models"
+    assert not request("key_refused").with_key
+    assert request("wrong_model").body["model"] != "glm47"
 
 
 # What the answers prove
 
 
-@pytest.mark.parametrize("name", sorted(set(checks.CHECKS) - {"completion", "streaming"}))
+@pytest.mark.parametrize("name", sorted(set(checks.CHECKS) - {"streaming"}))
 def test_no_answer_fails_every_check(name: str):
-    assert REFUSED.error in text_of(judge(name, REFUSED))
+    assert REFUSED.error in text_of(check(name, REFUSED))
 
 
-@pytest.mark.parametrize("name", sorted(set(checks.CHECKS) - {"health", "completion", "streaming"}))
+@pytest.mark.parametrize("name", sorted(set(checks.CHECKS) - {"health", "streaming"}))
 @pytest.mark.parametrize(
     "text",
     [
@@ -123,7 +129,7 @@ def test_no_answer_fails_every_check(name: str):
     ],
 )
 def test_garbage_fails_every_check(name: str, text: str):
-    assert not judge(name, Answer(200, text, 0.1)).ok
+    assert not passes(check(name, Answer(200, text, 0.1)))
 
 
 @given(
@@ -132,40 +138,39 @@ def test_garbage_fails_every_check(name: str, text: str):
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     )
 )
-def test_any_json_is_judged_without_an_exception(body: Any):
+def test_any_json_is_checked_without_an_exception(body: Any):
     given = answer(choices=[{"message": body, "finish_reason": body}], data=body, error=body)
-    checks.judge_engines([given], {"0": 1}, 1)
-    for name in set(checks.CHECKS) - {"completion", "streaming"}:
-        judge(name, given)
+    for name in set(checks.CHECKS) - {"streaming"}:
+        check(name, given)
 
 
 @given(st.text())
-def test_any_stream_is_judged_without_an_exception(text: str):
-    checks.judge_stream(answer(), stream(["data: " + text, text]), {})
+def test_any_stream_is_checked_without_an_exception(text: str):
+    check("streaming", streamed(["data: " + text, text]))
 
 
 def test_an_error_is_quoted():
-    verdict = judge("chat", answer(500, error={"message": "EngineCore encountered an issue.", "code": 500}))
-    assert all(part in text_of(verdict) for part in ("500", "EngineCore encountered an issue."))
+    outcome = check("chat", answer(500, error={"message": "EngineCore encountered an issue.", "code": 500}))
+    assert all(part in text_of(outcome) for part in ("500", "EngineCore encountered an issue."))
 
 
 def test_a_wanted_key_is_the_remedy():
-    assert "api_key" in text_of(judge("models", answer(401, error="Unauthorized")))
+    assert "api_key" in text_of(check("models", answer(401, error="Unauthorized")))
 
 
 def test_models():
     listed = answer(object="list", data=[{"id": "glm47", "max_model_len": 8192}])
-    right = judge("models", listed)
-    assert right.ok
-    assert "8192" in right.found
-    wrong = text_of(checks.judge("models", listed, "glm-4.7", TALKS))
+    right = check("models", listed)
+    assert passes(right)
+    assert "8192" in right.detail
+    wrong = text_of(check("models", listed, model="glm-4.7"))
     assert "glm47" in wrong
     assert "glm-4.7" in wrong
 
 
 def test_chat():
-    assert judge("chat", chat()).ok
-    assert judge("chat", chat("I am GLM."), content="I am GLM.").ok
+    assert passes(check("chat", chat()))
+    assert passes(check("chat", chat("I am GLM."), content="I am GLM."))
 
 
 WRONG_CHATS = {
@@ -180,37 +185,36 @@ WRONG_CHATS = {
 
 @pytest.mark.parametrize("given", WRONG_CHATS.values(), ids=WRONG_CHATS)
 def test_a_wrong_chat(given: Answer):
-    assert not judge("chat", given).ok
+    assert not passes(check("chat", given))
 
 
 def test_another_text_than_expected():
-    text = text_of(judge("chat", chat("I am someone."), content="I am GLM."))
+    text = text_of(check("chat", chat("I am someone."), content="I am GLM."))
     assert "'I am someone.'" in text
     assert "'I am GLM.'" in text
 
 
 @pytest.mark.parametrize("field", ["reasoning", "reasoning_content"])
 def test_thinking_in_a_field_of_its_own(field: str):
-    assert judge("reasoning", chat(**{field: "Who am I?"}), reasoning="Who am I?").ok
+    assert passes(check("reasoning", chat(**{field: "Who am I?"}), reasoning="Who am I?"))
 
 
 @pytest.mark.parametrize("content", ["Who am I?</think>I am GLM.", "I am GLM."])
 def test_thinking_not_in_its_field(content: str):
-    assert not judge("reasoning", chat(content)).ok
+    assert not passes(check("reasoning", chat(content)))
 
 
 def test_thinking_off():
-    assert judge("thinking_off", chat()).ok
-    assert "Who am I?" in text_of(judge("thinking_off", chat(reasoning="Who am I?")))
-    assert not judge("thinking_off", chat("")).ok
+    assert passes(check("thinking_off", chat()))
+    assert "Who am I?" in text_of(check("thinking_off", chat(reasoning="Who am I?")))
+    assert not passes(check("thinking_off", chat("")))
 
 
 def test_a_tool_call():
-    assert judge("tool_call", call("get_weather", '{"city": "Oslo"}')) == Verdict(
-        True, 'get_weather({"city": "Oslo"})'
-    )
-    assert judge("tool_call", call("get_weather", '{"city": "Oslo"}'), arguments={"city": "Oslo"}).ok
-    assert judge("tool_call_no_arguments", call("get_time", "{}")).ok
+    right = check("tool_call", call("get_weather", '{"city": "Oslo"}'))
+    assert right == Outcome('get_weather({"city": "Oslo"})', 0.1)
+    assert passes(check("tool_call", call("get_weather", '{"city": "Oslo"}'), arguments={"city": "Oslo"}))
+    assert passes(check("tool_call_no_arguments", call("get_time", "{}")))
 
 
 UNPARSED_CALL = "<tool_call>get_weather<arg_key>city</arg_key><arg_value>Oslo</arg_value></tool_call>"
@@ -221,52 +225,55 @@ WRONG_CALLS = {
     "arguments that end early": (call("get_weather", '{"city": '), "city"),
     "arguments that are no object": (call("get_weather", '"Oslo"'), "Oslo"),
     "an argument missing": (call("get_weather", "{}"), "city"),
-    "a name with a line break": (call("get_weather\n", '{"city": "Oslo"}'), "get_weather\n"),
+    "a name with a line break": (call("get_weather\n", '{"city": "Oslo"}'), r"get_weather\n"),
     "another function": (call("get_time", '{"city": "Oslo"}'), "get_time"),
 }
 
 
 @pytest.mark.parametrize(("given", "named"), WRONG_CALLS.values(), ids=WRONG_CALLS)
 def test_a_wrong_tool_call(given: Answer, named: str):
-    assert named in text_of(judge("tool_call", given))
+    assert named in text_of(check("tool_call", given))
 
 
 def test_other_arguments_than_expected():
-    assert not judge("tool_call", call("get_weather", '{"city": "Bergen"}'), arguments={"city": "Oslo"}).ok
+    assert not passes(
+        check("tool_call", call("get_weather", '{"city": "Bergen"}'), arguments={"city": "Oslo"})
+    )
 
 
 def test_refusals():
     missing = {"message": "The model `glm47-not-there` does not exist.", "type": "NotFoundError", "code": 404}
-    assert judge("wrong_model", answer(404, error=missing)).ok
-    assert judge("key_refused", answer(401, error="Unauthorized")).ok
-    assert not judge("key_refused", answer(200, data=[])).ok
-    assert not judge("wrong_model", chat()).ok
-    assert not judge("wrong_model", answer(500, error={})).ok
+    assert passes(check("wrong_model", answer(404, error=missing)))
+    assert passes(check("key_refused", answer(401, error="Unauthorized")))
+    assert not passes(check("key_refused", answer(200, data=[])))
+    assert not passes(check("wrong_model", chat()))
+    assert not passes(check("wrong_model", answer(500, error={})))
 
 
 # Engines
 
 
 def test_engine_counts_are_of_answered_requests():
-    assert checks.engine_counts(METRICS) == {"0": 2, "1": 2}
+    assert metrics.answered(METRICS) == {"0": 2, "1": 2}
 
 
 @given(st.text())
 def test_engine_counts_of_any_text(text: str):
-    checks.engine_counts(text)
+    metrics.answered(text)
+
+
+def engines(counts: dict[str, int], expected: int) -> Outcome:
+    try:
+        return Outcome(checks.check_engines(counts, expected), 0.1)
+    except ProblemError as error:
+        return checks.failed(error.problem, 0.1)
 
 
 def test_every_engine_has_to_answer():
-    answers = [chat(), chat()]
-    assert checks.judge_engines(answers, {"0": 1, "1": 3}, 2).ok
-    assert "engine 1" in text_of(checks.judge_engines(answers, {"0": 2, "1": 0}, 2))
-    assert not checks.judge_engines(answers, {"0": 2}, 2).ok
-    assert not checks.judge_engines(answers, {}, 2).ok
-
-
-def test_a_failed_answer_of_one_engine_is_the_finding():
-    assert REFUSED.error in text_of(checks.judge_engines([chat(), REFUSED], {"0": 1, "1": 1}, 2))
-    assert not checks.judge_engines([chat(""), chat()], {"0": 1, "1": 1}, 2).ok
+    assert passes(engines({"0": 1, "1": 3}, 2))
+    assert "engine 1" in text_of(engines({"0": 2, "1": 0}, 2))
+    assert not passes(engines({"0": 2}, 2))
+    assert not passes(engines({}, 2))
 
 
 # Streams
@@ -295,13 +302,18 @@ def stream(lines: list[str]) -> Stream:
     return read
 
 
-def test_a_stream_is_put_together_and_measured():
+def streamed(lines: list[str], status: int = 200, error: str = "") -> Answer:
+    read = stream(lines)
+    return Answer(status, read.rest, 0.1, error, read)
+
+
+def test_a_stream_is_assembled_and_measured():
     read = stream(WHOLE)
-    assert read.message == checks.Message("Who am I?", "I am GLM.", [], "stop")
+    assert read.message == Message("Who am I?", "I am GLM.", [], "stop")
     assert read.figures() == {"ttft": 2.0, "tokens_per_second": 2.0, "gap_p50": 1.0, "gap_p99": 1.0}
-    assert checks.judge_stream(answer(), read, {}).ok
-    assert checks.judge_stream(answer(), read, {"reasoning": "Who am I?", "content": "I am GLM."}).ok
-    assert not checks.judge_stream(answer(), read, {"content": "I am someone."}).ok
+    assert passes(check("streaming", streamed(WHOLE)))
+    assert passes(check("streaming", streamed(WHOLE), reasoning="Who am I?", content="I am GLM."))
+    assert not passes(check("streaming", streamed(WHOLE), content="I am someone."))
 
 
 WRONG_STREAMS = {
@@ -320,18 +332,16 @@ WRONG_STREAMS = {
 
 @pytest.mark.parametrize(("lines", "named"), WRONG_STREAMS.values(), ids=WRONG_STREAMS)
 def test_a_wrong_stream(lines: list[str], named: str):
-    assert named in text_of(checks.judge_stream(answer(), stream(lines), {}))
+    assert named in text_of(check("streaming", streamed(lines)))
 
 
 def test_a_stream_that_breaks_off():
-    reset = Answer(200, "", 1, "connection reset")
-    assert reset.error in text_of(checks.judge_stream(reset, stream(WHOLE[:4]), {}))
-    assert REFUSED.error in text_of(checks.judge_stream(REFUSED, stream([]), {}))
+    assert "connection reset" in text_of(check("streaming", streamed(WHOLE[:4], error="connection reset")))
+    assert REFUSED.error in text_of(check("streaming", streamed([], status=0, error=REFUSED.error)))
 
 
 def test_the_body_of_a_refused_stream_is_quoted():
-    read = stream(['{"error": {"message": "no such model"}}'])
-    text = text_of(checks.judge_stream(Answer(404, read.rest, 0.1), read, {}))
+    text = text_of(check("streaming", streamed(['{"error": {"message": "no such model"}}'], status=404)))
     assert "404" in text
     assert "no such model" in text
 
@@ -342,7 +352,7 @@ def test_figures_of_nothing():
 
 @pytest.mark.parametrize(("percent", "value"), [(50, 2.0), (75, 3.0), (99, 4.0), (0, 1.0)])
 def test_percentile(percent: float, value: float):
-    assert checks.percentile([4.0, 1.0, 3.0, 2.0], percent) == value
+    assert api.percentile([4.0, 1.0, 3.0, 2.0], percent) == value
 
 
 # Loops
@@ -381,48 +391,44 @@ def test_no_loop_is_seen(text: str):
 
 
 def test_all_failures_are_reported_and_common_ones_once():
-    lines = checks.report(
-        {
-            "health": Verdict(True, "HTTP status 200"),
-            "chat": Verdict(False, "connection refused", "content", "Start it."),
-            "tool_call": Verdict(False, "connection refused", "a call", "Start it."),
-            "models": Verdict(False, "the models a", "the model b", "Correct it."),
-        }
-    )
-    both, other = lines
-    assert all(part in both for part in ("chat", "tool_call", "connection refused", "Start it."))
-    assert all(part in other for part in ("models", "the models a", "the model b", "Correct it."))
+    refused, other = Problem("connection refused", "content", "Start it"), Problem("a", "b", "Correct it")
+    outcomes = {
+        "health": Outcome("HTTP status 200", 0.1),
+        "chat": checks.failed(refused, 0.1),
+        "models": checks.failed(other, 0.1),
+        "tool_call": checks.failed(Problem("connection refused", "a call", "Start it"), 0.1),
+    }
+    assert checks.problems(outcomes) == [refused.at("chat, tool_call"), other.at("models")]
 
 
 def test_shorten():
-    assert checks.shorten("a\n  b") == "a b"
-    assert checks.shorten("x" * 300, 10) == "xxxxxxx..."
+    assert api.shorten("a\n  b") == "a b"
+    assert api.shorten("x" * 300, 10) == "xxxxxxx..."
 
 
 def test_golden_messages(golden):
     listed = answer(object="list", data=[{"id": "glm47", "max_model_len": 8192}])
-    verdicts = {
-        "no connection": judge("chat", REFUSED),
-        "an error of the server": judge("chat", answer(500, error={"message": "EngineCore failed."})),
-        "no JSON": judge("chat", Answer(200, "<html>proxy</html>", 0.1)),
-        "a key missing": judge("models", answer(401, error="Unauthorized")),
-        "another model": checks.judge("models", listed, "glm-4.7", TALKS),
-        "no models": judge("models", answer(data=[])),
-        **{f"chat: {name}": judge("chat", given) for name, given in WRONG_CHATS.items()},
-        "chat: another text": judge("chat", chat("I am someone."), content="I am GLM."),
-        "completion: nothing": checks.judge_completion(chat("")),
-        "reasoning: in the content": judge("reasoning", chat("Who am I?</think>I am GLM.")),
-        "reasoning: none": judge("reasoning", chat("I am GLM.")),
-        "thinking_off: thinking": judge("thinking_off", chat(reasoning="Who am I?")),
-        **{f"tool_call: {name}": judge("tool_call", given) for name, (given, _name) in WRONG_CALLS.items()},
-        "wrong_model: an answer": judge("wrong_model", chat()),
-        "key_refused: an answer": judge("key_refused", answer(200, data=[])),
-        "engines: one is silent": checks.judge_engines([chat(), chat()], {"0": 2, "1": 0}, 2),
-        "engines: an empty answer": checks.judge_engines([chat(""), chat()], {"0": 1, "1": 1}, 2),
+    outcomes = {
+        "no connection": check("chat", REFUSED),
+        "an error of the server": check("chat", answer(500, error={"message": "EngineCore failed."})),
+        "no JSON": check("chat", Answer(200, "<html>proxy</html>", 0.1)),
+        "a key missing": check("models", answer(401, error="Unauthorized")),
+        "another model": check("models", listed, model="glm-4.7"),
+        "no models": check("models", answer(data=[])),
+        **{f"chat: {name}": check("chat", given) for name, given in WRONG_CHATS.items()},
+        "chat: another text": check("chat", chat("I am someone."), content="I am GLM."),
+        "completion: nothing": check("completion", chat("")),
+        "reasoning: in the content": check("reasoning", chat("Who am I?</think>I am GLM.")),
+        "reasoning: none": check("reasoning", chat("I am GLM.")),
+        "thinking_off: thinking": check("thinking_off", chat(reasoning="Who am I?")),
+        **{f"tool_call: {name}": check("tool_call", given) for name, (given, _name) in WRONG_CALLS.items()},
+        "wrong_model: an answer": check("wrong_model", chat()),
+        "key_refused: an answer": check("key_refused", answer(200, data=[])),
+        "engines: one is silent": engines({"0": 2, "1": 0}, 2),
     }
     for name, (lines, _named) in WRONG_STREAMS.items():
-        verdicts[f"streaming: {name}"] = checks.judge_stream(answer(), stream(lines), {})
-    texts = {name: text_of(verdict) for name, verdict in verdicts.items()}
-    for conversations, named in WRONG_CONVERSATIONS:
-        (texts[f"vllm_probe: {named}"],) = checks.conversation_errors(conversations)
+        outcomes[f"streaming: {name}"] = check("streaming", streamed(lines))
+    texts = {name: text_of(outcome) for name, outcome in outcomes.items()}
+    for prompts, named in WRONG_PROMPTS:
+        (texts[f"vllm_probe: {named}"],) = checks.prompt_errors(prompts)
     golden("endpoint", texts)

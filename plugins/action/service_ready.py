@@ -1,0 +1,143 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from ansible import constants as C
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+from ansible.module_utils.common.validation import check_type_int
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, failure
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import diagnosis
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.diagnosis import Finding
+from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._place import located, place
+
+MODULE = "ascend_ops.vllm.service_ready"
+TIMEOUT = 3600
+SLICE_SECONDS = 4  # of waiting for each run of the module: how soon a failure on another host is seen
+CAUSE_SECONDS = 4  # that a host which saw only a trace waits for the cause from another host
+SHOW_SECONDS = 30  # between two lines about the progress within one stage
+EXPECTED = "the service starts on all hosts"
+
+display = Display()
+
+
+class Failures:
+    """The failures that the hosts of a task tell each other, one file for each host.
+
+    Each host's task runs in a fork of its own, and Ansible has no way to pass data between forks before the
+    task has ended on all hosts. So they use the temporary folder that Ansible makes for the run and removes
+    afterwards.
+    """
+
+    def __init__(self, task: str) -> None:
+        self._folder = Path(C.DEFAULT_LOCAL_TMP, f"service_ready_{task}")
+
+    def report(self, host: str, found: str, findings: list[dict[str, Any]]) -> None:
+        """Tell the other hosts about a failure."""
+        self._folder.mkdir(exist_ok=True)
+        part = self._folder / f"{host}.part"
+        part.write_text(json.dumps({"host": host, "found": found, "findings": findings}), encoding="utf-8")
+        part.rename(part.with_suffix(".json"))
+
+    def reported(self) -> list[dict[str, Any]]:
+        """Return the failures so far, the earliest first."""
+        files = sorted(self._folder.glob("*.json"), key=lambda file: file.stat().st_mtime)
+        return [json.loads(file.read_text(encoding="utf-8")) for file in files]
+
+    def first_cause(self, seconds: float) -> Finding | None:
+        """Return the first cause over all hosts, or the best finding if no cause is reported in time."""
+        deadline = time.monotonic() + seconds
+        while True:
+            findings = (
+                Finding(**{**finding, "host": failed["host"]})
+                for failed in self.reported()
+                for finding in failed["findings"]
+            )
+            first = next(iter(diagnosis.sort_findings(findings)), None)
+            if time.monotonic() >= deadline or (first and first.is_cause):
+                return first
+            time.sleep(0.2)
+
+
+class ActionModule(ActionBase):
+    """Waits in slices, to print each host's stage, and to end the wait on all hosts when one has failed."""
+
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        self._host: str = (task_vars or {})["inventory_hostname"]
+        self._shown: tuple[str, str, float] = ("", "", 0.0)
+        failures = Failures(self._task._uuid)
+        deadline = time.monotonic() + self._timeout()
+        while True:
+            left = max(0, deadline - time.monotonic())
+            result = self._wait(min(left, SLICE_SECONDS), failures, task_vars)
+            if not result.get("failed"):
+                return located(result, place(self._task, self._host))
+            if left <= SLICE_SECONDS or result.get("died") or "ready" not in result:
+                failures.report(self._host, found(result), result.get("findings", []))
+                seconds = CAUSE_SECONDS if result.get("died") else 0
+                return self._explained(result, failures.first_cause(seconds))
+            if failures.reported():
+                other = failures.reported()[0]
+                return self._explained(abandoned(result, other), failures.first_cause(CAUSE_SECONDS))
+            self._show(result["stage"], result["progress"])
+
+    def _timeout(self) -> int:
+        given = self._task.args.get("timeout", TIMEOUT)
+        try:
+            return check_type_int(given)
+        except TypeError as error:
+            raise AnsibleActionFail(f"timeout is {given!r}, expected a number of seconds") from error
+
+    def _wait(self, seconds: float, failures: Failures, task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        arguments = dict(self._task.args, timeout=int(seconds))
+        try:
+            return self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
+        except AnsibleConnectionFailure as error:
+            failures.report(self._host, f"the host cannot be reached any more: {error}", [])
+            raise
+
+    def _explained(self, result: dict[str, Any], first: Finding | None) -> dict[str, Any]:
+        """Return the result with the first cause over all hosts.
+
+        A cause on another host replaces its trace on this one.
+        """
+        where = place(self._task, self._host)
+        if first:
+            result["cause"] = dict(first.data(), host=first.host)
+        if first and first.is_cause and first.host != self._host:
+            where, own = place(self._task, first.host), found(result)
+            result.pop("exception", None)  # or Ansible shows the message of the module before this one
+            result.update(failure(Problem(first.cause, EXPECTED, first.remedy)))
+            result["msg"] += f"\nLine: {first.line}\nOn host {self._host}: {own}."
+        return located(result, where)
+
+    def _show(self, stage: str, progress: str) -> None:
+        """Print the progress of the host if it has changed."""
+        now = time.monotonic()
+        old_stage, old_progress, at = self._shown
+        if stage != old_stage or (progress != old_progress and now - at >= SHOW_SECONDS):
+            display.display(f"{self._host}: {progress}")
+            self._shown = (stage, progress, now)
+
+
+def found(result: dict[str, Any]) -> str:
+    """Return what a failed module found, in one line."""
+    text: str = result["problem"]["found"] if "problem" in result else result["msg"].splitlines()[0]
+    return text
+
+
+def abandoned(result: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Return the result of a wait that ends because another host has failed."""
+    text = f"the service failed on host {other['host']}: {other['found']}"
+    return {**result, **failure(Problem(text, EXPECTED, f"Look at host {other['host']}"))}

@@ -1,0 +1,88 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The files of profiles/, and those that an inventory names by their path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable
+
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import settings
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import patch_set
+
+MODEL = "models/{}.yml"
+HARDWARE = "hardware/{}.yml"
+PATCH_SET = "patches/{}/patch.yml"
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """Finds and reads profiles. Shipped ones have a name; any other YAML file is named by its path."""
+
+    root: Path
+    read: Callable[[Path], Any]
+
+    def layers(self, profile: str, hardware: str) -> list[settings.Layer]:
+        """Return the layers below the inventory: defaults, hardware, the profile after what it extends."""
+        defaults = self.root / "defaults.yml"
+        chain = self._chain(profile)
+        named = [(path, content["hardware"]) for path, content in chain if content.get("hardware")]
+        if not hardware and not named:
+            remedy = f"add a line hardware: to {self._place(chain[-1][0])}, or set vllm_hardware"
+            raise ProblemError(f"profile {profile} names no hardware", self._known(HARDWARE), remedy)
+        path, name = (Path.cwd() / "inventory", hardware) if hardware else named[-1]
+        machine = self._find("vllm_hardware", str(name), path.parent, HARDWARE)
+        files = [(defaults, self._mapping(defaults)), (machine, self._mapping(machine)), *chain]
+        return [settings.of_file(self._place(path), content) for path, content in files]
+
+    def patch(self, name: str | None, repairs: bool, target: str) -> dict[str, Any] | None:
+        """Return the patch set *name* for the package in *target*; None for no name."""
+        if name is None:
+            return None
+        path = self._find("vllm_patch_set", name, Path.cwd(), PATCH_SET)
+
+        return {"set": name, "dir": target, **patch_set.load(path, self.read(path), repairs)}
+
+    def _chain(self, profile: str) -> list[tuple[Path, dict[str, Any]]]:
+        """Return the profile's files with their content, each after the one that it extends."""
+        chain: list[tuple[Path, dict[str, Any]]] = []
+        variable, name, base = "vllm_profile", profile, Path.cwd()
+        while name:
+            path = self._find(variable, str(name), base, MODEL)
+            if path in [known for known, _content in chain]:
+                found = f"profile {self._place(path)} extends itself"
+                raise ProblemError(found, "a chain that ends", "remove one extends")
+            content = self._mapping(path)
+            chain.insert(0, (path, content))
+            variable, base = f"extends of {self._place(path)}", path.parent
+            name = content.get("extends", "")
+        return chain
+
+    def _mapping(self, path: Path) -> dict[str, Any]:
+        content = self.read(path)
+        if isinstance(content, dict):
+            return content
+        found = f"profile {self._place(path)} is not a mapping of settings"
+        raise ProblemError(found, "keys and values, as in models/glm-4.7.yml", "correct it")
+
+    def _find(self, variable: str, name: str, base: Path, pattern: str) -> Path:
+        """Return the file: a shipped one by its name, or any YAML file by its path, seen from *base*."""
+        by_path = name.endswith((".yml", ".yaml"))
+        path = (base / Path(name).expanduser()).resolve() if by_path else self.root / pattern.format(name)
+        if path.is_file():
+            return path
+        found = f"{variable} is {name!r}, and there is no file {path}"
+        raise ProblemError(found, self._known(pattern), "correct it")
+
+    def _known(self, pattern: str) -> str:
+        folder, _braces, rest = pattern.partition("{}")
+        paths = (str(path.relative_to(self.root)) for path in self.root.glob(pattern.format("*")))
+        shipped = sorted(path[len(folder) : -len(rest)] for path in paths)
+        return f"one of {', '.join(shipped)}, or the path of a YAML file"
+
+    def _place(self, path: Path) -> str:
+        inside = self.root in path.parents
+        return str(path.relative_to(self.root.parent) if inside else path)

@@ -1,0 +1,135 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The settings of a host, merged from layers: defaults, hardware, model, inventory."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, NamedTuple, Sequence
+
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names, schema
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
+
+PREFIX = "vllm_"
+# Settings that are a variable of the inventory only, and no key of a file.
+INVENTORY_ONLY = frozenset(
+    PREFIX + key for key in ("profile", "service_ip", "service_nic", "api_key", "head_group", "worker_group")
+)
+MODEL_NAME = "{model_name}"
+
+Options = Mapping[str, schema.Option]  # by the name of the variable
+
+
+class Layer(NamedTuple):
+    """Settings from one place, by the name of their variable."""
+
+    place: str  # empty for the inventory
+    values: Mapping[str, Any]
+
+
+class Base(NamedTuple):
+    """Layers laid over each other."""
+
+    values: dict[str, Any]
+    problems: tuple[Problem, ...]
+    nullable: frozenset[str]
+    given: frozenset[str] = frozenset()
+
+
+def of_file(place: str, content: Mapping[str, Any]) -> Layer:
+    """Return the layer that a file of profiles/ is."""
+    return Layer(place, {f"{PREFIX}{key}": value for key, value in content.items() if key != "extends"})
+
+
+def of_inventory(options: Options, variables: Mapping[str, Any]) -> Layer:
+    """Return the layer that the *variables* of a host are."""
+    return Layer("", {name: variables[name] for name in keys(options) if name in variables})
+
+
+def keys(options: Options) -> list[str]:
+    """Return the variables that are a key of a profile, too."""
+    return [name for name in options if name.startswith(PREFIX) and name not in INVENTORY_ONLY]
+
+
+def merge(base: Any, override: Any) -> Any:
+    """Return *override* over *base*: mappings are merged and null removes an entry, all else is replaced."""
+    if not (isinstance(base, Mapping) and isinstance(override, Mapping)):
+        return override
+    merged = {**base, **override}
+    return {key: value for key, value in merged.items() if not (key in override and value is None)}
+
+
+def read(options: Options, layers: Sequence[Layer]) -> Base:
+    """Return what the files below the inventory say, the defaults first.
+
+    A setting may be null if it is null there.
+    """
+    nullable = frozenset(name for name, value in layers[0].values.items() if value is None)
+    base = Base({}, (), nullable)
+    for layer in layers:
+        base = _lay(options, base, layer)
+    return base
+
+
+def settings(options: Options, base: Base, inventory: Layer) -> tuple[dict[str, Any], list[Problem]]:
+    """Return the merged settings, by their names without the prefix, and what is wrong with the layers."""
+    merged = _lay(options, base, inventory)
+    given = {*base.given, *inventory.values}
+    missing = [_missing(options[name], name) for name in keys(options) if name not in given]
+    values = {name[len(PREFIX) :]: _filled(merged.values, value) for name, value in merged.values.items()}
+    return values, [*merged.problems, *missing]
+
+
+def _lay(options: Options, base: Base, layer: Layer) -> Base:
+    """Return *base* with *layer* over it."""
+    known = keys(options)
+    values = dict(base.values)
+    problems = list(base.problems)
+    for name, value in layer.values.items():
+        if name not in known:
+            problems.append(_unknown(known, layer, name))
+            continue
+        try:
+            override = (
+                None if value is None and name in base.nullable else schema.coerce(options[name], value)
+            )
+        except schema.WrongType:
+            problems.append(_wrong_type(options[name], layer, name))
+        else:
+            values[name] = merge(values.get(name), override)
+    return Base(values, tuple(problems), base.nullable, base.given | set(layer.values))
+
+
+def _filled(merged: Mapping[str, Any], value: Any) -> Any:
+    """Return *value* with the model's name in the place of its placeholder."""
+    if not isinstance(value, str):
+        return value
+    return value.replace(MODEL_NAME, str(merged.get("vllm_model_repo", "")).rpartition("/")[2])
+
+
+def _unknown(known: Sequence[str], layer: Layer, name: str) -> Problem:
+    meant = names.closest(known, name)
+    return Problem(
+        f"key {name[len(PREFIX) :]}, which nothing reads",
+        "keys that are settings, as ansible-doc -t role ascend_ops.vllm.plan lists them without vllm_",
+        f"rename it to {meant[len(PREFIX) :]}, if that is meant, or remove it" if meant else "remove it",
+        layer.place,
+    )
+
+
+def _wrong_type(option: schema.Option, layer: Layer, name: str) -> Problem:
+    value = layer.values[name]
+    return Problem(
+        f"{name[len(PREFIX) :] if layer.place else name} is {'null' if value is None else repr(value)}",
+        schema.expected(option),
+        "give it a value, or remove the line" if value is None else "correct it",
+        layer.place,
+    )
+
+
+def _missing(option: schema.Option, name: str) -> Problem:
+    return Problem(
+        f"{name} has no value",
+        schema.expected(option),
+        f"add {name[len(PREFIX) :]} to the profile, or set {name}",
+    )

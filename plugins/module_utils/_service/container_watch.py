@@ -1,0 +1,90 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Watch the service's container on this host: its state, and its log since it was started."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import commands
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import diagnosis, vllm_log
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.diagnosis import Finding
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.vllm_log import Line
+
+SETTLE_SECONDS = 2  # from the first fatal line until the whole traceback is in the log
+LOG_LINES = 20000
+TAIL_LINES = 12
+INSPECT = '{"State":{{json .State}},"RestartCount":{{.RestartCount}}}'
+
+
+class ContainerDied(Exception):
+    """The container does not run, or vLLM in it has exited or cannot start."""
+
+
+class ContainerWatch:
+    """Watches the container *name*."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.lines: list[Line] = []
+        self._first: dict[str, Any] = {}
+        self._seen = ""
+
+    def check_running(self) -> None:
+        """Raise ContainerDied if the container does not run, or has restarted since the first call."""
+        state = self._inspect()
+        self._first = self._first or state
+        if not state["Running"] or state["Restarting"]:
+            raise ContainerDied(describe(state))
+        if state["StartedAt"] != self._first["StartedAt"]:
+            raise ContainerDied(f"restarted meanwhile, {state['RestartCount']} restarts")
+
+    def check_log(self) -> None:
+        """Read the new lines of the log. Raise ContainerDied if they show that vLLM exits or has no head."""
+        if any(diagnosis.is_end(line) for line in self._read()):
+            time.sleep(SETTLE_SECONDS)
+            self._read()
+            raise ContainerDied("running, but vLLM in it has exited")
+        if self.lines and diagnosis.is_without_head(self.lines[-1], time.time()):
+            raise ContainerDied("running, but without a connection to the head")
+
+    def timeline(self) -> list[dict[str, Any]]:
+        """Return the stages of the start so far."""
+        if not self._first:
+            return []
+        return vllm_log.timeline(self.lines, vllm_log.epoch(self._first["StartedAt"]))
+
+    def findings(self) -> list[Finding]:
+        """Return the findings in the log, the first cause first. Their host is empty."""
+        self._read()
+        return diagnosis.sort_findings(diagnosis.findings("", self.lines))
+
+    def tail(self) -> str:
+        """Return the last lines of the log, indented."""
+        return "\n".join(f"  {line.text}" for line in self.lines[-TAIL_LINES:])
+
+    def _inspect(self) -> dict[str, Any]:
+        done = commands.run(["docker", "inspect", "--type", "container", "--format", INSPECT, self.name])
+        if done.rc != 0:
+            raise ContainerDied(f"not known to Docker: {done.text.strip()}")
+        container = json.loads(done.text)
+        return {**container["State"], "RestartCount": container["RestartCount"]}
+
+    def _read(self) -> list[Line]:
+        if not self._first:
+            return []
+        since = self._seen or self._first["StartedAt"]
+        logs = ["docker", "logs", "--timestamps", "--tail", str(LOG_LINES), "--since", since, self.name]
+        new, self._seen = vllm_log.docker_lines(commands.run(logs).text, self._seen)
+        self.lines.extend(new)
+        return new
+
+
+def describe(state: dict[str, Any]) -> str:
+    """Return the state of a container that does not run, in words."""
+    killed = ", killed for lack of memory" if state["OOMKilled"] else ""
+    error = f" ({state['Error']})" if state["Error"] else ""
+    return f"{state['Status']}, exit code {state['ExitCode']}{killed}{error}"

@@ -1,0 +1,115 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""HTTP to an endpoint of vLLM, never through a proxy."""
+
+from __future__ import annotations
+
+import re
+import time
+import traceback
+from typing import Any
+
+from ansible.module_utils.basic import (  # type: ignore[import-untyped]
+    AnsibleModule,
+    missing_required_lib,
+)
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import metrics
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.api import (
+    ENGINE_HEADER,
+    Answer,
+    Request,
+    Stream,
+    shorten,
+)
+
+REQUESTS_ERROR: str | None = None
+try:
+    import requests
+except ImportError:
+    REQUESTS_ERROR = traceback.format_exc()
+
+HEALTH_SECONDS = 5  # that an answer of /health or /metrics may take
+
+
+def require_requests(module: AnsibleModule) -> None:
+    """Fail if the host does not have the Python library."""
+    if REQUESTS_ERROR:
+        module.fail_json(msg=missing_required_lib("requests"), exception=REQUESTS_ERROR)
+
+
+def fail(module: AnsibleModule, msg: str, **facts: Any) -> None:
+    """Fail because of the service. In check mode skip, as a real run may start or change it before."""
+    if module.check_mode:
+        module.exit_json(changed=False, skipped=True, msg=msg, **facts)
+    module.fail_json(msg=msg, **facts)
+
+
+class Client:
+    """A client of the endpoint at *url*. *timeout*: seconds that an answer may take."""
+
+    def __init__(self, url: str, api_key: str | None = None, timeout: float = HEALTH_SECONDS) -> None:
+        self._url = url.rstrip("/")
+        self._api_key = api_key
+        self._timeout = timeout
+
+    def health(self) -> Answer:
+        """Return the answer of /health."""
+        return self.ask(Request("/health"), HEALTH_SECONDS)
+
+    def metrics(self) -> Answer:
+        """Return the answer of /metrics."""
+        return self.ask(Request("/metrics"), HEALTH_SECONDS)
+
+    def answered(self) -> dict[str, int]:
+        """Return how many requests each engine has answered so far."""
+        return metrics.answered(self.metrics().text)
+
+    def ask(self, request: Request, timeout: float | None = None) -> Answer:
+        """Return the answer to a request."""
+        began = time.monotonic()
+        try:
+            with self._send(request, timeout or self._timeout) as response:
+                text = response.content.decode("utf-8", "replace")
+                return Answer(response.status_code, text, time.monotonic() - began)
+        except requests.RequestException as error:
+            return Answer(0, "", time.monotonic() - began, transport_error(error))
+
+    def stream(self, request: Request) -> Answer:
+        """Return the answer to a request for a stream."""
+        began, stream = time.monotonic(), Stream()
+        status, error = 0, ""
+        try:
+            with self._send(request, self._timeout, stream=True) as response:
+                status = response.status_code
+                for line in response.iter_lines():
+                    stream.feed(line.decode("utf-8", "replace"), time.monotonic() - began)
+                    if time.monotonic() - began > self._timeout:
+                        error = f"a stream that has not ended after {self._timeout} s"
+                        break
+        except requests.RequestException as exception:
+            error = transport_error(exception)
+        return Answer(status, stream.rest, time.monotonic() - began, error, stream)
+
+    def _send(self, request: Request, timeout: float, stream: bool = False) -> Any:
+        session = requests.Session()
+        session.trust_env = False
+        headers = {} if request.engine is None else {ENGINE_HEADER: str(request.engine)}
+        if self._api_key and request.with_key:
+            headers["Authorization"] = f"Bearer {self._api_key}"
+        return session.request(
+            "GET" if request.body is None else "POST",
+            self._url + request.path,
+            json=request.body,
+            headers=headers,
+            timeout=timeout,
+            stream=stream,
+        )
+
+
+def transport_error(error: Exception) -> str:
+    """Return in a few words why there is no answer."""
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    system = re.search(r"\[Errno -?\d+\] ([^'\")]+)", str(error))
+    return system.group(1).strip().lower() if system else shorten(f"{type(error).__name__}: {error}")

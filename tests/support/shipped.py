@@ -1,0 +1,46 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The settings as the collection ships them: schema, profiles, and what they make together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import settings as layers
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.profiles import Profiles
+
+ROOT = Path(__file__).resolve().parents[2]
+MODELS = sorted(ROOT.glob("profiles/models/*.yml"))
+
+
+def read(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def options(role: str) -> dict[str, Any]:
+    """Return the options of all entry points of a role."""
+    specs = read(ROOT / f"roles/{role}/meta/argument_specs.yml")["argument_specs"]
+    return {name: option for spec in specs.values() for name, option in spec["options"].items()}
+
+
+SETTINGS = options("plan")
+DEFAULTS = read(ROOT / "profiles/defaults.yml")
+PROFILES = Profiles(ROOT / "profiles", read)
+STAGES = ("preflight", "image", "weights", "container", "patch", "serve", "verify")
+ROLE_OPTIONS = {name: option for stage in STAGES for name, option in options(stage).items()}
+
+
+def merged(profile: str = "glm-4.7", **variables: Any) -> tuple[dict[str, Any], list[Any]]:
+    """Return the settings of a profile with *variables* of an inventory, and the problems."""
+    files = layers.read(SETTINGS, PROFILES.layers(profile, ""))
+    return layers.settings(SETTINGS, files, layers.of_inventory(SETTINGS, variables))
+
+
+def settings(profile: str = "glm-4.7", **variables: Any) -> dict[str, Any]:
+    """Return the settings, which have no problem."""
+    values, problems = merged(profile, **variables)
+    assert problems == []
+    return values
