@@ -17,7 +17,10 @@ SUMS = "/opt/data/brought-SHA256SUMS"
 BROUGHT = ("-i", "inventories/lab", "-e", f"weights_distribution=present weights_checksums={SUMS}", "--check")
 KEEP = f"cp -a {MODEL}/config.json {MANIFEST} /opt/data && rm {MANIFEST}"
 BRING = f"cd {MODEL} && find . -type f ! -name '.*' | sed s:./:: | xargs sha256sum >{SUMS}"
-RESTORE = f"cp -a /opt/data/config.json {MODEL} && cp -a /opt/data/.ascend_ops_manifest.json {MANIFEST} && rm /opt/data/config.json {SUMS}"
+RESTORE = (
+    f"cp -a /opt/data/config.json {MODEL} && cp -a /opt/data/.ascend_ops_manifest.json {MANIFEST} && "
+    f"rm /opt/data/config.json {SUMS}"
+)
 
 
 @pytest.fixture(autouse=True)

@@ -102,7 +102,7 @@ def files_for(version: str, releases: Sequence[Mapping[str, Any]]) -> list[Mappi
 def changes(
     files: Sequence[Mapping[str, Any]], contents: Mapping[str, str | None]
 ) -> tuple[dict[str, str], list[Problem]]:
-    """Return the new content of each file that must change, and a problem for each that must not be touched."""
+    """Return the new content of each file to change, and a problem for each that must not be touched."""
     changed: dict[str, str] = {}
     problems: list[Problem] = []
     for file in files:
@@ -140,7 +140,7 @@ def _release(release: Mapping[str, Any], read: Callable[[str], str], fixes: bool
 def _file(file: Mapping[str, Any], read: Callable[[str], str], fixes: bool) -> dict[str, Any]:
     """Return a file's entry with or without its fixes.
 
-    The other form is one more accepted content, so that a patched container can be changed from one to the other.
+    The other form is one more accepted content, so that a patched container can be changed to either.
     """
     forms = [file, {**file, **file["fixes"]}] if "fixes" in file else [file]
     chosen = forms[-1] if fixes else forms[0]

@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Smoke test of the patched parsers, run inside the image: `smoke_test.py [fixes]`. Fails with the first wrong result.
+"""Smoke test of the patched parsers, run inside the image: `smoke_test.py [fixes]`.
 
-It needs neither the engine nor the model's tokenizer: the parsers only look up the ids of a few tokens.
+It fails with the first wrong result. It needs neither the engine nor the model's tokenizer: the parsers only look up the ids of a few tokens.
 """
 
 import json
