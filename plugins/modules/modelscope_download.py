@@ -369,18 +369,18 @@ def check(params: dict[str, Any], docker: str, job: background.Job) -> dict[str,
     return outcome(planned)
 
 
-def complete(params: dict[str, Any], docker: str, job: background.Job) -> dict[str, Any]:
+def complete(planned: Download, reread: bool, job: background.Job) -> dict[str, Any]:
     """Do the work, in the background."""
-    done = download(params, docker, job)
-    done.run(job.report, params["verify"])
-    return outcome(done)
+    planned.run(job.report, reread)
+    return outcome(planned)
 
 
 def poll(params: dict[str, Any], docker: str, job: background.Job) -> dict[str, Any]:
     """Begin the work, unless this run has, and return its result or its progress."""
     if not job.is_begun():
+        work = functools.partial(complete, download(params, docker, job), params["verify"], job)
         try:
-            job.begin(lambda job: attempt(functools.partial(complete, params, docker, job), params["dir"]))
+            job.begin(lambda _job: attempt(work, params["dir"]))
         except background.Busy:
             raise already_running_error(params["dir"]) from None
     state = job.poll(params["_wait"])

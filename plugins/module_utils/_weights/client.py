@@ -102,6 +102,10 @@ class Client:
         """*settings* has the endpoint, the token, the cache directory and the number of workers."""
         self.fanout = fanout
         self._runtime, self._request, self._folder, self._settings = runtime, request, folder, settings
+        # Its source text, because nothing of this collection is where it runs. Read now and not when it is
+        # started, because Ansible removes the module's files while the work goes on.
+        loader: Any = downloader.__loader__
+        self._program = loader.get_source(downloader.__name__)
         self._job = ""
         self._process: commands.Ordered | None = None
 
@@ -166,9 +170,7 @@ class Client:
         }
 
     def _started(self) -> commands.Ordered:
-        # The source text, as the place where it runs has nothing of this collection.
-        program = downloader.__loader__.get_source(downloader.__name__)  # type: ignore[union-attr]
-        process = commands.Ordered([*self._runtime.python(), "-c", program])
+        process = commands.Ordered([*self._runtime.python(), "-c", self._program])
         process.order(self._job)
         return process
 
