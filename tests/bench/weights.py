@@ -27,7 +27,7 @@ from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tests" / "unit"), str(ROOT / "tests" / "lab")]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "lab")]
 
 import conftest  # noqa: E402, F401 makes the checkout importable as the collection
 from ansible_collections.ascend_ops.vllm.plugins.modules import modelscope_download  # noqa: E402
