@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Iterable, Mapping
+
+OPTION = re.compile(r"\bO\((\w+)\)")  # an option of a module, as in its documentation
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,14 @@ class Problem:
     def at(self, where: str) -> Problem:
         """Return the same problem with its place."""
         return replace(self, where=where)
+
+    def naming(self, variables: Mapping[str, str]) -> Problem:
+        """Return the same problem, with each ``O(option)`` as the variable that sets it, or as its name."""
+
+        def named(text: str) -> str:
+            return OPTION.sub(lambda match: variables.get(match[1], match[1]), text)
+
+        return Problem(named(self.found), named(self.expected), named(self.remedy), self.where)
 
     def data(self) -> dict[str, str]:
         """Return the parts as a dictionary, as it goes into a task's result."""

@@ -2,11 +2,11 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Downloads side by side, from the same hub on this machine, into the same file system, in turns.
+"""Compare downloads from the same hub on this machine, into the same file system, in alternating order.
 
-Ours is the module's own code; only Docker is left out, which costs every run the same second. BENCH_SHARDS, BENCH_SHARD_MB,
-BENCH_ROUNDS, BENCH_CONNECTION_MB_PER_SECOND, what a far hub gives on one connection, and for the fan-out BENCH_HUB_MB_PER_SECOND,
-the way from the hub that all hosts share, change the size of it.
+Ours is the module's own code, without Docker, which costs every run the same second. These variables set the size:
+BENCH_SHARDS, BENCH_SHARD_MB, BENCH_ROUNDS, BENCH_CONNECTION_MB_PER_SECOND (of a far hub, for one connection), and for
+the fan-out BENCH_HUB_MB_PER_SECOND (of the hub, for all hosts together).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tests" / "unit"), str(ROOT / "tests" / "lab")]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "lab")]
 
 import conftest  # noqa: E402, F401 makes the checkout importable as the collection
 from ansible_collections.ascend_ops.vllm.plugins.modules import modelscope_download  # noqa: E402
@@ -41,7 +41,7 @@ RATE = int(os.environ.get("BENCH_HUB_MB_PER_SECOND", "100")) * 10**6
 RATE_EACH = int(os.environ.get("BENCH_CONNECTION_MB_PER_SECOND", "40")) * 10**6
 REPO, TOKEN, PORT, SHARE_PORT = "ZhipuAI/GLM-4.7", "token-of-the-bench", 18090, 18091
 ENDPOINT = f"http://127.0.0.1:{PORT}"
-WORKERS = modelscope_download.WORKERS
+WORKERS = modelscope_download.ARGUMENTS["workers"]["default"]
 PLAIN = "import sys; from modelscope import snapshot_download; snapshot_download(sys.argv[1], local_dir=sys.argv[2], max_workers=int(sys.argv[3]))"
 
 
@@ -82,10 +82,10 @@ class Bench:
     def __init__(self, work: Path) -> None:
         self.work, self.root, self.to = work, work / "repository", work / "to"
         self.client = self._client()
-        modelscope_download.MEMORY = str(work)
+        modelscope_download.NOTES = str(work)
 
     def make_files(self, count: int, size: int) -> None:
-        """Fill the repository anew."""
+        """Fill the repository with new files."""
         shutil.rmtree(self.root, ignore_errors=True)
         self.root.mkdir()
         for number in range(count):
@@ -129,30 +129,19 @@ class Bench:
         self, to: Path | None = None, address: str = "", peers: tuple[str, ...] = (), **more: object
     ) -> None:
         to = to or self.to
+        fanout = {"peers": list(peers), "address": address, "port": SHARE_PORT, "key": "key"}
         params = {
+            **{name: option.get("default") for name, option in modelscope_download.ARGUMENTS.items()},
             "repo": REPO,
-            "revision": "master",
             "endpoint": ENDPOINT,
             "token": TOKEN,
-            "include": ["*"],
-            "exclude": [],
             "python": str(self.client),
-            "workers": WORKERS,
             "dir": str(to),
             "cache_dir": f"{to}.cache",
-            "fetch": True,
-            "verify": False,
-            "checksums": None,
-            "source": None,
-            "_run": "",
-            "_wait": None,
-            "peers": list(peers),
-            "address": address,
-            "key": "key",
-            "port": SHARE_PORT,
+            "fanout": fanout if peers else None,
             **more,
         }
-        result = modelscope_download.look_after(params, None)
+        result = modelscope_download.poll(params, "", modelscope_download.job_of(params))
         if result.get("failed"):
             raise RuntimeError(result["msg"])
 
@@ -266,7 +255,7 @@ def table(title: str, times: dict[str, list[float]]) -> None:
 def main() -> None:
     if missing := [tool for tool in ("aria2c", "curl", "openssl", "uv") if not shutil.which(tool)]:
         sys.exit(
-            f"{', '.join(missing)} not found; wanted to compare with: install them (Debian: apt-get install aria2 curl openssl; uv comes with make env)"
+            f"{', '.join(missing)} not found, expected for the comparison: install them (Debian: apt-get install aria2 curl openssl; uv comes with make env)"
         )
     with tempfile.TemporaryDirectory(prefix="bench-weights-", dir=os.environ.get("BENCH_DIR")) as work:
         bench = Bench(Path(work))

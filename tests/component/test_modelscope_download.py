@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module, run by Ansible, where neither a hub nor Docker is needed; the rest is seen on the lab."""
+"""The module, run by Ansible, without hub and Docker. The lab tests the rest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights import weights
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights import manifest
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.comparison import Stat
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import (
+    MANIFEST,
+    Choice,
+    File,
+    Request,
+    Snapshot,
+)
 from ansible_run import module
 
 REPO = "ZhipuAI/GLM-4.7"
@@ -24,7 +32,7 @@ CONTENTS = {
 
 
 def run(folder: Path, *options: str, **arguments: Any) -> dict[str, Any]:
-    """Return what the module does on this machine, from which no hub is reached."""
+    """Return the result of the module on this machine, which reaches no hub."""
     given = {
         "repo": REPO,
         "endpoint": "http://127.0.0.1:1",
@@ -34,13 +42,12 @@ def run(folder: Path, *options: str, **arguments: Any) -> dict[str, Any]:
     return module("modelscope_download", {**given, **arguments}, *options)
 
 
-def fill(folder: Path) -> list[weights.File]:
+def fill(folder: Path) -> list[File]:
     for path, content in CONTENTS.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
     return [
-        weights.File(path, len(content), hashlib.sha256(content).hexdigest())
-        for path, content in CONTENTS.items()
+        File(path, len(content), hashlib.sha256(content).hexdigest()) for path, content in CONTENTS.items()
     ]
 
 
@@ -48,43 +55,43 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path: (folder / path).read_bytes() for path in CONTENTS}
 
 
-@pytest.fixture(name="brought")
-def weights_that_were_brought(tmp_path: Path) -> Path:
-    files = fill(tmp_path / "brought")
-    stats = {file.path: weights.Stat(file.size, 0) for file in files}
-    source = {"endpoint": "", "repo": REPO, "revision": "master", "include": ["*"], "exclude": []}
-    text = weights.manifest(source, "83ee97c6", files, stats, "")
-    (tmp_path / "brought" / weights.MANIFEST).write_text(text, encoding="utf-8")
-    return tmp_path / "brought"
+@pytest.fixture(name="bundle")
+def a_bundle(tmp_path: Path) -> Path:
+    files = fill(tmp_path / "bundle")
+    stats = {file.path: Stat(file.size, 0) for file in files}
+    request = Request(REPO, "master", Choice(["*"], []))
+    text = manifest.render("", request, Snapshot("83ee97c6", files), stats, "")
+    (tmp_path / "bundle" / MANIFEST).write_text(text, encoding="utf-8")
+    return tmp_path / "bundle"
 
 
-def test_weights_are_taken_from_where_they_were_brought(tmp_path: Path, brought: Path):
+def test_weights_are_copied_from_a_bundle(tmp_path: Path, bundle: Path):
     folder = tmp_path / "model"
-    checked = run(folder, "--check", source=str(brought))
+    checked = run(folder, "--check", source=str(bundle))
     assert (checked["changed"], checked["fetched_files"], folder.exists()) == (True, 3, False)
-    done = run(folder, source=str(brought))
+    done = run(folder, source=str(bundle))
     assert (done["changed"], done["fetched_files"], contents(folder)) == (True, 3, CONTENTS)
-    assert not run(folder, source=str(brought))["changed"]
+    assert not run(folder, source=str(bundle))["changed"]
 
 
-def test_a_file_that_was_brought_damaged_is_refused(tmp_path: Path, brought: Path):
-    (brought / "model-1.safetensors").write_bytes(b"x" * len(CONTENTS["model-1.safetensors"]))
-    said = run(tmp_path / "model", source=str(brought))["msg"]
-    assert f"wrong SHA-256 in {brought}: model-1.safetensors" in said
-    assert "Wanted: " in said
+def test_a_damaged_file_in_the_bundle_is_refused(tmp_path: Path, bundle: Path):
+    (bundle / "model-1.safetensors").write_bytes(b"x" * len(CONTENTS["model-1.safetensors"]))
+    problem = run(tmp_path / "model", source=str(bundle))["problem"]
+    assert problem["found"] == f"wrong SHA-256 in {bundle}: model-1.safetensors"
+    assert problem["where"] == "host localhost"
     assert not (tmp_path / "model" / "model-1.safetensors").exists()
 
 
-def test_weights_of_another_model_are_refused(tmp_path: Path, brought: Path):
-    said = run(tmp_path / "model", "--check", source=str(brought), repo="other/model")["msg"]
-    assert f"is of {REPO} master" in said
-    assert "Wanted: one of other/model master" in said
+def test_weights_of_another_model_are_refused(tmp_path: Path, bundle: Path):
+    problem = run(tmp_path / "model", "--check", source=str(bundle), repo="other/model")["problem"]
+    assert f"is of {REPO} master" in problem["found"]
+    assert problem["expected"] == "one of other/model master, include ['*'], exclude []"
 
 
-def test_another_choice_of_files_is_refused(tmp_path: Path, brought: Path):
-    said = run(tmp_path / "model", "--check", source=str(brought), exclude=["sub/*"])["msg"]
-    assert f"is of {REPO} master, include ['*'], exclude []" in said
-    assert f"Wanted: one of {REPO} master, include ['*'], exclude ['sub/*']" in said
+def test_another_choice_of_files_is_refused(tmp_path: Path, bundle: Path):
+    problem = run(tmp_path / "model", "--check", source=str(bundle), exclude=["sub/*"])["problem"]
+    assert f"is of {REPO} master, include ['*'], exclude []" in problem["found"]
+    assert problem["expected"] == f"one of {REPO} master, include ['*'], exclude ['sub/*']"
 
 
 @pytest.fixture(name="sums")
@@ -106,11 +113,10 @@ def test_weights_that_are_there_are_verified_by_a_checksum_file(tmp_path: Path, 
 def test_weights_that_are_there_and_wrong_are_named_and_left(tmp_path: Path, sums: Path):
     (tmp_path / "model" / "model-1.safetensors").write_bytes(b"short")
     (tmp_path / "model" / "config.json").unlink()
-    said = run(tmp_path / "model", fetch=False, checksums=str(sums))["msg"]
-    assert "wrong size or SHA-256" in said
-    assert "model-1.safetensors" in said
-    assert "missing in" in said
-    assert "config.json" in said
+    found = run(tmp_path / "model", fetch=False, checksums=str(sums))["problem"]["found"]
+    wrong, _semicolon, missing = found.partition("; ")
+    assert wrong == f"wrong size or SHA-256 in {tmp_path}/model: model-1.safetensors"
+    assert missing == f"missing in {tmp_path}/model: config.json"
     assert (tmp_path / "model" / "model-1.safetensors").read_bytes() == b"short"
 
 
@@ -119,7 +125,8 @@ def test_files_that_are_not_chosen_are_left_alone(tmp_path: Path, sums: Path):
     done = run(tmp_path / "model", fetch=False, checksums=str(sums), exclude=["sub/*"])
     assert (done["changed"], done["files"], done["verified_files"]) == (True, 2, 2)
     assert not run(tmp_path / "model", fetch=False, checksums=str(sums), exclude=["sub/*"])["changed"]
-    assert "missing in" in run(tmp_path / "model", fetch=False, checksums=str(sums))["msg"]
+    again = run(tmp_path / "model", fetch=False, checksums=str(sums))
+    assert again["problem"]["found"] == f"missing in {tmp_path}/model: sub/model-2.safetensors"
 
 
 @pytest.mark.parametrize(
@@ -133,29 +140,34 @@ def test_a_proxy_that_does_not_answer_is_named_without_its_credentials(
     tmp_path: Path, proxy: str, named: str
 ):
     result = run(tmp_path / "model", "--check", proxy=proxy)
-    assert named in result["msg"]
-    assert "cannot be reached" in result["msg"]
+    assert named in result["problem"]["expected"]
     assert "secret-of-the-proxy" not in json.dumps(result)
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"workers": 0}, "workers is 0, wanted 1 or more"),
-        ({"python": "/nowhere/python"}, "python is /nowhere/python, no program on this host"),
+        ({"workers": 0}, "workers is 0"),
+        ({"python": "/nowhere/python"}, "python is /nowhere/python, which is not a program on this host"),
     ],
 )
 def test_a_client_that_cannot_run_is_refused(tmp_path: Path, arguments: dict[str, Any], says: str):
-    assert says in run(tmp_path / "model", "--check", **arguments)["msg"]
+    assert run(tmp_path / "model", "--check", **arguments)["problem"]["found"] == says
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         ({"checksums": "/nowhere", "fetch": False}, "/nowhere cannot be read"),
-        ({"checksums": "/nowhere"}, "wanted fetch=false"),
+        ({"checksums": "/nowhere"}, "fetch is true"),
     ],
     ids=["no such file", "and to be fetched"],
 )
 def test_a_checksum_file_that_cannot_be_used_is_refused(tmp_path: Path, arguments: dict[str, Any], says: str):
-    assert says in run(tmp_path / "model", "--check", **arguments)["msg"]
+    assert says in run(tmp_path / "model", "--check", **arguments)["problem"]["found"]
+
+
+def test_messages_name_the_variables_that_set_the_options(tmp_path: Path):
+    variables = {"workers": "weights_workers"}
+    problem = run(tmp_path / "model", "--check", workers=0, _variables=variables)["problem"]
+    assert problem["remedy"] == "Correct weights_workers"

@@ -124,8 +124,8 @@ SUPPLY_CASES = {
         says=(
             "Host node0, stage weights",
             "refuses the token",
-            "Wanted: a token that it issued",
-            "Remedy: Make one",
+            "Expected: a token that it issued",
+            "Remedy: Create one",
             "weights_token",
         ),
     ),
@@ -140,8 +140,8 @@ SUPPLY_CASES = {
         says=(
             "Host node0, stage weights",
             "No such image",
-            "Wanted: an image that is on the host",
-            "Run the stage image first",
+            "Expected: an image that is on the host",
+            "Pull the image first",
         ),
     ),
     "choice of files without a shard": Case(
@@ -149,7 +149,7 @@ SUPPLY_CASES = {
         says=(
             "Host node0, stage weights",
             "model-00002-of-00004.safetensors not among the files",
-            "Wanted: every shard",
+            "Expected: every shard",
             "Remedy: ",
             "vllm_model_exclude",
         ),

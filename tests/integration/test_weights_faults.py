@@ -40,7 +40,7 @@ REPO = "ZhipuAI/GLM-4.7"
 SLACK = max(
     16 << 20, TOTAL_SHARDS // 50
 )  # what was on its way when a connection ended, of all files side by side: the more, the faster they came
-FOUR_PARTS = ("Host ", "stage weights", "Found: ", "Wanted: ", "Remedy: ")
+FOUR_PARTS = ("Host ", "stage weights", "Found: ", "Expected: ", "Remedy: ")
 
 
 @pytest.fixture(scope="module", name="files")
@@ -198,7 +198,7 @@ def test_a_hash_that_the_hub_lists_wrongly_is_refused(hub: FaultyHub):
 @pytest.mark.parametrize(
     ("variables", "parts"),
     [
-        ({"weights_token": "of-somebody-else"}, ("refuses the token", "give it as weights_token")),
+        ({"weights_token": "of-somebody-else"}, ("refuses the token", "weights_token")),
         (
             {"vllm_model_revision": "v9"},
             ("has no revision 'v9'", "master, v1.0", "Correct vllm_model_revision"),
@@ -411,7 +411,7 @@ def test_a_shard_damaged_on_disk_is_found_by_reading_and_fetched_again_alone(hub
     damage(SHARDS[1])
     code, said = download(weights_verify=True)
     assert code == 0, said
-    assert f"node0: not as they should be, and fetched again: {SHARDS[1]}" in said
+    assert f"node0: wrong size or SHA-256, fetched again: {SHARDS[1]}" in said
     assert hub.sent == SHARD
     assert_complete(files=files)
     code, said = download(weights_verify=True)

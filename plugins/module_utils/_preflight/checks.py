@@ -29,7 +29,7 @@ FACTS = {
     "vllm_plan": "ascend_ops.vllm.plan",
 }
 
-WEIGHTS_ERROR = re.compile(r"^Found: (.*)\.\nWanted: (.*)\.\nRemedy: (.*)$", re.S | re.M)
+WEIGHTS_ERROR = re.compile(r"^Found: (.*)\.\nExpected: (.*)\.\nRemedy: (.*)$", re.S | re.M)
 
 # What is judged, in the order in which it is told, by what must be known for it.
 CHECKS = {

@@ -1,34 +1,35 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ask a ModelScope hub whether it knows us and what a revision holds, with nothing but the standard library."""
+"""Ask a ModelScope hub whether it accepts a token, and which files a revision has."""
 
 from __future__ import annotations
 
-import http.client
 import json
-import urllib.error
-import urllib.request
+import os
+import traceback
 from typing import Any, Mapping
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import procfs
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights import weights
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.paths import shortened
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import Snapshot, parse_listing
+
+try:
+    import requests
+except ImportError:
+    REQUESTS_ERROR: str | None = traceback.format_exc()
+else:
+    REQUESTS_ERROR = None
 
 SECONDS = 30
 TOKEN_PAGE = "https://modelscope.cn/my/myaccesstoken"
 SUCCESS = 200
 
 
-class StayHere(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect: the token is meant for the endpoint alone."""
-
-    def redirect_request(self, *_arguments: Any) -> None:
-        """Let the redirect become an HTTPError."""
-
-
 class Answer:
-    """An answer of the hub: the status of HTTP, and its own envelope."""
+    """An answer of the hub: the status of HTTP, and the hub's own envelope."""
 
     def __init__(self, status: int, text: bytes) -> None:
         self.status = status
@@ -36,121 +37,141 @@ class Answer:
             body = json.loads(text)
         except ValueError:
             body = None
-        self.body = body if isinstance(body, dict) else {}
+        self._body = body if isinstance(body, dict) else {}
 
     @property
     def ok(self) -> bool:
+        """Whether the hub did what it was asked to."""
         return (
             self.status == SUCCESS
-            and bool(self.body)
-            and self.body.get("Success", True)
-            and self.body.get("Code", SUCCESS) == SUCCESS
+            and bool(self._body)
+            and bool(self._body.get("Success", True))
+            and self._body.get("Code", SUCCESS) == SUCCESS
         )
 
     @property
     def data(self) -> dict[str, Any]:
-        data = self.body.get("Data")
+        """The content of the envelope."""
+        data = self._body.get("Data")
         return data if isinstance(data, dict) else {}
 
     def __str__(self) -> str:
-        code, message = self.body.get("Code"), self.body.get("Message")
-        return f"HTTP {self.status}" + (
-            f", code {code}: {message}" if message else "" if self.body else ", without the hub's JSON"
-        )
+        code, message = self._body.get("Code"), self._body.get("Message")
+        if message:
+            return f"HTTP {self.status}, code {code}: {message}"
+        return f"HTTP {self.status}" + ("" if self._body else ", without the hub's JSON")
 
 
 class Hub:
-    """A hub and the token that one reads it with; without a token, as anybody."""
+    """A hub and the token to read it with; without a token, anonymously."""
 
-    def __init__(self, endpoint: str, token: str, proxies: Mapping[str, str]) -> None:
-        self.endpoint, self._token, self._proxies = endpoint.rstrip("/"), token, proxies
-        self._opener = urllib.request.build_opener(StayHere)
+    def __init__(self, endpoint: str, token: str) -> None:
+        self.endpoint, self._token = endpoint.rstrip("/"), token
 
     def log_in(self) -> None:
-        """Have the token judged, as the hub judges it only here: to a wrong one it lists public repositories like to nobody."""
-        answer = self._ask("/api/v1/login", {"AccessToken": self._token})
+        """Validate the token, if there is one.
+
+        Only the login endpoint rejects a bad token. The listing treats it as anonymous.
+        """
+        if not self._token:
+            return
+        answer = self._ask("POST", "/api/v1/login", json={"AccessToken": self._token})
         if answer.ok:
             return
-        if answer.status in (400, 401, 403):
-            # A token that may only read gets no login, but has a profile.
-            if self._ask("/openapi/v1/users/me").status == SUCCESS:
-                return
-            raise weights.WeightsError(
+        if answer.status not in (400, 401, 403):
+            raise self._unexpected("log in", answer)
+        # A read-only token gets no login, but it has a profile.
+        if self._ask("GET", "/openapi/v1/users/me").status != SUCCESS:
+            raise ProblemError(
                 f"the hub {self.endpoint} refuses the token ({answer})",
                 "a token that it issued and that has not expired",
-                f"Make one ({TOKEN_PAGE} for www.modelscope.cn) and give it as weights_token, from a vault",
+                f"Create one ({TOKEN_PAGE} for www.modelscope.cn) and set it as O(token), from a vault",
             )
-        raise self._unexpected("log in", answer)
 
-    def snapshot(self, repo: str, revision: str) -> weights.Snapshot:
-        """Return the files of a revision. Raises WeightsError if there is no such repository or revision, or the listing is not sound."""
+    def snapshot(self, repo: str, revision: str) -> Snapshot:
+        """Return the files of a revision.
+
+        Raises ProblemError if repository or revision do not exist, or for a listing that cannot be used.
+        """
         base = f"/api/v1/models/{quote(repo)}"
-        answer = self._ask(f"{base}/repo/files?" + urlencode({"Revision": revision, "Recursive": "True"}))
+        answer = self._ask("GET", f"{base}/repo/files", params={"Revision": revision, "Recursive": "True"})
         if answer.status in (401, 403, 404):
-            raise weights.WeightsError(
-                f"the hub {self.endpoint} does not show {repo} to {'the holder of this token' if self._token else 'anybody'} ({answer})",
-                "a repository that exists and that we may read",
-                "Check the name in vllm_model_repo, and that "
-                + (
-                    "the account of weights_token may read it"
-                    if self._token
-                    else "it is public, or give weights_token"
-                ),
-            )
-        found = weights.snapshot(answer.data) if answer.ok else None
-        if found is not None:
-            return found
+            raise self._not_shown(repo, answer)
         if not answer.ok:
             raise self._unexpected(f"list {repo}", answer)
-        raise self._no_revision(repo, revision, self._ask(f"{base}/revisions").data.get("RevisionMap") or {})
+        found = parse_listing(answer.data)
+        if found is None:
+            revisions = self._ask("GET", f"{base}/revisions").data.get("RevisionMap") or {}
+            raise self._no_revision(repo, revision, revisions)
+        return found
 
-    def _no_revision(self, repo: str, revision: str, known: Mapping[str, Any]) -> weights.WeightsError:
+    def _not_shown(self, repo: str, answer: Answer) -> ProblemError:
+        reader = "with this token" if self._token else "without a token"
+        access = "the account of O(token) may read it" if self._token else "it is public, or set O(token)"
+        return ProblemError(
+            f"the hub {self.endpoint} does not show {repo} {reader} ({answer})",
+            "a repository that exists and may be read",
+            f"Check the name in O(repo), and that {access}",
+        )
+
+    def _no_revision(self, repo: str, revision: str, existing: Mapping[str, Any]) -> ProblemError:
         names = [
-            str(entry.get("Revision")) for kind in ("Branches", "Tags") for entry in known.get(kind) or []
+            str(entry.get("Revision")) for kind in ("Branches", "Tags") for entry in existing.get(kind) or []
         ]
         if revision in names:
-            return weights.WeightsError(
+            return ProblemError(
                 f"{repo} has no files in revision {revision!r}",
                 "the files of a model",
-                "Check vllm_model_repo and vllm_model_revision",
+                "Check O(repo) and O(revision)",
             )
-        return weights.WeightsError(
+        return ProblemError(
             f"{repo} has no revision {revision!r} on {self.endpoint}",
-            f"one of {weights.listed(names) or 'those it has'}, or a commit",
-            "Correct vllm_model_revision",
+            f"one of {shortened(names) or 'its revisions'}, or a commit",
+            "Correct O(revision)",
         )
 
-    def _unexpected(self, what: str, answer: Answer) -> weights.WeightsError:
-        return weights.WeightsError(
-            f"{self.endpoint} answers {answer}, asked to {what}",
+    def _unexpected(self, request: str, answer: Answer) -> ProblemError:
+        return ProblemError(
+            f"{self.endpoint} answers {answer}, asked to {request}",
             "the answer of a ModelScope hub",
-            f"Check vllm_model_endpoint and what stands between ({self._way()}); if the hub itself is in trouble, run again later",
+            f"Check O(endpoint) and what lies between ({_proxies()}). If it is the hub, run again later",
         )
 
-    def _ask(self, path: str, body: Mapping[str, str] | None = None) -> Answer:
-        """GET, or with a body POST."""
-        headers = {"Accept": "application/json", "User-Agent": "ascend_ops.vllm"}
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
-            headers["Cookie"] = f"m_session_id={self._token}"
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        data = None if body is None else json.dumps(body).encode()
+    def _ask(self, method: str, path: str, **content: Any) -> Answer:
+        """Send a request. It follows no redirect: the token is for the endpoint alone."""
         try:
-            with self._opener.open(
-                urllib.request.Request(self.endpoint + path, data, headers), timeout=SECONDS
-            ) as response:
-                return Answer(response.status, response.read())
-        except urllib.error.HTTPError as error:
-            with error:
-                return Answer(error.code, error.read())
-        except (OSError, http.client.HTTPException) as error:
-            raise weights.WeightsError(
-                f"the hub {self.endpoint} cannot be reached: {getattr(error, 'reason', None) or error or type(error).__name__}",
-                f"an answer within {SECONDS} s ({self._way()})",
-                "Check name resolution, routes and firewall from this host, its proxy variables, and vllm_model_endpoint",
+            response = requests.request(
+                method,
+                self.endpoint + path,
+                headers={"Accept": "application/json", "User-Agent": "ascend_ops.vllm"},
+                auth=self._authorize,
+                timeout=SECONDS,
+                allow_redirects=False,
+                **content,
+            )
+        except requests.RequestException as error:
+            raise ProblemError(
+                f"the hub {self.endpoint} cannot be reached: {_root_cause(error)}",
+                f"an answer within {SECONDS} s ({_proxies()})",
+                "Check this host's name resolution, routes, firewall and proxy variables, and O(endpoint)",
             ) from None
+        return Answer(response.status_code, response.content)
 
-    def _way(self) -> str:
-        shown = procfs.proxies(self._proxies)
-        return ", ".join(f"{key}={value}" for key, value in sorted(shown.items())) or "no proxy"
+    def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Add the token. Also without one, this keeps requests from sending the credentials of a .netrc."""
+        if self._token:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+            request.headers["Cookie"] = f"m_session_id={self._token}"
+        return request
+
+
+def _root_cause(error: BaseException) -> BaseException:
+    """Return the system's own error below those of requests and urllib3, whose texts show objects."""
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__ or error
+    return error
+
+
+def _proxies() -> str:
+    shown = procfs.proxies(os.environ)
+    return ", ".join(f"{key}={value}" for key, value in sorted(shown.items())) or "no proxy"

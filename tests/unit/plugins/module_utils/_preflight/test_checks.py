@@ -484,7 +484,7 @@ def test_other_versions_inside_the_image(healthy):
 
 def test_what_the_stage_weights_says(healthy):
     hosts = pair(healthy)
-    said = "Host node1, stage weights.\nFound: the hub refuses the token.\nWanted: one that it issued.\nRemedy: Make one."
+    said = "Host node1, stage weights.\nFound: the hub refuses the token.\nExpected: one that it issued.\nRemedy: Make one."
     one = only(checks.judge([hosts[0], replace(hosts[1], weights_error=said)]))
     assert one == Finding(
         "weights", "fail", "node1", "the hub refuses the token", "one that it issued", "Make one."

@@ -16,11 +16,20 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.hub import Hub
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.weights import File, WeightsError
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import File
 
 REPO, TOKEN = "ZhipuAI/GLM-4.7", "the-right-token"
 FILES = {"config.json": b"{}", "sub/model.safetensors": b"weights"}
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("no_proxy", "localhost")
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +60,7 @@ def endpoint(lab: ModuleType, tmp_path: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("revision", ["master", "v1.0"])
 def test_a_revision_is_listed(endpoint: str, revision: str):
-    hub = Hub(endpoint + "/", TOKEN, {})
+    hub = Hub(endpoint + "/", TOKEN)
     hub.log_in()
     found = hub.snapshot(REPO, revision)
     assert found.files == [
@@ -60,39 +69,36 @@ def test_a_revision_is_listed(endpoint: str, revision: str):
     assert hub.snapshot(REPO, found.commit) == found
 
 
-def test_a_wrong_token_is_refused_in_the_hubs_words(endpoint: str):
-    with pytest.raises(WeightsError, match="10010103009") as error:
-        Hub(endpoint, "the-wrong-token", {}).log_in()
-    assert "weights_token" in str(error.value)
+def test_a_wrong_token_is_refused_with_the_hubs_message(endpoint: str):
+    with pytest.raises(ProblemError, match="10010103009") as error:
+        Hub(endpoint, "the-wrong-token").log_in()
+    assert "O(token)" in str(error.value)
     assert "the-wrong-token" not in str(error.value)
 
 
-def test_an_unknown_revision_is_answered_with_the_known_ones(endpoint: str):
-    with pytest.raises(WeightsError, match="'main'") as error:
-        Hub(endpoint, TOKEN, {}).snapshot(REPO, "main")
+def test_an_unknown_revision_is_answered_with_the_existing_ones(endpoint: str):
+    with pytest.raises(ProblemError, match="'main'") as error:
+        Hub(endpoint, TOKEN).snapshot(REPO, "main")
     assert "master, v1.0" in str(error.value)
 
 
 @pytest.mark.parametrize(("repo", "token"), [("ZhipuAI/GLM-9", TOKEN), (REPO, ""), (REPO, "the-wrong-token")])
 def test_a_repository_that_is_not_shown_is_named(endpoint: str, repo: str, token: str):
-    with pytest.raises(WeightsError, match=repo):
-        Hub(endpoint, token, {}).snapshot(repo, "master")
+    with pytest.raises(ProblemError, match=repo):
+        Hub(endpoint, token).snapshot(repo, "master")
 
 
-def test_a_hub_that_is_not_there_is_named_with_the_proxy():
+def test_an_unreachable_hub_is_named_with_the_proxy(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("https_proxy", "http://me:secret@proxy.example")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    with pytest.raises(WeightsError, match=f"http://127.0.0.1:{port}") as error:
-        Hub(
-            f"http://127.0.0.1:{port}",
-            "",
-            {"no_proxy": "localhost", "https_proxy": "http://me:secret@proxy.example"},
-        ).snapshot(REPO, "master")
+    with pytest.raises(ProblemError, match=f"http://127.0.0.1:{port}") as error:
+        Hub(f"http://127.0.0.1:{port}", "").snapshot(REPO, "master")
     assert "https_proxy=http://***@proxy.example, no_proxy=localhost" in str(error.value)
 
 
 class Elsewhere(BaseHTTPRequestHandler):
-    """Sends everybody to another hub."""
+    """Redirects every request to another hub."""
 
     def do_GET(self) -> None:
         self.send_response(302)
@@ -109,24 +115,33 @@ def test_the_token_does_not_follow_a_redirect(endpoint: str, capfd: pytest.Captu
     server = HTTPServer(("127.0.0.1", 0), Elsewhere)
     server.elsewhere = endpoint
     for address in served(server):
-        with pytest.raises(WeightsError, match="HTTP 302"):
-            Hub(address, TOKEN, {}).log_in()
-        with pytest.raises(WeightsError, match="HTTP 302"):
-            Hub(address, TOKEN, {}).snapshot(REPO, "master")
+        with pytest.raises(ProblemError, match="HTTP 302"):
+            Hub(address, TOKEN).log_in()
+        with pytest.raises(ProblemError, match="HTTP 302"):
+            Hub(address, TOKEN).snapshot(REPO, "master")
     assert capfd.readouterr().out == ""  # the other hub has seen nothing
+
+
+def test_credentials_of_a_netrc_do_not_replace_the_token(
+    endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n", encoding="ascii")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    Hub(endpoint, TOKEN).log_in()
+    assert Hub(endpoint, TOKEN).snapshot(REPO, "master").files
 
 
 def test_golden_messages(endpoint: str, golden):
     cases = {
-        "wrong token": lambda: Hub(endpoint, "the-wrong-token", {}).log_in(),
-        "no such revision": lambda: Hub(endpoint, TOKEN, {}).snapshot(REPO, "main"),
-        "no such repository": lambda: Hub(endpoint, TOKEN, {}).snapshot("ZhipuAI/GLM-9", "master"),
-        "no token": lambda: Hub(endpoint, "", {}).snapshot(REPO, "master"),
-        "no hub": lambda: Hub("http://127.0.0.1:1", "", {"no_proxy": "localhost"}).snapshot(REPO, "master"),
+        "wrong token": lambda: Hub(endpoint, "the-wrong-token").log_in(),
+        "no such revision": lambda: Hub(endpoint, TOKEN).snapshot(REPO, "main"),
+        "no such repository": lambda: Hub(endpoint, TOKEN).snapshot("ZhipuAI/GLM-9", "master"),
+        "no token": lambda: Hub(endpoint, "").snapshot(REPO, "master"),
+        "no hub": lambda: Hub("http://127.0.0.1:1", "").snapshot(REPO, "master"),
     }
     texts = {}
     for name, case in cases.items():
-        with pytest.raises(WeightsError) as error:
+        with pytest.raises(ProblemError) as error:
             case()
         texts[name] = str(error.value).replace(endpoint, "http://hub")
     golden("hub", texts)

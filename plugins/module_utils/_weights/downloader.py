@@ -1,11 +1,16 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The program that runs the ModelScope client in the serving image, and passes files on to other hosts and takes them from there.
+"""The program that runs the ModelScope client, in a container of the serving image or with the host's Python.
 
-It gets its orders as two lines of JSON on standard input: at once those that do not depend on the files, the token among
-them, and once it is known what is on the disk, the files. It writes one line of JSON to standard output: null, or why it
-failed. When standard input ends, whoever gave the orders is gone, and it ends too.
+It is one file that needs only the standard library and the package modelscope, because it is started by its
+source text where nothing of this collection is installed. In a fan-out it also exchanges files with the other
+hosts of the run.
+
+It reads two lines of JSON from its standard input: at once the job, with the token and all else that does not
+depend on the files, and later the work, the files to fetch. In the end it writes one line of JSON to its
+standard output: null, or why it failed. When its standard input is closed, the process that started it has
+ended, and it ends too.
 """
 
 from __future__ import annotations
@@ -24,15 +29,15 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any, Callable, Iterable, Mapping, Sequence
 from urllib.parse import quote, unquote, urlsplit
 
 BLOCK = 4 << 20
-RECEIVERS = 4  # files taken from other hosts side by side
-TICK = 0.5  # seconds between two looks at the other hosts
+RECEIVERS = 4  # files received from other hosts at a time
+TICK = 0.5  # seconds between two polls of the other hosts
 HELLO_SECONDS = 60  # in which every host must answer once: Ansible starts them at about the same time
-SILENT_SECONDS = 30  # after which a host that had answered is gone; its Docker may restart meanwhile
-TRIES = 3  # of a file that arrives other than it was sent
+SILENT_SECONDS = 30  # without an answer, after which a host is lost; its Docker may restart meanwhile
+TRIES = 3  # of a file that arrives with a wrong hash
 FORBIDDEN = 403
 OK = 200
 PARTIAL = 206
@@ -41,19 +46,19 @@ FILES = "/files/"
 
 
 def end_with_input() -> None:
-    """Take this process down with the one that started it."""
+    """End this process together with the one that started it."""
     sys.stdin.read()
     os._exit(1)
 
 
-def environment(orders: Mapping[str, Any]) -> dict[str, str]:
-    """Return the variables that tell the client what its functions have no argument for."""
+def environment(job: Mapping[str, Any]) -> dict[str, str]:
+    """Return the settings of the client that its functions have no argument for."""
     return {
-        **orders["proxies"],
-        "HOME": orders["home"],
-        "MODELSCOPE_CACHE": orders["cache_dir"],
-        "MODELSCOPE_ENDPOINT": orders["endpoint"],
-        "MODELSCOPE_DOMAIN": orders["endpoint"].split("://")[-1],  # the only one that older clients know
+        **job["proxies"],
+        "HOME": job["home"],
+        "MODELSCOPE_CACHE": job["cache_dir"],
+        "MODELSCOPE_ENDPOINT": job["endpoint"],
+        "MODELSCOPE_DOMAIN": job["endpoint"].split("://")[-1],  # older clients read only this one
         "TQDM_DISABLE": "1",
     }
 
@@ -61,8 +66,9 @@ def environment(orders: Mapping[str, Any]) -> dict[str, str]:
 def import_client(endpoint: str) -> None:
     """Import the client where there is no NPU driver, and have it use the scheme of the endpoint.
 
-    Its logger imports torch where there is one. In the serving image torch loads torch_npu, which needs the driver, and
-    a container that only downloads has none. Clients before 1.38 know a domain only and put ``https://`` before it.
+    Its logger imports torch where there is one. In the serving image torch loads torch_npu, which needs the
+    driver, and a container that only downloads has none. Clients before 1.38 know a domain only and put
+    ``https://`` before it.
     """
     sys.modules["torch"] = None  # type: ignore[assignment]
     import modelscope.hub.api  # type: ignore[import-not-found] # noqa: F401
@@ -73,7 +79,10 @@ def import_client(endpoint: str) -> None:
 
 
 def log_in(token: str, endpoint: str) -> None:
-    """Log in with an access token. The hub lets no read-only token log in; as a cookie it takes it like a session."""
+    """Log in with an access token.
+
+    The hub lets no read-only token log in. As a cookie it accepts it like a session.
+    """
     import requests
     from modelscope.hub.api import HubApi, ModelScopeConfig
 
@@ -87,98 +96,102 @@ def log_in(token: str, endpoint: str) -> None:
         ModelScopeConfig.save_cookies(jar)
 
 
-def download(orders: Mapping[str, Any], patterns: Sequence[str]) -> None:
+def download(job: Mapping[str, Any], patterns: Sequence[str]) -> None:
     """Log in and download, as the manual procedure does."""
-    import_client(orders["endpoint"])
+    import_client(job["endpoint"])
     from modelscope.hub.snapshot_download import snapshot_download  # type: ignore[import-not-found]
 
-    if orders["token"]:
-        log_in(orders["token"], orders["endpoint"])
+    if job["token"]:
+        log_in(job["token"], job["endpoint"])
     snapshot_download(
-        orders["repo"],
-        revision=orders["revision"],
-        cache_dir=orders["cache_dir"],
-        local_dir=orders["dir"],
+        job["repo"],
+        revision=job["revision"],
+        cache_dir=job["cache_dir"],
+        local_dir=job["dir"],
         allow_patterns=list(patterns),
-        max_workers=orders["workers"],
+        max_workers=job["workers"],
     )
 
 
 def signature(key: str, nonce: str, path: str, span: str) -> str:
-    """Return what proves, for one request, that who sends it knows the key of this run."""
+    """Return what proves for one request that its sender has the key of this run."""
     return hmac.new(key.encode(), "\n".join([nonce, path, span]).encode(), hashlib.sha256).hexdigest()
 
 
-def turn(lacking: Sequence[int], rank: int, host: int) -> int:
-    """Return the place of *host* among the hosts that lack a file, in an order that differs from file to file."""
+def position(lacking: Sequence[int], rank: int, host: int) -> int:
+    """Return the place of *host* among those that lack a file, in an order that differs from file to file."""
     start = rank % len(lacking)
     return (list(lacking[start:]) + list(lacking[:start])).index(host)
 
 
 class Peer:
-    """Another host, as it was last heard of."""
+    """Another host, as of its last answer."""
 
     def __init__(self, index: int, address: str) -> None:
         self.index, self.address = index, address
-        self.ready, self.have, self.listing = False, frozenset(), ""  # type: bool, frozenset[str], str
+        self.ready, self.listing = False, ""
+        self.have: frozenset[str] = frozenset()
         self.heard = 0.0
         self.left = False
 
-    def hear(self, state: Mapping[str, Any]) -> None:
-        """Take in what the host says of itself."""
-        self.ready, self.have, self.listing = (
-            bool(state["ready"]),
-            frozenset(state["have"]),
-            str(state["listing"]),
-        )
+    def update(self, state: Mapping[str, Any]) -> None:
+        """Take over the state that the host reports."""
+        self.ready, self.listing = bool(state["ready"]), str(state["listing"])
+        self.have = frozenset(state["have"])
         self.heard, self.left = time.monotonic(), False
 
 
 class Exchange:
-    """The files of this host, given to and taken from the other hosts of the run.
+    """Sends files of this host to the other hosts of the run, and receives theirs.
 
-    All hosts follow the same rule, so nobody needs to lead. Of the hosts that lack a file, each file has its own order. The
-    first takes it from the hub, but only if no host has it; else one host takes it from each host that has it, and so those who have it
-    double. So each byte comes from the hub once, and no host gives a file to all others.
+    All hosts follow the same rule, so none has to coordinate. For each file there is an order of the hosts
+    that lack it. If no host has it, the first one fetches it from the hub. Else as many hosts as have it
+    receive it, each from another one, so that their number doubles. So each byte comes from the hub once, and
+    no host sends a file to all others.
     """
 
     def __init__(self, folder: str, addresses: Sequence[str], index: int, port: int, key: str) -> None:
         self.folder, self.index, self.port, self.key = folder, index, port, key
         self.addresses = addresses
         self.peers = [Peer(place, address) for place, address in enumerate(addresses) if place != index]
-        self.ready, self.have, self.listing = False, set(), ""  # type: bool, set[str], str
+        self.ready, self.listing = False, ""
+        self.have: set[str] = set()
         self.files: dict[str, Mapping[str, Any]] = {}
         self._nonces: set[str] = set()
-        self._last_asked: dict[str, str] = {}
+        self._last_nonces: dict[str, str] = {}
         self._lock = threading.Lock()
         server = Server((addresses[index], port), self)
         threading.Thread(target=server.serve_forever, daemon=True).start()
 
-    # What others ask
+    # For requests of other hosts
 
-    def admits(self, address: str, nonce: str, path: str, span: str, signed: str) -> bool:
-        """Whether a request comes from a host of this run; each is good for one time."""
-        if address not in self.addresses or not hmac.compare_digest(
-            signed.encode(), signature(self.key, nonce, path, span).encode()
-        ):
+    def is_authorized(self, address: str, nonce: str, path: str, span: str, signed: str) -> bool:
+        """Whether a request comes from a host of this run. Each request is accepted once."""
+        expected = signature(self.key, nonce, path, span)
+        if address not in self.addresses or not hmac.compare_digest(signed.encode(), expected.encode()):
             return False
         with self._lock:
-            if path == STATE:  # too many to remember all, but a host asks for it one time after the other
-                new = nonce > self._last_asked.get(address, "")
-                self._last_asked[address] = max(nonce, self._last_asked.get(address, ""))
+            if path == STATE:  # too many to remember them all, but each host sends them one after the other
+                new = nonce > self._last_nonces.get(address, "")
+                self._last_nonces[address] = max(nonce, self._last_nonces.get(address, ""))
             else:
                 new = nonce not in self._nonces
                 self._nonces.add(nonce)
         return new
 
     def state(self) -> bytes:
-        """Return what this host says of itself."""
+        """Return what this host reports to the others."""
         return json.dumps({"ready": self.ready, "have": sorted(self.have), "listing": self.listing}).encode()
 
-    # What this host does
+    # The work of this host
 
-    def run(self, files: Sequence[Mapping[str, Any]], missing: Iterable[str], fetch: Any) -> None:
-        """Get what is missing, *fetch* what falls to this host from the hub, and stay until all hosts have all."""
+    def run(
+        self,
+        files: Sequence[Mapping[str, Any]],
+        missing: Iterable[str],
+        fetch: Callable[[Sequence[str]], None],
+    ) -> None:
+        """Get what is missing, *fetch* this host's share from the hub, and stay until all hosts have all."""
         by_size = sorted(files, key=lambda file: (-file["size"], file["path"]))
         ranks = {file["path"]: rank for rank, file in enumerate(by_size)}
         self.files = {file["path"]: file for file in files}
@@ -187,82 +200,86 @@ class Exchange:
         ).hexdigest()
         self.have = set(self.files) - set(missing)
         self.ready = True
-        self._meet()
-        mine = [
+        self._barrier()
+        own = [
             path
             for path in sorted(missing)
-            if not self._with(path) and turn(self._without(path), ranks[path], self.index) == 0
+            if not self._holders(path) and position(self._lacking(path), ranks[path], self.index) == 0
         ]
-        pool = ThreadPoolExecutor(RECEIVERS + 1)  # after a failure nobody waits for what still runs in it
-        jobs: dict[str, Future[None]] = {"": pool.submit(fetch, mine)} if mine else {}
-        while self._go_on(jobs, mine):
-            for path in sorted(set(self.files) - self.have - set(mine) - set(jobs), key=ranks.__getitem__):
-                holders = self._with(path)
-                place = turn(self._without(path), ranks[path], self.index)
+        pool = ThreadPoolExecutor(RECEIVERS + 1)  # not joined: after a failure its threads are not waited for
+        jobs: dict[str, Future[None]] = {"": pool.submit(fetch, own)} if own else {}
+        while self._has_work(jobs, own):
+            for path in sorted(set(self.files) - self.have - set(own) - set(jobs), key=ranks.__getitem__):
+                holders = self._holders(path)
+                place = position(self._lacking(path), ranks[path], self.index)
                 if place < len(holders) and len(jobs) <= RECEIVERS:
                     jobs[path] = pool.submit(self._receive, holders[place], self.files[path])
             time.sleep(TICK)
-            self._listen()
+            self._poll_peers()
 
-    def _with(self, path: str) -> list[Peer]:
+    def _holders(self, path: str) -> list[Peer]:
         return [peer for peer in self.peers if path in peer.have]
 
-    def _without(self, path: str) -> list[int]:
+    def _lacking(self, path: str) -> list[int]:
         lacking = [peer.index for peer in self.peers if path not in peer.have]
         return sorted([*lacking, self.index] if path not in self.have else lacking)
 
-    def _meet(self) -> None:
-        """Wait until all hosts know what they have; what another still reads may turn out to be right, and must not be fetched again."""
+    def _barrier(self) -> None:
+        """Wait until all hosts know what they have: a file that another host still reads may be right."""
         begin = time.monotonic()
         while not all(peer.ready for peer in self.peers):
-            self._listen()
+            self._poll_peers()
             for peer in self.peers:
                 if not peer.heard and time.monotonic() - begin > HELLO_SECONDS:
                     raise RuntimeError(
-                        f"{peer.address} does not answer on TCP port {self.port} within {HELLO_SECONDS} s, from {self.addresses[self.index]}: "
-                        "see what that host says, and open that port between the hosts (weights_port)"
+                        f"{peer.address} does not answer on TCP port {self.port} within {HELLO_SECONDS} s, "
+                        f"from {self.addresses[self.index]}: see the error of that host, and open that port "
+                        "between the hosts: O(port)"
                     )
-            self._miss()
+            self._check_liveness()
             time.sleep(TICK)
         if any(peer.listing != self.listing for peer in self.peers):
             raise RuntimeError(
-                "the hub lists different files to different hosts; the revision was changed just now: run again"
+                "the hub lists different files to different hosts; the revision has just changed: run again"
             )
 
-    def _listen(self) -> None:
-        """Hear from the other hosts, as far as they answer."""
+    def _poll_peers(self) -> None:
+        """Get the state of the other hosts, as far as they answer."""
         for peer in self.peers:
             try:
                 with self._ask(peer, STATE) as answer:
-                    peer.hear(json.loads(answer.read()))
+                    peer.update(json.loads(answer.read()))
             except ConnectionRefusedError:
                 peer.left = bool(peer.heard)
             except (OSError, http.client.HTTPException, ValueError):
                 continue
 
-    def _miss(self) -> None:
-        """Raise for a host that has gone before it had all."""
+    def _check_liveness(self) -> None:
+        """Raise RuntimeError for a host that has gone before it had all files."""
         for peer in self.peers:
             if peer.heard and time.monotonic() - peer.heard > SILENT_SECONDS:
-                raise RuntimeError(f"{peer.address} has gone: see what that host says; what is here is kept")
+                raise RuntimeError(
+                    f"{peer.address} has gone: see the error of that host. Complete files are kept"
+                )
 
-    def _go_on(self, jobs: dict[str, Future[None]], mine: Sequence[str]) -> bool:
-        """Take stock. Whether there is something left to do, for this host or another."""
+    def _has_work(self, jobs: dict[str, Future[None]], own: Sequence[str]) -> bool:
+        """Take note of what is complete. Whether something is left to do, for this host or for another."""
         for path, job in list(jobs.items()):
             if job.done():
                 job.result()
                 del jobs[path]
-        for path in set(mine) - self.have:
-            # Only verified files get their own name.
+        for path in set(own) - self.have:
+            # A file gets its own name only once it is verified.
             if size(os.path.join(self.folder, path)) == self.files[path]["size"]:
                 self.have.add(path)
         if self.have != set(self.files):
-            self._miss()
+            self._check_liveness()
             return True
-        # Who has heard that all have all leaves, perhaps before the others heard it. One that left for another reason says so itself.
-        over = time.monotonic() - SILENT_SECONDS
+        # A host leaves once it knows that all have all files, perhaps before the others know. One that left
+        # for another reason reports that itself.
+        silent_since = time.monotonic() - SILENT_SECONDS
         return bool(jobs) or not all(
-            peer.left or len(peer.have) == len(self.files) or peer.heard < over for peer in self.peers
+            peer.left or len(peer.have) == len(self.files) or peer.heard < silent_since for peer in self.peers
         )
 
     def _ask(self, peer: Peer, path: str, span: str = "") -> http.client.HTTPResponse:
@@ -277,18 +294,18 @@ class Exchange:
         return answer
 
     def _receive(self, peer: Peer, file: Mapping[str, Any]) -> None:
-        """Take a file from another host, going on where an earlier run left off; it gets its name once its hash is right."""
+        """Receive a file from another host, or the rest of it. It gets its name once its hash is right."""
         path = os.path.join(self.folder, file["path"])
-        tries, here, deadline = TRIES, size(path + ".incomplete"), time.monotonic() + SILENT_SECONDS
+        tries, present, deadline = TRIES, size(path + ".incomplete"), time.monotonic() + SILENT_SECONDS
         while tries:
             try:
                 digest = self._receive_once(peer, file, path + ".incomplete")
             except (OSError, http.client.HTTPException) as error:
                 if isinstance(error, OSError) and error.errno and not isinstance(error, ConnectionError):
                     raise  # the disk
-                trouble = f"{type(error).__name__}: {error}"
-                if size(path + ".incomplete") > here:
-                    here, deadline = size(path + ".incomplete"), time.monotonic() + SILENT_SECONDS
+                failure = f"{type(error).__name__}: {error}"
+                if size(path + ".incomplete") > present:
+                    present, deadline = size(path + ".incomplete"), time.monotonic() + SILENT_SECONDS
                 if time.monotonic() > deadline:
                     break
                 time.sleep(1)
@@ -298,9 +315,9 @@ class Exchange:
                 self.have.add(file["path"])
                 return
             os.remove(path + ".incomplete")
-            trouble = f"its SHA-256 is {digest}, wanted {file['sha256']}"
+            failure = f"its SHA-256 is {digest}, expected {file['sha256']}"
             tries -= 1
-        raise RuntimeError(f"{file['path']} cannot be had from {peer.address}, {trouble}")
+        raise RuntimeError(f"{file['path']} cannot be received from {peer.address}: {failure}")
 
     def _receive_once(self, peer: Peer, file: Mapping[str, Any], partial: str) -> str:
         os.makedirs(os.path.dirname(partial), exist_ok=True)
@@ -318,12 +335,12 @@ class Exchange:
                         digest.update(view[:count])
                         target.write(view[:count])
             if target.tell() != file["size"]:
-                raise http.client.HTTPException(f"{file['path']} broke off after {target.tell()} bytes")
+                raise http.client.HTTPException(f"{file['path']} ended after {target.tell()} bytes")
         return digest.hexdigest()
 
 
 class Server(ThreadingHTTPServer):
-    """Gives verified files to the other hosts of the run."""
+    """Sends verified files to the other hosts of the run."""
 
     daemon_threads = True
 
@@ -333,13 +350,13 @@ class Server(ThreadingHTTPServer):
         super().__init__(address, Handler)
 
     def server_bind(self) -> None:
-        """Bind, without the look-up of a name that nobody needs."""
+        """Bind without HTTPServer's look-up of the host name, which may take long."""
         self.allow_reuse_address = True
         socket.socket.setsockopt(self.socket, socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
 
     def handle_error(self, *_arguments: Any) -> None:
-        """Let a host that went away go."""
+        """Print no traceback for a connection that broke: its other end tries again."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -348,40 +365,40 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        """Answer with what this host has, or with a file of it from some byte on."""
+        """Answer with the state of this host, or with a file from some byte on."""
         exchange = self.server.exchange
-        said = [self.headers.get(name, "") for name in ("Nonce", "Range", "Signature")]
-        if not exchange.admits(self.client_address[0], said[0], self.path, said[1], said[2]):
+        nonce, span, signed = (self.headers.get(name, "") for name in ("Nonce", "Range", "Signature"))
+        if not exchange.is_authorized(self.client_address[0], nonce, self.path, span, signed):
             self.send_error(FORBIDDEN)
             return
         if self.path == STATE:
             state = exchange.state()
-            self._begin(OK, len(state))
+            self._send_headers(OK, len(state))
             self.wfile.write(state)
             return
         path = unquote(self.path[len(FILES) :])
         if path not in exchange.have:
             self.send_error(FORBIDDEN)
             return
-        first = int((re.fullmatch(r"bytes=(\d+)-", said[1]) or [0, 0])[1])
+        first = int((re.fullmatch(r"bytes=(\d+)-", span) or [0, 0])[1])
         with open(os.path.join(exchange.folder, path), "rb") as file:
             length = os.fstat(file.fileno()).st_size - first
-            self._begin(PARTIAL, length)
+            self._send_headers(PARTIAL, length)
             if length > 0:
                 self.connection.sendfile(file, first, length)
 
-    def _begin(self, status: int, length: int) -> None:
+    def _send_headers(self, status: int, length: int) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(length))
         self.end_headers()
         self.wfile.flush()
 
     def log_message(self, *_arguments: Any) -> None:
-        """Say nothing of what goes well."""
+        """Log no requests."""
 
 
 def size(path: str) -> int:
-    """Return the size of a file, -1 if it is not there."""
+    """Return the size of a file, -1 if it does not exist."""
     try:
         return os.stat(path).st_size
     except OSError:
@@ -389,23 +406,23 @@ def size(path: str) -> int:
 
 
 def main() -> None:
-    """Carry out the orders. What the client prints goes to standard error."""
+    """Do the job. What the client prints goes to standard error."""
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    orders = json.loads(sys.stdin.readline())
-    os.environ.update(environment(orders))
+    job = json.loads(sys.stdin.readline())
+    os.environ.update(environment(job))
     try:
-        exchange = Exchange(orders["dir"], **orders["share"]) if orders["share"] else None
+        exchange = Exchange(job["dir"], **job["share"]) if job["share"] else None
         work = json.loads(sys.stdin.readline())
         threading.Thread(target=end_with_input, daemon=True).start()
         if exchange:
             exchange.run(
                 work["files"],
                 work["missing"],
-                lambda paths: download(orders, [work["missing"][path] for path in paths]),
+                lambda paths: download(job, [work["missing"][path] for path in paths]),
             )
         else:
-            download(orders, list(work["missing"].values()))
+            download(job, list(work["missing"].values()))
         failure = None
     except Exception as error:
         failure = f"{type(error).__name__}: {error}"

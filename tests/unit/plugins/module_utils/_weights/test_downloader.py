@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hosts that pass files on, over HTTP on this machine; in the place of the hub, files are written by the test."""
+"""Hosts that exchange files over HTTP on this machine. In place of the hub, the test writes the files."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights import modelscope_client
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.modelscope_client import (
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights import downloader
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.downloader import (
     Exchange,
+    position,
     signature,
-    turn,
 )
 from polling import wait_until
 
@@ -35,14 +35,14 @@ FILES = [
 
 
 @pytest.fixture(autouse=True)
-def no_patience(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(modelscope_client, "TICK", 0.02)
-    monkeypatch.setattr(modelscope_client, "SILENT_SECONDS", 4)
-    monkeypatch.setattr(modelscope_client, "HELLO_SECONDS", 1)
+def short_timeouts(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(downloader, "TICK", 0.02)
+    monkeypatch.setattr(downloader, "SILENT_SECONDS", 4)
+    monkeypatch.setattr(downloader, "HELLO_SECONDS", 1)
 
 
 class Host:
-    """A host with a folder, that notes what it fetched."""
+    """A host with a folder, which records what it fetched."""
 
     def __init__(self, folder: Path, addresses: list[str], index: int, port: int, has: list[str]) -> None:
         self.folder, self.fetched, self.has = folder, [], has
@@ -118,19 +118,19 @@ def test_a_part_that_an_earlier_run_left_is_kept(tmp_path: Path, port: int, monk
     assert (all_hosts[1].folder / "shard-1").read_bytes() == CONTENTS["shard-1"]
 
 
-def test_a_part_that_is_damaged_is_thrown_away(tmp_path: Path, port: int):
+def test_a_damaged_part_is_discarded(tmp_path: Path, port: int):
     all_hosts = hosts(tmp_path, port, list(CONTENTS), [path for path in CONTENTS if path != "shard-1"])
     (all_hosts[1].folder / "shard-1.incomplete").write_bytes(b"x" * 1_000_000)
     run(all_hosts)
     assert (all_hosts[1].folder / "shard-1").read_bytes() == CONTENTS["shard-1"]
 
 
-def test_a_host_that_gives_something_else_is_not_believed(tmp_path: Path, port: int):
+def test_a_file_with_another_content_is_not_accepted(tmp_path: Path, port: int):
     all_hosts = hosts(tmp_path, port, list(CONTENTS), [path for path in CONTENTS if path != "shard-1"])
     (all_hosts[0].folder / "shard-1").write_bytes(b"x" * len(CONTENTS["shard-1"]))
-    giving = threading.Thread(target=all_hosts[0].run, daemon=True)
-    giving.start()
-    with pytest.raises(RuntimeError, match=r"shard-1 cannot be had from 127.0.0.1, its SHA-256 is"):
+    sending = threading.Thread(target=all_hosts[0].run, daemon=True)
+    sending.start()
+    with pytest.raises(RuntimeError, match=r"shard-1 cannot be received from 127.0.0.1: its SHA-256 is"):
         all_hosts[1].run()
     assert not (all_hosts[1].folder / "shard-1").exists()
 
@@ -139,15 +139,18 @@ def test_a_host_that_never_comes_is_named(tmp_path: Path, port: int):
     host = Host(tmp_path / "one", ["127.0.0.1", "127.0.0.2"], 0, port, [])
     with pytest.raises(
         RuntimeError,
-        match=r"127.0.0.2 does not answer on TCP port .* see what that host says, and open that port",
+        match=r"127.0.0.2 does not answer on TCP port .* see the error of that host, and open that port",
     ):
         host.run()
 
 
-def begin_host(
+def start_host(
     folder: Path, addresses: list[str], port: int, fetch_seconds: float
 ) -> multiprocessing.Process:
-    """Begin a host in a process of its own, which can be killed; it has the first two files and takes so long for each of the others."""
+    """Start a host in a process of its own, which can be killed.
+
+    It has the first two files, and fetches each of the others in so many seconds.
+    """
 
     def work() -> None:
         host = Host(folder, addresses, 0, port, list(CONTENTS)[:2])
@@ -160,24 +163,24 @@ def begin_host(
     return process
 
 
-# The collection's import hook is in this process only, so the host is a fork of it; it uses no thread or lock that began here.
+# Only this process has the collection's import hook, so the host is a fork of it. It uses no thread of this one.
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_host_that_is_killed_and_begins_again_is_waited_for(tmp_path: Path, port: int):
+def test_a_host_that_is_killed_and_restarted_is_waited_for(tmp_path: Path, port: int):
     addresses = ["127.0.0.1", "127.0.0.2"]
-    killed = begin_host(tmp_path / "one", addresses, port, 60)
+    killed = start_host(tmp_path / "one", addresses, port, 60)
     two = Host(tmp_path / "two", addresses, 1, port, [])
     with ThreadPoolExecutor() as pool:
         running = pool.submit(two.run)
         wait_until(
             lambda: two.fetched and len(two.exchange.have) >= 2 + len(two.fetched),
             10,
-            "the first host passes its files on",
+            "the first host sends its files",
             every=0.01,
         )
         killed.kill()
         killed.join()
         time.sleep(1)
-        again = begin_host(tmp_path / "one", addresses, port, 0)
+        again = start_host(tmp_path / "one", addresses, port, 0)
         running.result()
     again.join()
     assert again.exitcode == 0
@@ -186,7 +189,7 @@ def test_a_host_that_is_killed_and_begins_again_is_waited_for(tmp_path: Path, po
         assert {path: (tmp_path / folder / path).read_bytes() for path in CONTENTS} == CONTENTS
 
 
-def test_hosts_that_are_to_have_different_files_do_not_begin(tmp_path: Path, port: int):
+def test_hosts_with_different_listings_do_not_start(tmp_path: Path, port: int):
     one, two = hosts(tmp_path, port, [], [])
     other = [{**FILES[0], "sha256": "0" * 64}, *FILES[1:]]
     with ThreadPoolExecutor() as pool:
@@ -198,7 +201,7 @@ def test_hosts_that_are_to_have_different_files_do_not_begin(tmp_path: Path, por
     assert one.fetched == two.fetched == []
 
 
-# Who is let in
+# Authorization
 
 
 def get(port: int, path: str, headers: dict[str, str], source: str = "127.0.0.2") -> int:
@@ -211,13 +214,13 @@ def signed(path: str, nonce: str = "one", key: str = KEY) -> dict[str, Any]:
     return {"Nonce": nonce, "Signature": signature(key, nonce, path, "")}
 
 
-def test_only_hosts_of_the_run_with_its_key_are_let_in_once(tmp_path: Path, port: int):
+def test_only_signed_requests_of_hosts_of_the_run_are_accepted_and_only_once(tmp_path: Path, port: int):
     Host(tmp_path, ["127.0.0.1", "127.0.0.2"], 0, port, []).exchange.have = {"shard-0"}
     (tmp_path / "shard-0").write_bytes(b"content")
     (tmp_path / "secret").write_bytes(b"secret")
     assert get(port, "/state", signed("/state")) == 200
-    assert get(port, "/state", signed("/state")) == 403  # heard on the way, and sent again
-    assert get(port, "/state", signed("/state", "before one")) == 403  # held back on the way
+    assert get(port, "/state", signed("/state")) == 403  # a replay
+    assert get(port, "/state", signed("/state", "before one")) == 403  # an older one, delayed
     assert get(port, "/state", {}) == 403
     assert get(port, "/state", signed("/state", "two", "another key")) == 403
     assert get(port, "/files/shard-0", signed("/state", "three")) == 403
@@ -230,7 +233,7 @@ def test_only_hosts_of_the_run_with_its_key_are_let_in_once(tmp_path: Path, port
         assert get(port, path, signed(path, f"other-{number}")) == 403
 
 
-def test_every_host_has_its_turn_at_every_file():
+def test_every_host_has_another_position_for_each_file():
     for rank in range(8):
-        assert sorted(turn([0, 2, 5], rank, host) for host in (0, 2, 5)) == [0, 1, 2]
-    assert [turn([0, 2, 5], rank, 2) for rank in range(3)] == [1, 0, 2]
+        assert sorted(position([0, 2, 5], rank, host) for host in (0, 2, 5)) == [0, 1, 2]
+    assert [position([0, 2, 5], rank, 2) for rank in range(3)] == [1, 0, 2]

@@ -1,0 +1,200 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The model directory on this host: compare, hash, copy and remove its files, and write its manifest."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import time
+from typing import Iterable
+
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import commands
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.background import Report
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, ProblemError
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.paths import shortened
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.progress import readable
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights import manifest
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.comparison import (
+    Comparison,
+    Hashed,
+    Stat,
+    compare,
+)
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import (
+    MANIFEST,
+    File,
+    Request,
+    Snapshot,
+    total,
+)
+
+BLOCK = 4 << 20
+COPIERS = 8  # files copied at a time
+PARTIAL = ("{}.incomplete", "._____temp/{}")  # where newer and older clients keep incomplete files
+
+
+class Folder:
+    """A model directory, and the hashes that were read of its files."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.manifest = manifest.parse(self.read(MANIFEST))
+        self.hashed = dict(self.manifest.hashed) if self.manifest else {}
+        self.verified = 0  # files read so far
+        self._read_bytes = 0
+        self._compared: dict[str, Stat] = {}  # the stats at the last comparison
+
+    def join(self, path: str) -> str:
+        """Return the path of a file in the folder."""
+        return os.path.join(self.path, path)
+
+    def read(self, path: str) -> str:
+        """Return the text of a file, empty if it cannot be read."""
+        try:
+            with open(self.join(path), encoding="utf-8", errors="replace") as file:
+                return file.read()
+        except OSError:
+            return ""
+
+    def stats(self, files: Iterable[File]) -> dict[str, Stat]:
+        """Return the stats of those of *files* that exist. Raises ProblemError for a link."""
+        found, inside = {}, os.path.realpath(self.path)
+        for file in files:
+            path = self.join(file.path)
+            real = os.path.realpath(path)
+            if real != os.path.join(inside, file.path):
+                raise ProblemError(
+                    f"{path} is, or lies behind, a link to {real}",
+                    f"plain files and folders below {self.path}",
+                    "Replace the link by the file itself, or remove it",
+                )
+            if os.path.isfile(path):
+                status = os.stat(path)
+                found[file.path] = Stat(status.st_size, status.st_mtime_ns)
+        return found
+
+    def compare(self, files: list[File], report: Report | None = None) -> Comparison:
+        """Compare *files* with the disk. With *report*, to which progress goes, read those not hashed yet."""
+        self._compared = stats = self.stats(files)
+        found = compare(files, stats, self.hashed)
+        if not report or not found.unread:
+            return found
+        # The longest first: else the last one keeps a single processor busy in the end.
+        unread = sorted(found.unread, key=lambda file: -file.size)
+        self._read_bytes, all_bytes = 0, total(unread)
+        report(lambda: {"stage": "verified", "done": self._read_bytes, "all": all_bytes})
+        jobs = [functools.partial(self._sha256, self.join(file.path)) for file in unread]
+        for file, digest in zip(unread, commands.side_by_side(jobs, len(os.sched_getaffinity(0)))):
+            self.hashed[file.path] = Hashed(stats[file.path], digest)
+        self.verified += len(jobs)
+        return compare(files, stats, self.hashed)
+
+    def _sha256(self, path: str) -> str:
+        """Return the hash of a file, and count the bytes meanwhile."""
+        digest = hashlib.sha256()
+        view = memoryview(bytearray(BLOCK))
+        with open(path, "rb", buffering=0) as file:
+            while True:
+                count = file.readinto(view)
+                if not count:
+                    return digest.hexdigest()
+                digest.update(view[:count])
+                self._read_bytes += count
+
+    def mark_verified(self, files: list[File]) -> None:
+        """Record the hashes of *files*, which were compared on arrival."""
+        stats = self.stats(files)
+        self.hashed.update(
+            (file.path, Hashed(stats[file.path], file.sha256)) for file in files if file.path in stats
+        )
+
+    def remove(self, files: list[File]) -> None:
+        """Remove *files*, except those that changed since: another run may have fetched them."""
+        for path, stat in self.stats(files).items():
+            if stat == self._compared.get(path):
+                os.remove(self.join(path))
+
+    def bytes_present(self, files: Iterable[File]) -> int:
+        """Return how many bytes of *files* are on the disk, incomplete files included."""
+        return sum(
+            max(size(self.join(form.format(file.path))) for form in ("{}", *PARTIAL)) for file in files
+        )
+
+    def copy_from(self, source: str, files: list[File]) -> None:
+        """Copy *files* from the folder *source*. Each gets its name once its hash is right."""
+        commands.side_by_side([functools.partial(self._copy, source, file) for file in files], COPIERS)
+        wrong = [file.path for file in files if not os.path.exists(self.join(file.path))]
+        if wrong:
+            raise ProblemError(
+                f"wrong SHA-256 in {source}: {shortened(wrong)}",
+                "the files of its manifest",
+                "Copy these files to the host again. The others are kept",
+            )
+
+    def _copy(self, source: str, file: File) -> None:
+        path = self.join(file.path)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        digest = hashlib.sha256()
+        with open(os.path.join(source, file.path), "rb", buffering=0) as original, open(
+            path + ".incomplete", "wb", buffering=0
+        ) as copy:
+            for block in iter(functools.partial(original.read, BLOCK), b""):
+                digest.update(block)
+                copy.write(block)
+        if digest.hexdigest() == file.sha256:
+            os.replace(path + ".incomplete", path)
+        else:
+            os.remove(path + ".incomplete")
+
+    def write_manifest(self, endpoint: str, request: Request, snapshot: Snapshot) -> None:
+        """Write the manifest atomically: an interrupted run leaves the previous one, or none."""
+        verified = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        text = manifest.render(endpoint, request, snapshot, self.stats(snapshot.files), verified)
+        path = self.join(MANIFEST)
+        with open(path + ".new", "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(path + ".new", 0o644)
+        os.replace(path + ".new", path)
+
+
+def size(path: str) -> int:
+    """Return the size of a file, 0 if it does not exist."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
+def require_space(folder: str, option: str, needed: int = 0) -> None:
+    """Raise ProblemError if *folder*, the value of *option*, is not writable or has too little space."""
+    parent = os.path.abspath(folder)
+    while not os.path.lexists(parent):
+        parent = os.path.dirname(parent)
+    if not os.path.isdir(parent) or not os.access(parent, os.W_OK | os.X_OK):
+        raise ProblemError(
+            f"{parent} is not a writable folder",
+            f"one to hold {folder}",
+            f"Choose a path on a writable file system: O({option})",
+        )
+    space = os.statvfs(parent)
+    free = space.f_bavail * space.f_frsize
+    if needed > free:
+        raise ProblemError(
+            f"the disk of {folder} has {readable(free)} free",
+            f"{readable(needed)} for the files still to fetch",
+            f"Free some space, or choose a folder on another disk: O({option})",
+        )
+
+
+def os_problem(error: OSError, folder: str) -> Problem:
+    """Return a failure of the file system as a problem."""
+    return Problem(
+        str(error),
+        f"files below {folder} that can be read and written",
+        "Check that disk and its file system, then run again",
+    )

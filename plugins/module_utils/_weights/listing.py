@@ -1,0 +1,179 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The files of a repository, with sizes and hashes: from a hub's listing or from a checksum file."""
+
+from __future__ import annotations
+
+import collections
+import fnmatch
+import hashlib
+import json
+import posixpath
+import re
+from typing import Any, Callable, Iterable, Mapping, NamedTuple
+
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.shards import require_series
+
+MANIFEST = ".ascend_ops_manifest.json"
+LISTING_CAP = 3000  # where the hub truncates a listing silently
+# Git's own files. The hub lists them, but most clients never download them.
+NOT_FETCHED = (".gitattributes", ".gitignore")
+
+SUMS_LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](?:\./)?(.+)")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class File(NamedTuple):
+    """A file of a repository."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class Choice(NamedTuple):
+    """Shell patterns that select files of a repository by their whole path; ``*`` matches ``/`` too."""
+
+    include: list[str]
+    exclude: list[str]
+
+    def matches(self, path: str) -> bool:
+        """Whether the file at *path* is selected."""
+        return any(fnmatch.fnmatchcase(path, pattern) for pattern in self.include) and not any(
+            fnmatch.fnmatchcase(path, pattern) for pattern in self.exclude
+        )
+
+    def __str__(self) -> str:
+        return f"include {self.include}, exclude {self.exclude}"
+
+
+class Request(NamedTuple):
+    """The files to have: which of which revision."""
+
+    repo: str
+    revision: str
+    choice: Choice
+
+    def __str__(self) -> str:
+        return f"{self.repo} {self.revision}, {self.choice}"
+
+
+class Snapshot(NamedTuple):
+    """The files of one revision. The commit is empty if the listing does not name it."""
+
+    commit: str
+    files: list[File]
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 over paths and hashes. It depends on nothing but the content."""
+        return hashlib.sha256(
+            json.dumps(sorted([file.path, file.sha256] for file in self.files)).encode()
+        ).hexdigest()
+
+    def chosen(self, choice: Choice) -> Snapshot:
+        """Return the snapshot with the files of *choice*.
+
+        Raises ProblemError if there is none, or only some shards of a series: before anything is fetched.
+        """
+        files = [file for file in self.files if choice.matches(file.path)]
+        if not files:
+            raise ProblemError(
+                f"none of {len(self.files)} files is selected by {choice}",
+                "patterns that select the files of a model",
+                "Correct O(include) and O(exclude)",
+            )
+        require_series([file.path for file in files])
+        return self._replace(files=files)
+
+
+def total(files: Iterable[File]) -> int:
+    """Return the size of *files* in bytes."""
+    return sum(file.size for file in files)
+
+
+def is_plain(path: str) -> bool:
+    """Whether *path* stays below the folder it is put into, and is not the manifest."""
+    return (
+        path.isprintable()
+        and "\\" not in path
+        and not path.startswith(MANIFEST)
+        and not any(part in ("", ".", "..") for part in path.split("/"))
+    )
+
+
+def parse_listing(data: Mapping[str, Any]) -> Snapshot | None:
+    """Return the snapshot in the hub's answer to ``repo/files``.
+
+    Returns None for one without files, as the hub answers for a revision that does not exist. Raises
+    ProblemError for a listing that is truncated or names files that cannot be verified.
+    """
+    entries = data.get("Files") or []
+    if len(entries) >= LISTING_CAP:
+        raise ProblemError(
+            f"the listing has {len(entries)} entries",
+            f"fewer than {LISTING_CAP}, where the hub truncates it",
+            "Use a repository with fewer files",
+        )
+    files = [_file(entry) for entry in entries if entry.get("Type") != "tree"]
+    files = [file for file in files if posixpath.basename(file.path) not in NOT_FETCHED]
+    for path, times in collections.Counter(file.path for file in files).items():
+        if times > 1:
+            raise _bad_entry(path, "twice", "once")
+    return Snapshot(_commit(data), files) if files else None
+
+
+def _file(entry: Mapping[str, Any]) -> File:
+    path, kind, size = str(entry.get("Path") or ""), entry.get("Type"), entry.get("Size")
+    digest = str(entry.get("Sha256") or "").lower()
+    if not is_plain(path):
+        raise _bad_entry(path, "by an unsafe path", "a relative path below the model directory")
+    if kind not in ("blob", None):
+        raise _bad_entry(path, f"as a {kind}", "a plain file")
+    if not SHA256.fullmatch(digest):
+        raise _bad_entry(path, f"with the hash {digest!r}", "a SHA-256 to verify the file with")
+    if not isinstance(size, int) or size < 0:
+        raise _bad_entry(path, f"with the size {size!r}", "a number of bytes")
+    return File(path, size, digest)
+
+
+def _bad_entry(path: str, found: str, expected: str) -> ProblemError:
+    return ProblemError(
+        f"the hub lists {path!r} {found}",
+        expected,
+        "Report it to the maintainer of the repository or mirror. Nothing was downloaded",
+    )
+
+
+def _commit(data: Mapping[str, Any]) -> str:
+    """Return the commit. The hub gives its first letters, and for each file the one that last changed it."""
+    latest = data.get("LatestCommitter") or {}
+    start = str(latest.get("Id") or latest.get("ShortId") or "")
+    full = {str(entry.get("Revision") or "") for entry in data["Files"]}
+    return next((commit for commit in sorted(full) if start and commit.startswith(start)), start)
+
+
+def parse_checksums(text: str, size_of: Callable[[str], int | None]) -> Snapshot:
+    """Return the files in *text*, lines as ``sha256sum`` writes them.
+
+    *size_of* returns the size of each on the disk. Raises ProblemError if the text is not of that form.
+    """
+    files = []
+    for number, line in enumerate(text.splitlines(), 1):
+        match = SUMS_LINE.fullmatch(line.rstrip("\r"))
+        if not match or not is_plain(match[2]):
+            raise _bad_checksums(
+                f"line {number} of the checksum file is {line[:100]!r}",
+                "a SHA-256, two spaces and a relative path",
+            )
+        # A missing file is wrong whatever its size should be.
+        files.append(File(match[2], size_of(match[2]) or 0, match[1].lower()))
+    if not files:
+        raise _bad_checksums("the checksum file is empty", "a line for each file")
+    return Snapshot("", files)
+
+
+def _bad_checksums(found: str, expected: str) -> ProblemError:
+    return ProblemError(found, expected, "Create the file with `sha256sum` in the folder of the weights")

@@ -1,0 +1,89 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import fnmatch
+
+import pytest
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.commands import Streams
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.client import (
+    container_name,
+    pattern,
+    require_success,
+    was_interrupted,
+)
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import File
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@given(st.lists(st.text("ab[]*?!-./", min_size=1, max_size=8), min_size=1, unique=True))
+def test_a_pattern_matches_its_file_and_no_other(paths: list[str]):
+    for path in paths:
+        matched = [other for other in paths if fnmatch.fnmatchcase(other, pattern(File(path, 0, "")))]
+        assert matched == [path]
+
+
+IN_USE = 'docker: Conflict. The container name "/x" is already in use by container "0a".'
+NO_IMAGE = "docker: No such image: image:tag"
+NO_MODULE = "\"ModuleNotFoundError: No module named 'modelscope'\""
+NO_DAEMON = (
+    "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?"
+)
+FAILURES = {
+    "another run": (Streams(125, "", IN_USE), "/models"),
+    "no image": (Streams(125, "", NO_IMAGE), NO_IMAGE),
+    "no client": (Streams(0, NO_MODULE, ""), "image:tag"),
+    "a broken file": (Streams(0, '"FileDownloadError: 1 of 8; a: Hash mismatch"', "noise"), "Hash mismatch"),
+    "a token refused": (Streams(0, '"FileDownloadError: 1 of 8; a: 403 Client Error"', ""), "O(token)"),
+    "killed": (Streams(137, "", "line\n" * 20 + "Killed"), "Killed"),
+    "silent": (Streams(1, "", ""), "code 1"),
+}
+
+
+def refusal(outcome: Streams) -> str:
+    with pytest.raises(ProblemError) as error:
+        require_success(outcome, "/models", "image image:tag")
+    return str(error.value)
+
+
+@pytest.mark.parametrize(("outcome", "named"), FAILURES.values(), ids=FAILURES)
+def test_a_failed_client_is_explained(outcome: Streams, named: str):
+    assert named in refusal(outcome)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "interrupted"),
+    [
+        (Streams(137, "", ""), True),
+        (Streams(-9, "", ""), True),
+        (Streams(125, "", "error waiting for container: unexpected EOF"), True),
+        (Streams(125, "", NO_DAEMON), True),
+        (Streams(125, "", f"docker: Error response from daemon: {IN_USE}"), True),
+        (Streams(125, "", "docker: Error response from daemon: No such image: image:tag"), False),
+        (Streams(1, "", "Traceback"), False),
+        (Streams(0, '"FileDownloadError: a: Hash mismatch"', ""), False),
+        (Streams(0, "null", ""), False),
+    ],
+)
+def test_only_a_client_that_was_ended_from_outside_is_started_again(outcome: Streams, interrupted: bool):
+    assert was_interrupted(outcome) is interrupted
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [Streams(0, "null", "a warning"), Streams(125, "null", "error waiting for container: unexpected EOF")],
+)
+def test_a_client_that_reports_success_is_trusted(outcome: Streams):
+    require_success(outcome, "/models", "image image:tag")
+
+
+def test_a_folder_has_one_container_however_its_path_is_written():
+    assert container_name("/models/a/") == container_name("/models//a") != container_name("/models/b")
+
+
+def test_golden_messages(golden):
+    golden("client", {name: refusal(outcome) for name, (outcome, _named) in FAILURES.items()})

@@ -1,0 +1,172 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights import listing
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import (
+    Choice,
+    File,
+    Snapshot,
+    is_plain,
+    parse_checksums,
+    parse_listing,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+CONFIG, SHARD = File("config.json", 10, "1" * 64), File("model-00001-of-00001.safetensors", 1 << 30, "2" * 64)
+HEAD = "83ee97c66e841048bedc5c02c15ce2f3ed259feb"
+OLDER = "f194f50981eaaa6019bbec5049a4c7e1fd294110"
+
+
+def entry(path: str = "config.json", **other: Any) -> dict[str, Any]:
+    return dict({"Path": path, "Type": "blob", "Size": 10, "Sha256": "1" * 64, "Revision": HEAD}, **other)
+
+
+def answer(*entries: dict[str, Any], latest: Any = None) -> dict[str, Any]:
+    return {"Files": list(entries), "LatestCommitter": latest}
+
+
+def refusal(call: Callable[..., object], *arguments: object) -> str:
+    """Return the text of the problem that the call raises."""
+    with pytest.raises(ProblemError) as error:
+        call(*arguments)
+    return str(error.value)
+
+
+# The hub's listing
+
+
+def test_folders_are_not_files():
+    found = parse_listing(answer({"Path": "sub", "Type": "tree", "Size": 0}, entry("sub/config.json")))
+    assert found
+    assert found.files == [File("sub/config.json", 10, "1" * 64)]
+
+
+@pytest.mark.parametrize("data", [{"Files": None}, {"Files": []}, {}])
+def test_an_unknown_revision_has_no_files(data: dict[str, Any]):
+    assert parse_listing(data) is None
+
+
+@pytest.mark.parametrize(
+    ("latest", "commit"),
+    [
+        ({"Id": "", "ShortId": HEAD[:8]}, HEAD),
+        ({"Id": HEAD, "ShortId": HEAD[:8]}, HEAD),
+        ({"Id": "", "ShortId": "0a0a0a0a"}, "0a0a0a0a"),  # it changed none of the files that are left
+        (None, ""),
+    ],
+)
+def test_the_commit_is_the_latest_one(latest: Any, commit: str):
+    found = parse_listing(answer(entry("a", Revision=OLDER), entry("b"), latest=latest))
+    assert found
+    assert found.commit == commit
+
+
+BAD_ENTRIES = {
+    "path above the folder": (entry("../config.json"), "../config.json"),
+    "absolute path": (entry("/etc/passwd"), "/etc/passwd"),
+    "empty part": (entry("a//b"), "a//b"),
+    "backslash": (entry("a\\b"), repr("a\\b")),
+    "line break": (entry("a\nb"), repr("a\nb")),
+    "no path": (entry(""), "''"),
+    "the manifest": (entry(listing.MANIFEST), listing.MANIFEST),
+    "symlink": (entry(Type="symlink"), "symlink"),
+    "no hash": (entry(Sha256=""), "config.json"),
+    "bad hash": (entry(Sha256="xyz"), "xyz"),
+    "no size": (entry(Size=None), "None"),
+    "negative size": (entry(Size=-1), "-1"),
+    "listed twice": (entry("weights.bin"), "weights.bin"),
+}
+
+
+@pytest.mark.parametrize(("bad", "named"), BAD_ENTRIES.values(), ids=BAD_ENTRIES)
+def test_a_listing_with_a_bad_entry_is_refused(bad: dict[str, Any], named: str):
+    assert named in refusal(parse_listing, answer(entry("weights.bin"), bad))
+
+
+def test_a_listing_that_may_be_truncated_is_refused():
+    entries = [entry(str(number)) for number in range(listing.LISTING_CAP)]
+    assert "3000" in refusal(parse_listing, answer(*entries))
+
+
+@given(st.text(alphabet="a./\\\n", max_size=12))
+def test_a_plain_path_stays_below_its_folder(path: str):
+    if is_plain(path):
+        assert posixpath.normpath(posixpath.join("/models", path)) == "/models/" + path
+
+
+# Selection of files
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "selected"),
+    [
+        (["*"], [], ["config.json", "figures/a.png", "original/x/y.bin"]),
+        (["*.json", "*.bin"], [], ["config.json", "original/x/y.bin"]),
+        (["*"], ["original/*", "*.png"], ["config.json"]),
+    ],
+)
+def test_patterns_select_files_by_the_whole_path(include: list[str], exclude: list[str], selected: list[str]):
+    files = [File(path, 1, "1" * 64) for path in ("config.json", "figures/a.png", "original/x/y.bin")]
+    chosen = Snapshot(HEAD, files).chosen(Choice(include, exclude))
+    assert (chosen.commit, [file.path for file in chosen.files]) == (HEAD, selected)
+
+
+def test_a_choice_of_nothing_is_refused():
+    text = refusal(Snapshot(HEAD, [CONFIG, SHARD]).chosen, Choice(["*.gguf"], []))
+    assert all(name in text for name in ("*.gguf", "O(include)"))
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude"), [(["*"], ["*-00002-of-*"]), (["*.json", "*-0000[13]-of-*"], [])]
+)
+def test_a_choice_that_leaves_a_shard_out_is_refused_before_anything_is_fetched(
+    include: list[str], exclude: list[str]
+):
+    shards = [File(f"model-{number:05}-of-00003.safetensors", 1, "1" * 64) for number in (1, 2, 3)]
+    text = refusal(Snapshot("", [CONFIG, *shards]).chosen, Choice(include, exclude))
+    assert "model-00002-of-00003.safetensors" in text
+    assert "model-00001" not in text
+
+
+# Checksum files
+
+
+def test_a_checksum_file_is_read():
+    text = f"{'1' * 64}  config.json\n{'A' * 64} *sub/two.bin\r\n{'2' * 64}  ./three four\n"
+    files = [
+        File("config.json", 5, "1" * 64),
+        File("sub/two.bin", 5, "a" * 64),
+        File("three four", 0, "2" * 64),
+    ]
+    assert parse_checksums(text, {"config.json": 5, "sub/two.bin": 5}.get) == Snapshot("", files)
+
+
+BAD_SUMS = ["", "1234  a", f"{'1' * 64}  ../a", f"{'1' * 64}  /a", f"{'1' * 64} a"]
+
+
+@pytest.mark.parametrize("text", BAD_SUMS)
+def test_a_bad_checksum_file_is_refused(text: str):
+    assert "sha256sum" in refusal(parse_checksums, text, lambda _path: 1)
+
+
+def test_golden_messages(golden):
+    shards = [File(f"model-{number:05}-of-00003.safetensors", 1, "1" * 64) for number in (1, 2, 3)]
+    texts = {
+        f"listing: {name}": refusal(parse_listing, answer(entry("weights.bin"), bad))
+        for name, (bad, _named) in BAD_ENTRIES.items()
+    }
+    texts["choice: nothing"] = refusal(Snapshot(HEAD, [CONFIG, SHARD]).chosen, Choice(["*.gguf"], []))
+    texts["choice: a shard missing"] = refusal(Snapshot("", shards).chosen, Choice(["*"], ["*-00002-of-*"]))
+    for text in BAD_SUMS[:2]:
+        texts[f"checksums: {text!r}"] = refusal(parse_checksums, text, lambda _path: 1)
+    golden("listing", texts)
