@@ -196,12 +196,12 @@ manifest:
 import functools
 import json
 import os
-import socket
 import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import background, commands, procfs
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.docker import NO_IMAGE, image_platform
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import failure
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights import (
     model_folder,
     modelscope_client,
@@ -259,8 +259,8 @@ class Fetcher:
             raise weights.not_run(self.place, known.text.rstrip("."))
 
     def begun(self):
-        client = commands.Ordered(self.argv)
-        client.order(self.orders)
+        client = commands.LineProcess(self.argv)
+        client.send(self.orders)
         return client
 
     def fetch(self, folder, files, missing):
@@ -292,7 +292,7 @@ class Fetcher:
     def follow(self, files, missing):
         """Return what the client says in the end."""
         patterns = dict(zip([file.path for file in missing], weights.patterns(missing)))
-        self.client.order(json.dumps({"files": [file._asdict() for file in files], "missing": patterns}))
+        self.client.send(json.dumps({"files": [file._asdict() for file in files], "missing": patterns}))
         done = self.client.wait()
         self.client.end()
         return done
@@ -475,12 +475,9 @@ def explained(work, folder):
     try:
         return work()
     except weights.WeightsError as error:
-        return {"failed": True, "msg": f"Host {socket.gethostname()}, stage weights.\n{error}"}
+        return failure(error.problem, failed=True)
     except OSError as error:
-        return {
-            "failed": True,
-            "msg": f"Host {socket.gethostname()}, stage weights.\n{weights.trouble(error, folder)}",
-        }
+        return failure(weights.trouble(error, folder).problem, failed=True)
 
 
 def look_after(params, docker):

@@ -35,12 +35,8 @@ NOT_FETCHED = (".gitattributes", ".gitignore")
 SHARD = re.compile(r"(.*)-\d{5}-of-(\d{5})\.safetensors")  # as Transformers names them
 
 
-class WeightsError(Exception):
-    """Weights that cannot be had or are not right: what was found, what was wanted, what to do next."""
-
-    def __init__(self, found: str, wanted: str, remedy: str) -> None:
-        super().__init__(f"Found: {found}.\nWanted: {wanted}.\nRemedy: {remedy}.")
-        self.found, self.wanted, self.remedy = found, wanted, remedy
+class WeightsError(ProblemError):
+    """Weights that are not right, or cannot be downloaded."""
 
 
 class File(NamedTuple):
