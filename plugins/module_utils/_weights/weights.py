@@ -13,6 +13,7 @@ import posixpath
 import re
 from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._text import progress
 
 MANIFEST = ".ascend_ops_manifest.json"
