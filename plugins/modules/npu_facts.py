@@ -167,6 +167,7 @@ UNKNOWN_LAYOUT = (
     "yet: report it with that text"
 )
 
+
 def find(name: str, given: str | None, folders: Sequence[str]) -> str | None:
     """Return the path of a tool, None if there is none."""
     return given or shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), *folders]))
@@ -198,9 +199,7 @@ def read_chips(smi: str, gather: Sequence[str]) -> dict[str, Any]:
         }
     elif mapping:
         listed = npu_smi.parse_mapping(mapping[0].text)
-        chips = npu_smi.complete(
-            chips, listed or npu_smi.parse_list(commands.run([smi, "info", "-l"]).text)
-        )
+        chips = npu_smi.complete(chips, listed or npu_smi.parse_list(commands.run([smi, "info", "-l"]).text))
     return {"npu_smi_version": npu_smi.parse_version(table.text), "chips": chips, "error": error}
 
 

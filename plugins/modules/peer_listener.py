@@ -86,7 +86,7 @@ import signal
 import socket
 import struct
 import time
-from typing import Any, Iterator, Mapping, Sequence
+from typing import Any, Iterator, Mapping, Sequence, cast
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.procfs import read_text
@@ -181,7 +181,7 @@ def serve(servers: Sequence[socket.socket], callers: int, seconds: float) -> Non
                     calls[call] = (key.fileobj, peer[0])
                     selector.register(call, selectors.EVENT_READ)
                     continue
-                call = key.fileobj
+                call = cast(socket.socket, key.fileobj)
                 server, caller = calls[call]
                 if received(call) != GREETING:
                     selector.unregister(call)

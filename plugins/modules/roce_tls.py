@@ -86,9 +86,7 @@ def switch(tool: str, devices: Sequence[int], enabled: bool) -> dict[int, str]:
     """Turn TLS of *devices* on or off. Return the tool's output for those that did not change."""
     texts = ask_all(tool, devices, f"-tls -s enable {int(enabled)}")
     states = read(tool, devices)
-    return {
-        device: text.strip() for device, text in zip(devices, texts) if states[device] is not enabled
-    }
+    return {device: text.strip() for device, text in zip(devices, texts) if states[device] is not enabled}
 
 
 def problem(tool: str, enabled: bool, outputs: dict[int, str]) -> Problem:

@@ -41,7 +41,9 @@ class Host:
                 raise ValueError(
                     f"Host {name} has no fact {fact}. Run {module} on it earlier in the same playbook run."
                 )
-        optional = {key: facts.get(f"vllm_{key}") for key in ("listener", "peers", "image_content")}
+        optional: dict[str, Any] = {
+            key: facts.get(f"vllm_{key}") for key in ("listener", "peers", "image_content")
+        }
         return cls(name, facts["vllm_npu"], facts["vllm_host_facts"], facts["vllm_plan"], **optional, **more)
 
     def fail(self, check: str, found: str, expected: str, remedy: str) -> Finding:
