@@ -20,7 +20,7 @@ from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._polling import Po
 class ActionModule(PollingAction):
     """Looks after the download on the host, and lets the hosts of a fan-out know each other."""
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Any = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         if boolean(arguments.get("fanout", False)) and not self._task.check_mode:

@@ -20,21 +20,17 @@ class ActionModule(ActionBase):
 
     _supports_check_mode = True
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Any = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
-        variables = task_vars or {}
         spec = {"pings": {"type": "str", "choices": CHOICES, "default": connectivity.QUICK}}
         pings = self.validate_argument_spec(spec)[1]["pings"]
         facts = {
-            name: variables["hostvars"][name]["ansible_facts"] for name in variables["ansible_play_hosts"]
+            name: task_vars["hostvars"][name]["ansible_facts"] for name in task_vars["ansible_play_hosts"]
         }
         try:
             hosts = [Host.of(name, facts[name]) for name in facts]
         except ValueError as exc:
             raise AnsibleActionFail(str(exc)) from exc
-        own = connectivity.assignments(variables["inventory_hostname"], hosts, pings)
+        own = connectivity.assignments(task_vars["inventory_hostname"], hosts, pings)
         arguments = {f"_{name}": value for name, value in own.items()}
-        result: dict[str, Any] = self._execute_module(
-            module_name=MODULE, module_args=arguments, task_vars=task_vars
-        )
-        return result
+        return self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)

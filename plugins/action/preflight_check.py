@@ -30,11 +30,10 @@ class ActionModule(ActionBase):
     _requires_connection = False
     _supports_check_mode = True
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Any = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
-        variables = task_vars or {}
         arguments = self.validate_argument_spec(ARGUMENTS)[1]
-        hosts = [self._host(name, arguments, variables) for name in variables["ansible_play_hosts"]]
+        hosts = [self._host(name, arguments, task_vars) for name in task_vars["ansible_play_hosts"]]
         findings = checks.check(hosts)
         data = [finding.data() for finding in findings]
         states = checks.states(hosts, findings)
