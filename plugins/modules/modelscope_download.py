@@ -8,6 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: modelscope_download
 short_description: Have a verified ModelScope repository in a folder of the host
+version_added: 0.1.0
 description:
   - Downloads with the C(modelscope) client inside the serving image, in a container that is thrown away. The host needs Docker and nothing else.
     With O(python), runs the client there instead.
@@ -118,14 +119,18 @@ options:
   _wait:
     description: Internal. The action plugin sets it to the seconds after which the module reports the progress.
     type: int
+extends_documentation_fragment:
+  - ascend_ops.vllm.attributes
 attributes:
   check_mode:
-    description:
+    support: full
+    details:
       - Logs in to the hub, lists the revision, judges disk space and rights to write, and tells what would be fetched. Needs no O(image).
       - Reads no weights. Files of the right size that no manifest vouches for are counted as still to be verified.
-    support: full
   diff_mode:
-    description: Shows the files to fetch, at most ten by name.
+    support: full
+    details: Shows the files to fetch, at most ten by name.
+  idempotent:
     support: full
 author:
   - ascend_ops.vllm contributors (@ascend-ops)

@@ -38,15 +38,14 @@ author:
 seealso:
   - module: ascend_ops.vllm.endpoint_probe
   - module: ascend_ops.vllm.log_diagnosis
+extends_documentation_fragment:
+  - ascend_ops.vllm.attributes
+  - ascend_ops.vllm.attributes.read_only
 attributes:
   check_mode:
-    description:
+    details:
       - Does not wait. Where the task would fail it is skipped, with the message, because a real run may start
         or change the service before.
-    support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
 """
 
 EXAMPLES = r"""

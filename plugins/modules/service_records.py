@@ -24,13 +24,9 @@ options:
     default: 5000
 author:
   - ascend_ops.vllm contributors (@ascend-ops)
-attributes:
-  check_mode:
-    description: Only reads.
-    support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
+extends_documentation_fragment:
+  - ascend_ops.vllm.attributes
+  - ascend_ops.vllm.attributes.read_only
 """
 
 EXAMPLES = r"""

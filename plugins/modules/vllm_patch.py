@@ -8,6 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: vllm_patch
 short_description: Patch vLLM inside a container
+version_added: 0.1.0
 description:
   - Changes files of the vLLM package in a container, running or only created, through the archive API of the Docker daemon.
   - A file is changed only if its SHA-256 is the one that it has in the vLLM release that the patch is for. A file that is
@@ -80,13 +81,17 @@ options:
     description: Socket of the Docker daemon.
     type: path
     default: /var/run/docker.sock
+extends_documentation_fragment:
+  - ascend_ops.vllm.attributes
 attributes:
   check_mode:
-    description:
-      - A container whose label names another patch set is treated like one that does not exist yet, because role container replaces it.
     support: full
+    details:
+      - A container whose label names another patch set is treated like one that does not exist yet, because role container replaces it.
   diff_mode:
-    description: Shows each file that changes.
+    support: full
+    details: Shows each file that changes.
+  idempotent:
     support: full
 author:
   - ascend_ops.vllm contributors (@ascend-ops)

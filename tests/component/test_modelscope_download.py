@@ -71,20 +71,20 @@ def test_a_file_that_was_brought_damaged_is_refused(tmp_path: Path, brought: Pat
     (brought / "model-1.safetensors").write_bytes(b"x" * len(CONTENTS["model-1.safetensors"]))
     said = run(tmp_path / "model", source=str(brought))["msg"]
     assert f"wrong SHA-256 in {brought}: model-1.safetensors" in said
-    assert "Wanted: " in said
+    assert "Expected: " in said
     assert not (tmp_path / "model" / "model-1.safetensors").exists()
 
 
 def test_weights_of_another_model_are_refused(tmp_path: Path, brought: Path):
     said = run(tmp_path / "model", "--check", source=str(brought), repo="other/model")["msg"]
     assert f"is of {REPO} master" in said
-    assert "Wanted: one of other/model master" in said
+    assert "Expected: one of other/model master" in said
 
 
 def test_another_choice_of_files_is_refused(tmp_path: Path, brought: Path):
     said = run(tmp_path / "model", "--check", source=str(brought), exclude=["sub/*"])["msg"]
     assert f"is of {REPO} master, include ['*'], exclude []" in said
-    assert f"Wanted: one of {REPO} master, include ['*'], exclude ['sub/*']" in said
+    assert f"Expected: one of {REPO} master, include ['*'], exclude ['sub/*']" in said
 
 
 @pytest.fixture(name="sums")

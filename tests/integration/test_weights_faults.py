@@ -40,7 +40,7 @@ REPO = "ZhipuAI/GLM-4.7"
 SLACK = max(
     16 << 20, TOTAL_SHARDS // 50
 )  # what was on its way when a connection ended, of all files side by side: the more, the faster they came
-FOUR_PARTS = ("Host ", "stage weights", "Found: ", "Wanted: ", "Remedy: ")
+FOUR_PARTS = ("Host ", "stage weights", "Found: ", "Expected: ", "Remedy: ")
 
 
 @pytest.fixture(scope="module", name="files")
