@@ -82,7 +82,7 @@ options:
     type: str
 requirements:
   - requests (Python library) on the host that runs the module
-  - docker (command) there, if O(container) is given
+  - Docker there, if O(container) is given
 author:
   - ascend_ops.vllm contributors (@ascend-ops)
 seealso:

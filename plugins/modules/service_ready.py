@@ -32,7 +32,7 @@ options:
     default: 3600
 requirements:
   - requests (Python library) on the host that runs the module
-  - docker (command) there, if O(container) is given
+  - Docker there, if O(container) is given
 author:
   - ascend_ops.vllm contributors (@ascend-ops)
 seealso:
