@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.modules import host_facts
 from docker_daemon import docker_daemon
+from polling import wait_until
 
 ID = "3f" * 32
 
@@ -86,12 +87,8 @@ def test_a_port_that_is_taken(family, address):
         state = gather(ports=[port])["ports"][str(port)]
     assert (state["listening"], state["pid"]) == (True, os.getpid())
     assert state["process"] == Path("/proc/self/comm").read_text(encoding="ascii").strip()
-    assert gather(ports=[port])["ports"][str(port)] == {
-        "listening": False,
-        "pid": None,
-        "process": None,
-        "container": None,
-    }
+    free = {"listening": False, "pid": None, "process": None, "container": None}
+    wait_until(lambda: gather(ports=[port])["ports"][str(port)] == free, 5, "the port is free")
 
 
 @pytest.fixture
