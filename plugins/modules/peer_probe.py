@@ -24,6 +24,27 @@ options:
     type: str
     choices: [quick, full]
     default: quick
+  _address:
+    description: Address of this host, to call from. Set by the action plugin, like all options below.
+    type: str
+    required: true
+  _calls:
+    description: Connections to open, each with C(host), C(address) and C(port).
+    type: list
+    elements: dict
+    required: true
+  _pings:
+    description: Pings to send, each with C(device), C(host), C(peer) and C(address).
+    type: list
+    elements: dict
+    required: true
+  _seconds:
+    description: Time for all pings. Those for which no time is left are not sent.
+    type: float
+    required: true
+  _tool:
+    description: Path of C(hccn_tool).
+    type: path
 extends_documentation_fragment:
   - ascend_ops.vllm.attributes
   - ascend_ops.vllm.attributes.read_only
@@ -33,7 +54,7 @@ notes:
   - Needs the facts C(vllm_plan) and C(vllm_host_facts) of M(ascend_ops.vllm.plan), C(vllm_npu) of
     M(ascend_ops.vllm.npu_facts) and C(vllm_listener) of M(ascend_ops.vllm.peer_listener) on each host of
     the play.
-  - The action plugin of this module turns them into the calls and pings of each host, and passes these in
+  - The action plugin of this module computes the calls and pings of each host from these facts. It sets the
     options that begin with an underscore.
 seealso:
   - module: ascend_ops.vllm.peer_listener
