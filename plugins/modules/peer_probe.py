@@ -25,25 +25,21 @@ options:
     choices: [quick, full]
     default: quick
   _address:
-    description: Address of this host, to call from. Set by the action plugin, like all options below.
+    description: Internal. The action plugin sets it to the address of this host to call from.
     type: str
-    required: true
   _calls:
-    description: Connections to open, each with C(host), C(address) and C(port).
+    description: Internal. The action plugin sets it to the connections to open.
     type: list
     elements: dict
-    required: true
   _pings:
-    description: Pings to send, each with C(device), C(host), C(peer) and C(address).
+    description: Internal. The action plugin sets it to the pings to send.
     type: list
     elements: dict
-    required: true
   _seconds:
-    description: Time for all pings. Those for which no time is left are not sent.
+    description: Internal. The action plugin sets it to the time for all pings.
     type: float
-    required: true
   _tool:
-    description: Path of C(hccn_tool).
+    description: Internal. The action plugin sets it to the path of C(hccn_tool).
     type: path
 extends_documentation_fragment:
   - ascend_ops.vllm.attributes
@@ -199,10 +195,10 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "pings": {"type": "str", "choices": ["quick", "full"], "default": "quick"},
-            "_address": {"type": "str", "required": True},
-            "_calls": {"type": "list", "elements": "dict", "required": True},
-            "_pings": {"type": "list", "elements": "dict", "required": True},
-            "_seconds": {"type": "float", "required": True},
+            "_address": {"type": "str"},
+            "_calls": {"type": "list", "elements": "dict"},
+            "_pings": {"type": "list", "elements": "dict"},
+            "_seconds": {"type": "float"},
             "_tool": {"type": "path"},
         },
         supports_check_mode=True,
