@@ -32,7 +32,7 @@ class ActionModule(ActionBase):
     _requires_connection = False
     _supports_check_mode = True
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Any = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         bundle = self.validate_argument_spec({"bundle": {"type": "path"}})[1]["bundle"]
         hostvars, groups = task_vars["hostvars"], task_vars["groups"]

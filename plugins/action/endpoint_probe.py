@@ -15,7 +15,7 @@ class ActionModule(ActionBase):
 
     _supports_check_mode = True
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Any = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         result = self._execute_module(module_name="ascend_ops.vllm.endpoint_probe", task_vars=task_vars)
         host = self._task.delegate_to or (task_vars or {})["inventory_hostname"]

@@ -12,7 +12,7 @@ from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._polling import Po
 class ActionModule(PollingAction):
     """Looks after the pull on the host."""
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Any = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         return self._poll(
             "ascend_ops.vllm.image_pull", self._task.args, task_vars, only_to_begin=("username", "password")

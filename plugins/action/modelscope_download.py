@@ -13,7 +13,7 @@ from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._polling import Po
 class ActionModule(PollingAction):
     """Poll the download on the host, and warn of files that were damaged."""
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Any = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         result = self._poll("ascend_ops.vllm.modelscope_download", self._task.args, task_vars)
         if result.get("differing") and not self._task.check_mode:

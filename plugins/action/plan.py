@@ -51,7 +51,7 @@ class ActionModule(ActionBase):
     _requires_connection = False
     _supports_check_mode = True
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Any = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         spec = {"offline": {"type": "bool", "default": False}, "reuse": {"type": "bool", "default": False}}
         arguments = self.validate_argument_spec(spec)[1]
@@ -194,7 +194,7 @@ class Variables:
         return name in self.inventory and self.inventory[name] == self.task[name]
 
 
-class Templated(Mapping):
+class Templated(Mapping[str, Any]):
     """Variables that are filled in when they are read."""
 
     def __init__(self, raw: Mapping[str, Any], templar: Any) -> None:

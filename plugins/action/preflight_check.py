@@ -4,63 +4,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import checks
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.finding import FAIL, WARN, Finding
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.host import Host
+from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._place import place
+
+ARGUMENTS = {
+    "allow_newer": {"type": "bool", "default": False},
+    "on_failure": {"type": "str", "choices": ["fail", "report"], "default": "fail"},
+    "weights": {"type": "dict", "default": {}},
+}
 
 display = Display()
 
 
 class ActionModule(ActionBase):
-    """Judges the facts of all hosts of the play at once, so that all that is wrong is told together."""
+    """Checks the facts of all hosts of the play at once, so that one result has all findings."""
 
     BYPASS_HOST_LOOP = True
     _requires_connection = False
     _supports_check_mode = True
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Any = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
-        spec = {
-            "allow_newer": {"type": "bool", "default": False},
-            "on_failure": {"type": "str", "choices": ["fail", "report"], "default": "fail"},
-        }
-        arguments = self.validate_argument_spec(spec)[1]
-        try:
-            hosts = [
-                self._host(name, task_vars["hostvars"][name]) for name in task_vars["ansible_play_hosts"]
-            ]
-        except ValueError as exc:
-            raise AnsibleActionFail(str(exc)) from exc
-        findings = checks.judge(hosts, arguments["allow_newer"])
-        result = {
-            "changed": False,
-            "findings": [finding._asdict() for finding in findings],
-            "checks": checks.states(hosts, findings),
-        }
-        failures = [finding for finding in findings if finding.severity == checks.FAIL]
+        arguments = self.validate_argument_spec(ARGUMENTS)[1]
+        hosts = [self._host(name, arguments, task_vars) for name in task_vars["ansible_play_hosts"]]
+        findings = checks.check(hosts)
+        data = [finding.data() for finding in findings]
+        states = checks.states(hosts, findings)
         if arguments["on_failure"] == "report":
-            return dict(result, msg=f"{len(failures)} of {len(findings)} findings are failures.")
+            entries = "\n\n".join(finding.entry() for finding in findings)
+            message = entries or checks.summary(hosts)
+            return {"changed": False, "findings": data, "checks": states, "msg": message}
         for finding in findings:
-            if finding.severity == checks.WARN:
-                display.warning(checks.describe(finding), formatted=True)
+            if finding.severity == WARN:
+                display.warning(self._paragraph(finding), formatted=True)
+        failures = [finding for finding in findings if finding.severity == FAIL]
         if failures:
-            del result["checks"]  # a person reads the message, and a failed task shows all that it returns
-            return dict(
-                result,
-                failed=True,
-                msg="The hosts are not fit for the service:\n\n"
-                + "\n\n".join(map(checks.describe, failures)),
-            )
-        result["msg"] = checks.summary(hosts)
-        display.display(result["msg"])
-        return result
+            # Without the states: Ansible prints all that a failed task returns.
+            return {"failed": True, "findings": data, "msg": self._message(failures)}
+        summary = checks.summary(hosts)
+        display.display(summary)
+        return {"changed": False, "findings": data, "checks": states, "msg": summary}
+
+    def _message(self, failures: list[Finding]) -> str:
+        return "The hosts cannot run the service:\n\n" + "\n\n".join(map(self._paragraph, failures))
+
+    def _paragraph(self, finding: Finding) -> str:
+        return finding.paragraph(place(self._task, finding.host))
 
     @staticmethod
-    def _host(name: str, variables: Mapping[str, Any]) -> checks.Host:
-        return checks.Host.of(
-            name, {**variables["ansible_facts"], "vllm_weights_error": variables.get("vllm_weights_error")}
-        )
+    def _host(name: str, arguments: dict[str, Any], task_vars: dict[str, Any]) -> Host:
+        facts = task_vars["hostvars"][name]["ansible_facts"]
+        weights = arguments["weights"].get(name)
+        try:
+            return Host.of(name, facts, weights=weights, allow_newer=arguments["allow_newer"])
+        except ValueError as exc:
+            raise AnsibleActionFail(str(exc)) from exc

@@ -72,7 +72,7 @@ class ActionModule(ActionBase):
 
     _supports_check_mode = True
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Any = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         self._host: str = (task_vars or {})["inventory_hostname"]
         self._shown: tuple[str, str, float] = ("", "", 0.0)

@@ -26,13 +26,12 @@ notes:
     M(ascend_ops.vllm.npu_facts), C(vllm_image_content) of M(ascend_ops.vllm.image_versions) and C(vllm_records) of
     M(ascend_ops.vllm.service_records). A host without the last one counts as unreachable.
   - Secrets are known by their names, their usual forms, and the values of variables with such names, in inventory and environment.
+extends_documentation_fragment:
+  - ascend_ops.vllm.attributes
+  - ascend_ops.vllm.attributes.read_only
 attributes:
   check_mode:
-    description: Diagnoses, and writes no archive.
-    support: full
-  diff_mode:
-    description: Has nothing to show a difference of.
-    support: none
+    details: Writes no archive.
 """
 
 EXAMPLES = r"""

@@ -82,20 +82,19 @@ options:
     type: str
 requirements:
   - requests (Python library) on the host that runs the module
-  - docker (command) there, if O(container) is given
+  - Docker there, if O(container) is given
 author:
   - ascend_ops.vllm contributors (@ascend-ops)
 seealso:
   - module: ascend_ops.vllm.service_ready
+extends_documentation_fragment:
+  - ascend_ops.vllm.attributes
+  - ascend_ops.vllm.attributes.read_only
 attributes:
   check_mode:
-    description:
+    details:
       - Makes the same checks. Where the task would fail it is skipped, with the message, because a real run
         may start or change the service before.
-    support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
 """
 
 EXAMPLES = r"""

@@ -23,13 +23,9 @@ options:
     default: 2.0
 requirements:
   - requests (Python library) on the host that runs the module
-attributes:
-  check_mode:
-    description: Changes nothing.
-    support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
+extends_documentation_fragment:
+  - ascend_ops.vllm.attributes
+  - ascend_ops.vllm.attributes.read_only
 author:
   - ascend_ops.vllm contributors (@ascend-ops)
 """

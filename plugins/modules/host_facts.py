@@ -7,48 +7,44 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: host_facts
-short_description: Read what a vLLM service needs to know about a host
+short_description: Gather facts about a host for a vLLM service
+version_added: 0.1.0
 description:
-  - Reads addresses, devices, disks, ports and containers of a host from the kernel and the Docker daemon, in one quick run.
+  - Reads addresses, devices, disks, ports and containers of a host from the kernel and the Docker daemon.
 options:
   service_ip:
-    description: Address of the host in the service network. Its NIC is looked for.
+    description: Address of the host in the service network, to find the NIC that has it.
     type: str
   paths:
-    description: Paths to look at, such as device nodes and sources of mounts.
+    description: Paths to look up, such as device nodes and sources of mounts.
     type: list
     elements: path
     default: []
   ports:
-    description: TCP ports to look at.
+    description: TCP ports to look up.
     type: list
     elements: int
     default: []
   disks:
-    description: Folders, there already or not, whose file systems are to be measured.
+    description: Folders whose file systems to measure. They need not exist.
     type: list
     elements: path
     default: []
   image:
-    description: Image to look for in Docker's store.
+    description: Image to look up in Docker.
     type: str
-  docker_socket:
-    description: Socket of the Docker daemon that is asked.
-    type: path
-    default: /var/run/docker.sock
-attributes:
-  check_mode:
-    description: Only reads.
-    support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
+extends_documentation_fragment:
+  - ascend_ops.vllm.attributes
+  - ascend_ops.vllm.attributes.read_only
+  - ascend_ops.vllm.docker
 author:
   - ascend_ops.vllm contributors (@ascend-ops)
+seealso:
+  - module: ascend_ops.vllm.plan
 """
 
 EXAMPLES = r"""
-- name: The NIC of the service network and the state of the service's port are known
+- name: Gather the NIC of the service network, the state of a port, and free disk space
   ascend_ops.vllm.host_facts:
     service_ip: 10.0.0.10
     paths: [/dev/davinci0, /usr/local/dcmi]
@@ -59,19 +55,20 @@ EXAMPLES = r"""
 
 RETURN = r"""
 ansible_facts:
-  description: The facts of the host.
-  returned: always
+  description: Facts about the host.
+  returned: success
   type: dict
   contains:
     vllm_host_facts:
-      description: What was found. A value that cannot be known is null.
+      description: The facts. A value that could not be read is null.
       type: dict
       contains:
         hostname:
           description: Name of the host.
           type: str
         hostname_addresses:
-          description: What that name resolves to on the host itself; null if no answer came within a second.
+          description: What that name resolves to on the host itself; null if there was no answer within a
+            second.
           type: list
           elements: str
         interfaces:
@@ -80,31 +77,36 @@ ansible_facts:
           elements: dict
           sample: [{name: eth0, addresses: [10.0.0.10]}]
         service_nic:
-          description: The NIC that carries O(service_ip).
+          description: The NIC with O(service_ip).
           type: str
         paths:
-          description: Each of O(paths) with what is there, C(char), C(block), C(dir), C(file) or C(other), or null.
+          description: The kind of each of O(paths), C(char), C(block), C(dir), C(file) or C(other); null if
+            it does not exist.
           type: dict
         disks:
           description:
-            - Each of O(disks) with C(mount), C(total_bytes) and C(free_bytes) of the file system that holds it or will hold it,
-              and C(used_bytes), the size of what is in the folder already.
+            - Each of O(disks) with C(mount), C(total_bytes) and C(free_bytes) of the file system that it is
+              on or will be on, and C(used_bytes), the size of what is in the folder.
           type: dict
         ports:
           description:
-            - Each of O(ports) with C(listening), and of the process that listens C(pid), C(process) (its name) and C(container) (the
-              id of its container).
+            - Each of O(ports) with C(listening), and of the process that listens C(pid), C(process) (its
+              name) and C(container) (the id of its container).
           type: dict
         containers:
-          description: Names of the running containers by id; null if there is no Docker daemon to ask.
+          description: Names of the running containers by id; null if there is no Docker daemon.
           type: dict
         docker:
           description:
-            - What the Docker daemon says of itself. C(version); C(disk), the file system of its images, with C(mount), C(total_bytes) and C(free_bytes);
-              C(container_names), of all containers, running or not; C(served), by the names of running containers their C(image_id)
-              and those C(labels) that are ours; C(image_id), the id of O(image), null if it is not there. Null as a whole if there
-              is no daemon.
+            - Facts about the Docker daemon; null if there is none.
+            - C(version); C(disk), the file system of its images, with C(mount), C(total_bytes) and
+              C(free_bytes); C(container_names), of all containers, running or not; C(served), by the names
+              of running containers, their C(image_id) and this collection's C(labels); C(image_id), the id
+              of O(image), null if the host does not have it.
           type: dict
+        docker_error:
+          description: Why there are no facts about the Docker daemon; null if there are.
+          type: str
         memory_total_mb:
           description: Memory of the host.
           type: int
@@ -112,7 +114,7 @@ ansible_facts:
           description: Time on the host, in seconds since 1970.
           type: float
         python_version:
-          description: Version of the Python that ran this.
+          description: Version of the Python that ran the module.
           type: str
         kernel:
           description: Release of the running kernel.
@@ -132,20 +134,21 @@ ansible_facts:
 import ctypes
 import errno
 import glob
-import http.client
-import json
 import os
 import platform
 import socket
 import stat
 import threading
 import time
+from typing import Any, Iterable, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import docker, procfs
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.procfs import read_text
 
 RESOLVER_SECONDS = 1.0
 DOCKER_SECONDS = 2.0
+KINDS = {"char": stat.S_ISCHR, "block": stat.S_ISBLK, "dir": stat.S_ISDIR, "file": stat.S_ISREG}
 
 
 class Sockaddr(ctypes.Structure):
@@ -161,57 +164,50 @@ class Ifaddrs(ctypes.Structure):
     ]
 
 
-def read(path):
-    """Return the text of a file; empty if it is not there, or its process has just ended."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
+def interfaces() -> list[dict[str, Any]]:
+    """Return all NICs with their addresses.
 
-
-def interfaces():
-    """Ask the C library: unlike /proc it gives every address with its NIC, and unlike `ip` it is always there."""
+    The C library gives every address with its NIC, unlike /proc, and is always present, unlike `ip`.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     head = ctypes.POINTER(Ifaddrs)()
     if libc.getifaddrs(ctypes.byref(head)):
         raise OSError(ctypes.get_errno(), "getifaddrs")
-    found = {}
+    found: dict[str, list[str]] = {}
     item = head
     while item:
         entry = item.contents
         addresses = found.setdefault(entry.name.decode(), [])
         if entry.address:
-            family, data = entry.address.contents.family, bytes(entry.address.contents.data)
-            if family == socket.AF_INET:
-                addresses.append(socket.inet_ntop(family, data[2:6]))
-            elif family == socket.AF_INET6:
-                addresses.append(socket.inet_ntop(family, data[6:22]))
+            addresses += address_of(entry.address.contents)
         item = ctypes.cast(entry.next, ctypes.POINTER(Ifaddrs))
     libc.freeifaddrs(head)
     return [{"name": name, "addresses": found[name]} for name in sorted(found)]
 
 
-def kind(path):
+def address_of(sockaddr: Sockaddr) -> list[str]:
+    """Return the IP address in a structure of the C library, if it has one."""
+    data = bytes(sockaddr.data)
+    if sockaddr.family == socket.AF_INET:
+        return [socket.inet_ntop(socket.AF_INET, data[2:6])]
+    if sockaddr.family == socket.AF_INET6:
+        return [socket.inet_ntop(socket.AF_INET6, data[6:22])]
+    return []
+
+
+def kind(path: str) -> str | None:
+    """Return what a path is; None if it does not exist."""
     try:
         mode = os.stat(path).st_mode
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             return None
         raise
-    for name, test in (
-        ("char", stat.S_ISCHR),
-        ("block", stat.S_ISBLK),
-        ("dir", stat.S_ISDIR),
-        ("file", stat.S_ISREG),
-    ):
-        if test(mode):
-            return name
-    return "other"
+    return next((name for name, is_kind in KINDS.items() if is_kind(mode)), "other")
 
 
-def space(path):
-    """Return the file system that *path* lies on, or will."""
+def space(path: str) -> dict[str, Any]:
+    """Return the file system that *path* is on, or will be on."""
     parent = os.path.abspath(path)
     while not os.path.isdir(parent):
         parent = os.path.dirname(parent)
@@ -226,121 +222,113 @@ def space(path):
     }
 
 
-def used_bytes(folder):
+def used_bytes(folder: str) -> int:
+    """Return the size on disk of all files below a folder."""
     total = 0
-    for where, _folders, files in os.walk(folder):
+    for parent, _folders, files in os.walk(folder):
         for name in files:
             try:
-                total += os.lstat(os.path.join(where, name)).st_blocks * 512
-            except OSError:  # gone in the meantime
+                total += os.lstat(os.path.join(parent, name)).st_blocks * 512
+            except OSError:  # removed meanwhile
                 continue
     return total
 
 
-def owners(inodes):
+def socket_owners(inodes: Iterable[str]) -> dict[str, int]:
     """Return {inode: pid} for those of the socket *inodes* that a process holds open."""
+    links = {f"socket:[{inode}]": inode for inode in inodes}
     found = {}
-    wanted = {f"socket:[{inode}]": inode for inode in inodes}
-    for file in glob.iglob("/proc/[0-9]*/fd/*") if wanted else []:
+    for file in glob.iglob("/proc/[0-9]*/fd/*") if links else []:
         try:
             link = os.readlink(file)
-        except OSError:  # closed in the meantime
+        except OSError:  # closed meanwhile
             continue
-        if link in wanted:
-            found[wanted[link]] = int(file.split("/")[2])
+        if link in links:
+            found[links[link]] = int(file.split("/")[2])
     return found
 
 
-def ports(wanted):
-    listening = {port: set() for port in wanted}
+def port_states(ports: Iterable[int]) -> dict[str, dict[str, Any]]:
+    """Return for each port whether something listens on it, and what."""
+    listening: dict[int, set[str]] = {port: set() for port in ports}
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for port, inodes in procfs.listeners(read(table)).items():
+        for port, inodes in procfs.listeners(read_text(table)).items():
             if port in listening:
                 listening[port] |= inodes
-    pids = owners(set().union(*listening.values()))
-    result = {}
-    for port, inodes in listening.items():
-        pid = next((pids[inode] for inode in sorted(inodes) if inode in pids), None)
-        result[str(port)] = {
-            "listening": bool(inodes),
-            "pid": pid,
-            "process": read(f"/proc/{pid}/comm").strip() or None if pid else None,
-            "container": procfs.container_id(read(f"/proc/{pid}/cgroup")) if pid else None,
-        }
-    return result
+    pids = socket_owners(set().union(*listening.values()))
+    return {str(port): port_state(inodes, pids) for port, inodes in listening.items()}
 
 
-def ask_docker(docker_socket, image):
-    """Return the running containers, and the daemon's own facts; None for both if it does not answer."""
-    connection = docker.Connection(docker_socket, DOCKER_SECONDS)
+def port_state(inodes: set[str], pids: Mapping[str, int]) -> dict[str, Any]:
+    """Return the state of a port with these listening sockets."""
+    pid = next((pids[inode] for inode in sorted(inodes) if inode in pids), None)
+    return {
+        "listening": bool(inodes),
+        "pid": pid,
+        "process": read_text(f"/proc/{pid}/comm").strip() or None if pid else None,
+        "container": procfs.container_id(read_text(f"/proc/{pid}/cgroup")) if pid else None,
+    }
 
-    def get(path):
-        connection.request("GET", path)
-        response = connection.getresponse()
-        text = response.read()
-        if response.status not in (200, 404):
-            raise ValueError(text)
-        return json.loads(text) if response.status == 200 else {}
 
+def docker_facts(docker_socket: str | None, image: str | None) -> dict[str, Any]:
+    """Return the facts about the Docker daemon and its containers, or why there are none."""
     try:
-        containers, info = get("/containers/json?all=1"), get("/info")
-        image_id = get(f"/images/{image}/json").get("Id") if image else None
-    except (OSError, http.client.HTTPException, ValueError):
-        return None, None
-    finally:
-        connection.close()
-    running = procfs.running(containers)
+        daemon = docker.Docker(docker_socket, DOCKER_SECONDS)
+        containers, info = daemon.containers(), daemon.info()
+        details = daemon.image(image) if image else None
+    except docker.DockerError as error:
+        return {"containers": None, "docker": None, "docker_error": error.problem.found}
+    running = docker.running(containers)
     facts = {
         "version": info["ServerVersion"],
         "disk": space(info["DockerRootDir"]),
-        "container_names": sorted(procfs.container_names(containers).values()),
-        "served": procfs.served(running),
-        "image_id": image_id,
+        "container_names": sorted(docker.container_names(containers).values()),
+        "served": docker.served(running),
+        "image_id": details["Id"] if details else None,
     }
-    return procfs.container_names(running), facts
+    return {"containers": docker.container_names(running), "docker": facts, "docker_error": None}
 
 
-def resolve(name):
-    """Return the addresses of *name*, or None: a resolver without a network takes far longer than anyone should wait here."""
-    answer = []
+def resolve(name: str) -> list[str] | None:
+    """Return the addresses of *name*; None without an answer in time, as without a network."""
+    answers: list[list[str]] = []
 
-    def ask():
+    def ask() -> None:
         try:
-            answer.append(sorted({item[4][0] for item in socket.getaddrinfo(name, None)}))
+            answers.append(sorted({str(item[4][0]) for item in socket.getaddrinfo(name, None)}))
         except OSError:
-            answer.append([])
+            answers.append([])
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(RESOLVER_SECONDS)
-    return answer[0] if answer else None
+    return answers[0] if answers else None
 
 
-def facts(wanted):
+def facts(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all facts."""
     nics = interfaces()
     hostname = socket.gethostname()
-    containers, daemon = ask_docker(wanted["docker_socket"], wanted["image"])
     return {
         "hostname": hostname,
         "hostname_addresses": resolve(hostname),
         "interfaces": nics,
-        "service_nic": procfs.nic_of(wanted["service_ip"], nics),
-        "paths": {path: kind(path) for path in wanted["paths"]},
-        "disks": {path: dict(space(path), used_bytes=used_bytes(path)) for path in wanted["disks"]},
-        "ports": ports(wanted["ports"]),
-        "containers": containers,
-        "docker": daemon,
-        "memory_total_mb": procfs.memory_total_mb(read("/proc/meminfo")),
+        "service_nic": procfs.nic_of(params["service_ip"], nics),
+        "paths": {path: kind(path) for path in params["paths"]},
+        "disks": {path: dict(space(path), used_bytes=used_bytes(path)) for path in params["disks"]},
+        "ports": port_states(params["ports"]),
+        **docker_facts(params["docker_socket"], params["image"]),
+        "memory_total_mb": procfs.memory_total_mb(read_text("/proc/meminfo")),
         "epoch": time.time(),
         "python_version": platform.python_version(),
         "kernel": platform.release(),
         "machine": platform.machine(),
-        "os": procfs.os_name(read("/etc/os-release")),
+        "os": procfs.os_name(read_text("/etc/os-release")),
         "proxies": procfs.proxies(os.environ),
     }
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "service_ip": {"type": "str"},
@@ -348,14 +336,14 @@ def main():
             "ports": {"type": "list", "elements": "int", "default": []},
             "disks": {"type": "list", "elements": "path", "default": []},
             "image": {"type": "str"},
-            "docker_socket": {"type": "path", "default": "/var/run/docker.sock"},
+            "docker_socket": {"type": "path"},
         },
         supports_check_mode=True,
     )
     try:
         found = facts(module.params)
     except (OSError, ValueError) as error:
-        module.fail_json(msg=f"The facts of host {socket.gethostname()} could not be read: {error}.")
+        module.fail_json(msg=f"The facts could not be gathered: {error}.")
     module.exit_json(changed=False, ansible_facts={"vllm_host_facts": found})
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: image_pull
 short_description: Pull an image, with progress
+version_added: 0.1.0
 description:
   - Runs C(docker pull) unless the host has an image of that name. Unlike M(community.docker.docker_image_pull), it reports
     its progress every 30 seconds.
@@ -39,12 +40,16 @@ options:
   _wait:
     description: Internal. The action plugin sets it to the seconds after which the module reports the progress.
     type: int
+extends_documentation_fragment:
+  - ascend_ops.vllm.attributes
 attributes:
   check_mode:
-    description: Reports whether the image would be pulled.
     support: full
+    details: Reports whether the image would be pulled.
   diff_mode:
-    description: Shows the name of an image to pull.
+    support: full
+    details: Shows the name of an image to pull.
+  idempotent:
     support: full
 author:
   - ascend_ops.vllm contributors (@ascend-ops)

@@ -7,44 +7,54 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: image_versions
-short_description: Read the versions inside a serving image
+short_description: Gather and check the versions in a serving image
+version_added: 0.1.0
 description:
-  - Asks the Python of the image, in a throw-away container without network, devices and mounts, for its own version, CANN's and those of
-    installed packages. Nothing of them is imported, so no NPU is needed.
+  - Asks the Python of the image for its own version, that of CANN, and those of installed packages. It runs
+    in a temporary container without network, devices and mounts. No package is imported, so no NPU is
+    needed.
 options:
   image:
-    description: Name or id of an image that the host has.
+    description: Name or id of an image on the host.
     type: str
     required: true
-  wanted:
+  expected:
     description:
-      - Versions by name, V(python), V(cann) and names of Python packages; each a version or conditions such as V(>=3.10,<3.12).
-      - What builders add to a version, C(+cpu) of C(2.8.0+cpu) say, does not count.
+      - Versions by name, V(python), V(cann) and names of Python packages. Each is a version, or conditions
+        such as V(>=3.10,<3.12).
+      - Local parts of a version, such as C(+cpu) in C(2.8.0+cpu), are ignored.
     type: dict
     required: true
   on_difference:
     description:
-      - What to do about other versions than the wanted ones, and about an image whose Python does not run. With V(report) they are only
-        returned, for such an image null for each name.
+      - What to do if a version differs, if the image has no working Python, or if the host does not have
+        the image.
+      - With V(report), the module succeeds and returns what it found; null for each name if there is no
+        working Python.
     type: str
     choices: [fail, report]
     default: fail
+extends_documentation_fragment:
+  - ascend_ops.vllm.attributes
+  - ascend_ops.vllm.attributes.read_only
+  - ascend_ops.vllm.docker
 attributes:
   check_mode:
-    description: Only reads. An image that is not there, because a pull was only checked, is passed over.
-    support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
+    details:
+      - Changes nothing.
+      - An image that the host does not have is no error in check mode, because a pull before may have been
+        skipped.
 author:
   - ascend_ops.vllm contributors (@ascend-ops)
+requirements:
+  - The C(docker) command.
 """
 
 EXAMPLES = r"""
-- name: The image holds the wanted versions
+- name: Assert that the image contains the expected versions
   ascend_ops.vllm.image_versions:
     image: quay.io/ascend/vllm-ascend:v0.13.0rc1
-    wanted:
+    expected:
       python: ">=3.10,<3.12"
       cann: 8.3.rc2
       vllm: 0.13.0
@@ -52,22 +62,29 @@ EXAMPLES = r"""
 
 RETURN = r"""
 ansible_facts:
-  description: The facts of the host.
+  description: Facts about the host.
   returned: success
   type: dict
   contains:
     vllm_image_content:
-      description: The version of each name in O(wanted), null for what the image does not have. Null as a whole if the host has no such image.
+      description:
+        - The version of each name in O(expected), null for what the image does not contain.
+        - Null as a whole if the host does not have the image.
       type: dict
       sample: {python: 3.11.13, cann: 8.3.RC2, vllm: 0.13.0+empty}
+problem:
+  description: What was C(found), what was C(expected), and the C(remedy).
+  returned: failure
+  type: dict
 """
 
 import json
-import socket
+from typing import Any, Mapping, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import commands
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.docker import NO_IMAGE, image_platform
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.docker import Docker
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError, failure
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._text import versions
 
 SECONDS = 120  # the first container of a large image on a slow disk
@@ -90,60 +107,65 @@ def cann():
             return found.group(1)
 
 special = {"python": platform.python_version, "cann": cann}
-print(sys.argv[1] + json.dumps({name: special[name]() if name in special else package(name) for name in sys.argv[2:]}))
+versions = {name: special[name]() if name in special else package(name) for name in sys.argv[2:]}
+print(sys.argv[1] + json.dumps(versions))
 """
+Versions = Mapping[str, Any]
 
 
-def read(docker, image, names):
-    """Return the versions and what Docker said; no versions if there is no such image, or it has no Python that answers."""
-    known = image_platform(docker, image)
-    if known.rc != 0:
-        return None, known.text.rstrip(".")
+def read(command: Sequence[str], image: str, names: Sequence[str]) -> tuple[Versions | None, str]:
+    """Return the versions in the image, None if it has no working Python, and the output of Docker."""
     options = ["--rm", "--network=none", "--entrypoint=python3"]
-    done = commands.run([docker, "run", *options, image, "-c", SCRIPT, MARK, *names], SECONDS)
-    lines = [line[len(MARK) :] for line in done.text.splitlines() if line.startswith(MARK)]
-    said = " ".join(line for line in done.text.splitlines() if line and not line.startswith("See 'docker"))
-    return (json.loads(lines[-1]) if done.rc == 0 and lines else None), said.rstrip(".") or "nothing"
+    done = commands.run([*command, "run", *options, image, "-c", SCRIPT, MARK, *names], SECONDS)
+    lines = [line for line in done.text.splitlines() if line and not line.startswith("See 'docker")]
+    answers = [line[len(MARK) :] for line in lines if line.startswith(MARK)]
+    found = json.loads(answers[-1]) if done.rc == 0 and answers else None
+    return found, " ".join(lines).rstrip(".") or "nothing"
 
 
-def refuse(module, found, wanted, remedy):
-    where = f"Host {socket.gethostname()}, stage image: {module.params['image']}."
-    module.fail_json(msg=f"{where}\nFound: {found}.\nWanted: {wanted}.\nRemedy: {remedy}.")
+def content(daemon: Docker, docker: str, params: Mapping[str, Any], check_mode: bool) -> Versions | None:
+    """Return the versions in the image; None without an image. Raises ProblemError, unless only to report.
+
+    The daemon is asked first, because ``docker run`` would pull a missing image.
+    """
+    image, expected, strict = params["image"], params["expected"], params["on_difference"] == "fail"
+    if daemon.image(image) is None:
+        if strict and not check_mode:
+            raise ProblemError(f"the host has no image {image}", "an image on the host", "Pull it first")
+        return None
+    command = [docker, "--host", f"unix://{daemon.socket_path}"]
+    found, output = read(command, image, list(expected))
+    if not strict:
+        return dict.fromkeys(expected) if found is None else found
+    if found is None:
+        remedy = f"Run `docker run --rm {image} python3 -V` on the host, and choose another image if it fails"
+        raise ProblemError(f"{image} has no working Python. Docker printed: {output}", "its versions", remedy)
+    others = versions.differences(found, expected)
+    if others:
+        raise ProblemError(
+            f"{image} contains " + ", ".join(f"{name} {version}" for name, version in others.items()),
+            ", ".join(f"{name} {expected[name]}" for name in others),
+            "Use an image with these versions. To use the present ones, change the expected versions",
+        )
+    return found
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "image": {"type": "str", "required": True},
-            "wanted": {"type": "dict", "required": True},
+            "expected": {"type": "dict", "required": True},
             "on_difference": {"type": "str", "choices": ["fail", "report"], "default": "fail"},
+            "docker_socket": {"type": "path"},
         },
         supports_check_mode=True,
     )
-    image, wanted, strict = (
-        module.params["image"],
-        module.params["wanted"],
-        module.params["on_difference"] == "fail",
-    )
-    found, said = read(module.get_bin_path("docker", required=True), image, list(wanted))
-    absent = NO_IMAGE in said
-    if found is None and strict and not (absent and module.check_mode):
-        refuse(
-            module,
-            f"it gave no versions; Docker said: {said}",
-            "an image whose python3 runs",
-            f"Try it: docker run --rm {image} python3 -V",
-        )
-    if found is None and not absent:
-        found = dict.fromkeys(wanted)
-    other = versions.differences(found, wanted) if found is not None and strict else {}
-    if other:
-        refuse(
-            module,
-            "it holds " + ", ".join(f"{name} {version}" for name, version in other.items()),
-            ", ".join(f"{name} {wanted[name]}" for name in other),
-            "Give the image with these versions: vllm_image. Or, if you mean to serve with the other ones, set them in vllm_image_versions",
-        )
+    docker = module.get_bin_path("docker", required=True)
+    try:
+        daemon = Docker(module.params["docker_socket"])
+        found = content(daemon, docker, module.params, module.check_mode)
+    except ProblemError as error:
+        module.fail_json(**failure(error.problem))
     module.exit_json(changed=False, ansible_facts={"vllm_image_content": found})
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: modelscope_download
 short_description: Download and verify a ModelScope repository
+version_added: 0.1.0
 description:
   - Downloads with the C(modelscope) client inside the serving image, in a temporary container, so that
     nothing is installed on the host. With O(python), a Python of the host runs the client instead.
@@ -134,15 +135,19 @@ options:
   _wait:
     description: Internal. The action plugin sets it to the seconds after which the module reports the progress.
     type: int
+extends_documentation_fragment:
+  - ascend_ops.vllm.attributes
 attributes:
   check_mode:
-    description:
+    support: full
+    details:
       - Logs in to the hub, lists the revision, checks disk space and write access, and reports what would be
         fetched. Does not need O(image).
       - Reads no weights. Files of the right size that are in no manifest count as still to be verified.
-    support: full
   diff_mode:
-    description: Shows the files to fetch, at most ten by name.
+    support: full
+    details: Shows the files to fetch, at most ten by name.
+  idempotent:
     support: full
 author:
   - ascend_ops.vllm contributors (@ascend-ops)

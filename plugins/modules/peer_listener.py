@@ -7,12 +7,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: peer_listener
-short_description: Listen for a moment, so that the other hosts can call
+short_description: Listen for a short time, so that the other hosts can test the network
+version_added: 0.1.0
 description:
-  - Leaves a process that listens on TCP ports of one address, says nothing to who calls, and ends when all others have called or the time is up.
-    A call is one by M(ascend_ops.vllm.reach); what else connects to the ports, such as a worker of the service that looks for its head, is none.
-  - Listening and calling are two steps, so no host waits for another, however many of them Ansible works on at a time.
-  - A port that something else holds is left to it.
+  - Starts a process that listens on TCP ports of one address. It sends nothing, and ends when all other
+    hosts have called or the time is up.
+  - Only connections that send the greeting of M(ascend_ops.vllm.peer_probe) count. Other clients, such as a
+    vLLM worker that looks for its head, are ignored.
+  - Listening and calling are two tasks, so that no host waits for another one, whatever the number of forks.
+  - A port that is in use is left out.
 options:
   address:
     description: Address to listen on, the host's own in the service network.
@@ -24,32 +27,28 @@ options:
     elements: int
     default: []
   ephemeral:
-    description: On how many ports to listen besides, spread over the range from which the kernel takes ports for whoever asks for any.
+    description: Number of further ports to listen on, spread over the kernel's range of ephemeral ports.
     type: int
     default: 4
   callers:
-    description: How many hosts will call.
+    description: Number of hosts that will call.
     type: int
     required: true
   seconds:
-    description: After so long it ends in any case.
+    description: Time after which the process ends in any case.
     type: int
     default: 30
-attributes:
-  check_mode:
-    description: Does the same, for it changes nothing that lasts.
-    support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
+extends_documentation_fragment:
+  - ascend_ops.vllm.attributes
+  - ascend_ops.vllm.attributes.read_only
 author:
   - ascend_ops.vllm contributors (@ascend-ops)
 seealso:
-  - module: ascend_ops.vllm.reach
+  - module: ascend_ops.vllm.peer_probe
 """
 
 EXAMPLES = r"""
-- name: The host listens for the others
+- name: Listen for the other hosts
   ascend_ops.vllm.peer_listener:
     address: "{{ ansible_facts.vllm_plan.service_ip }}"
     ports: [8082]
@@ -58,25 +57,25 @@ EXAMPLES = r"""
 
 RETURN = r"""
 ansible_facts:
-  description: The facts of the host.
+  description: Facts about the host.
   returned: success
   type: dict
   contains:
     vllm_listener:
-      description: Where it listens.
+      description: Where the process listens.
       type: dict
       contains:
         address:
-          description: As given.
+          description: The value of O(address).
           type: str
           sample: 10.0.0.10
         ports:
-          description: The ports that can be called.
+          description: Ports that can be called.
           type: list
           elements: int
           sample: [8082, 32768, 42178, 51588, 60999]
         error:
-          description: Why it does not listen; null if it does.
+          description: Why the process does not listen; null if it does.
           type: str
 """
 
@@ -87,60 +86,53 @@ import signal
 import socket
 import struct
 import time
+from typing import Any, Iterator, Mapping, Sequence, cast
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import procfs
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.procfs import read_text
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.connectivity import (
+    GREETING,
+    LISTENER,
+)
 
 RANGE = "/proc/sys/net/ipv4/ip_local_port_range"
 RESET = struct.pack("ii", 1, 0)  # close at once, with nothing left that holds the port
-LOST_SECONDS = 2  # for a caller to end its call
-NEIGHBOURS = 50  # ports tried where the one wanted is taken
+LOST_SECONDS = 2  # for a caller to close its connection
+NEIGHBOURS = 50  # ports to try next to one that is in use
 
 
-def read(path):
-    try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
+def earlier_listeners() -> list[int]:
+    """Return the listeners in this network namespace; those in other ones hold no port of it."""
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    listeners = [pid for pid in pids if read_text(f"/proc/{pid}/comm").strip() == LISTENER]
+    return [pid for pid in listeners if network(pid) == network("self")]
 
 
-def earlier():
-    """Return the listeners of this host's network; one that runs in a container with a network of its own holds no port of ours."""
-    pids = filter(str.isdigit, os.listdir("/proc"))
-    return [
-        int(pid)
-        for pid in pids
-        if read(f"/proc/{pid}/comm").strip() == procfs.LISTENER and network(pid) == network("self")
-    ]
-
-
-def network(pid):
+def network(pid: int | str) -> str | None:
+    """Return the network namespace of a process; None if it has ended."""
     try:
         return os.readlink(f"/proc/{pid}/ns/net")
-    except OSError:  # it has ended
+    except OSError:
         return None
 
 
-def end_earlier():
-    """End the listener that a run left whose hosts could not all call; it would hold the ports for the rest of its time."""
-    pids = earlier()
+def end_earlier_listeners() -> None:
+    """End what an incomplete run left behind. It would hold the ports until its time is up."""
+    pids = earlier_listeners()
     for pid in pids:
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
     deadline = time.monotonic() + 1
-    while pids and earlier() and time.monotonic() < deadline:
+    while pids and earlier_listeners() and time.monotonic() < deadline:
         time.sleep(0.01)
 
 
-def listen(address, port):
-    """Return a socket that listens; None where the port is taken."""
+def listen(address: str, port: int) -> socket.socket | None:
+    """Return a socket that listens; None if the port is in use."""
     server = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
-    server.setsockopt(
-        socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-    )  # connections that are just ending do not matter
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that are closing do not matter
     try:
         server.bind((address, port))
         server.listen(128)
@@ -152,50 +144,49 @@ def listen(address, port):
     return server
 
 
-def spread(count):
-    """Yield for each of *count* ports those to try, the first of which lie evenly over the kernel's range."""
-    low, high = (int(number) for number in (read(RANGE) or "32768 60999").split())
+def spread(count: int) -> Iterator[Sequence[int]]:
+    """Yield for each of *count* ports the candidates; the first ones lie evenly over the kernel's range."""
+    low, high = (int(number) for number in (read_text(RANGE) or "32768 60999").split())
     for index in range(count):
         first = low + (high - low) * index // max(count - 1, 1)
         step = 1 if first + NEIGHBOURS < high else -1
         yield range(first, first + step * NEIGHBOURS, step)
 
 
-def open_all(params):
-    servers = []
-    for candidates in [*([port] for port in params["ports"]), *spread(params["ephemeral"])]:
-        for port in candidates:
-            server = listen(params["address"], port)
-            if server:
-                servers.append(server)
-                break
-    return servers
+def open_all(address: str, ports: Sequence[int], ephemeral: int) -> list[socket.socket]:
+    """Return the listening sockets, one for each free port. Raises OSError for an address of no NIC."""
+    candidates: list[Sequence[int]] = [[port] for port in ports]
+    candidates += spread(ephemeral)
+    opened = [next(filter(None, (listen(address, port) for port in some)), None) for some in candidates]
+    return [server for server in opened if server]
 
 
-def serve(servers, callers, seconds):
-    """Accept calls until as many hosts as expected have called on each port; one that all have called is free again at once.
+def serve(servers: Sequence[socket.socket], callers: int, seconds: float) -> None:
+    """Accept calls until enough hosts have called on each port. A port is free again once all have called it.
 
-    The caller ends a call, so that none lingers on our ports. For an end that was lost on the way nobody waits long.
+    The caller closes the connection, so that none lingers on these ports. If the close gets lost on the way,
+    they are not held for long either.
     """
     deadline = time.monotonic() + seconds
-    called = {server: set() for server in servers}
-    calls = {}
+    called: dict[Any, set[str]] = {server: set() for server in servers}
+    calls: dict[Any, tuple[Any, str]] = {}
     with selectors.DefaultSelector() as selector:
         for server in servers:
             selector.register(server, selectors.EVENT_READ)
         while (called or calls) and time.monotonic() < deadline:
             for key, _events in selector.select(deadline - time.monotonic()):
                 if key.fileobj in called:
-                    call, peer = key.fileobj.accept()
+                    call, peer = key.fileobj.accept()  # type: ignore[union-attr]
                     call.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
                     calls[call] = (key.fileobj, peer[0])
                     selector.register(call, selectors.EVENT_READ)
                     continue
-                server, caller = calls[key.fileobj]
-                if said(key.fileobj) != procfs.CALL:
-                    selector.unregister(key.fileobj)
-                    del calls[key.fileobj]
-                    key.fileobj.close()
+                call = cast(socket.socket, key.fileobj)
+                server, caller = calls[call]
+                if received(call) != GREETING:
+                    selector.unregister(call)
+                    del calls[call]
+                    call.close()
                 elif server in called:
                     called[server].add(caller)
                     if len(called[server]) >= callers:
@@ -206,23 +197,23 @@ def serve(servers, callers, seconds):
                 deadline = min(deadline, time.monotonic() + LOST_SECONDS)
 
 
-def said(call):
-    """Return what came next; nothing once the call has ended."""
+def received(call: socket.socket) -> bytes:
+    """Return the next bytes; none once the connection is closed."""
     try:
         return call.recv(1024)
     except OSError:
         return b""
 
 
-def leave_behind(servers, callers, seconds):
-    """Serve in a process of its own, which holds nothing of Ansible's open."""
+def serve_in_background(servers: Sequence[socket.socket], callers: int, seconds: float) -> None:
+    """Serve in a process of its own, which keeps none of Ansible's files open."""
     child = os.fork()
     if child:
         os.waitpid(child, 0)
         return
     try:
         with open("/proc/self/comm", "w", encoding="ascii") as comm:
-            comm.write(procfs.LISTENER)
+            comm.write(LISTENER)
         os.setsid()
         if os.fork():
             os._exit(0)
@@ -235,7 +226,21 @@ def leave_behind(servers, callers, seconds):
         os._exit(0)
 
 
-def main():
+def start(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Start the process and return where it listens."""
+    end_earlier_listeners()
+    try:
+        servers = open_all(params["address"], params["ports"], params["ephemeral"])
+    except OSError as error:
+        message = f"cannot listen on {params['address']}: {error.strerror}"
+        return {"address": params["address"], "ports": [], "error": message}
+    if servers:
+        serve_in_background(servers, params["callers"], params["seconds"])
+    ports = [server.getsockname()[1] for server in servers]
+    return {"address": params["address"], "ports": ports, "error": None}
+
+
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "address": {"type": "str", "required": True},
@@ -246,21 +251,7 @@ def main():
         },
         supports_check_mode=True,
     )
-    params = module.params
-    end_earlier()
-    servers, trouble = [], None
-    try:
-        servers = open_all(params)
-    except OSError as error:  # the address is not this host's, as a rule
-        trouble = f"cannot listen on {params['address']}: {error.strerror}"
-    if servers:
-        leave_behind(servers, params["callers"], params["seconds"])
-    listener = {
-        "address": params["address"],
-        "ports": [server.getsockname()[1] for server in servers],
-        "error": trouble,
-    }
-    module.exit_json(changed=False, ansible_facts={"vllm_listener": listener})
+    module.exit_json(changed=False, ansible_facts={"vllm_listener": start(module.params)})
 
 
 if __name__ == "__main__":

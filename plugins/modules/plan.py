@@ -36,13 +36,9 @@ notes:
   - >-
     The role P(ascend_ops.vllm.plan#role) runs it, and all roles depend on that one. Run the module to check
     an inventory, or to gather the facts again.
-attributes:
-  check_mode:
-    description: Changes nothing, so it does the same in check mode.
-    support: full
-  diff_mode:
-    description: Has nothing to show a difference of.
-    support: none
+extends_documentation_fragment:
+  - ascend_ops.vllm.attributes
+  - ascend_ops.vllm.attributes.read_only
 """
 
 EXAMPLES = r"""

@@ -5,68 +5,78 @@
 
 DOCUMENTATION = r"""
 module: preflight_check
-short_description: Judge whether the hosts are fit for a vLLM service
-description:
-  - Holds what was found on all hosts of the play against what their plans want, and tells all that is wrong with any of them at once.
-  - Runs once for all hosts, on the controller.
-  - "Judges, of each host: the driver and whether it works; the versions of driver and firmware, whether they fit each other, and whether
-    they wait for a reboot; number, name, health and HBM of the chips, and whether something else uses them; device nodes and sources of
-    mounts; the NIC of the service address; free ports; the Docker daemon; memory, and free disk for image and weights."
-  - "Of hosts that serve together also: links, health, addresses, netmasks and TLS of the RoCE ports, and the switch behind them; clocks, kernels,
-    proxies, and what the host's own name resolves to."
-  - What came of M(ascend_ops.vllm.reach) and M(ascend_ops.vllm.image_versions), where they ran before.
-  - What the service itself holds, its ports and chips while its container runs, is in order.
+short_description: Check whether the hosts can run a vLLM service
 version_added: 0.1.0
+description:
+  - Compares the facts of all hosts of the play with what their plans need, and returns all findings on all
+    hosts at once.
+  - Runs once for all hosts, on the controller.
+  - "Checks on each host: whether the driver works; the versions of driver and firmware, their
+    compatibility, and a pending reboot; number, name, health and HBM of the chips, and other users of them;
+    device nodes and sources of mounts; the NIC of the service address; free ports; the Docker daemon;
+    memory, and free disk space for image and weights."
+  - "Checks also, if the service has several hosts: links, health, addresses, netmasks and TLS of the RoCE
+    ports, and the switch behind them; clocks, kernels and proxies; the address of the host's own name."
+  - Also checks the results of M(ascend_ops.vllm.peer_probe) and M(ascend_ops.vllm.image_versions), if these
+    have run.
+  - Ports and chips in use by the service itself are no finding.
 options:
   allow_newer:
-    description: Only warn about a driver or firmware package that is newer than the plan's. Any other difference is an error always.
+    description: Only warn if a driver or firmware package is newer than the plan's. An older one always
+      fails.
     type: bool
     default: false
   on_failure:
-    description: What to do about hosts that are not fit. With V(report) the task succeeds, prints nothing, and returns what was found.
+    description: What to do about failures. With V(report), the task succeeds, prints nothing, and returns
+      the findings.
     type: str
     choices: [fail, report]
     default: fail
+  weights:
+    description:
+      - For each host whose weights were checked, the problem with C(found), C(expected) and C(remedy),
+        empty if there is none.
+    type: dict
+    default: {}
+extends_documentation_fragment:
+  - ascend_ops.vllm.attributes
+  - ascend_ops.vllm.attributes.read_only
 author:
   - ascend_ops.vllm contributors (@ascend-ops)
+notes:
+  - Needs the facts C(vllm_plan) and C(vllm_host_facts) of M(ascend_ops.vllm.plan) and C(vllm_npu) of
+    M(ascend_ops.vllm.npu_facts) on each host of the play.
 seealso:
   - module: ascend_ops.vllm.plan
   - module: ascend_ops.vllm.npu_facts
-notes:
-  - Needs the facts C(vllm_plan) and C(vllm_host_facts) of M(ascend_ops.vllm.plan) and C(vllm_npu) of M(ascend_ops.vllm.npu_facts) on each host of the play.
-attributes:
-  check_mode:
-    description: Changes nothing, so it does the same in check mode.
-    support: full
-  diff_mode:
-    description: Has nothing to show a difference of.
-    support: none
 """
 
 EXAMPLES = r"""
-- name: The hosts can serve
+- name: Check the hosts of a service
   hosts: vllm_head:vllm_workers
   gather_facts: false
   any_errors_fatal: true
   tasks:
-    - name: The plan of each host is made
+    - name: Gather host facts and compute the plan
       ascend_ops.vllm.plan:
-    - name: The NPUs are known
+
+    - name: Gather NPU facts
       ascend_ops.vllm.npu_facts:
         on_error: report
-    - name: Every host is fit for the service
+
+    - name: Assert that every host can run the service
       ascend_ops.vllm.preflight_check:
 """
 
 RETURN = r"""
 findings:
-  description: All that is wrong, in the order of the hosts, also when the task fails.
+  description: All findings, in the order of the hosts.
   returned: always
   type: list
   elements: dict
   contains:
     id:
-      description: What was judged.
+      description: Id of the check.
       type: str
       sample: roce_net_health
     severity:
@@ -81,22 +91,23 @@ findings:
       description: What was found.
       type: str
       sample: net health Init (port 1)
-    wanted:
-      description: What was wanted.
+    expected:
+      description: What was expected.
       type: str
       sample: Success
     remedy:
       description: What to do about it.
       type: str
-      sample: See why the port does not reach the address it watches.
+      sample: Find out why the port does not reach the address that it watches
 checks:
-  description: All that is judged, each with V(ok), V(warn) or V(fail) for each host, and null for what could not be judged or need not be.
+  description: All checks by id, each with V(ok), V(warn) or V(fail) for each host; null if it does not
+    apply or has no data.
   returned: on success, and with O(on_failure=report)
   type: dict
   sample: {roce_net_health: {node0: ok, node1: warn}}
 msg:
-  description: What the hosts have, if they are fit; otherwise all that is wrong, in paragraphs.
+  description: The findings as text, or what the hosts have if there is no failure.
   returned: always
   type: str
-  sample: "node0, node1: fit, each with 8 x 910B2, driver 25.2.1, firmware 25.2.1, all RoCE links up"
+  sample: "node0, node1: ready, each with 8 x 910B2, driver 25.2.1, firmware 25.2.1, all RoCE links up"
 """

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: roce_tls
-short_description: Switch TLS of RoCE ports on or off
+short_description: Turn TLS of RoCE ports on or off
+version_added: 0.1.0
 description:
-  - Switches TLS of the chips' RoCE ports with C(hccn_tool). Engines on different hosts find each other only where it is the same on all of them.
+  - Turns TLS of the chips' RoCE ports on or off with C(hccn_tool). Engines on different hosts connect only
+    if it is the same on all of them.
 options:
   devices:
     description: Chips, the N of C(/dev/davinciN).
@@ -20,22 +22,23 @@ options:
     description: Whether TLS is to be on.
     type: bool
     required: true
-  hccn_tool_path:
-    description: Path of C(hccn_tool). Without it, it is looked for in C(PATH) and C(/usr/local/Ascend/driver/tools).
-    type: path
+extends_documentation_fragment:
+  - ascend_ops.vllm.attributes
+  - ascend_ops.vllm.npu
 attributes:
   check_mode:
-    description: Says what would be switched.
     support: full
   diff_mode:
-    description: Shows the ports that differ.
+    support: full
+    details: Shows the state of each port.
+  idempotent:
     support: full
 author:
   - ascend_ops.vllm contributors (@ascend-ops)
 """
 
 EXAMPLES = r"""
-- name: TLS is off on the RoCE ports
+- name: Ensure TLS is off on the RoCE ports
   ascend_ops.vllm.roce_tls:
     devices: [0, 1, 2, 3, 4, 5, 6, 7]
     enabled: false
@@ -43,49 +46,59 @@ EXAMPLES = r"""
 
 RETURN = r"""
 switched:
-  description: The chips whose port was switched; in check mode, would be.
+  description: The chips whose port was changed, or in check mode would be.
   returned: success
   type: list
   elements: int
   sample: [0, 3]
+problem:
+  description: What was C(found), what was C(expected), and the C(remedy).
+  returned: failure
+  type: dict
 """
 
 import functools
-import socket
+from typing import Sequence
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import commands
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu import hccn_tool
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, failure
 
 FOLDERS = ["/usr/local/Ascend/driver/tools"]
 WORDS = {True: "on", False: "off", None: "unknown"}
+HEADER = "TLS of RoCE ports"
 
 
-def read(tool, devices):
-    """Return whether TLS is on, by chip."""
-    answers = commands.side_by_side(
-        [functools.partial(hccn_tool.ask, tool, device, "-tls -g") for device in devices]
-    )
-    return {
-        device: hccn_tool.parse_port({"tls": answer.text})["tls"] for device, answer in zip(devices, answers)
-    }
+def ask_all(tool: str, devices: Sequence[int], arguments: str) -> list[str]:
+    """Return the tool's output for each chip."""
+    jobs = [functools.partial(hccn_tool.ask, tool, device, arguments) for device in devices]
+    return [answer.text for answer in commands.side_by_side(jobs)]
 
 
-def switch(tool, devices, enabled):
-    """Switch TLS of *devices*; return what the tool said of those that do not follow."""
-    order = f"-tls -s enable {int(enabled)}"
-    answers = commands.side_by_side(
-        [functools.partial(hccn_tool.ask, tool, device, order) for device in devices]
-    )
-    state = read(tool, devices)
-    return {
-        device: answer.text.strip()
-        for device, answer in zip(devices, answers)
-        if state[device] is not enabled
-    }
+def read(tool: str, devices: Sequence[int]) -> dict[int, str | bool | None]:
+    """Return for each chip whether TLS is on; None if the tool does not print it."""
+    texts = ask_all(tool, devices, "-tls -g")
+    return {device: hccn_tool.parse_port({"tls": text})["tls"] for device, text in zip(devices, texts)}
 
 
-def main():
+def switch(tool: str, devices: Sequence[int], enabled: bool) -> dict[int, str]:
+    """Turn TLS of *devices* on or off. Return the tool's output for those that did not change."""
+    texts = ask_all(tool, devices, f"-tls -s enable {int(enabled)}")
+    states = read(tool, devices)
+    return {device: text.strip() for device, text in zip(devices, texts) if states[device] is not enabled}
+
+
+def problem(tool: str, enabled: bool, outputs: dict[int, str]) -> Problem:
+    """Return the problem of ports that did not change."""
+    printed = "; ".join(f"chip {device}: {text or 'nothing'}" for device, text in outputs.items())
+    found = f"TLS is not {WORDS[enabled]} after hccn_tool ran. It printed: {printed}"
+    command = f"{tool} -i N -tls -s enable {int(enabled)}"
+    remedy = f"Run `{command}` as root on the host, and find out why it is refused"
+    return Problem(found.rstrip("."), f"TLS is {WORDS[enabled]} on each port", remedy)
+
+
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "devices": {"type": "list", "elements": "int", "required": True},
@@ -94,26 +107,20 @@ def main():
         },
         supports_check_mode=True,
     )
-    enabled = module.params["enabled"]
-    tool = module.params["hccn_tool_path"] or module.get_bin_path(
-        "hccn_tool", required=True, opt_dirs=FOLDERS
-    )
-    before = read(tool, module.params["devices"])
-    wrong = [device for device, state in before.items() if state is not enabled]
-    refused = switch(tool, wrong, enabled) if wrong and not module.check_mode else {}
-    if refused:
-        said = "; ".join(f"chip {device}: {text or 'nothing'}" for device, text in refused.items())
-        module.fail_json(
-            msg=f"Host {socket.gethostname()}, RoCE ports: TLS could not be switched {WORDS[enabled]}. hccn_tool said: {said}\n"
-            f"Wanted: TLS {WORDS[enabled]} on each port.\nRemedy: Run `{tool} -i N -tls -s enable {int(enabled)}` as root on the host; see why it is refused."
-        )
+    devices, enabled, given = (module.params[key] for key in ("devices", "enabled", "hccn_tool_path"))
+    tool = given or module.get_bin_path("hccn_tool", required=True, opt_dirs=FOLDERS)
+    before = read(tool, devices)
+    others = [device for device, state in before.items() if state is not enabled]
+    unchanged = switch(tool, others, enabled) if others and not module.check_mode else {}
+    if unchanged:
+        module.fail_json(**failure(problem(tool, enabled, unchanged)))
     states = {"before": before, "after": dict.fromkeys(before, enabled)}
     diff = {
         name: "".join(f"chip {device}: {WORDS[state]}\n" for device, state in chips.items())
         for name, chips in states.items()
     }
-    diff.update(before_header="TLS of RoCE ports", after_header="TLS of RoCE ports")
-    module.exit_json(changed=bool(wrong), switched=wrong, diff=diff)
+    diff.update(before_header=HEADER, after_header=HEADER)
+    module.exit_json(changed=bool(others), switched=others, diff=diff)
 
 
 if __name__ == "__main__":

@@ -32,21 +32,20 @@ options:
     default: 3600
 requirements:
   - requests (Python library) on the host that runs the module
-  - docker (command) there, if O(container) is given
+  - Docker there, if O(container) is given
 author:
   - ascend_ops.vllm contributors (@ascend-ops)
 seealso:
   - module: ascend_ops.vllm.endpoint_probe
   - module: ascend_ops.vllm.log_diagnosis
+extends_documentation_fragment:
+  - ascend_ops.vllm.attributes
+  - ascend_ops.vllm.attributes.read_only
 attributes:
   check_mode:
-    description:
+    details:
       - Does not wait. Where the task would fail it is skipped, with the message, because a real run may start
         or change the service before.
-    support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
 """
 
 EXAMPLES = r"""

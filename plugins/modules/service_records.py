@@ -7,50 +7,47 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: service_records
-short_description: Read what Docker and the kernel of a host have recorded about a serving container
+short_description: Gather what Docker and the kernel recorded about a serving container
 description:
-  - Reads the log and the settings of a container, and those messages of the kernel that are about NPUs or a lack of memory.
-  - Secrets are taken out before anything leaves the host.
-  - What cannot be read is told in C(errors); the module does not fail for it.
+  - Reads the log and the details of a container, and the kernel's messages about NPUs or a lack of memory.
+  - Secrets are removed before anything leaves the host.
+  - What cannot be read is listed in C(errors), and is no failure of the module.
 version_added: 0.1.0
 options:
   container:
-    description: Name of the container, there or not.
+    description: Name of the container. It need not exist.
     type: str
     required: true
   lines:
-    description: How many lines of the log to read, from its end.
+    description: Number of lines of the log to read, from its end.
     type: int
     default: 5000
 author:
   - ascend_ops.vllm contributors (@ascend-ops)
-attributes:
-  check_mode:
-    description: Only reads.
-    support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
+extends_documentation_fragment:
+  - ascend_ops.vllm.attributes
+  - ascend_ops.vllm.attributes.read_only
+  - ascend_ops.vllm.docker
 """
 
 EXAMPLES = r"""
-- name: What happened to the container is known
+- name: Gather the records of the container
   ascend_ops.vllm.service_records:
     container: vllm-ascend-v0.13.0rc1
 """
 
 RETURN = r"""
 ansible_facts:
-  description: The facts of the host.
+  description: Facts about the host.
   returned: success
   type: dict
   contains:
     vllm_records:
-      description: What was found.
+      description: The records.
       type: dict
       contains:
         container:
-          description: What C(docker inspect) says of the container; null if there is none.
+          description: The container as C(docker inspect) prints it; null if there is none.
           type: dict
         log:
           description: The log, each line with its time.
@@ -64,54 +61,54 @@ ansible_facts:
           elements: str
 """
 
-import json
 import re
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import commands
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.docker import Docker, DockerError
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._text import redaction
 
 KERNEL = re.compile(r"davinci|devdrv|devmm|hisi|ascend|\bnpu\b|out of memory|oom", re.IGNORECASE)
 KERNEL_LINES = 500
-ABSENT = "No such container"
+DMESG = ("dmesg", "--time-format", "iso")
 
 
-def facts(docker, container, lines):
-    """Return what the host has on record."""
-    errors = []
-
-    def ask(*argv):
-        done = commands.run(argv)
-        if done.rc == 0:
-            return done.text
-        if ABSENT not in done.text:
-            errors.append(f"{' '.join(argv[:2])}: {redaction.text(done.text).strip()}")
-        return ""
-
-    if not docker:
-        errors.append("docker: no such command on this host")
-    inspected = ask(docker, "inspect", "--type", "container", container) if docker else ""
-    kernel = [line for line in ask("dmesg", "--time-format", "iso").splitlines() if KERNEL.search(line)]
-    return {
-        "container": redaction.data(json.loads(inspected)[0]) if inspected else None,
-        "log": redaction.text(ask(docker, "logs", "--timestamps", "--tail", str(lines), container))
-        if inspected
-        else "",
-        "kernel": redaction.text("\n".join(kernel[-KERNEL_LINES:])),
-        "errors": errors,
-    }
+def container_records(docker_socket: str | None, name: str, lines: int) -> tuple[dict[str, Any], list[str]]:
+    """Return details and log of the container, and errors."""
+    found: dict[str, Any] = {"container": None, "log": ""}
+    try:
+        docker = Docker(docker_socket)
+        found["container"] = redaction.data(docker.container(name))
+        found["log"] = redaction.text(docker.log(name, lines) or "")
+    except DockerError as error:
+        return found, [redaction.text(error.problem.found)]
+    return found, []
 
 
-def main():
+def kernel_records() -> tuple[str, list[str]]:
+    """Return the kernel's messages of interest, and errors."""
+    done = commands.run(DMESG)
+    if done.rc != 0:
+        return "", [f"{' '.join(DMESG)}: {redaction.text(done.text).strip()}"]
+    messages = [line for line in done.text.splitlines() if KERNEL.search(line)]
+    return redaction.text("\n".join(messages[-KERNEL_LINES:])), []
+
+
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "container": {"type": "str", "required": True},
             "lines": {"type": "int", "default": 5000},
+            "docker_socket": {"type": "path"},
         },
         supports_check_mode=True,
     )
-    found = facts(module.get_bin_path("docker"), module.params["container"], module.params["lines"])
-    module.exit_json(changed=False, ansible_facts={"vllm_records": found})
+    params = module.params
+    records, docker_errors = container_records(params["docker_socket"], params["container"], params["lines"])
+    kernel, kernel_errors = kernel_records()
+    records.update(kernel=kernel, errors=docker_errors + kernel_errors)
+    module.exit_json(changed=False, ansible_facts={"vllm_records": records})
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: vllm_patch
 short_description: Patch vLLM inside a container
+version_added: 0.1.0
 description:
   - Changes files of the vLLM package in a container, running or only created, through the archive API of the Docker daemon.
   - A file is changed only if its SHA-256 is the one that it has in the vLLM release that the patch is for. A file that is
@@ -76,17 +77,18 @@ options:
                 description: The text to put in its place.
                 type: str
                 required: true
-  docker_socket:
-    description: Socket of the Docker daemon.
-    type: path
-    default: /var/run/docker.sock
+extends_documentation_fragment:
+  - ascend_ops.vllm.attributes
+  - ascend_ops.vllm.docker
 attributes:
   check_mode:
-    description:
-      - A container whose label names another patch set is treated like one that does not exist yet, because role container replaces it.
     support: full
+    details:
+      - A container whose label names another patch set is treated like one that does not exist yet, because role container replaces it.
   diff_mode:
-    description: Shows each file that changes.
+    support: full
+    details: Shows each file that changes.
+  idempotent:
     support: full
 author:
   - ascend_ops.vllm contributors (@ascend-ops)
@@ -122,21 +124,16 @@ problem:
   type: dict
 """
 
-import http.client
-import io
-import json
 import posixpath
 import tarfile
 import time
-import urllib.parse
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any, Mapping, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import docker
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.docker import Docker
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, ProblemError, failure
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import patch_set
 
-DOCKER_SECONDS = 30.0
 REMEDY_PACKAGE = (
     "Set package_dir to the folder of the package in the image, which "
     "`python3 -c 'import vllm; print(vllm.__path__)'` prints there"
@@ -144,53 +141,28 @@ REMEDY_PACKAGE = (
 
 
 class Container:
-    """State and files of a container, through the Docker daemon."""
+    """The files of a container, as text."""
 
-    def __init__(self, docker_socket: str, name: str) -> None:
-        self._connection = docker.Connection(docker_socket, DOCKER_SECONDS)
-        self._url = "/containers/" + urllib.parse.quote(name, safe="")
+    def __init__(self, docker: Docker, name: str) -> None:
+        self._docker, self._name = docker, name
 
     def inspect(self) -> dict[str, Any] | None:
         """Return the daemon's description of the container, or None if there is none."""
-        body = self._request("GET", "/json")
-        return json.loads(body) if body is not None else None
+        return self._docker.container(self._name)
 
     def read(self, path: str) -> tuple[tarfile.TarInfo | None, str | None]:
         """Return a file's tar entry and content, both None if there is no such file."""
-        body = self._request("GET", "/archive?" + urllib.parse.urlencode({"path": path}))
-        if body is None:
+        found = self._docker.read_file(self._name, path)
+        if found is None:
             return None, None
-        with tarfile.open(fileobj=io.BytesIO(body)) as archive:
-            entry = archive.next()
-            file = archive.extractfile(entry) if entry and entry.isfile() else None
-            if file is None:
-                raise ProblemError(f"{path} is no regular file", "a regular file", REMEDY_PACKAGE)
-            return entry, file.read().decode("utf-8", "replace")
+        entry, content = found
+        if content is None:
+            raise ProblemError(f"{path} is no regular file", "a regular file", REMEDY_PACKAGE)
+        return entry, content.decode("utf-8", "replace")
 
-    def write(self, folder: str, files: Iterable[tuple[tarfile.TarInfo, str]]) -> None:
+    def write(self, folder: str, files: Sequence[tuple[tarfile.TarInfo, str]]) -> None:
         """Write all *files*, each a tar entry and a content, below an existing folder."""
-        body = io.BytesIO()
-        with tarfile.open(fileobj=body, mode="w") as archive:
-            for entry, text in files:
-                content = text.encode("utf-8")
-                entry.size = len(content)
-                archive.addfile(entry, io.BytesIO(content))
-        query = urllib.parse.urlencode({"path": folder, "noOverwriteDirNonDir": "true"})
-        self._request("PUT", "/archive?" + query, body.getvalue())
-
-    def _request(self, method: str, path: str, body: bytes | None = None) -> bytes | None:
-        """Return the body of the answer; None if there is no such container or file."""
-        headers = {"Content-Type": "application/x-tar"} if body else {}
-        self._connection.request(method, self._url + path, body, headers)
-        response = self._connection.getresponse()
-        answer = response.read()
-        if method == "GET" and response.status == 404:
-            return None
-        if response.status != 200:
-            message = answer.decode("utf-8", "replace").strip()
-            found = f"Docker answered {response.status} to {method} {path}: {message}"
-            raise ProblemError(found, "status 200", "See the log of Docker (journalctl -u docker)")
-        return answer
+        self._docker.write_files(self._name, folder, [(entry, text.encode("utf-8")) for entry, text in files])
 
 
 def tar_entry(path: str, template: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -299,18 +271,14 @@ def main() -> None:
             "container": {"type": "str", "required": True},
             "package_dir": {"type": "path", "required": True},
             "releases": {"type": "list", "elements": "dict", "required": True, "options": release},
-            "docker_socket": {"type": "path", "default": "/var/run/docker.sock"},
+            "docker_socket": {"type": "path"},
         },
         supports_check_mode=True,
     )
     params = module.params
-    container = Container(params["docker_socket"], params["container"])
     try:
+        container = Container(Docker(params["docker_socket"]), params["container"])
         result = patch(container, params, module.check_mode)
-    except (OSError, http.client.HTTPException) as error:
-        found = f"no answer from Docker at {params['docker_socket']}: {error}"
-        remedy = "Make sure that Docker runs (systemctl status docker)"
-        module.fail_json(**failure(Problem(found, "a Docker daemon that answers", remedy)))
     except ProblemError as error:
         module.fail_json(**failure(error.problem))
     if not module._diff:

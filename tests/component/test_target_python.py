@@ -1,10 +1,11 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The modules of the stage `driver` and of the diagnosis as Ansible runs them on a host with Python 3.8, or the oldest newer one that this machine has."""
+"""Modules run by Ansible on a host with Python 3.8, or the oldest newer one that this machine has."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.modules import npu_facts
 from ansible_run import module
+from ansible_run import run as ansible
 from npu_sim import install
 
 OLDEST = (3, 8)
@@ -82,21 +84,45 @@ def test_the_host_is_read(python):
     assert (facts["python_version"], facts["service_nic"]) == (version.strip(), "lo")
 
 
+CONNECTIVITY = """
+- hosts: all
+  connection: local
+  gather_facts: false
+  vars:
+    address: "{{ '127.0.0.6' if inventory_hostname == 'node0' else '127.0.0.7' }}"
+    port: "{{ {'device': 0, 'link': 'UP', 'ip': '10.20.11.' ~ (11 if inventory_hostname == 'node0' else 19)} }}"
+  tasks:
+    - ansible.builtin.set_fact:
+        cacheable: true
+        vllm_host_facts: {}
+        vllm_npu: {fabric: ["{{ port }}"], hccn_tool_path: "{{ tool }}"}
+        vllm_plan: {hosts: [node0, node1], service_ip: "{{ address }}", npu: {ids: [0]}}
+    - when: inventory_hostname == 'node0' # a second listener on this machine would end the first
+      ascend_ops.vllm.peer_listener: {address: "{{ address }}", callers: 1, seconds: 20}
+    - ascend_ops.vllm.peer_probe:
+    - ansible.builtin.copy:
+        dest: "{{ results }}/{{ inventory_hostname }}.json"
+        content: "{{ ansible_facts.vllm_peers | to_json }}"
+        mode: "0600"
+"""
+
+
 def test_the_hosts_call_each_other(python, tmp_path):
     install.apply(tmp_path, {}, 0, "node0")
-    listener = run(python, "peer_listener", address="127.0.0.6", callers=1, seconds=20)["vllm_listener"]
-    calls = [{"host": "node0", "address": "127.0.0.6", "port": port} for port in listener["ports"]]
-    pings = [{"device": 0, "host": "node1", "peer": 0, "address": "10.20.11.19"}]
-    peers = run(
-        python,
-        "peer_probe",
-        address="127.0.0.7",
-        calls=calls,
-        pings=pings,
-        hccn_tool_path=str(tmp_path / install.HCCN_TOOL),
-    )["vllm_peers"]
-    assert [call["error"] for call in peers["calls"]] == [None] * 4
-    assert [ping["received"] for ping in peers["pings"]] == [3]
+    (tmp_path / "play.yml").write_text(CONNECTIVITY, encoding="ascii")
+    variables = {
+        "ansible_python_interpreter": python,
+        "tool": str(tmp_path / install.HCCN_TOOL),
+        "results": str(tmp_path),
+    }
+    done = ansible(
+        "ansible-playbook", tmp_path / "play.yml", "-i", "node0,node1,", "-e", json.dumps(variables)
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    head, worker = (json.loads((tmp_path / f"node{index}.json").read_text()) for index in range(2))
+    assert [(call["host"], call["error"]) for call in worker["calls"]] == [("node0", None)] * 4
+    assert head["calls"] == []
+    assert [(ping["host"], ping["received"]) for ping in head["pings"]] == [("node1", 3)]
 
 
 def test_logs_are_diagnosed(python, tmp_path):

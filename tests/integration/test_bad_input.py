@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bad input on the running lab: each is named with its host, what was found, what was wanted and a remedy, and nothing is changed."""
+"""Bad input on the running lab: each is named with its host, what was found, what was expected, and a remedy, and nothing is changed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NEW_MODEL = (
 
 @dataclass(frozen=True)
 class Case:
-    """A bad input, and what the message must say: host, found, wanted, remedy."""
+    """A bad input, and what the message must say: host, found, expected, remedy."""
 
     says: tuple[str, ...]
     hosts: str = HEAD + WORKER % ""
@@ -79,7 +79,7 @@ INVENTORY_CASES = {
     ),
     "an address that no NIC has": Case(
         hosts=HEAD + WORKER % ', vllm_service_ip: "{{ lab_net }}.99"',
-        says=("host node1, stage preflight", ".99", "wanted: ", "remedy: ", "vllm_service_ip"),
+        says=("host node1, stage preflight", ".99", "expected: ", "remedy: ", "vllm_service_ip"),
     ),
 }
 HOST_CASES = {
@@ -98,7 +98,7 @@ HOST_CASES = {
         says=(
             "Host node1, stage preflight",
             "found: driver 24.1.0",
-            "wanted: driver 25.2.1",
+            "expected: driver 25.2.1",
             "remedy: Install driver and firmware of Ascend HDK 25.2.1",
         ),
     ),
@@ -108,14 +108,14 @@ HOST_CASES = {
         says=(
             "Host node1, stage preflight",
             "found: 7 of 8 chips",
-            "wanted: 8 chips",
+            "expected: 8 chips",
             "remedy: Look for the card on the PCI bus",
         ),
     ),
     "missing device node": Case(
         make=("exec", "node1", "mv", "/dev/davinci3", "/dev/davinci3.away"),
         undo=("exec", "node1", "mv", "/dev/davinci3.away", "/dev/davinci3"),
-        says=("Host node1, stage preflight", "/dev/davinci3", "wanted: ", "remedy: "),
+        says=("Host node1, stage preflight", "/dev/davinci3", "expected: ", "remedy: "),
     ),
 }
 SUPPLY_CASES = {

@@ -62,8 +62,8 @@ def found(report: dict) -> list[tuple[str, str, str]]:
 def test_a_healthy_pair_passes(tmp_path):
     code, said, report = preflight(tmp_path / "report.json")
     assert code == 0, said
-    assert report["findings"] == report["not_looked_at"] == []
-    assert "All hosts are fit for the service." in said
+    assert report["findings"] == report["not_checked"] == []
+    assert "All hosts can run the service." in said
     assert {(host, result) for hosts in report["checks"].values() for host, result in hosts.items()} <= {
         ("node0", "ok"),
         ("node1", "ok"),
@@ -83,7 +83,7 @@ def test_this_machine_needs_no_sudo_where_the_hosts_do(tmp_path, monkeypatch):
     assert report["findings"] == []
 
 
-def test_two_sick_hosts_are_told_of_together(tmp_path):
+def test_two_sick_hosts_are_reported_together(tmp_path):
     with (
         done(("sick", "node0", 'health={"3": "Critical"}'), ("heal", "node0")),
         done(("sick", "node1", "lldp=false", "chips=7"), ("heal", "node1")),
@@ -95,7 +95,7 @@ def test_two_sick_hosts_are_told_of_together(tmp_path):
         ("node1", "chip_count", "fail"),
         ("node1", "roce_switch", "warn"),
     ]
-    assert "FAIL node0: chip_health found: Critical, error 80E01801" in said
+    assert "FAIL node0: chip_health Found: Critical, error 80E01801" in said
     assert "chip_health FAIL ok" in said
     assert "2 failures" in said
 
@@ -107,11 +107,11 @@ def test_pings_that_do_not_come_back(tmp_path):
     ):
         code, said, report = preflight(tmp_path / "report.json")
         assert found(report) == [("node0", "roce_ping", "fail"), ("node1", "roce_ping", "warn")]
-        assert "port 3 to node1's port 3 (10.20.11.22): 0 of 3 packets came back" in said
+        assert "port 3 to node1's port 3 (10.20.11.22): answers to 0 of 3 packets" in said
         assert code != 0
         full = preflight(tmp_path / "full.json", "-e", "preflight_pings=full")[2]
     lost = "; ".join(
-        f"port {port} to node1's port 3 (10.20.11.22): 0 of 3 packets came back" for port in range(8)
+        f"port {port} to node1's port 3 (10.20.11.22): answers to 0 of 3 packets" for port in range(8)
     )
     assert full["findings"][0]["found"] == lost
 
@@ -124,7 +124,7 @@ def test_a_firewall_between_the_hosts(tmp_path):
     assert "no connection from node0: no answer within 3 s (port 32768, 42178, 51588, 60999)" in said
 
 
-def test_an_image_and_weights_that_are_not_the_wanted_ones(tmp_path):
+def test_an_image_and_weights_that_are_not_the_expected_ones(tmp_path):
     versions = {"vllm": "0.14.0", "cann": "8.5.0", "torch": None, "torch_npu": None, "vllm_ascend": None}
     wishes = {
         "vllm_model_dir": "/opt/data/preflight/GLM-4.7",
@@ -142,18 +142,18 @@ def test_an_image_and_weights_that_are_not_the_wanted_ones(tmp_path):
         [("node0", "weights", "fail"), ("node1", "weights", "fail"), *image]
     )
     assert "refuses the token" in said
-    assert not image or "wanted: cann 8.5.0, vllm 0.14.0" in said
+    assert not image or "Expected: cann 8.5.0, vllm 0.14.0" in said
 
 
-def test_a_host_that_cannot_be_looked_at_fails(tmp_path):
+def test_a_host_that_cannot_be_reached_fails(tmp_path):
     code, said, report = preflight(
         tmp_path / "report.json",
         "-e",
         '{"ansible_port": "{{ 9 if inventory_hostname == \'node1\' else 22 }}"}',
     )
     assert code != 0
-    assert report["not_looked_at"] == ["node1"]
-    assert "FAIL node1 could not be looked at" in said
+    assert report["not_checked"] == ["node1"]
+    assert "FAIL node1: not checked" in said
 
 
 def test_tls_is_switched_off_by_choice_only(tmp_path):
@@ -179,5 +179,6 @@ def test_the_stage_image_refuses_other_versions():
     }
     code, said = playbook("site.yml", *INVENTORY, "--tags", "image", "-e", json.dumps(wishes))
     assert code != 0
-    assert "stage image" in said
-    assert "Found: it holds vllm 0.13.0+cpu. Wanted: vllm 0.14.0. Remedy: Give the image" in said
+    assert "Host node0, stage image Found: " in said
+    assert "contains vllm 0.13.0+cpu. Expected: vllm 0.14.0. Remedy: Use an image" in said
+    assert "vllm_image_versions" in said

@@ -171,7 +171,7 @@ def test_preflight_asks_the_hub_with_the_token(job):
     done = job("playbooks/preflight.yml", OTHER, secrets=("weights_token", "vllm_api_key"), arguments="-vvv")
     assert done.result.status == "successful", done.said
     assert done.changed() == {}
-    assert "All hosts are fit for the service." in done.said
+    assert "All hosts can run the service." in done.said
     without = job("playbooks/preflight.yml", {**OTHER, "weights_token": "somebody-elses"})
     assert without.result.status == "failed"
     assert "refuses the token" in without.said

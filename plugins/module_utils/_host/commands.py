@@ -18,17 +18,19 @@ import sys
 import tempfile
 import termios
 from concurrent.futures import ThreadPoolExecutor
-from typing import IO, Callable, NamedTuple, Sequence, TypeVar
+from typing import IO, Callable, NamedTuple, Sequence, TypeVar, cast
 
-# run_command() waits for a child that the kernel holds, has no terminal for it and cannot write to it line by line.
+# run_command() waits for a child that the kernel holds, has no terminal for it, and cannot write to it line by
+# line.
 # pylint: disable=ansible-bad-function
 
 TIMEOUT = 30.0
 SIDE_BY_SIDE = 16
-ROWS = 1000  # of a terminal: room for a line of each thing that a tool tells of
+ROWS = 1000  # of a terminal: room for a line of each thing that a tool reports on
 COLUMNS = 160
 
-# Has the system end a tool with its terminal, which therefore is its controlling one; under nohup it would not hear of that end.
+# Makes the kernel end a tool with its terminal. That must be the controlling one, and SIGHUP must not be ignored,
+# as it is under nohup.
 HANG_UP = """
 import fcntl, os, signal, sys, termios
 os.setsid()
@@ -49,7 +51,7 @@ class Streams(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What a tool printed on both its streams; rc is None when it could not be run or did not end in time."""
+    """What a tool printed on both streams. rc is None if it could not be run, or did not end in time."""
 
     rc: int | None
     text: str
@@ -58,8 +60,8 @@ class Output(NamedTuple):
 def run(argv: Sequence[str], timeout: float = TIMEOUT) -> Output:
     """Run *argv* with the messages of the C locale.
 
-    A tool that a broken driver holds in the kernel cannot even be killed, so after the kill nobody waits for it:
-    that is why this is not subprocess.run().
+    A tool that a broken driver holds in the kernel cannot even be killed. subprocess.run() would wait for it
+    after the kill; this does not.
     """
     try:
         process = subprocess.Popen(
@@ -81,53 +83,58 @@ def run(argv: Sequence[str], timeout: float = TIMEOUT) -> Output:
 
 
 def on_terminal(argv: Sequence[str], take: Callable[[str], None]) -> int:
-    """Run *argv* on a terminal of its own, *take* what it writes, and return its exit code. It ends with this process, as the terminal does."""
-    ours, its = pty.openpty()
-    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+    """Run *argv* on a terminal of its own, and pass its output to *take*. Return its exit code.
+
+    The terminal ends with this process, and the tool with the terminal.
+    """
+    own, other = pty.openpty()
+    fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     process = subprocess.Popen(
         [sys.executable, "-c", HANG_UP, *argv],
-        stdin=its,
-        stdout=its,
-        stderr=its,
+        stdin=other,
+        stdout=other,
+        stderr=other,
         env=dict(os.environ, TERM="xterm", LC_ALL="C"),
     )
-    os.close(its)
+    os.close(other)
     decode = codecs.getincrementaldecoder("utf-8")("replace").decode
-    with contextlib.suppress(OSError):  # how a terminal that nobody writes to any more says so
-        for block in iter(functools.partial(os.read, ours, 1 << 16), b""):
+    with contextlib.suppress(OSError):  # the end of the output
+        for block in iter(functools.partial(os.read, own, 1 << 16), b""):
             take(decode(block))
-    os.close(ours)
+    os.close(own)
     return process.wait()
 
 
 def side_by_side(jobs: Sequence[Callable[[], Result]], most: int = SIDE_BY_SIDE) -> list[Result]:
-    """Return the results of *jobs* in their order, *most* of them run at the same time."""
+    """Return the results of *jobs*, in the same order. At most *most* run at the same time."""
     with ThreadPoolExecutor(most) as pool:
         return [future.result() for future in [pool.submit(job) for job in jobs]]
 
 
-class Ordered:
-    """*argv*, which reads its orders line by line, and ends when its standard input does: then whoever gave them is gone."""
+class LineProcess:
+    """A process that reads its input line by line, and ends when its standard input is closed."""
 
     def __init__(self, argv: Sequence[str]) -> None:
-        self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 open until end()
+        self._out = tempfile.TemporaryFile()  # noqa: SIM115 open until end()
+        self._err = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             list(argv), bufsize=0, stdin=subprocess.PIPE, stdout=self._out, stderr=self._err
         )
+        self._input = cast(IO[bytes], self._process.stdin)
 
-    def order(self, line: str) -> None:
-        """Give an order; one that has ended says later why."""
+    def send(self, line: str) -> None:
+        """Send a line. If the process has ended, wait() tells why."""
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(line.encode() + b"\n")  # type: ignore[union-attr]
+            self._input.write(line.encode() + b"\n")
 
     def wait(self) -> Streams:
-        """Return what it said, once it has ended."""
+        """Wait for the end of the process, and return its output."""
         self._process.wait()
         return Streams(self._process.returncode, _contents(self._out), _contents(self._err))
 
     def end(self) -> None:
-        """Have it end, if it has not yet, and forget it."""
-        self._process.stdin.close()  # type: ignore[union-attr]
+        """Close the input, wait for the end of the process, and remove its output."""
+        self._input.close()
         self._process.wait()
         self._out.close()
         self._err.close()

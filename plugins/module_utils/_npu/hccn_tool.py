@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ask hccn_tool about the RoCE port of a chip, and read what it prints."""
+"""Run hccn_tool for the RoCE port of a chip, and parse its output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Mapping
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import commands
 
-# Each answer of a port, with the call that gives it: ``hccn_tool -i N -CALL -g``.
+# Each value of a port, with the call that prints it: ``hccn_tool -i N -CALL -g``.
 ANSWERS = {
     "link": ("link", re.compile(r"^link status:\s*(\S+)", re.M)),
     "net_health": ("net_health", re.compile(r"^net health status:\s*(\S.*?)\s*$", re.M)),
@@ -24,23 +24,24 @@ ANSWERS = {
 }
 CALLS = tuple(dict.fromkeys(call for call, _pattern in ANSWERS.values()))
 BUSY = "hccn_tool is busy"  # it refuses a second call at the same time, whoever makes it
+BUSY_SECONDS = 0.2
 PINGED = re.compile(r"^(\d+) packets transmitted, (\d+) received", re.M)
 
 
 def ask(tool: str, device: int, arguments: str, seconds: float = commands.TIMEOUT) -> commands.Output:
-    """Return what the tool prints for a chip, after a while if it is busy. The calls of a chip must follow each other."""
+    """Return the tool's output for a chip. Waits while it is busy; the calls for one chip must not overlap."""
     argv = [tool, "-i", str(device), *arguments.split()]
     deadline = time.monotonic() + seconds
     answer = commands.run(argv, seconds)
     while BUSY in answer.text and time.monotonic() < deadline:
-        time.sleep(0.2)
+        time.sleep(BUSY_SECONDS)
         answer = commands.run(argv, seconds)
     return answer
 
 
 def parse_port(texts: Mapping[str, str]) -> dict[str, str | bool | None]:
-    """Return a port's answers from the texts of *CALLS*; what a text does not say is None. ``tls`` is whether TLS is on."""
-    port = {}  # type: dict[str, str | bool | None]
+    """Return the values of a port from the outputs of CALLS; a missing one is None. ``tls`` is true for on."""
+    port: dict[str, str | bool | None] = {}
     for key, (call, pattern) in ANSWERS.items():
         match = pattern.search(texts.get(call, ""))
         port[key] = match.group(1) if match else None
@@ -50,6 +51,6 @@ def parse_port(texts: Mapping[str, str]) -> dict[str, str | bool | None]:
 
 
 def parse_ping(text: str) -> tuple[int, int] | None:
-    """Return how many packets of ``-ping -g address`` were sent and came back; None if it does not say."""
+    """Return the packets that ``-ping -g address`` sent and received; None if the text has no numbers."""
     match = PINGED.search(text)
     return (int(match.group(1)), int(match.group(2))) if match else None

@@ -10,7 +10,7 @@ import functools
 import json
 from typing import Any, Mapping
 
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator  # type: ignore[import-untyped]
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 Option = Mapping[str, Any]  # what argument_specs.yml has for one variable
 

@@ -1,44 +1,47 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Decide which host of a service calls and pings which, so that together they try every way between them."""
+"""Assign to each host of a service the calls and pings that together try every way between the hosts."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Iterator, Mapping, Sequence
 
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.checks import Host
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.host import Host
 
 QUICK = "quick"
 FULL = "full"
-PING_SECONDS = 5  # of one ping of three packets, with room for a slow tool
+PING_SECONDS = 5  # of one ping with three packets, with room for a slow tool
+# The first bytes of a peer_probe. A vLLM worker that looks for its head calls the same ports again and again.
+GREETING = b"ascend_ops.vllm calls\n"
+LISTENER = "ascend-listener"  # peer_listener's process as ps shows it; the kernel keeps 15 characters
 
 
-def orders(name: str, hosts: Sequence[Host], pings: str) -> dict[str, Any]:
-    """Return what ascend_ops.vllm.peer_probe has to do on the host *name* of *hosts*.
+def assignments(name: str, hosts: Sequence[Host], pings: str) -> dict[str, Any]:
+    """Return the arguments of ascend_ops.vllm.peer_probe on the host *name* of *hosts*.
 
-    Every host calls all ports where another listens. QUICK pings go from each chip to the one in its place on the next host, in a
-    circle, and a ping tries both directions; FULL ones from each chip to every chip of every other host.
+    Every host calls all ports on which another one listens. QUICK pings go from each chip to its counterpart
+    on the next host, in a circle, and try both directions. FULL pings go from each chip to every chip of all
+    other hosts.
     """
     own = next(host for host in hosts if host.name == name)
     others = [host for host in hosts if host is not own]
     sent = list(_to_next(own, hosts) if pings == QUICK else _to_all(own, others)) if others else []
-    chain = max(
-        (sum(ping["device"] == device for ping in sent) for device in {ping["device"] for ping in sent}),
-        default=0,
-    )
+    longest = max(Counter(ping["device"] for ping in sent).values(), default=0)
     return {
         "address": own.plan["service_ip"],
-        "calls": [
-            {"host": other.name, "address": other.listener["address"], "port": port}
-            for other in others
-            if other.listener
-            for port in other.listener["ports"]
-        ],
+        "calls": [call for other in others for call in _calls(other)],
         "pings": sent,
-        "ping_seconds": PING_SECONDS * (chain + 1),
-        "hccn_tool_path": own.npu["hccn_tool_path"],
+        "seconds": PING_SECONDS * (longest + 1),
+        "tool": own.npu["hccn_tool_path"],
     }
+
+
+def _calls(other: Host) -> Iterator[dict[str, Any]]:
+    listener = other.listener or {"address": "", "ports": []}
+    for port in listener["ports"]:
+        yield {"host": other.name, "address": listener["address"], "port": port}
 
 
 def _to_next(own: Host, hosts: Sequence[Host]) -> Iterator[dict[str, Any]]:
@@ -56,7 +59,7 @@ def _to_all(own: Host, others: Sequence[Host]) -> Iterator[dict[str, Any]]:
 
 
 def _is_usable(port: Mapping[str, Any]) -> bool:
-    """Return whether a ping can tell something new of a port: one that is down or has no address is a finding already."""
+    """Return whether a ping is worthwhile: a port that is down or has no address has its own finding."""
     return port["link"] == "UP" and port["ip"] is not None
 
 

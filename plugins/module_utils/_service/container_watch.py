@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import time
 from typing import Any
 
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import commands
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.docker import Docker, DockerError
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import diagnosis, vllm_log
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.diagnosis import Finding
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.vllm_log import Line
@@ -17,7 +17,6 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.vllm_log 
 SETTLE_SECONDS = 2  # from the first fatal line until the whole traceback is in the log
 LOG_LINES = 20000
 TAIL_LINES = 12
-INSPECT = '{"State":{{json .State}},"RestartCount":{{.RestartCount}}}'
 
 
 class ContainerDied(Exception):
@@ -59,7 +58,8 @@ class ContainerWatch:
 
     def findings(self) -> list[Finding]:
         """Return the findings in the log, the first cause first. Their host is empty."""
-        self._read()
+        with contextlib.suppress(ContainerDied):  # what was read before still counts
+            self._read()
         return diagnosis.sort_findings(diagnosis.findings("", self.lines))
 
     def tail(self) -> str:
@@ -67,18 +67,23 @@ class ContainerWatch:
         return "\n".join(f"  {line.text}" for line in self.lines[-TAIL_LINES:])
 
     def _inspect(self) -> dict[str, Any]:
-        done = commands.run(["docker", "inspect", "--type", "container", "--format", INSPECT, self.name])
-        if done.rc != 0:
-            raise ContainerDied(f"not known to Docker: {done.text.strip()}")
-        container = json.loads(done.text)
+        try:
+            container = Docker().container(self.name)
+        except DockerError as error:
+            raise ContainerDied(error.problem.found) from error
+        if container is None:
+            raise ContainerDied("not known to Docker: no such container")
         return {**container["State"], "RestartCount": container["RestartCount"]}
 
     def _read(self) -> list[Line]:
         if not self._first:
             return []
         since = self._seen or self._first["StartedAt"]
-        logs = ["docker", "logs", "--timestamps", "--tail", str(LOG_LINES), "--since", since, self.name]
-        new, self._seen = vllm_log.docker_lines(commands.run(logs).text, self._seen)
+        try:
+            log = Docker().log(self.name, LOG_LINES, since) or ""
+        except DockerError as error:
+            raise ContainerDied(error.problem.found) from error
+        new, self._seen = vllm_log.docker_lines(log, self._seen)
         self.lines.extend(new)
         return new
 

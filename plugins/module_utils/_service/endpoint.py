@@ -10,10 +10,7 @@ import time
 import traceback
 from typing import Any
 
-from ansible.module_utils.basic import (  # type: ignore[import-untyped]
-    AnsibleModule,
-    missing_required_lib,
-)
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import metrics
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.api import (
     ENGINE_HEADER,

@@ -1,7 +1,10 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Take secrets out of what a person is shown or sends on: by the names they have, by their form, and by their value where it is known."""
+"""Remove secrets from text and data before they are printed or packed.
+
+They are found by the names of their keys, by their form, and by their values.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,17 @@ import re
 from typing import Any, Iterable, Mapping
 
 HIDDEN = "***"
-SHORTEST = 6  # a shorter value is found in too many words that are no secret
+SHORTEST = 6  # shorter values are also parts of ordinary words
 NAME = re.compile(
-    r"api[-_]?key|access[-_]?key|private[-_]?key(?!_file)|token|passw(?:or)?d|passphrase|secret|credential|authorization",
+    r"api[-_]?key|access[-_]?key|private[-_]?key(?!_file)|token|passw(?:or)?d|passphrase|secret|credential"
+    r"|authorization",
     re.IGNORECASE,
 )
 PATTERNS = (
-    re.compile(r"(//)[^/\s'\"]+(?=@)"),  # in a URL, a proxy's for one
+    re.compile(r"(//)[^/\s'\"]+(?=@)"),  # in a URL, such as that of a proxy
     re.compile(
-        r"((?:api[-_]?key|access[-_]?key|token|passw(?:or)?d|passphrase|secret)['\"]?\s*[:=]\s*\[?['\"]?)[^'\"\s,\]}]+",
+        r"((?:api[-_]?key|access[-_]?key|token|passw(?:or)?d|passphrase|secret)"
+        r"['\"]?\s*[:=]\s*\[?['\"]?)[^'\"\s,\]}]+",
         re.IGNORECASE,
     ),
     re.compile(r"(--[\w-]*(?:key|token|password)\s+)[^\s-]\S*", re.IGNORECASE),
@@ -25,13 +30,13 @@ PATTERNS = (
     re.compile(r"(\bbearer\s+)[\w.~+/=-]{6,}", re.IGNORECASE),
     re.compile(
         r"()\b(?:ms-[0-9a-f]{8}-[0-9a-f-]{8,}|sk-[\w-]{16,}|hf_\w{16,})"
-    ),  # as ModelScope, OpenAI and Hugging Face write them
+    ),  # of ModelScope, OpenAI and Hugging Face
     re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(?=-----END|\Z)", re.DOTALL),
 )
 
 
 def text(value: str, known: Iterable[str] = ()) -> str:
-    """Return the text without secrets; *known* are values to be taken out wherever they stand."""
+    """Return the text without secrets. *known* are values to remove wherever they occur."""
     for secret in known:
         value = value.replace(secret, HIDDEN)
     for pattern in PATTERNS:
@@ -43,19 +48,19 @@ def data(value: Any, known: Iterable[str] = ()) -> Any:
     """Return a copy of plain data without secrets."""
     known = list(known)
     if isinstance(value, Mapping):
-        return {
-            str(key): HIDDEN
-            if item and isinstance(item, str) and NAME.search(str(key))
-            else data(item, known)
-            for key, item in value.items()
-        }
+        return {str(key): _item(str(key), item, known) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [data(item, known) for item in value]
     return text(value, known) if isinstance(value, str) else value
 
 
+def _item(key: str, value: Any, known: Iterable[str]) -> Any:
+    is_secret = isinstance(value, str) and value and NAME.search(key)
+    return HIDDEN if is_secret else data(value, known)
+
+
 def secrets(variables: Mapping[str, Any]) -> set[str]:
-    """Return the values of those variables that have the name of a secret; what is left in a text by their names is found by them."""
+    """Return the values of variables with the name of a secret, to find them in texts."""
     return {
         str(value)
         for name, value in variables.items()

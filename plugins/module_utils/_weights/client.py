@@ -107,9 +107,9 @@ class Client:
         loader: Any = downloader.__loader__
         self._program = loader.get_source(downloader.__name__)
         self._job = ""
-        self._process: commands.Ordered | None = None
+        self._process: commands.LineProcess | None = None
 
-    def start(self) -> commands.Ordered:
+    def start(self) -> commands.LineProcess:
         """Return the downloader, started once. In a fan-out it serves other hosts from then on."""
         if self._process:
             return self._process
@@ -169,16 +169,16 @@ class Client:
             },
         }
 
-    def _started(self) -> commands.Ordered:
-        process = commands.Ordered([*self._runtime.python(), "-c", self._program])
-        process.order(self._job)
+    def _started(self) -> commands.LineProcess:
+        process = commands.LineProcess([*self._runtime.python(), "-c", self._program])
+        process.send(self._job)
         return process
 
     @staticmethod
-    def _run(process: commands.Ordered, files: list[File], missing: list[File]) -> commands.Streams:
+    def _run(process: commands.LineProcess, files: list[File], missing: list[File]) -> commands.Streams:
         """Give the downloader its files, and return its outcome."""
         patterns = {file.path: pattern(file) for file in missing}
-        process.order(json.dumps({"files": [file._asdict() for file in files], "missing": patterns}))
+        process.send(json.dumps({"files": [file._asdict() for file in files], "missing": patterns}))
         outcome = process.wait()
         process.end()
         return outcome

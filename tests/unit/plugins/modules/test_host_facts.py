@@ -5,19 +5,17 @@
 
 from __future__ import annotations
 
-import http.server
-import json
 import os
 import socket
-import socketserver
 import sys
-import threading
 import time
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.modules import host_facts
+from docker_daemon import docker_daemon
+from polling import wait_until
 
 ID = "3f" * 32
 
@@ -89,59 +87,31 @@ def test_a_port_that_is_taken(family, address):
         state = gather(ports=[port])["ports"][str(port)]
     assert (state["listening"], state["pid"]) == (True, os.getpid())
     assert state["process"] == Path("/proc/self/comm").read_text(encoding="ascii").strip()
-    assert gather(ports=[port])["ports"][str(port)] == {
-        "listening": False,
-        "pid": None,
-        "process": None,
-        "container": None,
-    }
+    free = {"listening": False, "pid": None, "process": None, "container": None}
+    wait_until(lambda: gather(ports=[port])["ports"][str(port)] == free, 5, "the port is free")
 
 
-CONTAINERS = "/containers/json?all=1"
-
-
-class Docker(http.server.BaseHTTPRequestHandler):
-    """Docker's answers to what is asked; a test sets with what status it lists containers."""
-
-    status = 200
-    answers: ClassVar[dict[str, Any]] = {
-        CONTAINERS: [
+@pytest.fixture
+def daemon(tmp_path):
+    answers = {
+        "/containers/json?all=1": [
             {"Id": ID, "Names": ["/vllm"], "ImageID": "sha256:1", "State": "running"},
             {"Id": "f" * 64, "Names": ["/ended"], "ImageID": "sha256:1", "State": "exited"},
         ],
         "/info": {"ServerVersion": "26.1.3", "DockerRootDir": "/"},
         "/images/registry:5000/a/b:v1/json": {"Id": "sha256:1"},
     }
-
-    def do_GET(self):
-        self.send_response(
-            self.status if self.path == CONTAINERS else 200 if self.path in self.answers else 404
-        )
-        self.end_headers()
-        self.wfile.write(json.dumps(self.answers.get(self.path, {"message": "No such image"})).encode())
-
-    def address_string(self):
-        return "client"
-
-    def log_message(self, *_arguments):
-        pass
-
-
-@pytest.fixture
-def docker_socket(tmp_path):
-    path = str(tmp_path / "docker.sock")
-    with socketserver.UnixStreamServer(path, Docker) as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        yield path
-        server.shutdown()
+    with docker_daemon(tmp_path, answers) as running:
+        yield running
 
 
 @pytest.mark.parametrize(
     ("image", "image_id"),
     [(None, None), ("registry:5000/a/b:v1", "sha256:1"), ("registry:5000/a/b:v2", None)],
 )
-def test_a_docker_daemon(docker_socket, image, image_id):
-    facts = gather(docker_socket=docker_socket, image=image)
+def test_a_docker_daemon(daemon, image, image_id):
+    facts = gather(docker_socket=daemon.socket, image=image)
+    assert facts["docker_error"] is None
     assert facts["containers"] == {ID: "vllm"}
     assert {key: value for key, value in facts["docker"].items() if key != "disk"} == {
         "version": "26.1.3",
@@ -153,10 +123,11 @@ def test_a_docker_daemon(docker_socket, image, image_id):
     assert 0 < facts["docker"]["disk"]["free_bytes"] < facts["docker"]["disk"]["total_bytes"]
 
 
-def test_a_docker_daemon_that_fails(docker_socket, monkeypatch):
-    monkeypatch.setattr(Docker, "status", 500)
-    facts = gather(docker_socket=docker_socket)
+def test_a_docker_daemon_that_fails(daemon):
+    daemon.status = 500
+    facts = gather(docker_socket=daemon.socket)
     assert (facts["containers"], facts["docker"]) == (None, None)
+    assert "500" in facts["docker_error"]
 
 
 def test_a_docker_daemon_that_does_not_answer(tmp_path, monkeypatch):

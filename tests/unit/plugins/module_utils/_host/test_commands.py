@@ -58,17 +58,17 @@ def test_jobs_run_at_the_same_time_and_answer_in_their_order():
     assert commands.side_by_side([]) == []
 
 
-def test_what_takes_orders_takes_them_until_it_ends():
-    program = commands.Ordered(["sh", "-c", "read one; read two; echo $two $one; echo err >&2; exit 3"])
-    program.order("first")
-    program.order("second")
+def test_a_process_reads_lines_until_it_ends():
+    program = commands.LineProcess(["sh", "-c", "read one; read two; echo $two $one; echo err >&2; exit 3"])
+    program.send("first")
+    program.send("second")
     assert program.wait() == (3, "second first", "err")
-    program.order("to nobody")
+    program.send("too late")
     program.end()
 
 
-def test_what_takes_orders_ends_with_who_gives_them():
-    program = commands.Ordered(["cat"])
+def test_a_process_ends_with_its_input():
+    program = commands.LineProcess(["cat"])
     began = time.monotonic()
     program.end()
     assert time.monotonic() - began < 5

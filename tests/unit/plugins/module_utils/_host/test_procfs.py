@@ -68,6 +68,12 @@ def test_proxies_show_no_credentials():
     assert procfs.proxies(environment) == {"HTTPS_PROXY": "http://***@proxy:3128", "no_proxy": "localhost"}
 
 
+def test_a_file_that_cannot_be_read_is_empty(tmp_path):
+    (tmp_path / "file").write_bytes(b"a\xff\n")
+    assert procfs.read_text(str(tmp_path / "file")) == "a\ufffd\n"
+    assert procfs.read_text(str(tmp_path / "none")) == ""
+
+
 def test_memory_and_system():
     assert procfs.memory_total_mb("MemTotal:       2113410304 kB\nMemFree: 1 kB\n") == 2063877
     assert procfs.memory_total_mb("") is None
@@ -76,31 +82,6 @@ def test_memory_and_system():
         == "openEuler 22.03 (LTS-SP4)"
     )
     assert procfs.os_name("") is None
-
-
-@pytest.mark.parametrize(
-    ("state", "runs"),
-    [("created", False), ("running", True), ("restarting", True), ("paused", True), ("exited", False)],
-)
-def test_which_containers_run(state: str, runs: bool):
-    answer = [{"Id": ID, "State": state}]
-    assert procfs.running(answer) == (answer if runs else [])
-
-
-def test_containers_have_names_and_images():
-    answer = [
-        {
-            "Id": ID,
-            "Names": ["/vllm"],
-            "ImageID": "sha256:1",
-            "Labels": {"ascend_ops.vllm.patches": "a", "other": "b"},
-        },
-        {"Id": "ff", "Names": []},
-    ]
-    assert procfs.container_names(answer) == {ID: "vllm"}
-    assert procfs.served(answer) == {
-        "vllm": {"image_id": "sha256:1", "labels": {"ascend_ops.vllm.patches": "a"}}
-    }
 
 
 @given(st.text())

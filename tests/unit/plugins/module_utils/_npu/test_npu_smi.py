@@ -159,7 +159,7 @@ def test_version_files(name: str, version: str, package: str):
             "no reboot after an upgrade",
         ),
         ("dcmi model initialized failed, because the device is used. ret is -8020", "another container"),
-        ("dcmi module initialize failed. ret is -8017", "being upgraded"),
+        ("dcmi module initialize failed. ret is -8017", "in progress"),
         ("dcmi module initialize failed. ret is -4", "does not work"),
         (
             "npu-smi: error while loading shared libraries: libdrvdsmi_host.so: cannot open shared object file",

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import plan
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import checks
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.checks import Finding, Host
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.finding import Finding
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.host import Host
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 from ansible_collections.ascend_ops.vllm.plugins.modules import npu_facts
 from npu_sim import install
 from shipped import settings
@@ -54,7 +56,7 @@ def facts(its_plan: dict[str, Any]) -> dict[str, Any]:
     return {
         "hostname": "host", "hostname_addresses": [its_plan["service_ip"]], "service_nic": "enp1", "paths": paths,
         "containers": {}, "epoch": 1.76e9, "proxies": {}, "memory_total_mb": 1031815, "os": "openEuler 22.03", "kernel": "5.10.0", "machine": "aarch64",
-        "docker": {"version": "26.1.3", "disk": {"mount": "/", "free_bytes": 60 * 10**9}, "served": {}, "image_id": None},
+        "docker_error": None, "docker": {"version": "26.1.3", "disk": {"mount": "/", "free_bytes": 60 * 10**9}, "served": {}, "image_id": None},
         "disks": {its_plan["model"]["dir"]: {"mount": "/opt/data", "free_bytes": 800 * 10**9, "used_bytes": 0}},
         "interfaces": [{"name": "lo", "addresses": ["127.0.0.1"]}, {"name": "enp1", "addresses": [its_plan["service_ip"]]}],
         "ports": {str(its_plan[port]): dict(idle) for port in plan.PORTS} if its_plan["role"] == "head" else {},
@@ -72,13 +74,21 @@ def pair(
     return [Host(name, npus[index], facts(plans[index]), plans[index]) for index, name in enumerate(names)]
 
 
-def said(findings: list[Finding]) -> list[tuple[str, str, str]]:
+def lenient(hosts: list[Host]) -> list[Host]:
+    return [replace(host, allow_newer=True) for host in hosts]
+
+
+def ids(findings: list[Finding]) -> list[tuple[str, str, str]]:
     return [(finding.host, finding.id, finding.severity) for finding in findings]
 
 
+def text(finding: Finding) -> str:
+    return finding.paragraph(f"host {finding.host}, stage preflight")
+
+
 def only(findings: list[Finding]) -> Finding:
-    assert len(findings) == 1, said(findings)
-    assert all(findings[0])
+    assert len(findings) == 1, ids(findings)
+    assert all(findings[0].data().values())
     return findings[0]
 
 
@@ -87,13 +97,13 @@ def only(findings: list[Finding]) -> Finding:
 
 def test_a_healthy_pair_gives_no_finding(healthy):
     hosts = pair(healthy, nic="enp1")
-    assert checks.judge(hosts) == []
+    assert checks.check(hosts) == []
 
 
 def test_a_healthy_host_alone_needs_no_fabric(tmp_path):
     hosts = pair([npu(tmp_path, link_down=[0], tls=[1])], names=("node0",))
     hosts[0].facts["hostname_addresses"] = ["127.0.1.1"]
-    assert checks.judge(hosts) == []
+    assert checks.check(hosts) == []
 
 
 def test_the_running_service_is_no_finding(tmp_path):
@@ -111,7 +121,7 @@ def test_the_running_service_is_no_finding(tmp_path):
     for state in hosts[0].facts["ports"].values():
         state.update(listening=True, pid=3, process="vllm", container=OURS)
     hosts[0].facts["ports"]["8083"].update(pid=None, process=None, container=None)
-    assert checks.judge(hosts) == []
+    assert checks.check(hosts) == []
 
 
 # NPUs, one ill of node1 each
@@ -184,12 +194,11 @@ NPU_CASES = {
 
 def assert_finding(case: Case, one: Finding) -> None:
     assert (one.id, one.severity, one.host) == (case.id, case.severity, f"node{case.host}")
-    text = checks.describe(one)
-    assert [name for name in case.names if name not in text] == [], text
+    assert [name for name in case.names if name not in text(one)] == [], text(one)
 
 
 def npu_finding(healthy: list[dict[str, Any]], folder: Path, case: Case) -> Finding:
-    return only(checks.judge(pair([healthy[0], npu(folder, 1, **case.cause)])))
+    return only(checks.check(pair([healthy[0], npu(folder, 1, **case.cause)])))
 
 
 @pytest.mark.parametrize("case", NPU_CASES.values(), ids=NPU_CASES)
@@ -199,12 +208,12 @@ def test_an_ill_of_the_npus(healthy, tmp_path, case):
 
 def test_no_driver_at_all(healthy, tmp_path):
     hosts = pair([npu(tmp_path, driver_missing=True), healthy[1]])
-    assert said(checks.judge(hosts)) == [("node0", "driver", "fail")]
+    assert ids(checks.check(hosts)) == [("node0", "driver", "fail")]
 
 
 def test_ills_of_all_hosts_are_told_together(tmp_path):
     hosts = pair([npu(tmp_path / "0", 0, chips=7, tls=1), npu(tmp_path / "1", 1, health=[3], link_down=[3])])
-    assert said(checks.judge(hosts)) == [
+    assert ids(checks.check(hosts)) == [
         ("node0", "chip_count", "fail"),
         ("node0", "roce_tls", "fail"),
         ("node1", "chip_health", "fail"),
@@ -216,11 +225,11 @@ def test_newer_packages_only_warn_by_choice(healthy, tmp_path):
     newer, older = (
         {"driver_version": version, "firmware_version": version} for version in ("25.3.0", "24.1.0")
     )
-    assert said(checks.judge(pair([healthy[0], npu(tmp_path, 1, **newer)]), allow_newer=True)) == [
+    assert ids(checks.check(lenient(pair([healthy[0], npu(tmp_path, 1, **newer)])))) == [
         ("node1", "driver_version", "warn"),
         ("node1", "firmware_version", "warn"),
     ]
-    assert said(checks.judge(pair([healthy[0], npu(tmp_path, 1, **older)]), allow_newer=True)) == [
+    assert ids(checks.check(lenient(pair([healthy[0], npu(tmp_path, 1, **older)])))) == [
         ("node1", "driver_version", "fail"),
         ("node1", "firmware_version", "fail"),
     ]
@@ -229,7 +238,7 @@ def test_newer_packages_only_warn_by_choice(healthy, tmp_path):
 def test_a_package_of_unknown_version_is_told(healthy, tmp_path):
     unknown = npu(tmp_path, 1)
     unknown["firmware_package_version"] = None
-    one = only(checks.judge(pair([healthy[0], unknown])))
+    one = only(checks.check(pair([healthy[0], unknown])))
     assert (one.id, one.severity) == ("firmware_version", "warn")
 
 
@@ -249,7 +258,7 @@ def test_versions_are_ordered(healthy, older, newer):
     def severity(found: str, expected: str) -> str:
         npus = [dict(healthy[0], package_version=found, driver_version=found)]
         hosts = pair(npus, names=("node0",), npu_driver_version=expected)
-        return only(checks.judge(hosts, allow_newer=True)).severity
+        return only(checks.check(lenient(hosts))).severity
 
     assert severity(older, newer) == "fail"
     assert severity(newer, older) == "warn"
@@ -263,13 +272,13 @@ def test_versions_that_are_equal(healthy, one, same):
     hosts = pair(
         [dict(healthy[0], package_version=one, driver_version=one)], names=("node0",), npu_driver_version=same
     )
-    assert checks.judge(hosts) == []
+    assert checks.check(hosts) == []
 
 
 def test_chips_that_the_service_does_not_use_are_not_judged(tmp_path):
     sick = npu(tmp_path, busy=[6], health=[7], link_down=[7])
     assert (
-        checks.judge(
+        checks.check(
             pair([sick, npu(tmp_path / "node1", 1, tls=[7])], npu_ids=[0, 1, 2, 3], tensor_parallel_size=4)
         )
         == []
@@ -281,15 +290,15 @@ def test_a_container_of_another_name_is_foreign_even_while_the_service_runs(heal
     busy["chips"][2]["processes"][0]["container"] = OTHERS
     hosts = pair([healthy[0], busy])
     hosts[1].facts["containers"] = {**SERVING, OTHERS: "training"}
-    one = only(checks.judge(hosts))
+    one = only(checks.check(hosts))
     assert one.id == "chips_busy"
-    assert OTHERS[:12] in one.found
+    assert OTHERS[:12] in one.problem.found
 
 
 def test_a_chip_without_readable_row(healthy, tmp_path):
     masked = npu(tmp_path, 1)
     masked["chips"][4].update(health=None, hbm_total_mb=None, hbm_used_mb=None, processes=None)
-    assert said(checks.judge(pair([healthy[0], masked]))) == [
+    assert ids(checks.check(pair([healthy[0], masked]))) == [
         ("node1", "chip_health", "fail"),
         ("node1", "hbm", "warn"),
     ]
@@ -297,10 +306,10 @@ def test_a_chip_without_readable_row(healthy, tmp_path):
 
 def test_ports_that_do_not_answer(healthy):
     silent = [{key: port[key] if key == "device" else None for key in port} for port in healthy[1]["fabric"]]
-    one = only(checks.judge(pair([healthy[0], dict(healthy[1], fabric=silent)])))
+    one = only(checks.check(pair([healthy[0], dict(healthy[1], fabric=silent)])))
     assert (one.id, one.severity) == ("roce_link", "fail")
-    assert "0-7" in one.found
-    one = only(checks.judge(pair([healthy[0], dict(healthy[1], fabric=None)])))
+    assert "0-7" in one.problem.found
+    one = only(checks.check(pair([healthy[0], dict(healthy[1], fabric=None)])))
     assert (one.id, one.severity) == ("roce", "warn")
 
 
@@ -334,7 +343,9 @@ def take_port_in_container(found: dict[str, Any]) -> None:
 
 
 def stop_docker(found: dict[str, Any]) -> None:
-    found["containers"] = found["docker"] = None
+    found.update(
+        containers=None, docker=None, docker_error="no Docker daemon answers on /var/run/docker.sock"
+    )
 
 
 def age_docker(found: dict[str, Any]) -> None:
@@ -409,7 +420,7 @@ HOST_CASES = {
 def host_finding(healthy: list[dict[str, Any]], case: Case) -> Finding:
     hosts = pair(healthy)
     case.cause(hosts[case.host].facts)
-    return only(checks.judge(hosts))
+    return only(checks.check(hosts))
 
 
 @pytest.mark.parametrize("case", HOST_CASES.values(), ids=HOST_CASES)
@@ -420,26 +431,28 @@ def test_an_ill_of_the_host(healthy, case):
 def test_the_listener_that_an_earlier_run_left_is_no_finding(healthy):
     hosts = pair(healthy)
     hosts[0].facts["ports"]["8082"].update(listening=True, pid=77, process="ascend-listener")
-    assert checks.judge(hosts) == []
+    assert checks.check(hosts) == []
 
 
 def test_a_given_nic_must_carry_the_address(healthy):
-    findings = checks.judge(pair(healthy, nic="enp2"))
-    assert said(findings) == [("node0", "service_nic", "fail"), ("node1", "service_nic", "fail")]
-    assert all(name in findings[1].found for name in ("10.0.0.11", "enp1", "vllm_service_nic", "enp2"))
+    findings = checks.check(pair(healthy, nic="enp2"))
+    assert ids(findings) == [("node0", "service_nic", "fail"), ("node1", "service_nic", "fail")]
+    assert all(
+        name in findings[1].problem.found for name in ("10.0.0.11", "enp1", "vllm_service_nic", "enp2")
+    )
 
 
 @pytest.mark.parametrize("excepted", ["10.0.0.10,10.0.0.11", "10.0.0.0/24", "*"])
 def test_no_proxy_may_name_hosts_or_networks(healthy, excepted):
     hosts = pair(healthy)
     hosts[0].facts["proxies"] = {"HTTPS_PROXY": "http://proxy:3128", "no_proxy": excepted}
-    assert checks.judge(hosts) == []
+    assert checks.check(hosts) == []
 
 
 def test_clocks_less_than_half_a_minute_apart(healthy):
     hosts = pair(healthy)
     hosts[1].facts["epoch"] += 29
-    assert checks.judge(hosts) == []
+    assert checks.check(hosts) == []
 
 
 def test_image_and_weights_that_are_there_need_no_disk(healthy):
@@ -447,7 +460,7 @@ def test_image_and_weights_that_are_there_need_no_disk(healthy):
     fill_docker_disk(hosts[0].facts)
     hosts[0].facts["docker"]["image_id"] = "sha256:1"
     hosts[0].facts["disks"][PROFILE["model_dir"]].update(free_bytes=0, used_bytes=717 * 10**9)
-    assert checks.judge(hosts) == []
+    assert checks.check(hosts) == []
 
 
 @pytest.mark.parametrize(
@@ -456,9 +469,9 @@ def test_image_and_weights_that_are_there_need_no_disk(healthy):
 def test_a_host_with_another_system(healthy, key, value):
     hosts = pair(healthy)
     hosts[1].facts[key] = value
-    one = only(checks.judge(hosts))
+    one = only(checks.check(hosts))
     assert (one.id, one.severity, one.host) == ("system", "warn", "node1")
-    assert value in one.found
+    assert value in one.problem.found
 
 
 def test_other_versions_inside_the_image(healthy):
@@ -475,24 +488,19 @@ def test_other_versions_inside_the_image(healthy):
         replace(hosts[0], image_content=inside),
         replace(hosts[1], image_content={**inside, "cann": "8.5.0", "torch_npu": None}),
     )
-    assert checks.judge([good, hosts[1]]) == []
-    one = only(checks.judge([good, bad]))
+    assert checks.check([good, hosts[1]]) == []
+    one = only(checks.check([good, bad]))
     assert (one.id, one.severity, one.host) == ("image_versions", "fail", "node1")
-    assert all(name in checks.describe(one) for name in ("cann 8.5.0", "cann 8.3.rc2", "torch_npu 2.8.0"))
-    assert "vllm 0" not in checks.describe(one)
+    assert all(name in text(one) for name in ("cann 8.5.0", "cann 8.3.rc2", "torch_npu 2.8.0"))
+    assert "vllm 0" not in text(one)
 
 
-def test_what_the_stage_weights_says(healthy):
+def test_the_problem_that_the_stage_weights_found(healthy):
     hosts = pair(healthy)
-    said = "Host node1, stage weights.\nFound: the hub refuses the token.\nExpected: one that it issued.\nRemedy: Make one."
-    one = only(checks.judge([hosts[0], replace(hosts[1], weights_error=said)]))
-    assert one == Finding(
-        "weights", "fail", "node1", "the hub refuses the token", "one that it issued", "Make one."
-    )
-    assert (
-        only(checks.judge([hosts[0], replace(hosts[1], weights_error="Out of ideas")])).found
-        == "Out of ideas"
-    )
+    problem = Problem("the hub refuses the token", "a valid one", "Create one", "host node1, stage weights")
+    one = only(checks.check([replace(hosts[0], weights={}), replace(hosts[1], weights=problem.data())]))
+    assert one == Finding("weights", "fail", "node1", problem)
+    assert text(one).startswith("Host node1, stage weights (weights)\n")
 
 
 # The hosts among each other
@@ -542,7 +550,7 @@ PEER_CASES = {
 
 def peer_finding(healthy: list[dict[str, Any]], case: Case) -> Finding:
     hosts = pair(healthy)
-    return only(checks.judge([hosts[0], replace(hosts[1], peers=case.cause)]))
+    return only(checks.check([hosts[0], replace(hosts[1], peers=case.cause)]))
 
 
 @pytest.mark.parametrize("case", PEER_CASES.values(), ids=PEER_CASES)
@@ -553,8 +561,8 @@ def test_hosts_that_do_not_reach_each_other(healthy, case):
 def test_a_host_that_cannot_listen(healthy):
     hosts = pair(healthy)
     listener = {"address": "10.0.0.10", "ports": [], "error": "cannot listen on 10.0.0.10: Permission denied"}
-    one = only(checks.judge([replace(hosts[0], listener=listener), hosts[1]]))
-    assert (one.id, one.host, one.found) == ("tcp", "node0", listener["error"])
+    one = only(checks.check([replace(hosts[0], listener=listener), hosts[1]]))
+    assert (one.id, one.host, one.problem.found) == ("tcp", "node0", listener["error"])
 
 
 # All together
@@ -567,9 +575,9 @@ def test_each_check_has_a_state_for_each_host(healthy, tmp_path):
             npu(tmp_path / "1", 1, link_down=[3], net_health={"1": "Init"}),
         ]
     )
-    hosts[1] = replace(hosts[1], peers={"calls": [], "pings": []}, weights_error="")
+    hosts[1] = replace(hosts[1], peers={"calls": [], "pings": []}, weights={})
     stop_docker(hosts[1].facts)
-    findings = checks.judge(hosts)
+    findings = checks.check(hosts)
     states = checks.states(hosts, findings)
     assert {finding.id for finding in findings} < set(states)
     shown = {
@@ -584,13 +592,13 @@ def test_each_check_has_a_state_for_each_host(healthy, tmp_path):
 
 def test_a_host_without_its_facts_is_named():
     with pytest.raises(ValueError, match=r"node1 .*vllm_npu.*ascend_ops\.vllm\.npu_facts"):
-        checks.Host.of("node1", {"vllm_plan": {}})
+        Host.of("node1", {"vllm_plan": {}})
 
 
 def test_findings_are_data(healthy):
     hosts = pair(healthy)
     stop_docker(hosts[0].facts)
-    findings = [finding._asdict() for finding in checks.judge(hosts)]
+    findings = [finding.data() for finding in checks.check(hosts)]
     assert json.loads(json.dumps(findings)) == findings
 
 
@@ -598,5 +606,5 @@ def test_golden_messages(healthy, tmp_path, golden):
     found = {name: npu_finding(healthy, tmp_path / name, case) for name, case in NPU_CASES.items()}
     found.update((name, host_finding(healthy, case)) for name, case in HOST_CASES.items())
     found.update((name, peer_finding(healthy, case)) for name, case in PEER_CASES.items())
-    texts = {name: checks.describe(finding) for name, finding in found.items()}
+    texts = {name: text(finding) for name, finding in found.items()}
     golden("preflight", {**texts, "healthy": checks.summary(pair(healthy, nic="enp1"))})

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import connectivity
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.checks import Host
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.host import Host
 
 
 def port(host: int, device: int) -> dict[str, Any]:
@@ -33,8 +33,8 @@ def service(count: int, chips: int = 8) -> list[Host]:
     ]
 
 
-def pinged(orders: dict[str, Any]) -> list[tuple[int, str, int]]:
-    return [(ping["device"], ping["host"], ping["peer"]) for ping in orders["pings"]]
+def pinged(own: dict[str, Any]) -> list[tuple[int, str, int]]:
+    return [(ping["device"], ping["host"], ping["peer"]) for ping in own["pings"]]
 
 
 @pytest.mark.parametrize(
@@ -42,21 +42,21 @@ def pinged(orders: dict[str, Any]) -> list[tuple[int, str, int]]:
     [(2, "node0", "node1"), (2, "node1", "node0"), (16, "node3", "node4"), (16, "node15", "node0")],
 )
 def test_quick_pings_go_round_in_a_circle(count, name, following):
-    orders = connectivity.orders(name, service(count), "quick")
-    assert pinged(orders) == [(device, following, device) for device in range(8)]
-    assert orders["ping_seconds"] == 10
+    own = connectivity.assignments(name, service(count), "quick")
+    assert pinged(own) == [(device, following, device) for device in range(8)]
+    assert own["seconds"] == 10
 
 
 def test_full_pings_go_from_each_chip_to_every_other_of_another_host():
-    orders = connectivity.orders("node1", service(3), "full")
-    assert pinged(orders) == [
+    own = connectivity.assignments("node1", service(3), "full")
+    assert pinged(own) == [
         (device, host, peer) for device in range(8) for host in ("node0", "node2") for peer in range(8)
     ]
-    assert orders["ping_seconds"] == 5 * 17
+    assert own["seconds"] == 5 * 17
 
 
 def test_every_open_port_of_every_other_host_is_called():
-    calls = connectivity.orders("node1", service(3), "quick")["calls"]
+    calls = connectivity.assignments("node1", service(3), "quick")["calls"]
     assert [(call["host"], call["address"], call["port"]) for call in calls] == [
         ("node0", "10.0.0.0", 8082), ("node0", "10.0.0.0", 40000), ("node2", "10.0.0.2", 50000),
     ]  # fmt: skip
@@ -71,12 +71,12 @@ def test_a_port_that_is_down_or_without_address_is_not_pinged(pings, owner, chan
     hosts[owner].npu["fabric"][5].update(change)
     assert all(
         5 not in ((device,) if owner == 0 else (peer,))
-        for device, _host, peer in pinged(connectivity.orders("node0", hosts, pings))
+        for device, _host, peer in pinged(connectivity.assignments("node0", hosts, pings))
     )
 
 
 def test_only_chips_of_the_service_ping():
-    assert pinged(connectivity.orders("node0", service(2, chips=2), "quick")) == [
+    assert pinged(connectivity.assignments("node0", service(2, chips=2), "quick")) == [
         (0, "node1", 0),
         (1, "node1", 1),
     ]
@@ -85,11 +85,11 @@ def test_only_chips_of_the_service_ping():
 def test_without_hccn_tool_there_are_calls_alone():
     hosts = service(2)
     hosts[0].npu.update(fabric=None, hccn_tool_path=None)
-    orders = connectivity.orders("node0", hosts, "quick")
-    assert orders["pings"] == []
-    assert orders["calls"]
+    own = connectivity.assignments("node0", hosts, "quick")
+    assert own["pings"] == []
+    assert own["calls"]
 
 
 def test_a_host_alone_asks_no_one():
-    orders = connectivity.orders("node0", service(1), "full")
-    assert (orders["calls"], orders["pings"]) == ([], [])
+    own = connectivity.assignments("node0", service(1), "full")
+    assert (own["calls"], own["pings"]) == ([], [])

@@ -60,8 +60,8 @@ def test_differences_are_told_with_what_was_found():
     found = {"vllm": "0.13.0+empty", "torch": "2.9.0", "cann": None}
     assert versions.differences(found, {"vllm": "0.13.0", "torch": 2.8, "cann": "8.3.rc2", "x": "1"}) == {
         "torch": "2.9.0",
-        "cann": "not there",
-        "x": "not there",
+        "cann": "missing",
+        "x": "missing",
     }
 
 

@@ -1,0 +1,176 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import io
+import socket
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import docker
+from docker_daemon import Daemon, docker_daemon
+from hypothesis import given
+from hypothesis import strategies as st
+
+ID = "3f" * 32
+SECOND = "2026-01-02T03:04:05.123456789Z"
+
+
+def archive(**files: bytes | None) -> bytes:
+    """Return an archive with files, and folders for None."""
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w") as tar:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.type = tarfile.DIRTYPE if content is None else tarfile.REGTYPE
+            entry.mode, entry.size = 0o640, len(content or b"")
+            tar.addfile(entry, io.BytesIO(content or b""))
+    return raw.getvalue()
+
+
+def frame(stream: int, text: bytes) -> bytes:
+    return docker.FRAME.pack(stream, len(text)) + text
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    log = "/containers/vllm/logs?stdout=1&stderr=1&timestamps=1&tail="
+    answers: dict[str, Any] = {
+        "/info": {"ServerVersion": "26.1.3"},
+        "/containers/json?all=1": [{"Id": ID}],
+        "/containers/vllm/json": {"Id": ID, "State": {"Running": True}},
+        "/images/registry:5000/a/b@sha256:12/json": {"Id": "sha256:1"},
+        f"{log}2": frame(1, b"1 out\n") + frame(2, b"2 err\n"),
+        f"{log}9&since=1767323045.123456789": frame(1, b"late\n"),
+        "/containers/vllm/archive?path=%2Fetc%2Fa+b": archive(b=b"text"),
+        "/containers/vllm/archive?path=%2Fetc": archive(etc=None),
+        "/containers/vllm/archive?path=%2Fsrv&noOverwriteDirNonDir=true": b"",
+    }
+    with docker_daemon(tmp_path, answers) as running:
+        yield running
+
+
+@pytest.fixture
+def client(daemon: Daemon) -> docker.Docker:
+    return docker.Docker(daemon.socket, 5)
+
+
+def test_daemon_containers_and_images(client):
+    assert client.info() == {"ServerVersion": "26.1.3"}
+    assert client.containers() == [{"Id": ID}]
+    assert client.container("vllm") == {"Id": ID, "State": {"Running": True}}
+    assert client.image("registry:5000/a/b@sha256:12") == {"Id": "sha256:1"}
+
+
+def test_what_the_daemon_does_not_have(client):
+    assert client.container("no/such") is None
+    assert client.image("none") is None
+    assert client.log("none", 1) is None
+    assert client.read_file("vllm", "/none") is None
+
+
+def test_a_log(client):
+    assert client.log("vllm", 2) == "1 out\n2 err\n"
+    assert client.log("vllm", 9, SECOND) == "late\n"
+
+
+def test_files_are_read(client):
+    entry, content = client.read_file("vllm", "/etc/a b")
+    assert (entry.mode, content) == (0o640, b"text")
+    entry, content = client.read_file("vllm", "/etc")
+    assert (entry.isdir(), content) == (True, None)
+
+
+def test_files_are_written(client, daemon):
+    entry = tarfile.TarInfo("sub/file.py")
+    entry.mode = 0o755
+    client.write_files("vllm", "/srv", [(entry, b"print()\n")])
+    method, _path, body = daemon.requests[-1]
+    assert method == "PUT"
+    with tarfile.open(fileobj=io.BytesIO(body)) as written:
+        member = written.getmember("sub/file.py")
+        assert (member.mode, written.extractfile(member).read()) == (0o755, b"print()\n")
+
+
+def test_a_refusal_has_the_message_of_the_daemon(client, daemon):
+    daemon.answers["/info"] = {"message": "out of order"}
+    daemon.status = 500
+    with pytest.raises(docker.DockerError) as caught:
+        client.info()
+    assert "out of order" in caught.value.problem.found
+    assert "500" in caught.value.problem.found
+
+
+def test_an_answer_that_is_no_json(client, daemon):
+    daemon.answers["/info"] = b"<html>"
+    with pytest.raises(docker.DockerError, match="html"):
+        client.info()
+
+
+def test_no_daemon(tmp_path):
+    path = str(tmp_path / "docker.sock")
+    with pytest.raises(docker.DockerError, match=path):
+        docker.Docker(path).info()
+
+
+def test_a_daemon_that_does_not_answer_in_time(tmp_path):
+    path = str(tmp_path / "docker.sock")
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(path)
+        silent.listen()
+        with pytest.raises(docker.DockerError, match=path):
+            docker.Docker(path, 0.2).info()
+
+
+def test_the_client_works_again_after_an_error(client, daemon):
+    daemon.status = 500
+    with pytest.raises(docker.DockerError):
+        client.info()
+    daemon.status = 200
+    assert client.info() == {"ServerVersion": "26.1.3"}
+
+
+def test_the_socket_is_that_of_the_docker_command():
+    assert docker.default_socket({}) == "/var/run/docker.sock"
+    assert (
+        docker.default_socket({"DOCKER_HOST": "unix:///run/user/0/docker.sock"}) == "/run/user/0/docker.sock"
+    )
+    with pytest.raises(docker.DockerError, match="tcp://other:2375"):
+        docker.default_socket({"DOCKER_HOST": "tcp://other:2375"})
+
+
+@pytest.mark.parametrize("log", [b"", b"2026 plain text of a container with a terminal\n", b"\x01\0\0"])
+def test_a_log_without_frames_stays_as_it_is(log):
+    assert docker.without_frames(log) == log
+
+
+@given(st.lists(st.tuples(st.sampled_from(docker.STREAMS), st.binary())))
+def test_frames_are_removed(pieces):
+    log = b"".join(frame(stream, text) for stream, text in pieces)
+    assert docker.without_frames(log) == b"".join(text for _stream, text in pieces)
+
+
+@pytest.mark.parametrize(
+    ("state", "runs"),
+    [("created", False), ("running", True), ("restarting", True), ("paused", True), ("exited", False)],
+)
+def test_which_containers_run(state: str, runs: bool):
+    containers = [{"Id": ID, "State": state}]
+    assert docker.running(containers) == (containers if runs else [])
+
+
+def test_containers_have_names_and_images():
+    labels = {"ascend_ops.vllm.patches": "a", "other": "b"}
+    containers = [
+        {"Id": ID, "Names": ["/vllm"], "ImageID": "sha256:1", "Labels": labels},
+        {"Id": "ff", "Names": []},
+    ]
+    assert docker.container_names(containers) == {ID: "vllm"}
+    assert docker.served(containers) == {
+        "vllm": {"image_id": "sha256:1", "labels": {"ascend_ops.vllm.patches": "a"}}
+    }
