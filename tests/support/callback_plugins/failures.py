@@ -15,7 +15,7 @@ DOCUMENTATION = """
     name: failures
     type: notification
     short_description: Write failures as JSON
-    description: Each failure of a run, and each failed item of a loop, becomes a line of the file that FAILURES names.
+    description: Each failure of a run becomes a line of the file that FAILURES names.
 """
 
 
@@ -26,9 +26,6 @@ class CallbackModule(CallbackBase):
     CALLBACK_NEEDS_ENABLED = True
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
-        self._write(result)
-
-    def v2_runner_item_on_failed(self, result: Any) -> None:
         self._write(result)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
