@@ -1,19 +1,19 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The running lab as the tests use it: its nodes, and Ansible run against them as a person would."""
+"""The running lab as the tests use it: its nodes, and playbooks run against them as users run them."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import socket
 import subprocess
-import sys
-from pathlib import Path
+from dataclasses import dataclass
 
-ROOT = Path(__file__).resolve().parents[2]
+import ansible_run
+from ansible_run import ROOT, Failure
+
 NODES = ("node0", "node1")
 
 
@@ -32,27 +32,62 @@ def state() -> dict[str, str]:
     return {node: lab("exec", node, "bash", "-s", text_in=script) for node in NODES}
 
 
-def site(*options: str, **variables: str) -> tuple[int, str]:
+@dataclass(frozen=True)
+class Run:
+    """A run of a playbook: its output with single blanks, and its failures, rescued ones too, in their order."""
+
+    code: int
+    output: str
+    failures: list[Failure]
+
+    def succeeded(self) -> str:
+        """Assert that it succeeded; return its output."""
+        assert self.code == 0, self.output
+        return self.output
+
+    def failed(self) -> dict[str, str]:
+        """Assert that it failed with messages for users; return the last message of each host."""
+        assert self.code != 0, self.output
+        assert "Traceback" not in self.output, self.output
+        return {failure.host: failure.message for failure in self.failures}
+
+    def findings(self) -> list[tuple[str, str, str]]:
+        """Host, id and severity of each finding of the task that failed."""
+        for failure in self.failures:
+            if "findings" in failure.result:
+                return finding_ids(failure.result["findings"])
+        raise AssertionError(self.output)
+
+    def changed(self) -> dict[str, int]:
+        """How many tasks changed each host, by the recap."""
+        return {
+            host: int(count) for host, count in re.findall(r"(\S+) +: ok=\d+ +changed=(\d+)", self.output)
+        }
+
+
+def site(*options: str, **variables: str) -> Run:
     """Run the site playbook from the checkout."""
     return playbook("site.yml", *options, **variables)
 
 
-def playbook(path: str, *options: str, **variables: str) -> tuple[int, str]:
-    """Run a playbook from the checkout; return its exit code and its output, without colour and with single blanks."""
-    run = subprocess.run(
-        ["ansible-playbook", path, *options],
-        cwd=ROOT,
-        env=environment(**variables),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return run.returncode, re.sub(r"\s+", " ", run.stdout + run.stderr)
+def playbook(path: str, *options: str, **variables: str) -> Run:
+    """Run a playbook from the checkout."""
+    run, failures = ansible_run.playbook(path, *options, **variables)
+    return Run(run.returncode, re.sub(r"\s+", " ", run.stdout + run.stderr), failures)
 
 
-def environment(**variables: str) -> dict[str, str]:
-    """Return the environment of a command: ours, with the Ansible of this Python found first."""
-    return dict(os.environ, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}", **variables)
+def finding_ids(findings: list[dict[str, str]]) -> list[tuple[str, str, str]]:
+    return [(finding["host"], finding["id"], finding["severity"]) for finding in findings]
+
+
+def place(host: str, stage: str) -> str:
+    """How a message names where it happened."""
+    return f"host {host}, stage {stage}"
+
+
+def assert_names(message: str, *names: str) -> None:
+    """Assert that the message names hosts, stages, variables and values, however it is worded."""
+    assert [name for name in names if name.lower() not in message.lower()] == [], message
 
 
 def listens(address: str, port: int) -> bool:

@@ -25,8 +25,7 @@ RESTORE = (
 
 @pytest.fixture(autouse=True)
 def weights_without_a_manifest() -> Iterator[None]:
-    code, output = site("-i", "inventories/lab")
-    assert code == 0, output
+    site("-i", "inventories/lab").succeeded()
     for node in NODES:
         lab("exec", node, "sh", "-c", KEEP)
     yield
@@ -49,7 +48,6 @@ def hosts_that_change(output: str, role: str) -> set[str]:
 def test_weights_of_the_same_revision(edit, hosts):
     for node in NODES:
         lab("exec", node, "sh", "-c", f"{edit} && {BRING}")
-    code, output = site(*BROUGHT)
-    assert code == 0, output
+    output = site(*BROUGHT).succeeded()
     assert hosts_that_change(output, "weights") == set(NODES)  # to be verified
     assert hosts_that_change(output, "container") == hosts, output

@@ -20,7 +20,8 @@ from typing import Any
 
 import pytest
 import yaml
-from lab import NODES, ROOT, lab, playbook
+from ansible_run import ROOT
+from lab import NODES, assert_names, lab, place, playbook
 from polling import wait_until
 
 CONTAINER = "vllm-ascend-v0.13.0rc1"
@@ -62,7 +63,7 @@ def break_weights() -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """A fault, the line of the log that is its first sign, and what the message says on each host."""
+    """A fault, the line of the log that is its first sign, and the cause that every host names."""
 
     host: str
     sign: str
@@ -78,32 +79,32 @@ CASES = {
     "unknown parser": Case(
         "node0",
         "KeyError: 'invalid tool call parser",
-        "has no tool call parser `nosuch`",
+        "invalid_tool_call_parser",
         arguments(tool_call_parser="nosuch"),
     ),
     "bad flag": Case(
         "node0",
         "error: unrecognized arguments",
-        "unrecognized arguments: --no-such-flag",
+        "bad_argument",
         arguments(no_such_flag=True),
         everywhere=True,
     ),
     "wrong NIC on the worker": Case(
         "node1",
         "Unable to find address for",
-        "no network interface `ens99`",
+        "wrong_nic",
         environment("GLOO_SOCKET_IFNAME", "ens99", "node1"),
     ),
     "out of memory on the worker": Case(
         "node1",
         "you tried to allocate",
-        "not enough memory",
+        "out_of_memory",
         environment("VLLM_CPU_KVCACHE_SPACE", "4000", "node1"),
     ),
     "weights broken on the worker": Case(
         "node1",
         "SafetensorError",
-        "a weights file is corrupt",
+        "weights_broken",
         {"vllm_model_dir": f"{MODELS}/broken"},
         options=("--skip-tags", "weights"),
         make=break_weights,
@@ -129,42 +130,40 @@ def test_site_ends_at_once_and_names_the_cause(case):
         for undo in case.undo:
             stack.callback(lab, *undo)
         case.make()
-        code, said = playbook(
-            "site.yml", "-i", "inventories/lab", "-e", json.dumps(case.variables), *case.options
-        )
+        run = playbook("site.yml", "-i", "inventories/lab", "-e", json.dumps(case.variables), *case.options)
         ended = time.time()
-        assert code != 0
-        assert "Cause: " in said, said
+        messages = run.failed()
         late = ended - seconds_of(case.host, case.sign)
         print(f"ended {late:.1f} s after the first fatal sign")
-        assert late < SECONDS, said
-        told = dict(re.findall(r"fatal: \[(node\d)\]: .*? msg: \|-(.*?)(?=\[ERROR\]|PLAY RECAP)", said))
-        assert {node for node in NODES if case.cause in told[node]} == set(NODES), said
-        if not case.everywhere:
-            place = f"Host {case.host}, stage serve Found: "
-            assert {node for node in NODES if place in told[node]} == set(NODES), said
+        assert late < SECONDS, run.output
+        causes = {failure.host: failure.result["cause"] for failure in run.failures}
+        assert {node: cause["id"] for node, cause in causes.items()} == dict.fromkeys(NODES, case.cause)
+        for node, cause in causes.items():
+            assert_names(messages[node], cause["line"])
+            if not case.everywhere:
+                assert cause["host"] == case.host
+                assert_names(messages[node], *([case.host] if node != case.host else []))
 
 
 def test_supervisors_that_gave_up_are_started_anew_by_site():
     few = ("-e", json.dumps({"vllm_supervisor_max_failures": 1}))
-    code, said = playbook("site.yml", "-i", "inventories/lab", *few)
-    assert code == 0, said
+    playbook("site.yml", "-i", "inventories/lab", *few).succeeded()
     on("node0", "pkill", "-9", "-f", "bin/vllm serve")
     log = ("sh", "-c", f"docker logs --tail 5 {CONTAINER} 2>&1")
     wait_until(lambda: "gave up" in on("node0", *log), 60, "the supervisors give up", every=1)
-    code, said = playbook("site.yml", "-i", "inventories/lab", *few)
-    assert code == 0, said
-    assert dict(re.findall(r"(node\d) +: ok=\d+ +changed=(\d+)", said)) == {"node0": "2", "node1": "2"}, said
+    run = playbook("site.yml", "-i", "inventories/lab", *few)
+    run.succeeded()
+    assert run.changed() == {"localhost": 0, "node0": 2, "node1": 2}, run.output
 
 
 EARLY = {
     "worker without Docker": (
-        "node1",
+        ("node1", "docker", "fail"),
         ("exec", "node1", "systemctl", "stop", "docker.socket", "docker.service"),
         ("exec", "node1", "systemctl", "start", "docker.service"),
     ),
     "rendezvous port closed": (
-        "node0",
+        ("node0", "tcp", "fail"),
         ("exec", "node0", "iptables", "-I", "INPUT", "-p", "tcp", "--dport", "8082", "-j", "DROP"),
         ("exec", "node0", "iptables", "-D", "INPUT", "-p", "tcp", "--dport", "8082", "-j", "DROP"),
     ),
@@ -173,16 +172,15 @@ EARLY = {
 
 @pytest.mark.parametrize("case", EARLY.values(), ids=[name.replace(" ", "_") for name in EARLY])
 def test_what_would_keep_a_worker_away_is_named_before_the_start(case):
-    host, make, undo = case
+    finding, make, undo = case
     with ExitStack() as stack:
         stack.callback(lab, *undo)
         # Ports are called only where no service has them, so the service stops first.
-        assert playbook("playbooks/stop.yml", "-i", "inventories/lab")[0] == 0
+        playbook("playbooks/stop.yml", "-i", "inventories/lab").succeeded()
         lab(*make)
-        code, said = playbook("site.yml", "-i", "inventories/lab")
-    assert code != 0
-    assert f"Host {host}, stage preflight" in said, said
-    assert "wanted: " in said
+        run = playbook("site.yml", "-i", "inventories/lab")
+    assert_names(run.failed()["node0"], place(finding[0], "preflight"))
+    assert finding in run.findings()
 
 
 def test_the_verdict_and_the_bundle_after_a_failure_hold_the_cause_and_no_secret(tmp_path):
@@ -215,18 +213,18 @@ def test_the_verdict_and_the_bundle_after_a_failure_hold_the_cause_and_no_secret
             script,
         )
         variables = {"vllm_container_name": name, "weights_token": secrets[0], "diagnose_dir": str(tmp_path)}
-        code, said = playbook(
-            "playbooks/diagnose.yml", "-i", "inventories/lab", "-vvv", "-e", json.dumps(variables)
-        )
-    assert code == 0, said
-    assert "First cause, on host node1" in said, said[-3000:]
-    assert "not enough memory: NPU out of memory. Tried to allocate 3.47 GiB" in said
-    assert re.search(r"node0 head absent", said)
-    assert set(re.findall(r"node\d : ok=\d+ changed=(\d+)", said)) == {"0"}
+        options = ("-i", "inventories/lab", "-vvv", "-e", json.dumps(variables))
+        run = playbook("playbooks/diagnose.yml", *options)
+    said = run.succeeded()
+    assert "node0 head absent" in said
+    assert [run.changed()[node] for node in NODES] == [0, 0]
     bundle = tmp_path / "support-bundle.tar.gz"
     assert bundle.stat().st_mode & 0o777 == 0o600
     with tarfile.open(bundle) as archive:
-        everything = "\n".join(archive.extractfile(member).read().decode() for member in archive)
-    assert "out of memory" in everything
+        texts = {member.name: archive.extractfile(member).read().decode() for member in archive}
+    first = json.loads(texts["support-bundle/findings.json"])[0]
+    assert (first["host"], first["id"]) == ("node1", "out_of_memory")
+    assert_names(said, first["cause"], "3.47 GiB")
+    everything = "\n".join(texts.values())
     assert [secret for secret in secrets if secret in everything] == []
     assert [secret for secret in secrets if secret in said] == []

@@ -11,7 +11,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from lab import NODES, ROOT, environment, lab, playbook
+from ansible_run import ROOT, environment
+from lab import NODES, lab, playbook
 
 DOCS = [
     ROOT / "README.md",
@@ -125,8 +126,7 @@ def run(command: str, folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def service() -> None:
-    code, said = playbook("site.yml", "-i", "inventories/lab")
-    assert code == 0, said
+    playbook("site.yml", "-i", "inventories/lab").succeeded()
 
 
 @pytest.fixture(name="folder")
@@ -170,8 +170,7 @@ def test_both_readmes_have_the_same_commands():
 
 def uninstall(command: str) -> None:
     assert command in commands(*DOCS)
-    code, said = playbook(*shlex.split(command.replace("prod", "lab"))[1:])
-    assert code == 0, said
+    playbook(*shlex.split(command.replace("prod", "lab"))[1:]).succeeded()
 
 
 @pytest.mark.usefixtures("service")

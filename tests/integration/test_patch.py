@@ -13,7 +13,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from lab import ROOT, environment, lab, playbook
+from ansible_run import ROOT, environment
+from lab import Run, assert_names, lab, place, playbook
 from polling import wait_until
 from settings import IMAGE, IMAGE_TAG, Settings
 
@@ -29,22 +30,22 @@ def docker(*arguments: str) -> str:
     return lab("exec", "node0", "docker", *arguments)
 
 
-def patch(*options: str) -> tuple[int, str]:
+def patch(*options: str) -> Run:
     """Run role patch alone."""
     return playbook(*PLAYBOOK, "--tags", "patch", *options)
 
 
-def smoke_test(*options: str) -> tuple[int, str]:
+def smoke_test(*options: str) -> Run:
     """Run the smoke test alone."""
     return playbook(*PLAYBOOK, "--tags", "smoke_test", *options)
 
 
 def patched(changed: int, *options: str) -> str:
     """Run the role, assert how many tasks changed something, and return its output."""
-    code, output = patch(*options)
-    assert code == 0, output
-    assert f"changed={changed} " in output, output
-    return output
+    run = patch(*options)
+    run.succeeded()
+    assert run.changed()["node0"] == changed, run.output
+    return run.output
 
 
 def changes() -> list[str]:
@@ -79,9 +80,7 @@ def test_a_created_container_is_patched_once(container):
 
 def test_a_container_that_does_not_exist_yet_is_previewed_in_check_mode_only():
     assert REGISTERED in patched(1, "--check", "--diff")
-    code, output = patch()
-    assert code != 0
-    assert f"Host node0, stage patch: container {NAME} Found: there is no container {NAME}." in output
+    assert_names(patch().failed()["node0"], place("node0", "patch"), NAME)
 
 
 def test_fixes_go_off_and_on(container):
@@ -100,35 +99,23 @@ def test_a_running_container_is_patched_and_stopped(container):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "parts"),
+    ("spoil", "names"),
     [
-        (
-            f"echo >>{PACKAGE}/tool_parsers/__init__.py",
-            ("tool_parsers/__init__.py has SHA-256 ", "SHA-256 37d3214", "(as released) or SHA-256 "),
-        ),
+        (f"echo >>{PACKAGE}/tool_parsers/__init__.py", ("tool_parsers/__init__.py", "SHA-256 37d3214")),
         (
             f"rm {PACKAGE}/reasoning/holo2_reasoning_parser.py",
-            ("there is no reasoning/holo2_reasoning_parser.py", "SHA-256 863b86b"),
+            ("reasoning/holo2_reasoning_parser.py", "SHA-256 863b86b"),
         ),
-        (
-            f"sed -i s/0.13.0/0.12.0/ {PACKAGE}/_version.py",
-            ("Found: vLLM 0.12.0.", "(0.13.0 to below 0.14.0", "vllm_patch_set"),
-        ),
-        (
-            f"mv {PACKAGE} {PACKAGE}.away",
-            (f"no vLLM at {PACKAGE}", "Expected: the package", "vllm_patch_dir"),
-        ),
+        (f"sed -i s/0.13.0/0.12.0/ {PACKAGE}/_version.py", ("0.12.0", "0.13.0", "vllm_patch_set")),
+        (f"mv {PACKAGE} {PACKAGE}.away", (PACKAGE, "vllm_patch_dir")),
     ],
     ids=["changed file", "missing file", "unsupported version", "no package"],
 )
-def test_an_unexpected_package_is_refused_and_left_alone(container, spoil, parts):
+def test_an_unexpected_package_is_refused_and_left_alone(container, spoil, names):
     docker("start", NAME)
     docker("exec", NAME, "bash", "-c", spoil)
     before = changes()
-    code, output = patch()
-    assert code != 0
-    where = f"Host node0, stage patch: container {NAME}"
-    assert [part for part in (where, *parts) if part not in output] == [], output
+    assert_names(patch().failed()["node0"], place("node0", "patch"), NAME, *names)
     assert changes() == before
 
 
@@ -151,20 +138,17 @@ def smoke_test_runs() -> bool:
 
 def test_patches_are_proven_without_a_change_to_the_host(container):
     before = containers("")
-    code, output = smoke_test()
-    assert code == 0, output
-    assert "Run the smoke test in the temporary container" in output
-    assert "changed=0" in output
+    run = smoke_test()
+    assert "Run the smoke test in the temporary container" in run.succeeded()
+    assert run.changed()["node0"] == 0
     assert containers("") == before
 
 
 def test_patches_that_do_not_work_are_reported_and_nothing_is_replaced(container, tmp_path):
     before = containers("")
     program = "import vllm.tool_parsers\nraise SystemExit('a tool call: found nothing')\n"
-    code, output = smoke_test("-e", patch_set_with(program, tmp_path))
-    assert code != 0
-    assert "Host node0, stage patch Found: the patch set" in output, output
-    assert "a tool call: found nothing. Expected: its smoke test to end with 0" in output, output
+    message = smoke_test("-e", patch_set_with(program, tmp_path)).failed()["node0"]
+    assert_names(message, place("node0", "patch"), str(tmp_path), "a tool call: found nothing")
     assert containers("") == before
 
 
@@ -174,10 +158,7 @@ def test_an_image_that_the_patch_set_does_not_support_is_reported(container, tmp
     file.write_text(
         file.read_text(encoding="utf-8").replace("from: 0.13.0", "from: 0.13.9"), encoding="utf-8"
     )
-    code, output = smoke_test("-e", option)
-    assert code != 0
-    assert ": vLLM 0.13.0" in output, output
-    assert "Expected: a release that the patch set supports (0.13.9 to below 0.14.0" in output, output
+    assert_names(smoke_test("-e", option).failed()["node0"], "vLLM 0.13.0", "0.13.9", "0.14.0")
     assert containers(TEMPORARY) == ""
 
 
@@ -192,8 +173,7 @@ def test_an_interrupted_smoke_test_is_repeated_and_cleaned_up(container, tmp_pat
         os.killpg(run.pid, signal.SIGKILL)
     assert run.returncode != 0
     assert smoke_test_runs()
-    code, output = smoke_test()
-    assert code == 0, output
-    assert "Run the smoke test in the temporary container" in output
-    assert "changed=1 " in output, output
+    again = smoke_test()
+    assert "Run the smoke test in the temporary container" in again.succeeded()
+    assert again.changed()["node0"] == 1
     assert containers(TEMPORARY) == ""

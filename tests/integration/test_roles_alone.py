@@ -20,8 +20,7 @@ CHANGES = ("container", "patch", "serve")  # once their container is gone
 
 @pytest.fixture(scope="module", autouse=True)
 def hosts_without_a_container() -> None:
-    code, output = site("-i", "inventories/lab")
-    assert code == 0, output
+    site("-i", "inventories/lab").succeeded()
     for node in NODES:
         lab("exec", node, "docker", "rm", "--force", CONTAINER)
 

@@ -9,13 +9,15 @@ import copy
 import json
 import os
 import sys
+import tarfile
 from functools import partial
 from pathlib import Path
 
 import ansible_runner
 import pytest
+from ansible_run import ROOT
 from awx_stand_in import StandIn
-from lab import NODES, ROOT, lab, state
+from lab import NODES, assert_names, lab, state
 
 STATE = Path(os.environ.get("ASCEND_LAB_STATE", "/var/lib/ascend-ops-lab"))
 SECRETS = {
@@ -90,6 +92,14 @@ class Job:
         """The plays or tasks that began, in their order."""
         return [event["event_data"][name] for event in self.events if event["event"] == kind]
 
+    def failed(self) -> str:
+        """Assert that it failed; return the message of the last failure."""
+        assert self.result.status == "failed", self.said
+        assert "Traceback" not in self.said, self.said
+        return [
+            event["event_data"]["res"]["msg"] for event in self.events if event["event"] == "runner_on_failed"
+        ][-1]
+
     def changed(self) -> dict[str, int]:
         return self.result.stats["changed"]
 
@@ -140,13 +150,7 @@ def test_progress_is_read_from_the_events(job):
     done = job("playbooks/site.yml", SAME, secrets=("weights_token",))
     assert done.result.status == "successful", done.said
     assert done.changed() == {}
-    plays = [
-        "The inventory makes sense",
-        "The hosts are fit for the service; nothing is changed yet",
-        "The service runs",
-        "The service answers",
-    ]
-    assert done.names("playbook_on_play_start", "name") == plays
+    assert len(done.names("playbook_on_play_start", "name")) == 4
     stages = list(
         dict.fromkeys(event["event_data"]["role"] for event in done.events if event["event_data"].get("role"))
     )
@@ -171,10 +175,9 @@ def test_preflight_asks_the_hub_with_the_token(job):
     done = job("playbooks/preflight.yml", OTHER, secrets=("weights_token", "vllm_api_key"), arguments="-vvv")
     assert done.result.status == "successful", done.said
     assert done.changed() == {}
-    assert "All hosts can run the service." in done.said
     without = job("playbooks/preflight.yml", {**OTHER, "weights_token": "somebody-elses"})
-    assert without.result.status == "failed"
-    assert "refuses the token" in without.said
+    without.failed()
+    assert_names(without.said, "10010103009", "weights_token")
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -212,8 +215,8 @@ def test_a_service_without_a_fault_is_diagnosed(job, tmp_path):
     done = job("playbooks/diagnose.yml", {**SAME, "diagnose_dir": str(tmp_path)}, secrets=("weights_token",))
     assert done.result.status == "successful", done.said
     assert set(done.changed()) <= {"localhost"}
-    assert "No known sign of failure." in done.said
-    assert (tmp_path / "support-bundle.tar.gz").is_file()
+    with tarfile.open(tmp_path / "support-bundle.tar.gz") as bundle:
+        assert json.load(bundle.extractfile("support-bundle/findings.json")) == []
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -298,19 +301,13 @@ def test_stop_is_checked(job):
 
 
 @pytest.mark.usefixtures("unchanged")
-@pytest.mark.parametrize(
-    ("survey", "found"), [({"uninstall_confirm": "no", "uninstall_weights": "true"}, "no"), ({}, "not set")]
-)
-def test_nothing_is_uninstalled_without_a_yes(job, survey, found):
-    done = job("playbooks/uninstall.yml", survey)
-    assert done.result.status == "failed"
-    output = " ".join(done.said.split())
-    assert f"uninstall_confirm is {found}. Expected: yes. Nothing was removed." in output
-    assert "from node0, node1, run with -e uninstall_confirm=yes" in output
+@pytest.mark.parametrize("survey", [{"uninstall_confirm": "no", "uninstall_weights": "true"}, {}])
+def test_nothing_is_uninstalled_without_a_yes(job, survey):
+    message = job("playbooks/uninstall.yml", survey).failed()
+    assert_names(message, *NODES, "-e uninstall_confirm=yes", survey.get("uninstall_confirm", ""))
 
 
 @pytest.mark.usefixtures("unchanged")
 def test_an_answer_that_cannot_be_is_refused(job):
-    done = job("playbooks/site.yml", {**SAME, "vllm_api_port": "80a"})
-    assert done.result.status == "failed"
-    assert "vllm_api_port is '80a'. Expected: a whole number" in done.said
+    message = job("playbooks/site.yml", {**SAME, "vllm_api_port": "80a"}).failed()
+    assert_names(message, "vllm_api_port", "'80a'")

@@ -27,7 +27,7 @@ def download_with_the_token():
             "vllm_model_cache_dir": f"{MODEL}/.cache",
             "vllm_container_name": CONTAINER,
         }
-        code, said = site(
+        said = site(
             "-i",
             "inventories/lab",
             "--tags",
@@ -36,8 +36,7 @@ def download_with_the_token():
             "--diff",
             "-e",
             json.dumps(variables),
-        )
-    assert code == 0, said
+        ).succeeded()
     for node in NODES:
         assert lab("exec", node, "find", f"{MODEL}/GLM-4.7", "-name", "*.safetensors")
     yield token, said, watch

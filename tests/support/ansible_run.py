@@ -10,6 +10,8 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,3 +41,33 @@ def module(
     result = re.search(r"^localhost \| \S+ => (\{.*\})", shown.stdout, re.M | re.S)
     assert result, shown.stdout + shown.stderr
     return json.loads(result[1])
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A failure as the callback plugin `failures` writes it."""
+
+    host: str
+    task: str
+    result: dict[str, Any]
+
+    @property
+    def message(self) -> str:
+        """The message, or those of the items of a loop, with single blanks."""
+        results = self.result.get("results", [self.result])
+        messages = [str(one.get("msg", one)) for one in results if one.get("failed", True)]
+        return re.sub(r"\s+", " ", " ".join(messages))
+
+
+def playbook(
+    path: str, *options: str, **variables: str
+) -> tuple[subprocess.CompletedProcess[str], list[Failure]]:
+    """Run a playbook from the checkout; return the run and its failures in their order."""
+    with tempfile.NamedTemporaryFile("r", encoding="utf-8") as file:
+        callback = {
+            "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parent / "callback_plugins"),
+            "ANSIBLE_CALLBACKS_ENABLED": "failures",
+            "FAILURES": file.name,
+        }
+        done = run("ansible-playbook", path, *options, **callback, **variables)
+        return done, [Failure(**json.loads(line)) for line in file]

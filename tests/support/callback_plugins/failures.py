@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
@@ -15,7 +16,7 @@ DOCUMENTATION = """
     name: failures
     type: notification
     short_description: Write failures as JSON
-    description: Each failure of a run, and each failed item of a loop, becomes a line of the file that FAILURES names.
+    description: Each failure of a run becomes a line of the file that FAILURES names.
 """
 
 
@@ -25,10 +26,10 @@ class CallbackModule(CallbackBase):
     CALLBACK_NAME = "failures"
     CALLBACK_NEEDS_ENABLED = True
 
-    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
-        self._write(result)
+    def v2_playbook_on_start(self, playbook: Any) -> None:
+        Path(os.environ["FAILURES"]).write_text("", encoding="utf-8")
 
-    def v2_runner_item_on_failed(self, result: Any) -> None:
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         self._write(result)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
@@ -41,5 +42,5 @@ class CallbackModule(CallbackBase):
             "task": result.task.get_name(),
             "result": dict(result.result),
         }
-        with open(os.environ["FAILURES"], "a", encoding="utf-8") as file:
+        with Path(os.environ["FAILURES"]).open("a", encoding="utf-8") as file:
             file.write(json.dumps(failure, default=str) + "\n")
