@@ -7,26 +7,26 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: service_records
-short_description: Read what Docker and the kernel of a host have recorded about a serving container
+short_description: Gather what Docker and the kernel of a host have recorded about a serving container
 description:
-  - Reads the log and the settings of a container, and those messages of the kernel that are about NPUs or a lack of memory.
-  - Secrets are taken out before anything leaves the host.
-  - What cannot be read is told in C(errors); the module does not fail for it.
+  - Reads the log and the settings of a container, and the kernel's messages about NPUs or a lack of memory.
+  - Removes secrets before anything leaves the host.
+  - Does not fail for what it cannot read, but lists it in C(errors).
 version_added: 0.1.0
 options:
   container:
-    description: Name of the container, there or not.
+    description: Name of the container. It need not exist.
     type: str
     required: true
   lines:
-    description: How many lines of the log to read, from its end.
+    description: Number of lines to read from the end of the log.
     type: int
     default: 5000
 author:
   - ascend_ops.vllm contributors (@ascend-ops)
 attributes:
   check_mode:
-    description: Only reads.
+    description: Changes nothing.
     support: full
   diff_mode:
     description: Changes nothing.
@@ -34,7 +34,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: What happened to the container is known
+- name: Gather the records of the container
   ascend_ops.vllm.service_records:
     container: vllm-ascend-v0.13.0rc1
 """
@@ -46,17 +46,17 @@ ansible_facts:
   type: dict
   contains:
     vllm_records:
-      description: What was found.
+      description: The records.
       type: dict
       contains:
         container:
-          description: What C(docker inspect) says of the container; null if there is none.
+          description: The details of the container as C(docker inspect) shows them, null if there is none.
           type: dict
         log:
           description: The log, each line with its time.
           type: str
         kernel:
-          description: Messages of the kernel about NPUs or a lack of memory, each with its time.
+          description: The kernel's messages about NPUs or a lack of memory, each with its time.
           type: str
         errors:
           description: What could not be read, and why.
