@@ -3,61 +3,92 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+from __future__ import annotations
+
 DOCUMENTATION = r"""
 module: log_diagnosis
-short_description: Tell from logs of vLLM what went wrong first, and what to do about it
+short_description: Find the first cause of a failure in the logs of a vLLM service
 description:
-  - Holds logs of C(vllm serve) on Ascend NPUs, of its supervisor and of Docker against a table of known signs of failure.
-  - Takes the logs of all hosts of one service together, so that the first cause is told from the traces that it leaves on the other hosts.
-  - Logs with the times of C(docker logs --timestamps) are compared by them. Without times, a cause is still told from traces and echoes.
+  - Compares logs of C(vllm serve) on Ascend NPUs, of its supervisor, of Docker and of the kernel with a table of
+    signatures.
+  - Takes the logs of all hosts of one service together, to tell the first cause from the traces that it leaves on
+    the other hosts.
+  - Without O(paths) and O(text), it diagnoses the records of all hosts of the inventory's service that
+    M(ascend_ops.vllm.service_records) has gathered before. This runs on the controller, once for all hosts.
 version_added: 0.1.0
 options:
   paths:
-    description: Files on the host that runs the module, one log of each host of the service. Give this or O(text).
+    description: Files on the host that runs the module, one log for each host of the service.
     type: list
     elements: path
   text:
-    description: A log itself. Give this or O(paths).
+    description: The text of a log.
     type: str
+  bundle:
+    description:
+      - Path of an archive to write on the controller (C(.tar.gz)), with logs, settings and facts of all hosts. It
+        contains no secrets, and only its owner can read it. A missing folder is created.
+      - Only without O(paths) and O(text).
+    type: path
 author:
   - ascend_ops.vllm contributors (@ascend-ops)
 seealso:
-  - module: ascend_ops.vllm.diagnosis
+  - module: ascend_ops.vllm.service_records
+notes:
+  - Logs of C(docker logs --timestamps) are compared by their times. Without times, a cause still differs from
+    traces and echoes.
+  - The records are the facts C(vllm_records) of M(ascend_ops.vllm.service_records). A host without them counts as
+    unreachable. The bundle also has the facts C(vllm_plan), C(vllm_host_facts), C(vllm_npu) and
+    C(vllm_image_content), as far as they are gathered.
+  - Secrets are found by their names, by their usual forms, and by the values of variables with such names in
+    inventory and environment.
 extends_documentation_fragment:
   - ascend_ops.vllm.attributes
   - ascend_ops.vllm.attributes.read_only
+attributes:
+  check_mode:
+    details: Writes no archive.
 """
 
 EXAMPLES = r"""
-- name: The logs that somebody sent are looked at
+- name: Diagnose two logs
   delegate_to: localhost
   ascend_ops.vllm.log_diagnosis:
     paths: [/tmp/node0.log, /tmp/node1.log]
   register: diagnosed
 
-- name: The first cause is shown
+- name: Report the first cause
   ansible.builtin.debug:
-    msg: "{{ diagnosed.findings | map(attribute='cause') | first | default('no known sign of failure') }}"
+    msg: "{{ diagnosed.findings | map(attribute='cause') | first | default('no signature of a failure') }}"
+
+- name: Diagnose the service of the inventory
+  ascend_ops.vllm.log_diagnosis:
+    bundle: ./diagnose/support-bundle.tar.gz
+  register: diagnosed
+
+- name: Report the verdict
+  ansible.builtin.debug:
+    msg: "{{ diagnosed.verdict }}"
 """
 
 RETURN = r"""
 findings:
   description:
-    - What went wrong, the first cause first; then later causes, traces of another host's failure, echoes of a failure told before,
-      warnings, and what the service has overcome, for it was ready again afterwards.
+    - What went wrong, the first cause first. Then later causes, traces of another host's failure, echoes of a
+      failure that an earlier line reports, warnings, and what the service has recovered from.
   returned: success
   type: list
   elements: dict
   contains:
     id:
-      description: Name of the sign.
+      description: Name of the signature.
       type: str
       sample: out_of_memory
     severity:
-      description: C(fatal), C(warning) or C(past).
+      description: V(fatal), V(warning), or V(past) if the service was ready afterwards.
       type: str
     cause:
-      description: What it means.
+      description: What the line means.
       type: str
     remedy:
       description: What to do.
@@ -66,43 +97,61 @@ findings:
       description: The line of the log, without secrets.
       type: str
     source:
-      description: Where it is known from.
+      description: Where the meaning of the line is documented.
       type: str
     path:
-      description: The file in which it was found.
+      description: The file.
       returned: with O(paths)
       type: str
+    host:
+      description: The host.
+      returned: without O(paths) and O(text)
+      type: str
+verdict:
+  description: The diagnosis as text, with the state of each host, the first cause, its remedy, and what followed.
+  returned: without O(paths) and O(text)
+  type: str
+bundle:
+  description: Path of the archive that was written, null if none was.
+  returned: without O(paths) and O(text)
+  type: str
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, failure
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import diagnosis, vllm_log
 
 
-def read(module, path):
+def read(module: AnsibleModule, path: str) -> str:
     """Return the text of a log."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
     except OSError as error:
-        module.fail_json(
-            msg=f"{path} could not be read: {error.strerror}. Wanted: a log of vLLM. Correct paths."
-        )
+        found = f"{path} cannot be read: {error.strerror}"
+        module.fail_json(**failure(Problem(found, "a log of vLLM", "Correct paths")))
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
-        argument_spec={"paths": {"type": "list", "elements": "path"}, "text": {"type": "str"}},
-        mutually_exclusive=[("paths", "text")],
-        required_one_of=[("paths", "text")],
+        argument_spec={
+            "paths": {"type": "list", "elements": "path"},
+            "text": {"type": "str"},
+            "bundle": {"type": "path"},
+        },
+        mutually_exclusive=[("paths", "text", "bundle")],
+        required_one_of=[("paths", "text")],  # without them, the action does not run the module
         supports_check_mode=True,
     )
-    if module.params["text"] is not None:
-        found = diagnosis.diagnose({"": vllm_log.lines_of(module.params["text"])})
-        module.exit_json(changed=False, findings=[finding.data() for finding in found])
-    found = diagnosis.diagnose(
-        {path: vllm_log.lines_of(read(module, path)) for path in module.params["paths"]}
+    text = module.params["text"]
+    logs = {path: read(module, path) for path in module.params["paths"] or []} if text is None else {"": text}
+    findings = diagnosis.diagnose({path: vllm_log.lines_of(log) for path, log in logs.items()})
+    module.exit_json(
+        changed=False,
+        findings=[
+            dict(finding.data(), **({"path": finding.host} if text is None else {})) for finding in findings
+        ],
     )
-    module.exit_json(changed=False, findings=[dict(finding.data(), path=finding.host) for finding in found])
 
 
 if __name__ == "__main__":

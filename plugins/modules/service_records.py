@@ -7,11 +7,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: service_records
-short_description: Gather what Docker and the kernel recorded about a serving container
+short_description: Gather what Docker and the kernel of a host have recorded about a serving container
 description:
-  - Reads the log and the details of a container, and the kernel's messages about NPUs or a lack of memory.
-  - Secrets are removed before anything leaves the host.
-  - What cannot be read is listed in C(errors), and is no failure of the module.
+  - Reads the log and the settings of a container, and the kernel's messages about NPUs or a lack of memory.
+  - Removes secrets before anything leaves the host.
+  - Does not fail for what it cannot read, but lists it in C(errors).
 version_added: 0.1.0
 options:
   container:
@@ -19,7 +19,7 @@ options:
     type: str
     required: true
   lines:
-    description: Number of lines of the log to read, from its end.
+    description: Number of lines to read from the end of the log.
     type: int
     default: 5000
 author:
@@ -47,13 +47,13 @@ ansible_facts:
       type: dict
       contains:
         container:
-          description: The container as C(docker inspect) prints it; null if there is none.
+          description: The details of the container as C(docker inspect) shows them, null if there is none.
           type: dict
         log:
           description: The log, each line with its time.
           type: str
         kernel:
-          description: Messages of the kernel about NPUs or a lack of memory, each with its time.
+          description: The kernel's messages about NPUs or a lack of memory, each with its time.
           type: str
         errors:
           description: What could not be read, and why.

@@ -26,7 +26,7 @@ PLAYBOOK = """\
 - hosts: localhost
   gather_facts: false
   tasks:
-    - ascend_ops.vllm.diagnosis:
+    - ascend_ops.vllm.log_diagnosis:
         bundle: "{{ bundle }}"
       register: diagnosed
     - ansible.builtin.copy:

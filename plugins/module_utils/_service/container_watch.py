@@ -39,7 +39,7 @@ class ContainerWatch:
         if not state["Running"] or state["Restarting"]:
             raise ContainerDied(describe(state))
         if state["StartedAt"] != self._first["StartedAt"]:
-            raise ContainerDied(f"restarted meanwhile, {state['RestartCount']} restarts")
+            raise ContainerDied(f"running, but has restarted meanwhile ({state['RestartCount']} restarts)")
 
     def check_log(self) -> None:
         """Read the new lines of the log. Raise ContainerDied if they show that vLLM exits or has no head."""
