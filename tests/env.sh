@@ -19,9 +19,10 @@ if [[ $python == python3 ]] && ! has_venv && [[ $(id -u) -eq 0 ]] && command -v 
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends python3-venv >/dev/null
 fi
-command -v "$python" >/dev/null || fail "no $python found; wanted Python 3.11 or newer. Install it (apt-get install python3-venv), or name it: make env PYTHON=python3.11"
+command -v "$python" >/dev/null ||
+    fail "no $python found, expected Python 3.11 or later. Install it (apt-get install python3-venv), or name it: make env PYTHON=python3.11"
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-    fail "$python is $("$python" -V), wanted Python 3.11 or newer. Install one with its venv package and name it: make env PYTHON=python3.11"
+    fail "$python is $("$python" -V), expected Python 3.11 or later. Install one with its venv package and name it: make env PYTHON=python3.11"
 has_venv || fail "$python cannot make virtual environments. Install its venv package: apt-get install python3-venv"
 
 if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
