@@ -22,6 +22,7 @@ ADDRESS = (os.environ.get("ASCEND_LAB_NET", "10.77.0") + ".1", 5001)
 REGISTRY = f"{ADDRESS[0]}:{ADDRESS[1]}"
 IMAGE = f"{REGISTRY}/ascend/vllm-ascend:v0.13.0rc1"
 USER, PASSWORD = "robot", "a-password-nobody-may-see"
+SECRETS = (PASSWORD, base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode())
 HTPASSWD = "robot:$2b$04$vxkEpk0cNp.dEkc6s07UjuvYO54B1srdgsICkJpFR6cNQ/oZHhIiy\n"  # what bcrypt makes of it
 CONFIGURATION = """\
 version: 0.1
@@ -30,7 +31,7 @@ storage: {filesystem: {rootdirectory: STORAGE}}
 http: {addr: "REGISTRY"}
 auth: {htpasswd: {realm: lab, path: HTPASSWD}}
 """
-SEARCH = "grep -rlFf /dev/stdin --devices=skip /etc /home /opt /root /run /tmp /var/tmp || true"
+SEARCH = "grep -rlFf /dev/stdin --devices=skip /etc /home /opt /root /run /tmp /usr/local /var/tmp || true"
 LOGIN = """\
 read user; read password; read registry
 echo "$password" | docker login --username "$user" --password-stdin "$registry"
@@ -104,16 +105,21 @@ def test_the_image_is_pulled_with_user_and_password_and_the_password_is_seen_now
     assert PASSWORD not in run.succeeded()
     assert watch.rounds > 10
     assert watch.seen == set()
-    assert on_each(SEARCH, PASSWORD, base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()) == ["", ""]
+    assert on_each(SEARCH, *SECRETS) == ["", ""]
     assert on_each("ls -d /root/.docker /run/ascend-ops-image-* 2>/dev/null || true") == ["", ""]
     again = stage(image_registry_username=USER, image_registry_password=PASSWORD)
     again.succeeded()
     assert again.changed() == dict.fromkeys(("localhost", *NODES), 0)
 
 
-@pytest.mark.parametrize("login", [LOGIN, HELPER], ids=["docker login", "credential helper"])
-def test_credentials_that_the_host_has_are_used_and_kept(stage, login: str):
+@pytest.mark.parametrize(
+    ("login", "file"),
+    [(LOGIN, "/root/.docker/config.json"), (HELPER, "/usr/local/bin/docker-credential-lab")],
+    ids=["docker login", "credential helper"],
+)
+def test_credentials_that_the_host_has_are_used_and_kept(stage, login: str, file: str):
     on_each(login, USER, PASSWORD, REGISTRY)
+    assert on_each(SEARCH, *SECRETS) == [file, file]
     before = on_each("cat /root/.docker/config.json")
     stage().succeeded()
     assert on_each("cat /root/.docker/config.json") == before
