@@ -80,7 +80,7 @@ def written_inventory(tmp_path) -> Path:
         records(
             "head",
             f"they said {SECRETS[0]} and {SECRETS[2]}",
-            "[supervisor] ending: host 1 said: the engine of host 1 ended with exit code 0",
+            "[supervisor] stopping: host 1 reported: vLLM on host 1 exited with code 0",
         )
     )
     worker = {"image_registry_password": SECRETS[2], "vllm_api_key": SECRETS[1]}

@@ -173,7 +173,10 @@ def test_errors_of_the_driver_are_explained(said: str):
 
 def test_golden_messages(golden):
     explained = {said: npu_smi.explain(said) for said in DRIVER_ERRORS}
-    golden("driver", {said: f"{error['cause']} {error['remedy']}" for said, error in explained.items()})
+    golden(
+        "npu_smi",
+        {said: f"Found: {error['cause']}.\nRemedy: {error['remedy']}." for said, error in explained.items()},
+    )
 
 
 def test_a_healthy_table_has_no_error():
