@@ -59,7 +59,7 @@ class Job:
     ) -> None:
         env = folder / "env"
         env.mkdir()
-        (env / "extravars").write_text(json.dumps(survey), encoding="utf-8")
+        (env / "extravars").write_text(json.dumps({"awx_job_id": 1, **survey}), encoding="utf-8")
         (env / "credential").write_text(
             json.dumps({name: SECRETS[name] for name in secrets}), encoding="utf-8"
         )
@@ -212,11 +212,17 @@ def test_status_is_shown(job):
 
 @pytest.mark.usefixtures("unchanged")
 def test_a_service_without_a_fault_is_diagnosed(job, tmp_path):
-    done = job("playbooks/diagnose.yml", {**SAME, "diagnose_dir": str(tmp_path)}, secrets=("weights_token",))
-    assert done.result.status == "successful", done.said
-    assert set(done.changed()) <= {"localhost"}
-    with tarfile.open(tmp_path / "support-bundle.tar.gz") as bundle:
-        assert json.load(bundle.extractfile("support-bundle/findings.json")) == []
+    variables = {**SAME, "diagnose_dir": str(tmp_path)}
+    copied = "/var/tmp/ascend-ops-support-bundle.tar.gz"
+    try:
+        done = job("playbooks/diagnose.yml", variables, secrets=("weights_token",))
+        assert done.result.status == "successful", done.said
+        assert set(done.changed()) <= {"localhost"}
+        with tarfile.open(tmp_path / "support-bundle.tar.gz") as bundle:
+            assert json.load(bundle.extractfile("support-bundle/findings.json")) == []
+        assert lab("exec", "node0", "stat", "--format=%a", copied).strip() == "600"
+    finally:
+        lab("exec", "node0", "rm", "-f", copied)
 
 
 @pytest.mark.usefixtures("unchanged")

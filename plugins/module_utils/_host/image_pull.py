@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What `docker pull` tells a terminal of its progress, added up over the layers.
 
-Source: docker/cli, and moby/moby pkg/jsonmessage: a line a layer, written anew in its place whenever something changed, such as
+Source: docker/cli, and moby/moby pkg/jsonmessage: one line for each layer, written again in its place at each change, such as
 ``5a09404e78bb: Downloading [=====>      ]  12.3MB/35.21MB``. The sizes are in powers of 1000, with four digits.
 """
 
@@ -25,7 +25,7 @@ DOCKER_HUB = "https://index.docker.io/v1/"  # what Docker Hub is called among th
 
 
 class Layer(NamedTuple):
-    """What was last said of a layer; the size is None until it is known."""
+    """The last message about a layer. The size is None until Docker reports it."""
 
     status: str
     done: int
