@@ -71,7 +71,7 @@ site: docs .cache/site/.installed ## Build README, docs and reference as a web s
 
 .PHONY: units
 units: env ## Unit tests, and component tests, which run Ansible on this machine
-	python -m pytest --numprocesses auto --dist loadfile tests/unit tests/component
+	python -m pytest --numprocesses auto --dist worksteal tests/unit tests/component
 
 .PHONY: golden
 golden: env ## Write tests/unit/golden, the wording of messages; review its diff
