@@ -11,6 +11,8 @@ short_description: Prove that an OpenAI-compatible endpoint of vLLM works
 description:
   - Makes the requests that users make and checks the answers. C(/health) alone proves nothing, because vLLM
     keeps answering with status 200 there when an engine is gone.
+  - Some of what an answer shows is decided by the model, such as whether it calls a tool. Such a check is made
+    up to three times. If the model never does it, the task warns, unless O(strict).
   - Reports all failed checks in one message.
   - To wait for a service that starts, see M(ascend_ops.vllm.service_ready).
 version_added: 0.1.0
@@ -33,13 +35,18 @@ options:
         first."
       - "V(models): the model is listed under its name."
       - "V(completion): each of O(engines) engines answers, by its counter in C(/metrics)."
-      - "V(chat): a complete answer has content, no markup and no loop."
+      - "V(knows): each of O(engines) engines gives the right answer to an easy question. One that computes
+        wrongly still answers, but with something else."
+      - "V(chat): an answer has content, no markup and no loop. If the model is still thinking at the end of its
+        tokens, the check passes and says so."
       - "V(reasoning): the thinking of the same answer is in its own field, C(reasoning) or
         C(reasoning_content)."
       - "V(streaming): an answer arrives as events. It is measured."
       - "V(thinking_off): an answer has content and no thinking, if the request turns thinking off."
       - "V(tool_call), V(tool_call_no_arguments): a call is parsed, and its arguments match the tool's
         schema."
+      - "V(tool_call_streamed), V(tool_call_no_arguments_streamed): the same as a stream, which vLLM parses in
+        another way."
       - "V(wrong_model): a request for a model that is not served gets status 404."
       - "V(key_refused): a request without the API key gets status 401. Only made with O(api_key)."
     type: list
@@ -48,12 +55,15 @@ options:
       - health
       - models
       - completion
+      - knows
       - chat
       - streaming
       - reasoning
       - thinking_off
       - tool_call
       - tool_call_no_arguments
+      - tool_call_streamed
+      - tool_call_no_arguments_streamed
       - wrong_model
       - key_refused
   engines:
@@ -62,19 +72,34 @@ options:
     default: 1
   requests:
     description:
-      - What the checks V(completion), V(chat), V(streaming), V(thinking_off), V(tool_call) and
+      - What the checks V(completion), V(knows), V(chat), V(streaming), V(thinking_off), V(tool_call) and
         V(tool_call_no_arguments) send and expect, by the name of the check. V(reasoning) uses that of
         V(chat). The defaults suit any chat model.
       - "C(request): keys of the body of C(/v1/chat/completions) that replace the default ones, such as
-        C(messages), C(max_tokens), C(tools) or C(chat_template_kwargs)."
-      - "C(expect): exact C(content) and C(reasoning) of an answer, or C(name) and C(arguments) of a call.
-        Without them, only the form is checked."
+        C(messages), C(max_tokens), C(tools) or C(chat_template_kwargs). C(max_tokens) is lowered to what
+        the served length leaves."
+      - "C(expect): exact C(content) and C(reasoning) of an answer, C(contains), a part of its text in upper or
+        lower case, or C(name) and C(arguments) of a call. Without them, only the form is checked."
     type: dict
     default: {}
   timeout:
-    description: Seconds that one answer may take.
+    description:
+      - Seconds without a token after which an answer counts as failed. An answer that is not streamed gets one
+        second more for each of its C(max_tokens).
+      - A stream that is longer than ten minutes is closed, and what has arrived is checked.
     type: int
-    default: 300
+    default: 120
+  strict:
+    description: Whether to fail where the task otherwise warns of what the model decided.
+    type: bool
+    default: false
+  record:
+    description:
+      - Absolute path in O(container) of a file that records that all checks have passed since the container
+        was started. If it does, only V(health), V(models), V(knows), V(wrong_model) and V(key_refused) are
+        made. If not, all checks are made and, once they have passed, the file is written.
+      - A container that starts again, other O(checks) or other O(requests) make the record invalid.
+    type: path
   container:
     description:
       - Name of the service's Docker container on this host. It must run.
@@ -127,6 +152,15 @@ checks:
   sample:
     health: {ok: true, detail: HTTP status 200, seconds: 0.004}
     tool_call: {ok: true, detail: 'get_weather({"city": "Oslo"})', seconds: 1.9}
+light:
+  description: Whether only the light checks were made, because all had passed before. See O(record).
+  returned: when the endpoint was asked
+  type: bool
+warned:
+  description: Problems of which the task only warns, because the model decided them.
+  returned: when the endpoint was asked
+  type: list
+  elements: dict
 engines:
   description: How many requests each engine has answered meanwhile, by its data parallel rank.
   returned: with the check V(completion)
@@ -175,11 +209,17 @@ findings:
   elements: dict
 """
 
-from typing import Any
+import hashlib
+import json
+import posixpath
+import tarfile
+from typing import Any, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, listed
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.docker import Docker, DockerError
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, failure, listed
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import checks, endpoint
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.api import Request
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.checks import Outcome
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.container_watch import (
     ContainerDied,
@@ -198,17 +238,50 @@ def problem_of_container(watch: ContainerWatch) -> Problem | None:
     return None
 
 
-def make_checks(module: AnsibleModule, client: endpoint.Client) -> tuple[dict[str, Outcome], dict[str, Any]]:
-    """Return the outcome of each check, and facts from the answers. All others need that of `health`."""
-    params = module.params
-    health = checks.outcome("health", client.health(), checks.case("health", params["model"], {}))
-    if health.problem:
-        return {"health": health}, {}
+class Record:
+    """The file in the container which says that all checks have passed since the container was started.
+
+    It holds a digest of the container's start, and of what was checked. Without *path* there is none.
+    """
+
+    def __init__(self, watch: ContainerWatch | None, path: str | None, params: dict[str, Any]) -> None:
+        self._name, self._path = watch.name if watch else "", path if watch else None
+        checked = [
+            watch.started if watch else "",
+            *(params[key] for key in ("checks", "requests", "engines")),
+        ]
+        self._digest = hashlib.sha256(json.dumps(checked, sort_keys=True).encode()).hexdigest().encode()
+
+    def is_valid(self) -> bool:
+        """Tell whether the file has the digest. Raises DockerError."""
+        found = Docker().read_file(self._name, self._path) if self._path else None
+        return found is not None and found[1] == self._digest
+
+    def write(self) -> None:
+        """Write the file. Raises DockerError."""
+        if self._path:
+            folder, name = posixpath.split(self._path)
+            Docker().write_files(self._name, folder, [(tarfile.TarInfo(name), self._digest)])
+
+
+def chosen(params: dict[str, Any], light: bool) -> list[str]:
+    """Return the names of the checks to make."""
     names = [name for name in checks.CHECKS if name in (params["checks"] or checks.CHECKS)]
     if not params["api_key"]:
         names = [name for name in names if name != "key_refused"]
-    prompts = checks.prompts(params["requests"])
-    return probe(client, names, params["model"], prompts, params["engines"])
+    return [name for name in names if name in checks.LIGHT] if light else names
+
+
+def make_checks(
+    client: endpoint.Client, params: dict[str, Any], names: Sequence[str]
+) -> tuple[dict[str, Outcome], dict[str, Any]]:
+    """Return the outcome of each check, and facts from the answers. All others need that of `health`."""
+    model = params["model"]
+    health = checks.outcome("health", client.health(), checks.case("health", model, {}))
+    if health.problem:
+        return {"health": health}, {}
+    room = checks.room(client.ask(Request("/v1/models")), model)
+    return probe(client, names, model, checks.prompts(params["requests"]), params["engines"], room)
 
 
 def fail(module: AnsibleModule, watch: ContainerWatch | None, problems: list[Problem], **facts: Any) -> None:
@@ -230,9 +303,12 @@ def main() -> None:
             "checks": {"type": "list", "elements": "str", "choices": list(checks.CHECKS)},
             "engines": {"type": "int", "default": 1},
             "requests": {"type": "dict", "default": {}},
-            "timeout": {"type": "int", "default": 300},
+            "timeout": {"type": "int", "default": 120},
+            "strict": {"type": "bool", "default": False},
+            "record": {"type": "path"},
             "container": {"type": "str"},
         },
+        required_by={"record": ["container"]},
         supports_check_mode=True,
     )
     endpoint.require_requests(module)
@@ -247,15 +323,27 @@ def main() -> None:
     dead = problem_of_container(watch) if watch else None
     if dead:
         fail(module, watch, [dead])
+    record = Record(watch, params["record"], params)
     client = endpoint.Client(params["url"], params["api_key"], params["timeout"])
-    outcomes, facts = make_checks(module, client)
+    try:
+        light = record.is_valid()
+        outcomes, facts = make_checks(client, params, chosen(params, light))
+        problems, warned = checks.problems(outcomes), checks.problems(outcomes, warning=True)
+        if not (light or problems or warned or module.check_mode):
+            record.write()
+    except DockerError as error:
+        module.fail_json(**failure(error.problem))
     facts["checks"] = {
         name: {"ok": not result.problem, "detail": result.detail, "seconds": round(result.seconds, 3)}
         for name, result in outcomes.items()
     }
-    problems = checks.problems(outcomes)
+    facts.update(light=light, warned=[problem.data() for problem in warned])
+    if params["strict"]:
+        problems += warned
     if problems:
         fail(module, watch, problems, **facts)
+    for problem in warned:
+        module.warn(problem.line())
     module.exit_json(changed=False, **facts)
 
 

@@ -5,75 +5,21 @@
 
 from __future__ import annotations
 
-import json
 import socket
-import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from ansible_run import module
+from docker_daemon import docker_daemon
+from vllm_standin import KEY, Asked, Said, Server, healthy
 
-KEY = "a-key-of-the-test"
-PLAIN = ["health", "models", "completion", "chat", "reasoning", "streaming", "wrong_model", "key_refused"]
-
-
-class Api(BaseHTTPRequestHandler):
-    """The answers of a model that always thinks, and then says who it is."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        if self.path == "/health":
-            self.reply(200 if time.monotonic() >= self.server.ready_at else 503, "")
-        elif self.path == "/metrics":
-            self.reply(200, self.server.metrics())
-        elif self.headers.get("Authorization") != f"Bearer {KEY}":
-            self.reply(401, json.dumps({"error": "Unauthorized"}))
-        else:
-            self.reply(200, json.dumps({"data": [{"id": "glm47", "max_model_len": 8192}]}))
-
-    def do_POST(self) -> None:
-        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if request["model"] != "glm47":
-            self.reply(404, json.dumps({"error": {"message": "no such model"}}))
-            return
-        engine = self.headers.get("X-data-parallel-rank", "0")
-        self.server.answered[engine if engine in self.server.ranks else "0"] += 1
-        message = {"reasoning": "Who am I?", "content": self.server.content}
-        if request.get("stream"):
-            deltas = [{"choices": [{"delta": message, "finish_reason": "stop"}]}]
-            self.reply(
-                200, "".join(f"data: {json.dumps(delta)}\n\n" for delta in deltas) + "data: [DONE]\n\n"
-            )
-        else:
-            self.reply(200, json.dumps({"choices": [{"message": message, "finish_reason": "stop"}]}))
-
-    def reply(self, status: int, text: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(text.encode())))
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-    def log_message(self, *_arguments: object) -> None:
-        """Log nothing."""
-
-
-class Server(ThreadingHTTPServer):
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Api)
-        self.url = f"http://127.0.0.1:{self.server_port}"
-        self.content = "I am GLM."
-        self.ranks = ("0", "1")
-        self.ready_at = 0.0
-        self.answered = Counter({"0": 0, "1": 0})
-
-    def metrics(self) -> str:
-        sample = 'vllm:request_success_total{{engine="{}",finished_reason="stop",model_name="glm47"}} {}.0\n'
-        return "".join(sample.format(rank, self.answered[rank]) for rank in self.ranks)
+ALL = [
+    "health", "models", "completion", "knows", "chat", "streaming", "reasoning", "thinking_off", "tool_call",
+    "tool_call_no_arguments", "tool_call_streamed", "tool_call_no_arguments_streamed", "wrong_model", "key_refused",
+]  # fmt: skip
 
 
 @pytest.fixture(name="server")
@@ -82,31 +28,61 @@ def running_server(monkeypatch) -> Iterator[Server]:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
     with Server() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
-        server.shutdown()
 
 
 def probe(server: Server, *options: str, **arguments: Any) -> dict[str, Any]:
-    arguments = {"url": server.url, "model": "glm47", "api_key": KEY, "checks": PLAIN, **arguments}
+    arguments = {"url": server.url, "model": "glm47", "api_key": KEY, **arguments}
     return module("endpoint_probe", arguments, *options)
 
 
 def test_a_service_that_works(server):
     result = probe(server, engines=2)
-    assert {name: check["ok"] for name, check in result["checks"].items()} == dict.fromkeys(PLAIN, True)
+    assert {name: check["ok"] for name, check in result["checks"].items()} == dict.fromkeys(ALL, True)
     assert all(count > 0 for count in result["engines"].values())
-    assert result["answer"] == {"reasoning": "Who am I?", "content": "I am GLM."}
+    assert result["answer"]["content"].startswith("I am GLM")
+    assert (result["light"], result["warned"]) == (False, [])
     assert result["ttft"] is not None
 
 
+def thinks_in_the_content(asked: Asked) -> Said:
+    return Said("", "Who am I?</think>I am GLM.") if asked.thinks and not asked.tools else healthy(asked)
+
+
 def test_all_failures_of_a_sick_service_are_reported(server):
-    server.content, server.ranks = "Who am I?</think>I am GLM.", ("0",)
-    result = probe(server, engines=2)
+    server.model, server.ranks = thinks_in_the_content, ("0",)
+    result = probe(server, engines=2, checks=["completion", "chat", "reasoning", "wrong_model"])
     assert {problem["where"] for problem in result["problems"]} == {"completion", "chat", "reasoning"}
     sick = {name for name, check in result["checks"].items() if not check["ok"]}
     assert sick == {"completion", "chat", "reasoning"}
     assert result["msg"].startswith("Host localhost\n")
+
+
+def test_what_the_model_decides_fails_only_if_strict(server):
+    server.model = lambda asked: replace(healthy(asked), reasoning="")
+    result = probe(server, checks=["chat", "reasoning"])
+    assert [one["where"] for one in result["warned"]] == ["reasoning"]
+    result = probe(server, checks=["chat", "reasoning"], strict=True)
+    assert [one["where"] for one in result["problems"]] == ["reasoning"]
+
+
+def test_a_service_that_has_passed_all_checks_gets_the_light_ones(server, tmp_path, monkeypatch):
+    state = {"Running": True, "Restarting": False, "StartedAt": "2026-01-01T00:00:00Z"}
+    container, file = "/containers/vllm/json", "/containers/vllm/archive?path=%2Fetc%2Fpassed"
+    answers = {
+        container: {"State": state, "RestartCount": 0},
+        "/containers/vllm/archive?path=%2Fetc&noOverwriteDirNonDir=true": b"",
+    }
+    options = {"engines": 2, "container": "vllm", "record": "/etc/passed"}
+    with docker_daemon(tmp_path, answers) as daemon:
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{daemon.socket}")
+        assert probe(server, **options)["light"] is False
+        (written,) = [body for method, _path, body in daemon.requests if method == "PUT"]
+        answers[file] = written
+        result = probe(server, **options)
+        assert set(result["checks"]) == {"health", "models", "knows", "wrong_model", "key_refused"}
+        answers[container]["State"]["StartedAt"] = "2026-01-02T00:00:00Z"
+        assert probe(server, **options)["light"] is False
 
 
 def test_only_health_is_asked_of_a_service_that_is_not_healthy(server):

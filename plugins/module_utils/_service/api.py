@@ -77,6 +77,7 @@ class Stream:
         self.error = ""
         self.rest = ""
         self.done = False
+        self.closed = False  # by this client, because it took too long
         self.tokens = 0
         self.times: list[float] = []
 
@@ -108,7 +109,7 @@ class Stream:
             self.message = Message(
                 self.message.reasoning + part.reasoning,
                 self.message.content + part.content,
-                [*self.message.tool_calls, *part.tool_calls],
+                merge_calls(self.message.tool_calls, part.tool_calls),
                 part.finish_reason or self.message.finish_reason,
             )
 
@@ -122,6 +123,23 @@ class Stream:
             "gap_p50": percentile(gaps, 50),
             "gap_p99": percentile(gaps, 99),
         }
+
+
+def merge_calls(calls: Sequence[dict[str, Any]], parts: Sequence[Any]) -> list[dict[str, Any]]:
+    """Return the tool calls of a stream so far with the next parts of them, or raise one of MALFORMED.
+
+    The first part of a call has its name, the others continue its arguments. `index` names the call.
+    """
+    merged = [dict(call, function=dict(call["function"])) for call in calls]
+    for part in parts:
+        index, function = int(part.get("index", len(merged))), part["function"]
+        if not 0 <= index <= len(merged):
+            raise ValueError(f"a part of call {index}, but there are {len(merged)}")
+        if index == len(merged):
+            merged.append({"function": {"name": "", "arguments": ""}})
+        for key in ("name", "arguments"):
+            merged[index]["function"][key] += text_of(function.get(key))
+    return merged
 
 
 def parse_message(raw: Mapping[str, Any], finish_reason: Any) -> Message:

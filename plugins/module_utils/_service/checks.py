@@ -5,6 +5,9 @@
 
 To add a check, add a function and an entry in CHECKS, a prompt in PROMPTS if it needs one of its own, and its
 name in the documentation of the module endpoint_probe.
+
+Some of what an answer shows is the model's decision and no fault of the server: whether it calls a tool, or
+ends in a loop. A model samples, so such a check gets more than one try (see Undecided).
 """
 
 from __future__ import annotations
@@ -52,9 +55,26 @@ TOOLS = [
     },
 ]
 
+RULE = "-=_*~|."
+LONGEST_RULE = 1000
+LOOP_CHARACTERS = 10
+
 LOOK_AT_HEAD = "Look at the head's log"
 WRONG_URL = "Check that the URL is that of a vLLM server"
 COMPARE_WEIGHTS = "Compare the weights' checksums (weights_verify)"
+CHECK_PARSER = "Run the patch stage, and check that the service has the model's --reasoning-parser"
+LOGS_OF_ALL = "Look at the logs of all hosts: an engine failed"
+
+THINKING_TOKENS = 4096  # for an answer with its thinking, of which GLM-4.7 needs 1500 to introduce itself
+PROMPT_TOKENS = 1024  # more than any prompt here takes, with tools and the chat template
+
+
+class Undecided(ProblemError):
+    """What one answer alone does not prove, because the model samples. Worth another try."""
+
+
+class ModelChoice(Undecided):
+    """What the model decided, and the server only passed on. A warning, if it does so every time."""
 
 
 class Prompt(NamedTuple):
@@ -65,10 +85,14 @@ class Prompt(NamedTuple):
 
 
 class Case(NamedTuple):
-    """What a check is about: the name of the served model and, for a chat completion, the prompt."""
+    """What a check is about: the name of the served model and, for a chat completion, the prompt.
+
+    ``room``: the most tokens that an answer may have, 0 if unknown.
+    """
 
     model: str
     prompt: Prompt
+    room: int = 0
 
 
 class Check(NamedTuple):
@@ -84,43 +108,56 @@ class Check(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a check found, how long its answer took, and the problem if it failed."""
+    """What a check found, how long its answer took, and the problem if it failed.
+
+    ``again``: another try may succeed. ``warning``: if it does not, the service is not at fault.
+    """
 
     detail: str
     seconds: float
     problem: Problem | None = None
+    again: bool = False
+    warning: bool = False
 
 
 def _prompt(question: str, max_tokens: int, expect: Mapping[str, Any] | None = None, **more: Any) -> Prompt:
     messages = [{"role": "user", "content": question}]
-    request = dict(messages=messages, max_tokens=max_tokens, temperature=0, **more)
-    return Prompt(request, dict(expect or {}))
+    return Prompt(dict(messages=messages, max_tokens=max_tokens, **more), dict(expect or {}))
 
 
-# What the checks send and expect unless the profile says otherwise. Thinking takes tokens, so prompts whose
-# answer must be complete leave room for it. That of `completion` need not be, and it goes to every engine.
+# What the checks send and expect unless the profile says otherwise. No temperature: the model's own counts.
+# Those of `completion` and `knows` go to every engine.
 INTRODUCE = "Please introduce yourself."
+NO_THINKING = {"enable_thinking": False}
 PROMPTS = {
     "completion": _prompt(INTRODUCE, 10),
-    "chat": _prompt(INTRODUCE, 2048),
-    "streaming": _prompt(INTRODUCE, 256),
-    "thinking_off": _prompt(INTRODUCE, 256, chat_template_kwargs={"enable_thinking": False}),
-    "tool_call": _prompt("What is the weather in Oslo?", 1024, {"name": "get_weather"}, tools=TOOLS),
-    "tool_call_no_arguments": _prompt(
-        "What time is it?", 1024, {"name": "get_time", "arguments": {}}, tools=TOOLS
+    "knows": _prompt(
+        "What is the capital of France? Answer with one word.",
+        64,
+        {"contains": "Paris"},
+        chat_template_kwargs=NO_THINKING,
     ),
+    "chat": _prompt(INTRODUCE, THINKING_TOKENS),
+    "streaming": _prompt(INTRODUCE, 256),
+    "thinking_off": _prompt(INTRODUCE, 512, chat_template_kwargs=NO_THINKING),
+    "tool_call": _prompt("What is the weather in Oslo?", 2048, {"name": "get_weather"}, tools=TOOLS),
+    "tool_call_no_arguments": _prompt("What time is it?", 2048, {"name": "get_time"}, tools=TOOLS),
 }
 
 
 def prompts(given: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, Prompt]:
-    """Return the prompts: the default ones, with the keys of those given in place of their own."""
-    return {
-        name: Prompt(
-            {**default.request, **given.get(name, {}).get("request", {})},
-            {**default.expect, **given.get(name, {}).get("expect", {})},
-        )
-        for name, default in PROMPTS.items()
-    }
+    """Return the prompts: the default ones, with the keys of those given in place of their own.
+
+    The text that an answer must contain belongs to its question. Other messages drop it.
+    """
+    result = {}
+    for name, default in PROMPTS.items():
+        request, expect = given.get(name, {}).get("request", {}), dict(default.expect)
+        if "messages" in request:
+            expect.pop("contains", None)
+        expect.update(given.get(name, {}).get("expect", {}))
+        result[name] = Prompt({**default.request, **request}, expect)
+    return result
 
 
 def prompt_errors(given: Mapping[str, Any]) -> list[str]:
@@ -141,9 +178,18 @@ def quote(text: str) -> str:
     return repr(shorten(text))
 
 
-def case(name: str, model: str, available: Mapping[str, Prompt]) -> Case:
+def case(name: str, model: str, available: Mapping[str, Prompt], room: int = 0) -> Case:
     """Return what the check *name* is about."""
-    return Case(model, available.get(CHECKS[name].prompt or name, Prompt({}, {})))
+    return Case(model, available.get(CHECKS[name].prompt or name, Prompt({}, {})), room)
+
+
+def room(models: Answer, model: str) -> int:
+    """Return the most tokens that an answer of *model* may have, by the list of models; 0 if unknown."""
+    try:
+        longest = next(int(entry["max_model_len"]) for entry in models.body["data"] if entry["id"] == model)
+    except (*MALFORMED, StopIteration):
+        return 0
+    return max(longest // 2, longest - PROMPT_TOKENS)
 
 
 def outcome(name: str, answer: Answer, about: Case) -> Outcome:
@@ -151,20 +197,24 @@ def outcome(name: str, answer: Answer, about: Case) -> Outcome:
     try:
         return Outcome(CHECKS[name].examine(answer, about), answer.seconds)
     except ProblemError as error:
-        return failed(error.problem, answer.seconds)
+        return failed(error, answer.seconds)
 
 
-def failed(problem: Problem, seconds: float) -> Outcome:
+def failed(error: ProblemError, seconds: float) -> Outcome:
     """Return the outcome of a check that failed."""
-    return Outcome(problem.found, seconds, problem)
+    again, warning = isinstance(error, Undecided), isinstance(error, ModelChoice)
+    return Outcome(error.problem.found, seconds, error.problem, again, warning)
 
 
-def problems(outcomes: Mapping[str, Outcome]) -> list[Problem]:
-    """Return the problems of the checks that failed. Checks that found the same share one."""
+def problems(outcomes: Mapping[str, Outcome], warning: bool = False) -> list[Problem]:
+    """Return the problems of the checks that failed, or their warnings.
+
+    Checks that found the same share one.
+    """
     names: dict[str, list[str]] = {}
     first: dict[str, Problem] = {}
     for name, result in outcomes.items():
-        if result.problem:
+        if result.problem and result.warning == warning:
             first.setdefault(result.problem.found, result.problem)
             names.setdefault(result.problem.found, []).append(name)
     return [problem.at(", ".join(names[found])) for found, problem in first.items()]
@@ -174,12 +224,15 @@ def problems(outcomes: Mapping[str, Outcome]) -> list[Problem]:
 
 
 def _chat(about: Case) -> Request:
-    return Request(CHAT_PATH, {**about.prompt.request, "model": about.model})
+    body = {**about.prompt.request, "model": about.model}
+    if about.room and body.get("max_tokens", 0) > about.room:
+        body["max_tokens"] = about.room
+    return Request(CHAT_PATH, body)
 
 
 def _streamed_chat(about: Case) -> Request:
     streamed = {"stream": True, "stream_options": {"include_usage": True}}
-    return Request(CHAT_PATH, {**about.prompt.request, "model": about.model, **streamed})
+    return Request(CHAT_PATH, {**(_chat(about).body or {}), **streamed})
 
 
 def _chat_with_wrong_model(about: Case) -> Request:
@@ -204,11 +257,31 @@ def require_success(answer: Answer, expected: str) -> None:
 
 
 def require_message(answer: Answer, expected: str) -> Message:
-    """Return the assistant's message of an answer, or raise ProblemError."""
+    """Return the assistant's message of an answer, whole or streamed, or raise ProblemError.
+
+    A stream that this client closed because it took too long is one that was cut off.
+    """
     require_success(answer, expected)
+    if answer.stream is not None:
+        return _whole_stream(answer, answer.stream)
     message = answer.message
     if not message:
         raise ProblemError("not a chat completion: " + quote(answer.text), expected, WRONG_URL)
+    return message
+
+
+def _whole_stream(answer: Answer, stream: Stream) -> Message:
+    expected = "an event stream with text, a finish_reason and [DONE]"
+    error = stream.error or answer.error
+    if error:
+        raise ProblemError(error.rstrip("."), expected, LOGS_OF_ALL)
+    message = stream.message
+    if stream.closed:
+        return message._replace(finish_reason="length")
+    if not (stream.done and message.finish_reason and stream.times):
+        end = "[DONE]" if stream.done else "no [DONE]"
+        found = f"{len(stream.times)} chunks with text, finish_reason {message.finish_reason!r}, {end}"
+        raise ProblemError(found, expected, f"{LOOK_AT_HEAD}, and at proxies between this host and the head")
     return message
 
 
@@ -236,25 +309,54 @@ def check_completion(answer: Answer, _about: Case) -> str:
     """Check a short answer. It may end while the model still thinks."""
     expected = "an answer with text"
     message = require_message(answer, expected)
-    if not (message.reasoning or message.content):
+    text = message.reasoning + message.content
+    if not text:
         raise ProblemError("an empty answer", expected, f"{LOOK_AT_HEAD}. {COMPARE_WEIGHTS}")
-    return shorten(message.reasoning + message.content, 60)
+    _refuse_markup(message)
+    loop = repetition(text)
+    if loop:  # so early it is no long task that a model gets lost in
+        raise Undecided(f"only {shorten(loop, 80)!r}, again and again", expected, COMPARE_WEIGHTS)
+    return shorten(text, 60)
+
+
+def check_knows(answer: Answer, about: Case) -> str:
+    """Check that an answer has the text that anyone knows, in its content or in its thinking."""
+    expect = about.prompt.expect
+    contains = str(expect.get("contains", ""))
+    expected = f"an answer with {contains!r}" if contains else "an answer with content"
+    message = require_message(answer, expected)
+    _refuse_markup(message)
+    text = message.content or message.reasoning
+    if not text or contains.casefold() not in (message.reasoning + message.content).casefold():
+        remedy = f"{COMPARE_WEIGHTS}, and test the NPUs of its host: such an engine computes wrongly"
+        raise Undecided(quote(text), expected, remedy)
+    return _check_text(message.content, expect.get("content")) or shorten(text, 80)
 
 
 def check_chat(answer: Answer, about: Case) -> str:
-    """Check a complete answer: content without markup and, if given, the expected text."""
-    return _check_content(require_message(answer, "an answer with content"), about.prompt.expect)
+    """Check an answer: content without markup and, if given, the expected text.
+
+    An answer that is still being thought about when its tokens are used up passes: thinking has no limit.
+    """
+    message = require_message(answer, "an answer with content")
+    expect = about.prompt.expect
+    cut_off = message.finish_reason == "length" and not message.content and message.reasoning
+    if cut_off and expect.get("content") is None:
+        _check_text(message.reasoning, None)
+        tokens = answer.stream.tokens or len(answer.stream.times) if answer.stream else 0
+        after = f" after {tokens} tokens" if tokens else ""
+        return f"still thinking{after}: {shorten(message.reasoning, 80)}"
+    return _check_content(message, expect)
 
 
 def check_reasoning(answer: Answer, about: Case) -> str:
     """Check that the thinking is in its own field, and only there."""
     expected = "the thinking in the field `reasoning` or `reasoning_content`, and only there"
-    remedy = "Run the patch stage, and check that the service has the model's --reasoning-parser"
     message = require_message(answer, expected)
     if "</think>" in message.content:
-        raise ProblemError("thinking in the content: " + quote(message.content), expected, remedy)
+        raise ProblemError("thinking in the content: " + quote(message.content), expected, CHECK_PARSER)
     if not message.reasoning:
-        raise ProblemError(f"no thinking, content {quote(message.content)}", expected, remedy)
+        raise ModelChoice(f"no thinking, content {quote(message.content)}", expected, CHECK_PARSER)
     return _check_text(message.reasoning, about.prompt.expect.get("reasoning"))
 
 
@@ -269,28 +371,45 @@ def check_thinking_off(answer: Answer, about: Case) -> str:
 
 
 def check_tool_call(answer: Answer, about: Case) -> str:
-    """Check a tool call: it is parsed, calls the right tool, and has the required arguments."""
+    """Check that one of the calls is parsed, calls the right tool, and has the required arguments.
+
+    Which tool a model calls is its decision. That a call has a tool's name and valid JSON is the parser's.
+    """
     expect = about.prompt.expect
     expected = "a call of " + expect["name"]
     message = require_message(answer, expected)
+    if message.finish_reason == "length":
+        raise _cut_off(message, expected)
     if not message.tool_calls:
         raise _no_call(message, expected)
+    _refuse_markup(message)
     try:
-        name = message.tool_calls[0]["function"]["name"]
-        arguments = dict(json.loads(message.tool_calls[0]["function"]["arguments"]))
-        missing = [key for key in _required(about, expect["name"]) if key not in arguments]
+        calls = [
+            (call["function"]["name"], dict(json.loads(call["function"]["arguments"])))
+            for call in message.tool_calls
+        ]
+        known = {tool["function"]["name"] for tool in about.prompt.request["tools"]}
+        right = [arguments for name, arguments in calls if name == expect["name"]]
+        unknown = [name for name, _arguments in calls if name not in known]
     except MALFORMED:
         found = "a malformed call: " + shorten(_json(list(message.tool_calls)))
         raise ProblemError(found, expected, "Run the patch stage: the tool call parser fails") from None
-    shown = name if str(name).isidentifier() else repr(name)
-    call = f"{shown}({shorten(_json(arguments), 80)})"
-    if name != expect["name"] or missing:
-        without = " without " + ", ".join(missing) if missing else ""
-        remedy = "Check that chat template and --tool-call-parser are the model's own"
-        raise ProblemError(call + without, expected, remedy)
-    if expect.get("arguments", arguments) != arguments:
-        raise ProblemError(call, f"{name}({_json(expect['arguments'])})", COMPARE_WEIGHTS)
-    return call
+    shown = "; ".join(_shown(name, arguments) for name, arguments in calls)
+    remedy = "Check that chat template and --tool-call-parser are the model's own"
+    if unknown:
+        raise ProblemError(shown, expected, remedy)
+    if not right:
+        raise ModelChoice(shown, expected, remedy)
+    missing = [[key for key in _required(about, expect["name"]) if key not in one] for one in right]
+    if all(missing):
+        raise Undecided(f"{shown} without {', '.join(missing[0])}", expected, remedy)
+    if expect.get("arguments", right[0]) not in right:
+        raise Undecided(shown, _shown(expect["name"], expect["arguments"]), COMPARE_WEIGHTS)
+    return shown
+
+
+def _shown(name: str, arguments: Any) -> str:
+    return f"{name if str(name).isidentifier() else repr(name)}({shorten(_json(arguments), 80)})"
 
 
 def _json(value: Any) -> str:
@@ -308,27 +427,19 @@ def _no_call(message: Message, expected: str) -> ProblemError:
     if MARKUP.search(message.content):
         remedy = "Run the patch stage. The tool call parser of this vLLM does not support the model's calls"
         return ProblemError(f"the call as content, not parsed: {quote(message.content)}", expected, remedy)
-    if message.finish_reason == "length":
-        return _cut_off(message, expected)
-    remedy = "Check that the service has --enable-auto-tool-choice"
-    return ProblemError(f"no call, content {quote(message.content)}", expected, remedy)
+    found = f"no call, content {quote(message.content)}"
+    if not message.content:  # as a parser does that loses the call
+        return Undecided(found, expected, "Run the patch stage: the tool call parser may have lost the call")
+    return ModelChoice(found, expected, "Check that the service has --enable-auto-tool-choice")
 
 
 def check_stream(answer: Answer, about: Case) -> str:
-    """Check a streamed answer: several chunks with text, and an end."""
-    expected = "an event stream with text, a finish_reason and [DONE]"
-    require_success(answer, expected)
-    stream = answer.stream or Stream()
-    error = stream.error or answer.error
-    if error:
-        raise ProblemError(error.rstrip("."), expected, "Look at the logs of all hosts: an engine failed")
-    message = stream.message
-    if not (stream.done and message.finish_reason and stream.times):
-        end = "[DONE]" if stream.done else "no [DONE]"
-        found = f"{len(stream.times)} chunks with text, finish_reason {message.finish_reason!r}, {end}"
-        raise ProblemError(found, expected, f"{LOOK_AT_HEAD}, and at proxies between this host and the head")
+    """Check a streamed answer: chunks with text, and an end. It may end while the model still thinks."""
+    message = require_message(answer, "a streamed answer")
+    _refuse_markup(message)
     for field in ("reasoning", "content"):
         _check_text(getattr(message, field), about.prompt.expect.get(field))
+    stream = answer.stream or Stream()
     return f"{stream.tokens} tokens in {len(stream.times)} chunks"
 
 
@@ -356,19 +467,26 @@ def _check_content(message: Message, expect: Mapping[str, Any]) -> str:
         raise _cut_off(message, expected)
     if not message.content:
         remedy = "Check that the service has the model's --reasoning-parser"
-        raise ProblemError(f"no content, thinking {quote(message.reasoning)}", expected, remedy)
+        raise Undecided(f"no content, thinking {quote(message.reasoning)}", expected, remedy)
+    _refuse_markup(message)
+    contains = str(expect.get("contains", ""))
+    if contains.casefold() not in message.content.casefold():
+        raise Undecided(quote(message.content), f"an answer with {contains!r}", COMPARE_WEIGHTS)
+    return _check_text(message.content, expect.get("content"))
+
+
+def _refuse_markup(message: Message) -> None:
     if MARKUP.search(message.content):
         found = "markup in the content: " + quote(message.content)
         raise ProblemError(found, "content without markup", "Run the patch stage")
-    return _check_text(message.content, expect.get("content"))
 
 
 def _cut_off(message: Message, expected: str) -> ProblemError:
     loop = repetition(message.reasoning)
     if loop:
         return _loop(loop)
-    found = "an answer cut off by max_tokens while the model was thinking: " + quote(message.reasoning)
-    return ProblemError(found, expected, "Increase max_tokens of this request")
+    found = "an answer cut off while the model was thinking: " + quote(message.reasoning)
+    return ModelChoice(found, expected, "Increase max_tokens of this request")
 
 
 def _check_text(text: str, expected: str | None) -> str:
@@ -381,22 +499,27 @@ def _check_text(text: str, expected: str | None) -> str:
     return shorten(text, 80)
 
 
-def _loop(piece: str) -> ProblemError:
-    return ProblemError(
+def _loop(piece: str) -> ModelChoice:
+    return ModelChoice(
         f"the answer repeats itself in a loop: {shorten(piece, 80)!r}",
         "an answer without a loop",
-        "GLM-4.7 does this at times in long tasks: sample with temperature 1.0 and top_p 0.95. "
-        f"If it happens with short questions, it is a fault. {COMPARE_WEIGHTS}",
+        "GLM-4.7 does this at times in long tasks. If it happens with short questions, it is a fault. "
+        f"{COMPARE_WEIGHTS}",
     )
 
 
 def repetition(text: str) -> str:
     """Return what a text repeats in a loop, or an empty string.
 
-    A loop is a text that ends with the same piece at least four times, 200 characters or more in all, or that
-    has one paragraph of 80 characters or more at least four times.
+    A loop is a text that ends with the same character ten times, or with the same piece at least four times,
+    200 characters or more in all, or that has one paragraph of 80 characters or more at least four times. A
+    line that Markdown draws (RULE) is none.
     """
-    for size in range(1, len(text) // 4 + 1):
+    bare = text.rstrip()
+    if len(bare) >= LOOP_CHARACTERS and bare[-LOOP_CHARACTERS:] == bare[-1] * LOOP_CHARACTERS:
+        drawn = bare[-1] in RULE and bare[-LONGEST_RULE:] != bare[-1] * LONGEST_RULE
+        return "" if drawn else bare[-1]
+    for size in range(2, len(text) // 4 + 1):
         piece = text[-size:]
         times = 4 if size >= 50 else math.ceil(200 / size)
         if piece.strip() and text.endswith(piece * times):
@@ -428,12 +551,19 @@ CHECKS = {
     "health": Check(lambda _about: Request("/health"), check_health),
     "models": Check(lambda _about: Request("/v1/models"), check_models),
     "completion": Check(_chat, check_completion),
-    "chat": Check(_chat, check_chat),
+    "knows": Check(_chat, check_knows),
+    "chat": Check(_streamed_chat, check_chat),
     "streaming": Check(_streamed_chat, check_stream),
-    "reasoning": Check(_chat, check_reasoning, prompt="chat"),
-    "thinking_off": Check(_chat, check_thinking_off),
+    "reasoning": Check(_streamed_chat, check_reasoning, prompt="chat"),
+    "thinking_off": Check(_streamed_chat, check_thinking_off),
     "tool_call": Check(_chat, check_tool_call),
     "tool_call_no_arguments": Check(_chat, check_tool_call),
+    "tool_call_streamed": Check(_streamed_chat, check_tool_call, prompt="tool_call"),
+    "tool_call_no_arguments_streamed": Check(
+        _streamed_chat, check_tool_call, prompt="tool_call_no_arguments"
+    ),
     "wrong_model": Check(_chat_with_wrong_model, check_wrong_model, prompt="completion"),
     "key_refused": Check(lambda _about: Request("/v1/models", with_key=False), check_key_refused),
 }
+# Enough for a service that has passed all checks since it was started: a few tokens on each engine.
+LIGHT = ("health", "models", "knows", "wrong_model", "key_refused")

@@ -41,6 +41,11 @@ class ContainerWatch:
         if state["StartedAt"] != self._first["StartedAt"]:
             raise ContainerDied(f"running, but has restarted meanwhile ({state['RestartCount']} restarts)")
 
+    @property
+    def started(self) -> str:
+        """When the container was started, as Docker writes it; empty before the first call of check_running."""
+        return str(self._first.get("StartedAt", ""))
+
     def check_log(self) -> None:
         """Read the new lines of the log. Raise ContainerDied if they show that vLLM exits or has no head."""
         if any(diagnosis.is_end(line) for line in self._read()):

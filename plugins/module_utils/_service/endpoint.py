@@ -27,6 +27,9 @@ except ImportError:
     REQUESTS_ERROR = traceback.format_exc()
 
 HEALTH_SECONDS = 5  # that an answer of /health or /metrics may take
+# The slowest report from the field: 400 ms a token. An answer that is not streamed gets so long for each.
+SECONDS_PER_TOKEN = 1.0
+STREAM_SECONDS = 600  # after which a stream has proved what it can, and is closed
 
 
 def require_requests(module: AnsibleModule) -> None:
@@ -43,12 +46,22 @@ def fail(module: AnsibleModule, msg: str, **facts: Any) -> None:
 
 
 class Client:
-    """A client of the endpoint at *url*. *timeout*: seconds that an answer may take."""
+    """A client of the endpoint at *url*. *silence*: seconds in which something must arrive.
 
-    def __init__(self, url: str, api_key: str | None = None, timeout: float = HEALTH_SECONDS) -> None:
+    *longest*: seconds after which a stream is closed.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None = None,
+        silence: float = HEALTH_SECONDS,
+        longest: float = STREAM_SECONDS,
+    ) -> None:
         self._url = url.rstrip("/")
         self._api_key = api_key
-        self._timeout = timeout
+        self._silence = silence
+        self._longest = longest
 
     def health(self) -> Answer:
         """Return the answer of /health."""
@@ -63,29 +76,37 @@ class Client:
         return metrics.answered(self.metrics().text)
 
     def ask(self, request: Request, timeout: float | None = None) -> Answer:
-        """Return the answer to a request."""
+        """Return the answer to a request, streamed if the request says so.
+
+        One that is not streamed is silent until it is complete, so its time depends on its tokens.
+        """
+        body = request.body or {}
+        if body.get("stream"):
+            return self._stream(request)
         began = time.monotonic()
+        seconds = timeout or self._silence + SECONDS_PER_TOKEN * body.get("max_tokens", 0)
         try:
-            with self._send(request, timeout or self._timeout) as response:
+            with self._send(request, seconds) as response:
                 text = response.content.decode("utf-8", "replace")
                 return Answer(response.status_code, text, time.monotonic() - began)
         except requests.RequestException as error:
             return Answer(0, "", time.monotonic() - began, transport_error(error))
 
-    def stream(self, request: Request) -> Answer:
-        """Return the answer to a request for a stream."""
+    def _stream(self, request: Request) -> Answer:
         began, stream = time.monotonic(), Stream()
         status, error = 0, ""
         try:
-            with self._send(request, self._timeout, stream=True) as response:
+            with self._send(request, self._silence, stream=True) as response:
                 status = response.status_code
                 for line in response.iter_lines():
                     stream.feed(line.decode("utf-8", "replace"), time.monotonic() - began)
-                    if time.monotonic() - began > self._timeout:
-                        error = f"a stream that has not ended after {self._timeout} s"
+                    if time.monotonic() - began > self._longest:
+                        stream.closed = True
                         break
         except requests.RequestException as exception:
             error = transport_error(exception)
+            if isinstance(exception, requests.Timeout) or "timed out" in str(exception):
+                error = f"no token for {self._silence:g} s"
         return Answer(status, stream.rest, time.monotonic() - began, error, stream)
 
     def _send(self, request: Request, timeout: float, stream: bool = False) -> Any:

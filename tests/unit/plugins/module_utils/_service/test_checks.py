@@ -53,7 +53,7 @@ def passes(outcome: Outcome) -> bool:
 
 def text_of(outcome: Outcome) -> str:
     """Return a failure as it is reported."""
-    (problem,) = checks.problems({"check": outcome})
+    (problem,) = checks.problems({"check": outcome}, outcome.warning)
     return problem.line()
 
 
@@ -88,16 +88,37 @@ def test_right_prompts_are_accepted():
     )
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["chat", "reasoning", "thinking_off", "tool_call", "tool_call_no_arguments", "completion", "streaming"],
-)
+STREAMED = [
+    "chat",
+    "reasoning",
+    "streaming",
+    "thinking_off",
+    "tool_call_streamed",
+    "tool_call_no_arguments_streamed",
+]
+
+
+@pytest.mark.parametrize("name", [*STREAMED, "tool_call", "tool_call_no_arguments", "completion", "knows"])
 def test_a_prompt_goes_to_the_model(name: str):
     sent = request(name)
     assert sent.path == "/v1/chat/completions"
     assert sent.body["model"] == "glm47"
-    assert sent.body["temperature"] == 0
-    assert sent.body.get("stream", False) == (name == "streaming")
+    assert "temperature" not in sent.body
+    assert sent.body.get("stream", False) == (name in STREAMED)
+
+
+def test_other_messages_drop_the_known_answer():
+    given = {"knows": {"request": {"messages": []}}}
+    assert checks.prompts(given)["knows"].expect == {}
+    given["knows"]["expect"] = {"contains": "Oslo"}
+    assert checks.prompts(given)["knows"].expect == {"contains": "Oslo"}
+
+
+@pytest.mark.parametrize(("served", "sent"), [(8192, 4096), (4096, 3072), (1024, 512), (None, 4096)])
+def test_an_answer_fits_in_the_served_length(served: int | None, sent: int):
+    models = answer(data=[{"id": "glm47", "max_model_len": served}])
+    about = checks.case("chat", "glm47", PROMPTS, checks.room(models, "glm47"))
+    assert checks.CHECKS["chat"].request(about).body["max_tokens"] == sent
 
 
 def test_requests_without_a_prompt():
@@ -176,16 +197,46 @@ def test_chat():
 WRONG_CHATS = {
     "nothing": chat(""),
     "thinking alone": chat(None, reasoning="Who am I?"),
-    "cut off while thinking": chat(None, "length", reasoning="Who am I?"),
     "thinking in the content": chat("Who am I?</think>I am GLM."),
     "a loop": chat("ha " * 100),
     "a loop in the thinking": chat(None, "length", reasoning="Wait. " * 50),
+    "one character": chat("!" * 10),
 }
 
 
 @pytest.mark.parametrize("given", WRONG_CHATS.values(), ids=WRONG_CHATS)
 def test_a_wrong_chat(given: Answer):
     assert not passes(check("chat", given))
+
+
+def test_long_thinking_passes_unless_a_text_is_expected():
+    given = chat(None, "length", reasoning="Who am I?")
+    assert passes(check("chat", given))
+    assert not passes(check("chat", given, content="I am GLM."))
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "warning"),
+    [
+        ("chat", chat("ha " * 100), True),
+        ("reasoning", chat(), True),
+        ("tool_call", chat("It is sunny."), True),
+        ("knows", chat("Oslo"), False),
+        ("completion", chat("!" * 10), False),
+        ("tool_call", chat(""), False),
+    ],
+)
+def test_what_is_tried_again_and_what_is_a_warning_then(name: str, given: Answer, warning: bool):
+    outcome = check(name, given)
+    assert (outcome.again, outcome.warning) == (True, warning)
+    assert len(checks.problems({name: outcome}, warning)) == 1
+    assert checks.problems({name: outcome}, not warning) == []
+
+
+@pytest.mark.parametrize("content", ["Paris", "paris.", "It is **PARIS**"])
+def test_a_known_answer(content: str):
+    assert passes(check("knows", chat(content)))
+    assert passes(check("knows", chat(None, "length", reasoning=f"The user asks ... {content}")))
 
 
 def test_another_text_than_expected():
@@ -215,6 +266,7 @@ def test_a_tool_call():
     assert right == Outcome('get_weather({"city": "Oslo"})', 0.1)
     assert passes(check("tool_call", call("get_weather", '{"city": "Oslo"}'), arguments={"city": "Oslo"}))
     assert passes(check("tool_call_no_arguments", call("get_time", "{}")))
+    assert passes(check("tool_call_no_arguments", call("get_time", '{"timezone": "UTC"}')))
 
 
 UNPARSED_CALL = "<tool_call>get_weather<arg_key>city</arg_key><arg_value>Oslo</arg_value></tool_call>"
@@ -222,6 +274,7 @@ WRONG_CALLS = {
     "a call that is not parsed": (chat(UNPARSED_CALL), UNPARSED_CALL),
     "no call": (chat("It is sunny."), "It is sunny."),
     "cut off": (chat(None, "length", reasoning="I should"), "max_tokens"),
+    "the call lost": (chat(None, reasoning="I call it."), "''"),
     "arguments that end early": (call("get_weather", '{"city": '), "city"),
     "arguments that are no object": (call("get_weather", '"Oslo"'), "Oslo"),
     "an argument missing": (call("get_weather", "{}"), "city"),
@@ -266,7 +319,7 @@ def engines(counts: dict[str, int], expected: int) -> Outcome:
     try:
         return Outcome(checks.check_engines(counts, expected), 0.1)
     except ProblemError as error:
-        return checks.failed(error.problem, 0.1)
+        return checks.failed(error, 0.1)
 
 
 def test_every_engine_has_to_answer():
@@ -327,7 +380,30 @@ WRONG_STREAMS = {
     "broken JSON": ([*WHOLE[:3], "data: {", *WHOLE[3:]], "{"),
     "a list": ([*WHOLE[:3], "data: []", *WHOLE[3:]], "[]"),
     "a choice that is none": (['data: {"choices": [null]}'], '{"choices": [null]}'),
+    "thinking in the content": ([chunk(content="Hm.</think>Hi."), chunk("stop"), *WHOLE[-2:]], "</think>"),
 }
+
+
+def test_the_parts_of_streamed_calls_are_put_together():
+    def part(index: int, **function: str) -> str:
+        return chunk(tool_calls=[{"index": index, "function": function}])
+
+    lines = [
+        part(0, name="get_weather"),
+        part(0, arguments='{"city":'),
+        part(0, arguments=' "Oslo"}'),
+        part(1, name="get_time", arguments="{}"),
+        chunk("tool_calls"),
+        *WHOLE[-2:],
+    ]
+    calls = [call["function"] for call in stream(lines).message.tool_calls]
+    assert calls == [
+        {"name": "get_weather", "arguments": '{"city": "Oslo"}'},
+        {"name": "get_time", "arguments": "{}"},
+    ]
+    assert passes(check("tool_call_streamed", streamed(lines)))
+    assert passes(check("tool_call_no_arguments_streamed", streamed(lines)))
+    assert stream([part(2, arguments="{}")]).error
 
 
 @pytest.mark.parametrize(("lines", "named"), WRONG_STREAMS.values(), ids=WRONG_STREAMS)
@@ -365,6 +441,9 @@ def test_percentile(percent: float, value: float):
         "Well: " + "ha" * 100,
         f"Start. {PARAGRAPH * 4}",
         "\n\n".join([PARAGRAPH, "So.", PARAGRAPH, "Or.", PARAGRAPH, "But.", PARAGRAPH, "End."]),
+        "!" * 10,
+        "Well!!!!!!!!!!\n",
+        "-" * 1000,
     ],
 )
 def test_a_loop_is_seen(text: str):
@@ -380,6 +459,8 @@ def test_a_loop_is_seen(text: str):
         "我是GLM-4.7。" * 3,
         PARAGRAPH * 2,
         "word " + " " * 400,
+        "!" * 9,
+        "| a | b |\n" + "-" * 220,
         " ".join(str(n) for n in range(500)),
     ],
 )
@@ -394,9 +475,9 @@ def test_all_failures_are_reported_and_common_ones_once():
     refused, other = Problem("connection refused", "content", "Start it"), Problem("a", "b", "Correct it")
     outcomes = {
         "health": Outcome("HTTP status 200", 0.1),
-        "chat": checks.failed(refused, 0.1),
-        "models": checks.failed(other, 0.1),
-        "tool_call": checks.failed(Problem("connection refused", "a call", "Start it"), 0.1),
+        "chat": Outcome("", 0.1, refused),
+        "models": Outcome("", 0.1, other),
+        "tool_call": Outcome("", 0.1, Problem("connection refused", "a call", "Start it")),
     }
     assert checks.problems(outcomes) == [refused.at("chat, tool_call"), other.at("models")]
 
@@ -418,6 +499,8 @@ def test_golden_messages(golden):
         **{f"chat: {name}": check("chat", given) for name, given in WRONG_CHATS.items()},
         "chat: another text": check("chat", chat("I am someone."), content="I am GLM."),
         "completion: nothing": check("completion", chat("")),
+        "completion: one character": check("completion", chat("!" * 10)),
+        "knows: another answer": check("knows", chat("Oslo")),
         "reasoning: in the content": check("reasoning", chat("Who am I?</think>I am GLM.")),
         "reasoning: none": check("reasoning", chat("I am GLM.")),
         "thinking_off: thinking": check("thinking_off", chat(reasoning="Who am I?")),
