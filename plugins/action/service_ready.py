@@ -76,6 +76,7 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         self._host: str = (task_vars or {})["inventory_hostname"]
         self._shown: tuple[str, str, float] = ("", "", 0.0)
+        self._started: str | None = self._task.args.get("since")
         failures = Failures(self._task._uuid)
         deadline = time.monotonic() + self._timeout()
         while True:
@@ -100,9 +101,14 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(f"timeout is {given!r}, expected a number of seconds") from error
 
     def _wait(self, seconds: float, failures: Failures, task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        """Return the result of a slice. A container that restarts between two slices is noticed in the next."""
         arguments = dict(self._task.args, timeout=int(seconds))
+        if self._started:
+            arguments["since"] = self._started
         try:
-            return self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
+            result = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
+            self._started = self._started or result.get("started")
+            return result
         except AnsibleConnectionFailure as error:
             failures.report(self._host, f"the host cannot be reached any more: {error}", [])
             raise

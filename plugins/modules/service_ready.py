@@ -30,6 +30,11 @@ options:
     description: Seconds until the endpoint must be ready. V(0) does not wait.
     type: int
     default: 3600
+  since:
+    description:
+      - When O(container) was started, as RV(started) of an earlier call returned it. If it has started again
+        since then, it counts as dead, and its log is read from that time on.
+    type: str
 requirements:
   - requests (Python library) on the host that runs the module
   - Docker there, if O(container) is given
@@ -75,6 +80,11 @@ progress:
   returned: when it is not ready
   type: str
   sample: loading weights, 37% (34 of 92 files)
+started:
+  description: When the container was started, as Docker writes it. Empty if it does not exist.
+  returned: with O(container)
+  type: str
+  sample: "2026-01-01T10:00:00.123456789Z"
 timeline:
   description: The stages that the start has reached, from the container's log, with the seconds from its
     start.
@@ -162,12 +172,13 @@ def wait_until_ready(client: endpoint.Client, watch: ContainerWatch | None, seco
 
 def start_facts(watch: ContainerWatch | None) -> dict[str, Any]:
     """Return how far the start has come, by the container's log."""
+    started = {"started": watch.started} if watch else {}
     timeline = watch.timeline() if watch else []
     if not timeline:
-        return {"stage": None, "progress": "no answer yet", "timeline": []}
+        return {"stage": None, "progress": "no answer yet", "timeline": [], **started}
     last = timeline[-1]
     progress = ", ".join(part for part in (last["title"], last["progress"]) if part)
-    return {"stage": last["stage"], "progress": progress, "timeline": timeline}
+    return {"stage": last["stage"], "progress": progress, "timeline": timeline, **started}
 
 
 def fail_dead(module: AnsibleModule, watch: ContainerWatch, reason: ContainerDied) -> None:
@@ -205,12 +216,14 @@ def main() -> None:
             "url": {"type": "str", "required": True},
             "container": {"type": "str"},
             "timeout": {"type": "int", "default": 3600},
+            "since": {"type": "str"},
         },
+        required_by={"since": ["container"]},
         supports_check_mode=True,
     )
     endpoint.require_requests(module)
     params = module.params
-    watch = ContainerWatch(params["container"]) if params["container"] else None
+    watch = ContainerWatch(params["container"], params["since"]) if params["container"] else None
     try:
         answer = wait_until_ready(
             endpoint.Client(params["url"]), watch, 0 if module.check_mode else params["timeout"]
@@ -224,8 +237,10 @@ def main() -> None:
         checks.require_success(answer, "status 200 of /health")
     except ProblemError as error:
         fail_not_ready(module, error.problem, facts)
-    timeline = {"timeline": facts["timeline"]} if watch and watch.lines else {}
-    module.exit_json(changed=False, ready=True, died=False, stage="serving", **timeline)
+    result = {key: facts[key] for key in ("started", "timeline") if key in facts}
+    if not (watch and watch.lines):
+        del result["timeline"]
+    module.exit_json(changed=False, ready=True, died=False, stage="serving", **result)
 
 
 if __name__ == "__main__":

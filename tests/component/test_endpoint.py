@@ -123,6 +123,23 @@ def test_a_container_that_docker_does_not_know_ends_the_wait(server):
     assert "no-such-container" in result["problem"]["found"]
 
 
+def test_a_container_that_restarts_between_two_slices_is_dead(server, tmp_path, monkeypatch):
+    """Killed without a word, as for lack of memory, and started again at once. The old run's log counts."""
+    server.ready_at = float("inf")
+    old, new = "2026-01-01T00:00:00.5Z", "2026-01-01T00:10:00.5Z"
+    state = {"Running": True, "Restarting": False, "StartedAt": new}
+    line = "2026-01-01T00:09:59.5Z [supervisor] stopping: vLLM on host 0 exited with code -9\n"
+    log = "/containers/vllm/logs?stdout=1&stderr=1&timestamps=1&tail=20000&since=1767225600.5"
+    answers = {"/containers/vllm/json": {"State": state, "RestartCount": 1}, log: line.encode()}
+    with docker_daemon(tmp_path, answers) as daemon:
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{daemon.socket}")
+        options = {"url": server.url, "timeout": 60, "container": "vllm"}
+        result = module("service_ready", {**options, "since": old})
+        assert (result["died"], result["findings"][0]["id"]) == (True, "vllm_killed")
+        result = module("service_ready", {**options, "timeout": 1})
+        assert (result["died"], result["started"]) == (False, new)
+
+
 def test_metrics(server):
     result = module("engine_metrics", {"url": server.url, "seconds": 0.1})
     assert result["answers"]

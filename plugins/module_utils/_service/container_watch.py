@@ -24,12 +24,15 @@ class ContainerDied(Exception):
 
 
 class ContainerWatch:
-    """Watches the container *name*."""
+    """Watches the container *name*, as it was started at *since*, or as it runs at the first call.
 
-    def __init__(self, name: str) -> None:
+    *since* is a time as Docker writes it.
+    """
+
+    def __init__(self, name: str, since: str | None = None) -> None:
         self.name = name
         self.lines: list[Line] = []
-        self._first: dict[str, Any] = {}
+        self._first: dict[str, Any] = {"StartedAt": since} if since else {}
         self._seen = ""
 
     def check_running(self) -> None:
