@@ -71,8 +71,8 @@ class ActionModule(ActionBase):
         """Return the hosts of the service, head first, and their addresses."""
         head_group, worker_group = plan.groups(self._variables.of(self._variables.host))
         groups = self._variables.task["groups"]
+        refuse(plan.inventory_problems(groups, head_group, worker_group))
         heads, workers = groups.get(head_group, []), groups.get(worker_group, [])
-        refuse(plan.inventory_problems(heads, workers, head_group, worker_group))
         addresses = {}
         for host in heads + workers:
             variables = self._variables.of(host)

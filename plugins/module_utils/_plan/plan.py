@@ -10,7 +10,7 @@ import json
 import re
 from typing import Any, Mapping, Sequence
 
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import validation
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names, validation
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 
 HEAD_GROUP = "vllm_head"
@@ -76,13 +76,23 @@ def groups(variables: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def inventory_problems(
-    heads: Sequence[str], workers: Sequence[str], head_group: str, worker_group: str
+    groups: Mapping[str, Sequence[str]], head_group: str, worker_group: str
 ) -> list[Problem]:
-    """Return what is wrong with the two groups: exactly one head, and no host in both."""
+    """Return what is wrong with the two groups: exactly one head, no host in both, and no misspelt name.
+
+    *groups* are all groups of the inventory, with their hosts.
+    """
     where = f"group {head_group}"
+    heads, workers = groups.get(head_group, []), groups.get(worker_group, [])
     problems = []
+    others = [name for name in groups if name not in (head_group, worker_group, "all", "ungrouped")]
+    for expected in (head_group, worker_group):
+        misspelt = None if expected in groups else names.closest(others, expected, names.SIMILAR)
+        if misspelt:
+            found, remedy = "it is no group of the service", f"rename it to {expected}, or to something else"
+            problems.append(Problem(found, f"the group {expected}", remedy, f"group {misspelt}"))
     if not heads:
-        remedy = "put the data-parallel head (node0) into it"
+        remedy = "put the data-parallel head (node0) into it, and name the inventory with -i"
         problems.append(Problem("it is empty or missing", "exactly one host", remedy, where))
     elif len(heads) > 1:
         found = f"it has {len(heads)} hosts ({', '.join(heads)})"

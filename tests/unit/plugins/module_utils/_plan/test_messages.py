@@ -48,8 +48,10 @@ def test_golden_messages(golden):
         "vllm_container_init": "maybe",
     }
     groups = [
-        *plan.inventory_problems([], [], "vllm_head", "vllm_workers"),
-        *plan.inventory_problems(["a", "b"], ["b"], "vllm_head", "vllm_workers"),
+        *plan.inventory_problems({"vllm_worker": ["a"]}, "vllm_head", "vllm_workers"),
+        *plan.inventory_problems(
+            {"vllm_head": ["a", "b"], "vllm_workers": ["b"]}, "vllm_head", "vllm_workers"
+        ),
         plan.late_group_problem("vllm_worker_group"),
     ]
     texts = {

@@ -16,21 +16,24 @@ def build(host, **overrides):
 
 
 @pytest.mark.parametrize(
-    ("heads", "workers", "where", "found"),
+    ("groups", "where", "found"),
     [
-        ([], ["node1"], "group vllm_head", "empty or missing"),
-        (["a", "b"], [], "group vllm_head", "2 hosts (a, b)"),
-        (["a"], ["a"], "host a", "in vllm_head and in vllm_workers"),
+        ({"vllm_workers": ["node1"]}, "group vllm_head", "empty or missing"),
+        ({"vllm_head": ["a", "b"]}, "group vllm_head", "2 hosts (a, b)"),
+        ({"vllm_head": ["a"], "vllm_workers": ["a"]}, "host a", "in vllm_head and in vllm_workers"),
+        ({"vllm_head": ["a"], "vllm_worker": ["b"]}, "group vllm_worker", "no group of the service"),
+        ({"vllm_head": ["a"], "vllm-workers": ["b"]}, "group vllm-workers", "no group of the service"),
     ],
 )
-def test_groups_that_make_no_service_are_refused(heads, workers, where, found):
-    (problem,) = plan.inventory_problems(heads, workers, "vllm_head", "vllm_workers")
+def test_groups_that_make_no_service_are_refused(groups, where, found):
+    (problem,) = plan.inventory_problems(groups, "vllm_head", "vllm_workers")
     assert problem.where == where
     assert found in problem.found
 
 
-def test_a_single_head_is_a_service():
-    assert plan.inventory_problems(["node0"], [], "vllm_head", "vllm_workers") == []
+@pytest.mark.parametrize("more", [{}, {"vllm": ["node0"]}, {"gpu_workers": ["a"]}, {"vllm_gateway": ["a"]}])
+def test_a_single_head_is_a_service(more):
+    assert plan.inventory_problems({"vllm_head": ["node0"], **more}, "vllm_head", "vllm_workers") == []
 
 
 @pytest.mark.parametrize("variables", [{}, {"vllm_head_group": "", "vllm_worker_group": None}])
