@@ -10,9 +10,9 @@ module: npu_facts
 short_description: Gather facts about driver, chips and RoCE ports of an Ascend host
 version_added: 0.1.0
 description:
-  - Runs C(npu-smi) and C(hccn_tool) for all chips at the same time, reads the version files of the driver,
-    and returns one fact.
-  - Supports the layouts of Atlas A2, A3 (two dies on a card) and 310P. A value that the tools do not print
+  - Runs C(npu-smi), C(hccn_tool) for all chips at the same time, reads the version files of the driver, and
+    returns one fact.
+  - Supports the layouts of Atlas A2, A3 (two dies on a card), 310P and 950. A value that the tools do not print
     is null, never 0.
   - Needs root, as the tools do.
 options:
@@ -77,13 +77,19 @@ ansible_facts:
           description: C(cause), C(text) (the output of the tool) and C(remedy), if the driver is missing or
             does not work.
           type: dict
+        warnings:
+          description:
+            - What C(npu-smi info) printed besides its tables, such as that the driver is not completely
+              installed; rows that could not be read; and its exit code if it was not 0.
+          type: list
+          elements: str
         npu_smi_version:
           description: Version of C(npu-smi).
           type: str
           sample: 25.2.1
         driver_version:
-          description: Version of the running driver; of the installed one if the running one does not
-            answer.
+          description: Version of the running driver, of most cards if it differs; of the installed one if
+            the running one does not answer.
           type: str
           sample: 25.2.1
         package_version:
@@ -91,8 +97,8 @@ ansible_facts:
           type: str
           sample: 25.2.1
         firmware_version:
-          description: Version of the running firmware; of the installed one if the running one does not
-            answer.
+          description: Version of the running firmware, of most cards if it differs; of the installed one
+            if the running one does not answer.
           type: str
           sample: 7.7.0.6.236
         firmware_installed_version:
@@ -104,10 +110,15 @@ ansible_facts:
           type: str
           sample: 25.2.1
         compatibility:
-          description: Whether driver and firmware are compatible, as C(npu-smi) prints it; of the first
-            card where they are not.
+          description: Whether driver and firmware are compatible, as C(npu-smi) prints it, V(OK), V(NOK),
+            V(UNKNOWN) or V(NOT SUPPORT); the worst state of all cards.
           type: str
           sample: OK
+        cards:
+          description: The cards, each with C(npu_id) and its running C(driver_version), C(firmware_version)
+            and C(compatibility).
+          type: list
+          elements: dict
         model:
           description: Name of the chips; null if they differ.
           type: str
@@ -123,13 +134,17 @@ ansible_facts:
               C(temperature_c), C(aicore_percent), C(memory_used_mb), C(memory_total_mb), C(hbm_used_mb),
               C(hbm_total_mb) and C(processes).
             - Each process has C(pid), C(name), C(memory_mb) and C(container) (the id of its container).
+              C(processes) is null if a row could not be read; C(npu-smi) shows at most eight of a chip.
           type: list
           elements: dict
         fabric:
           description:
             - The RoCE port of each chip, in the order of the chips, with C(device), C(link), C(net_health),
-              C(ip), C(netmask), C(gateway), C(netdetect), C(tls) (whether it is on) and C(lldp_port) (the
-              port of the switch). Null without C(hccn_tool).
+              C(ip), C(netmask), C(gateway), C(netdetect), C(tls) (whether it is on), C(lldp_port) (the port of
+              the switch), C(vnic), C(vnic_ip) and C(message). Null without C(hccn_tool).
+            - C(ip) is an IPv6 address if the port has no IPv4 address. C(vnic) is the link over HCCS, V(UP)
+              or V(DOWN), asked for only if the RoCE port has no address. C(message) is what C(hccn_tool)
+              printed instead of the state of the link.
           type: list
           elements: dict
         hccn_tool_path:
@@ -144,22 +159,19 @@ problem:
 
 import functools
 import os
-import shutil
-import time
 from typing import Any, Callable, Mapping, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import commands, procfs
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.procfs import read_text
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu import hccn_tool, npu_smi
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu import hccn_tool, installation, npu_smi
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import failure
 
-INSTALL_INFO = "/etc/ascend_install.info"
-DEFAULT_ROOT = "/usr/local/Ascend"
 GATHER = ["chips", "versions", "processes", "health", "fabric"]
+WORST = ("NOK", "UNKNOWN", "NOT SUPPORT", "OK")  # states of compatibility; other texts rank as UNKNOWN
 KEYS = (
-    "error", "npu_smi_version", "driver_version", "package_version", "firmware_version",
-    "firmware_installed_version", "firmware_package_version", "compatibility", "model", "chip_count", "chips",
+    "error", "warnings", "npu_smi_version", "driver_version", "package_version", "firmware_version",
+    "firmware_installed_version", "firmware_package_version", "compatibility", "cards", "model", "chip_count", "chips",
     "fabric", "hccn_tool_path",
 )  # fmt: skip
 UNKNOWN_LAYOUT = (
@@ -168,17 +180,13 @@ UNKNOWN_LAYOUT = (
 )
 
 
-def find(name: str, given: str | None, folders: Sequence[str]) -> str | None:
-    """Return the path of a tool, None if there is none."""
-    return given or shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), *folders]))
-
-
 def read_port(tool: str, device: int) -> dict[str, Any]:
     """Return the values of the port of one chip."""
-    texts = {}
-    deadline = time.monotonic() + commands.TIMEOUT
+    texts: dict[str, str] = {}
     for call in hccn_tool.CALLS:
-        answer = hccn_tool.ask(tool, device, f"-{call} -g", max(deadline - time.monotonic(), 1))
+        if not hccn_tool.is_needed(call, texts):
+            continue
+        answer = hccn_tool.ask(tool, device, f"-{call} -g")
         if answer.rc is None:  # it hangs, as all further calls would
             break
         texts[call] = answer.text
@@ -186,49 +194,65 @@ def read_port(tool: str, device: int) -> dict[str, Any]:
 
 
 def read_chips(smi: str, gather: Sequence[str]) -> dict[str, Any]:
-    """Return version, chips and error of ``npu-smi info``."""
-    calls = [[smi, "info"], [smi, "info", "-m"]] if "chips" in gather else [[smi, "info"]]
-    table, *mapping = commands.side_by_side([functools.partial(commands.run, argv) for argv in calls])
-    chips = npu_smi.parse_info(table.text)
-    error = None
-    if table.rc != 0 or not chips:
-        error = npu_smi.explain(table.text) or {
-            "cause": "npu-smi printed text of an unknown layout",
-            "text": table.text.strip(),
-            "remedy": UNKNOWN_LAYOUT.format(smi),
-        }
-    elif mapping:
-        listed = npu_smi.parse_mapping(mapping[0].text)
-        chips = npu_smi.complete(chips, listed or npu_smi.parse_list(commands.run([smi, "info", "-l"]).text))
-    return {"npu_smi_version": npu_smi.parse_version(table.text), "chips": chips, "error": error}
+    """Return versions, chips, warnings and error of ``npu-smi info``."""
+    output = commands.run([smi, "info"])
+    table = npu_smi.parse_info(output.text)
+    warnings = [*table.messages, *(f"{npu_smi.UNREADABLE}: {row}" for row in table.unreadable)]
+    found: dict[str, Any] = {
+        "npu_smi_version": table.tool_version,
+        "driver_version": table.driver_version,
+        "chips": table.chips,
+        "warnings": warnings,
+        "error": None,
+    }
+    if output.rc is None or not table.chips:
+        return {**found, "error": npu_smi.explain(output.text) or unknown(smi, table, output.text)}
+    if output.rc:
+        warnings.append(f"npu-smi info ended with exit code {output.rc}")
+    if "chips" in gather:
+        listed = npu_smi.parse_mapping(commands.run([smi, "info", "-m"]).text)
+        listed = listed or npu_smi.parse_list(commands.run([smi, "info", "-l"]).text)
+        found["chips"] = npu_smi.complete(table.chips, listed)
+    return found
 
 
-def read_board(smi: str, card: int) -> dict[str, Any]:
-    """Return the running versions of a card."""
-    return dict(npu_smi.parse_board(commands.run([smi, "info", "-t", "board", "-i", str(card)]).text))
+def unknown(smi: str, table: npu_smi.Table, text: str) -> dict[str, str]:
+    """Return the error of a text without chips that npu-smi does not explain."""
+    if table.tool_version and not table.unreadable:
+        return {"cause": "npu-smi shows no chip", "text": text.strip(), "remedy": npu_smi.LOOK}
+    cause = "npu-smi printed text of an unknown layout"
+    return {"cause": cause, "text": text.strip(), "remedy": UNKNOWN_LAYOUT.format(smi)}
 
 
-def read_health(smi: str, chip: npu_smi.Chip) -> dict[str, Any]:
-    """Return health and error of a chip."""
-    ids = ["-i", str(chip["npu_id"]), "-c", str(chip["chip_id"])]
-    return dict(npu_smi.parse_health(commands.run([smi, "info", "-t", "health", *ids]).text))
+def read_cards(
+    smi: str, chips: Sequence[npu_smi.Chip], gather: Sequence[str]
+) -> list[dict[str, str | int | None]]:
+    """Return the running versions of each card, and add to *chips* the errors of the unhealthy ones.
+
+    One call after the other: the vendor does not support concurrent calls of npu-smi.
+    """
+    for chip in chips if "health" in gather else []:
+        if chip["health"] != "OK":
+            ids = ["-i", str(chip["npu_id"]), "-c", str(chip["chip_id"])]
+            chip.update(npu_smi.parse_health(commands.run([smi, "info", "-t", "health", *ids]).text))
+    cards: list[dict[str, str | int | None]] = []
+    for number in sorted({chip["npu_id"] for chip in chips}) if "versions" in gather else []:
+        board = commands.run([smi, "info", "-t", "board", "-i", str(number)])
+        cards.append({"npu_id": number, **npu_smi.parse_board(board.text)})
+        if board.rc is None:  # it hangs, as all further calls would
+            break
+    return cards
 
 
 def read_details(
     smi: str, tool: str | None, chips: Sequence[npu_smi.Chip], gather: Sequence[str]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return boards and ports, and add the errors of unhealthy chips: all that needs many calls."""
-    cards = sorted({chip["npu_id"] for chip in chips}) if "versions" in gather else []
-    unhealthy = [chip for chip in chips if chip["health"] != "OK"] if "health" in gather else []
-    jobs: list[Callable[[], dict[str, Any]]] = [functools.partial(read_board, smi, card) for card in cards]
-    jobs += [functools.partial(read_health, smi, chip) for chip in unhealthy]
+    """Return cards and ports, and add the errors of unhealthy chips: all that needs many calls."""
+    jobs: list[Callable[[], Any]] = [functools.partial(read_cards, smi, chips, gather)]
     if tool and "fabric" in gather:
         jobs += [functools.partial(read_port, tool, chip["device"]) for chip in chips]
-    results = commands.side_by_side(jobs)
-    others = results[len(cards) :]
-    for chip, health in zip(unhealthy, others):
-        chip.update(health)
-    return results[: len(cards)], others[len(unhealthy) :]
+    cards, *ports = commands.side_by_side(jobs)
+    return cards, ports
 
 
 def installed_versions(root: str) -> dict[str, str | None]:
@@ -245,13 +269,16 @@ def installed_versions(root: str) -> dict[str, str | None]:
     }
 
 
-def running_versions(boards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return for all boards the first value of each key; for compatibility the first that is not OK."""
+def running_versions(cards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the versions that most cards run, and the worst compatibility of all."""
     found: dict[str, Any] = {}
-    for board in sorted(boards, key=lambda board: board["compatibility"] in (None, "OK")):
-        for key, value in board.items():
-            if value is not None:
-                found.setdefault(key, value)
+    for key in ("driver_version", "firmware_version"):
+        values = [card[key] for card in cards if card[key] is not None]
+        if values:
+            found[key] = max(values, key=values.count)
+    states = [card["compatibility"] for card in cards if card["compatibility"] is not None]
+    if states:
+        found["compatibility"] = min(states, key=lambda state: WORST.index(state) if state in WORST else 1)
     return found
 
 
@@ -264,37 +291,38 @@ def add_processes(chips: Sequence[npu_smi.Chip], gather: Sequence[str]) -> None:
             process["container"] = procfs.container_id(read_text(f"/proc/{process['pid']}/cgroup"))
 
 
-def driver_folder(given: str | None) -> str:
-    """Return the folder in which the driver is installed."""
-    noted = npu_smi.parse_assignments(read_text(INSTALL_INFO)).get("Driver_Install_Path_Param")
-    return given or noted or DEFAULT_ROOT
-
-
 def facts(params: Mapping[str, Any]) -> dict[str, Any]:
     """Return all facts."""
     gather = params["gather"]
     npu: dict[str, Any] = dict.fromkeys(KEYS)
-    root = driver_folder(params["driver_root"])
+    root = installation.driver_folder(params["driver_root"])
     if "versions" in gather:
         npu.update(installed_versions(root))
-    smi = find("npu-smi", params["npu_smi_path"], ["/usr/local/bin", "/usr/local/sbin"])
+    smi = params["npu_smi_path"] or installation.find_tool(
+        "npu-smi", after=["/usr/local/bin", "/usr/local/sbin"]
+    )
     if not smi:
         return {**npu, "error": npu_smi.explain("npu-smi: command not found")}
     table = read_chips(smi, gather)
+    if "versions" not in gather or table["driver_version"] is None:
+        del table["driver_version"]
     if table["error"]:
         return {**npu, **table, "chips": None}
 
     chips = table["chips"]
     for chip in chips:
         chip["device"] = npu_smi.device(chip)
-    tool = find("hccn_tool", params["hccn_tool_path"], [os.path.join(root, "driver", "tools")])
-    boards, ports = read_details(smi, tool, chips, gather)
+    tool = params["hccn_tool_path"] or installation.find_tool(
+        "hccn_tool", before=installation.tool_folders(root)
+    )
+    cards, ports = read_details(smi, tool, chips, gather)
     add_processes(chips, gather)
     names = {chip["name"] for chip in chips}
     return {
         **npu,
         **table,
-        **running_versions(boards),
+        **running_versions(cards),
+        "cards": cards if "versions" in gather else None,
         "chip_count": len(chips),
         "model": names.pop() if len(names) == 1 else None,
         "fabric": ports if "fabric" in gather and tool else None,

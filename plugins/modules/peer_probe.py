@@ -168,7 +168,7 @@ def ping_all(tool: str, pings: Sequence[Mapping[str, Any]], deadline: float) -> 
         left = deadline - time.monotonic()
         text = "no time was left for it"
         if left > 0:
-            text = hccn_tool.ask(tool, ping["device"], f"-ping -g address {ping['address']}", left).text
+            text = hccn_tool.ask(tool, ping["device"], hccn_tool.ping(ping["address"]), left).text
         sent, received = hccn_tool.parse_ping(text) or (None, None)
         output = text.strip() if sent is None else None
         results.append({**ping, "sent": sent, "received": received, "text": output})

@@ -12,6 +12,7 @@ version_added: 0.1.0
 description:
   - Turns TLS of the chips' RoCE ports on or off with C(hccn_tool). Engines on different hosts connect only
     if it is the same on all of them.
+  - Without a TLS certificate, TLS is off.
 options:
   devices:
     description: Chips, the N of C(/dev/davinciN).
@@ -62,10 +63,14 @@ from typing import Sequence
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import commands
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu import hccn_tool
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu import hccn_tool, installation, npu_smi
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, failure
 
-FOLDERS = ["/usr/local/Ascend/driver/tools"]
+NO_TOOL = Problem(
+    "there is no hccn_tool",
+    "the NPU driver, which contains hccn_tool (driver/tools/hccn_tool)",
+    npu_smi.INSTALL,
+)
 WORDS = {True: "on", False: "off", None: "unknown"}
 HEADER = "TLS of RoCE ports"
 
@@ -108,7 +113,9 @@ def main() -> None:
         supports_check_mode=True,
     )
     devices, enabled, given = (module.params[key] for key in ("devices", "enabled", "hccn_tool_path"))
-    tool = given or module.get_bin_path("hccn_tool", required=True, opt_dirs=FOLDERS)
+    tool: str = given or installation.find_tool("hccn_tool", before=installation.tool_folders()) or ""
+    if not tool:
+        module.fail_json(**failure(NO_TOOL))
     before = read(tool, devices)
     others = [device for device, state in before.items() if state is not enabled]
     unchanged = switch(tool, others, enabled) if others and not module.check_mode else {}

@@ -11,43 +11,80 @@ from typing import Mapping
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import commands
 
-# Each value of a port, with the call that prints it: ``hccn_tool -i N -CALL -g``.
+# Each value of a port, with the call that prints it: ``hccn_tool -i N -CALL -g``. The texts are those of its source:
+# github.com/hicann/driver, src/custom/network/hccn.
 ANSWERS = {
     "link": ("link", re.compile(r"^link status:\s*(\S+)", re.M)),
     "net_health": ("net_health", re.compile(r"^net health status:\s*(\S.*?)\s*$", re.M)),
     "ip": ("ip", re.compile(r"^ipaddr:\s*(\S+)", re.M)),
     "netmask": ("ip", re.compile(r"^netmask:\s*(\S+)", re.M)),
     "gateway": ("gateway", re.compile(r"^default gateway:\s*([^\s,]+)", re.M)),
-    "netdetect": ("netdetect", re.compile(r"^netdetect address:\s*(\S+)", re.M)),
+    "netdetect": ("netdetect", re.compile(r"^netdetect addr(?:ess)?:\s*(\S+)", re.M)),
     "tls": ("tls", re.compile(r"\btls switch\[(\d)\]")),
     "lldp_port": ("lldp", re.compile(r"^\s*Ifname:\s*(\S+)", re.M)),
+    "ipv6": ("ip -inet6", re.compile(r"^ipv6_address:\s*(\S+)", re.M)),
+    "vnic": ("vnic", re.compile(r"^vnic link status:\s*(\S+)", re.M)),
+    "vnic_ip": ("vnic", re.compile(r"^vnic ipaddr:\s*(\S+)", re.M)),
 }
+WITHOUT_IP = ("ip -inet6", "vnic")  # calls for a port without IPv4 address only
 CALLS = tuple(dict.fromkeys(call for call, _pattern in ANSWERS.values()))
 BUSY = "hccn_tool is busy"  # it refuses a second call at the same time, whoever makes it
 BUSY_SECONDS = 0.2
+TRANSIENT = ("try again", "The cmd line execute timeout!")  # answers that need not be the same a second later
+TRIES = 4
+TRY_SECONDS = 0.5
+NO_CERTIFICATE = "No certificate found"  # without a certificate, TLS is off and cannot be switched
+UNSUPPORTED = "The VM does not support this command"
 PINGED = re.compile(r"^(\d+) packets transmitted, (\d+) received", re.M)
 
 
 def ask(tool: str, device: int, arguments: str, seconds: float = commands.TIMEOUT) -> commands.Output:
-    """Return the tool's output for a chip. Waits while it is busy; the calls for one chip must not overlap."""
+    """Return the tool's output for a chip. Waits while it is busy; the calls for one chip must not overlap.
+
+    Other calls may keep it busy for *seconds*. An answer that is transient by its own words is asked for again.
+    """
     argv = [tool, "-i", str(device), *arguments.split()]
     deadline = time.monotonic() + seconds
-    answer = commands.run(argv, seconds)
-    while BUSY in answer.text and time.monotonic() < deadline:
-        time.sleep(BUSY_SECONDS)
-        answer = commands.run(argv, seconds)
-    return answer
+    tries = TRIES
+    while True:
+        answer = commands.run(argv, max(deadline - time.monotonic(), 1))
+        busy = BUSY in answer.text
+        tries -= not busy
+        again = busy or (tries > 0 and any(text in answer.text for text in TRANSIENT))
+        if not again or time.monotonic() > deadline:
+            return answer
+        time.sleep(BUSY_SECONDS if busy else TRY_SECONDS)
+
+
+def is_needed(call: str, texts: Mapping[str, str]) -> bool:
+    """Return whether to make a call, after those with the outputs *texts*."""
+    return call not in WITHOUT_IP or not ANSWERS["ip"][1].search(texts.get("ip", ""))
 
 
 def parse_port(texts: Mapping[str, str]) -> dict[str, str | bool | None]:
-    """Return the values of a port from the outputs of CALLS; a missing one is None. ``tls`` is true for on."""
+    """Return the values of a port from the outputs of CALLS; a missing one is None.
+
+    ``tls`` is true for on. ``ip`` is the IPv6 address of a port that has no other, as HCCL takes it. ``message`` is
+    what the tool printed instead of the state of the link.
+    """
     port: dict[str, str | bool | None] = {}
     for key, (call, pattern) in ANSWERS.items():
         match = pattern.search(texts.get(call, ""))
         port[key] = match.group(1) if match else None
     if port["tls"] is not None:
         port["tls"] = port["tls"] == "1"
+    elif NO_CERTIFICATE in texts.get("tls", ""):
+        port["tls"] = False
+    ipv6 = port.pop("ipv6")
+    port["ip"] = port["ip"] or ipv6
+    lines = texts.get("link", "").splitlines()
+    port["message"] = None if port["link"] else " / ".join(filter(None, map(str.strip, lines))) or None
     return port
+
+
+def ping(address: str) -> str:
+    """Return the arguments that ping *address* once."""
+    return f"-ping -inet6 -g ipv6_address {address}" if ":" in address else f"-ping -g address {address}"
 
 
 def parse_ping(text: str) -> tuple[int, int] | None:

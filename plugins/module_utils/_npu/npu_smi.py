@@ -4,6 +4,8 @@
 """Parse the output of npu-smi and the driver's version files.
 
 A value that the text does not contain is None, never 0. Text of an unknown layout gives no chip, not a guess.
+The layouts and the texts of errors are those of npu-smi's source: github.com/hicann/driver,
+src/custom/dev_prod/user/npucli.
 """
 
 from __future__ import annotations
@@ -18,13 +20,19 @@ Chip = Dict[str, Any]  # see chip()
 NUMBER = re.compile(r"-?\d{1,9}(\.\d{1,9})?", re.ASCII)
 IDS = re.compile(r"\d{1,9}(?:\s+\d{1,9})?", re.ASCII)
 USAGE = re.compile(r"([^\s/]+)\s*/\s*([^\s/]+)")  # `0    / 0`, `35738/ 65536`
-VERSION = re.compile(r"npu-smi\s+\S+\s+Version:\s*(\S+)")
-FIELD = re.compile(r"^\s*(\S.*?)\s*:(?:\s+(.*?))?\s*$")
+VERSION = re.compile(r"npu-smi\s+(\S+)\s+Version:\s*([^\s|]+)")
+FIELD = re.compile(r"^\s*([^\s:].*?)\s*:(?:\s+(.*?))?\s*$")
+MORE = re.compile(r"^\s*:\s+(.*?)\s*$")  # a further line of the value above
+UNREADABLE = "cannot read the row"  # begins a warning
+INCOMPLETE = re.compile(r"may not be completely installed")
 MAP_COLUMNS = re.compile(r"NPU ID|Slot ID|Device ID|Chip ID|Chip Logic ID|Chip Phy-ID|Chip Name")
 SECOND_IDS = {"Phy-ID": "phy_id", "Device": "logic_id"}
+SIZES = {"Memory-Usage": "memory", "HBM-Usage": "hbm"}
+PROCESS_COLUMNS = {"Process id": "pid", "Process name": "name", "Process memory(MB)": "memory_mb"}
+NO_PROCESS = "No running processes found"
 NOTHING = ("", "-", "NA", "N/A")
 READINGS = (
-    "phy_id", "logic_id", "name", "health", "bus_id", "power_w", "temperature_c", "aicore_percent",
+    "phy_id", "logic_id", "device", "name", "health", "bus_id", "power_w", "temperature_c", "aicore_percent",
     "memory_used_mb", "memory_total_mb", "hbm_used_mb", "hbm_total_mb", "error_code", "error_text",
     "processes",
 )  # fmt: skip
@@ -34,6 +42,10 @@ NO_DRIVER = "the NPU driver is not installed, or npu-smi is in an unusual place"
 INSTALL = (
     "Install the Ascend HDK driver and firmware and reboot. "
     "If npu-smi is elsewhere, link it to /usr/local/bin"
+)
+LOOK = (
+    "Look for the cards on the PCI bus (lspci -d 19e5:) and read dmesg. Reboot or power-cycle the host, reseat or "
+    "replace the card"
 )
 REINSTALL = "Read dmesg, reboot the host, reinstall the driver for the running kernel (uname -r)"
 
@@ -72,9 +84,14 @@ ERRORS = (  # the first match counts
     DriverError(
         r"-800[78]\b",
         "the driver does not find the device (dcmi -8007 or -8008)",
-        "Look for the card on the PCI bus (lspci -d 19e5:), reboot the host, reseat or replace the card",
+        LOOK,
     ),
     DriverError(r"-8009\b", "the call into the driver's kernel module failed (dcmi -8009)", REINSTALL),
+    DriverError(
+        r"-801[01]\b",
+        "a chip does not answer the driver (dcmi -8010 or -8011)",
+        "Read dmesg. Reset the chip (npu-smi set -t reset), or power-cycle the host",
+    ),
     DriverError(
         r"-8012\b",
         "the device is not ready yet (dcmi -8012)",
@@ -99,6 +116,28 @@ ERRORS = (  # the first match counts
         r"-99999\b|error while loading shared libraries",
         "the driver's libraries cannot be loaded",
         "Reinstall the driver. Make sure that its lib64 folder is in /etc/ld.so.conf.d, and run ldconfig",
+    ),
+    DriverError(
+        r"-9005\b|npu get board type failed",
+        "no chip is ready: all are still starting, have failed to start, or are not passed to this virtual machine "
+        "or container",
+        "Wait a minute after boot and run again. If it stays, read dmesg and power-cycle the host. In a virtual "
+        "machine, check which chips are passed to it",
+    ),
+    DriverError(
+        r"Failed to get device type|Failed to query card (chip )?total info|npu_get_card_device_id failed",
+        "one card does not answer, and npu-smi then does not show the others either",
+        "Find the card: `npu-smi info -t board -i N` fails for it alone. " + LOOK,
+    ),
+    DriverError(
+        r"Failed to get card number|There is no NPU card",
+        "the driver works and finds no card",
+        LOOK,
+    ),
+    DriverError(
+        r"-8255\b",
+        "npu-smi does not support this card, or not in this environment (dcmi -8255)",
+        "Install the driver package for this card, and use the host itself in the inventory",
     ),
     DriverError(
         r"dcmi (module|model) initiali|DrvMng\w+ failed",
@@ -130,57 +169,138 @@ def chip(npu_id: int, chip_id: int, **readings: Any) -> Chip:
 
 
 def device(one: Chip) -> int:
-    """Return the N of the chip's /dev/davinciN. hccn_tool takes it as well."""
+    """Return the N of the chip's /dev/davinciN. hccn_tool takes it as well.
+
+    The tables of A3 and 310P have a column for it. Else it is the id of the card.
+    """
     second = "npu_id" if one["chip_id"] == 0 else "logic_id"
-    for key in ("phy_id", second):
+    for key in ("device", "phy_id", second):
         if one[key] is not None:
             return int(one[key])
     return int(one["npu_id"])
 
 
-def parse_info(text: str) -> list[Chip]:
+class Table(NamedTuple):
+    """What ``npu-smi info`` printed."""
+
+    chips: list[Chip]
+    unreadable: list[str]  # rows that do not fit their columns
+    messages: list[str]  # lines before, between and after the tables
+    tool_version: str | None
+    driver_version: str | None
+
+
+def parse_info(text: str) -> Table:
     """Return the chips in the table of ``npu-smi info``, each with its processes.
 
-    A chip has two rows of three cells (the card's, then the chip's own), a process has one row of four. Cells
-    are split at their bars: widths differ between versions, and cells shift when a value is long or masked.
+    A chip has two rows (the card's, then the chip's own), a process has one. Cells are split at their bars: widths
+    differ between versions, and cells shift when a value is long or masked. What a cell means is taken from the
+    header: 26.x has a fifth column for processes, A3 and 310P have a second id, 950 has the name in a column of its
+    own. The processes of a chip are None if there is no table of them, or if one of its rows cannot be read.
     """
-    chips: dict[tuple[int, ...], Chip] = {}
-    card: dict[str, Any] | None = None
-    columns: list[str] = []
-    for cells in _rows(text):
-        if len(cells) == 3 and "Chip" in cells[0]:
-            columns = cells[0].split()
-        if len(cells) == 3 and card and _is_chip(cells, columns):
-            one = _chip(card, cells, columns)
-            chips.setdefault((one["npu_id"], one["chip_id"]), one)
-            card = None
-        elif len(cells) == 3:
-            card = _card(cells)
+    reader = _Reader()
+    for line in text.splitlines():
+        reader.read(line.strip())
+    version = VERSION.search(text)
+    return Table(
+        list(reader.chips.values()),
+        reader.unreadable,
+        reader.messages,
+        *(version.groups() if version else (None, None)),
+    )
+
+
+class _Reader:
+    """Reads ``npu-smi info`` line by line."""
+
+    def __init__(self) -> None:
+        self.chips: dict[tuple[int, ...], Chip] = {}
+        self.unreadable: list[str] = []
+        self.messages: list[str] = []
+        self._card: dict[str, Any] | None = None
+        self._columns: list[str] = []  # of ids, in the rows of chips
+        self._cells = 0  # in a row of a chip
+        self._sizes: list[str] = []
+        self._process_columns: list[str] = []
+
+    def read(self, line: str) -> None:
+        if not line or line.startswith("+"):
+            self._end_of_card()
+        elif not (len(line) > 1 and line.startswith("|") and line.endswith("|")):
+            self.messages.append(line)
         else:
-            card = None
-            _add_process(chips, cells)
-    return list(chips.values())
+            cells = [cell.strip() for cell in line[1:-1].split("|")]
+            if not (VERSION.search(line) or self._header(cells)):
+                self._row(cells)
+
+    def _header(self, cells: list[str]) -> bool:
+        """Take the columns from a row, if it is one of a header."""
+        if "Process id" in cells:
+            self._process_columns = cells
+            for one in self.chips.values():
+                one["processes"] = []
+        elif "Bus-Id" in cells:
+            self._columns = cells[0].split() or ["Chip"]
+            self._cells = len(cells)
+            self._sizes = [SIZES[name] for name in re.findall("|".join(SIZES), cells[-1])]
+        elif "Health" not in cells:
+            return False
+        return True
+
+    def _row(self, cells: list[str]) -> None:
+        if self._process_columns:
+            if not cells[0].startswith(NO_PROCESS):
+                self._process(cells)
+        elif self._columns:
+            if len(cells) == self._cells == 4:  # 950: the name, and below it nothing, in a column of its own
+                cells = [f"{cells[0] or '0'} {cells[1]}".strip(), *cells[2:]]
+            self._chip_or_card(cells)
+
+    def _chip_or_card(self, cells: list[str]) -> None:
+        if len(cells) == 3 and self._card and _is_chip(cells, self._columns):
+            one = _chip(self._card, cells, self._columns, self._sizes)
+            self.chips.setdefault((one["npu_id"], one["chip_id"]), one)
+            self._card = None
+            return
+        self._end_of_card()
+        self._card = _card(cells) if len(cells) == 3 else None
+        if self._card is None:
+            self.unreadable.append(" | ".join(cells))
+
+    def _end_of_card(self) -> None:
+        """Note a card whose second row is missing."""
+        if self._card is not None:
+            self.unreadable.append(f"the row below that of NPU {self._card['npu_id']}")
+        self._card = None
+
+    def _process(self, cells: list[str]) -> None:
+        """Add the process of a row to its chip. If the row cannot be read, the chip has no list of processes."""
+        ids = _ids(cells[0])
+        row = dict(zip(self._process_columns, cells))
+        process: dict[str, Any] = {key: _text(row.get(name)) for name, key in PROCESS_COLUMNS.items()}
+        process.update({key: _integer(process[key]) for key in ("pid", "memory_mb")})
+        fits = len(cells) == len(self._process_columns) and process["pid"] is not None and ids in self.chips
+        if fits:
+            processes = self.chips[ids]["processes"]
+            if processes is not None:
+                processes.append(process)
+            return
+        self.unreadable.append(" | ".join(cells))
+        for key in [ids] if ids in self.chips else self.chips:
+            self.chips[key]["processes"] = None
+
+
+def _ids(cell: str) -> tuple[int, int]:
+    """Return card and chip in the first cell of a process; 950 prints the card only. (-1, -1) for other text."""
+    if not IDS.fullmatch(cell):
+        return -1, -1
+    numbers = [int(number) for number in cell.split()]
+    return numbers[0], numbers[1] if len(numbers) > 1 else 0
 
 
 def _is_chip(cells: list[str], columns: list[str]) -> bool:
     ids = cells[0].split()
     return bool(columns) and IDS.fullmatch(cells[0]) is not None and len(ids) == len(columns)
-
-
-def _add_process(chips: dict[tuple[int, ...], Chip], cells: list[str]) -> None:
-    """Add the process of a row to its chip, if it is the row of a process."""
-    if len(cells) != 4 or not IDS.fullmatch(cells[0]):
-        return
-    ids = tuple(int(number) for number in cells[0].split())
-    if len(ids) == 2 and ids in chips:
-        process = {"pid": _integer(cells[1]), "name": _text(cells[2]), "memory_mb": _integer(cells[3])}
-        chips[ids]["processes"].append(process)
-
-
-def parse_version(text: str) -> str | None:
-    """Return the version in the header of ``npu-smi info``."""
-    match = VERSION.search(text)
-    return match.group(1) if match else None
 
 
 def parse_mapping(text: str) -> list[Chip]:
@@ -278,16 +398,6 @@ def package_version(version_info: str) -> str | None:
     return values.get("package_version") or values.get("Version") or None
 
 
-def _rows(text: str) -> Iterator[list[str]]:
-    """Yield the cells of each row of a table; separators are rows without cells."""
-    for line in text.splitlines():
-        line = line.strip()
-        if line.startswith("+"):
-            yield []
-        elif len(line) > 1 and line.startswith("|") and line.endswith("|"):
-            yield [cell.strip() for cell in line[1:-1].split("|")]
-
-
 def _card(cells: list[str]) -> dict[str, Any] | None:
     """Return the values in the first row of a chip.
 
@@ -307,35 +417,38 @@ def _card(cells: list[str]) -> dict[str, Any] | None:
     }
 
 
-def _chip(card: dict[str, Any], cells: list[str], columns: list[str]) -> Chip:
+def _chip(card: dict[str, Any], cells: list[str], columns: list[str], sizes: list[str]) -> Chip:
     """Return the chip with the card's values and its own row.
 
     The row is such as `0 | 0000:C1:00.0 | 0           0    / 0          3403 / 65536`.
     """
     ids = [int(number) for number in cells[0].split()]
-    usages = [(_integer(used), _integer(total)) for used, total in USAGE.findall(cells[2])]
-    memory, hbm = [*usages, (None, None), (None, None)][:2]
     readings = USAGE.sub("", cells[2]).split()
     one = chip(
         chip_id=ids[0],
         bus_id=_text(cells[1]),
         aicore_percent=_number(readings[0]) if len(readings) == 1 else None,
-        processes=[],
         **card,
     )
-    one.update(memory_used_mb=memory[0], memory_total_mb=memory[1], hbm_used_mb=hbm[0], hbm_total_mb=hbm[1])
+    for size, (used, total) in zip(sizes, USAGE.findall(cells[2])):
+        one.update({f"{size}_used_mb": _integer(used), f"{size}_total_mb": _integer(total)})
     second_id = SECOND_IDS.get(columns[-1])
     if second_id:
-        one[second_id] = ids[1]
+        one[second_id] = one["device"] = ids[1]
     return one
 
 
 def _fields(text: str) -> Iterator[tuple[str, str | None]]:
-    """Yield key and value of `Key : value` lines."""
+    """Yield key and value of `Key : value` lines. A value may go on in lines without a key."""
+    fields: list[tuple[str, list[str]]] = []
     for line in text.splitlines():
-        match = FIELD.match(line)
+        match, more = FIELD.match(line), MORE.match(line)
         if match:
-            yield match.group(1), _text(match.group(2))
+            fields.append((match.group(1), [match.group(2) or ""]))
+        elif more and fields:
+            fields[-1][1].append(more.group(1))
+    for key, values in fields:
+        yield key, _text("; ".join(filter(None, values)))
 
 
 def _text(value: str | None) -> str | None:

@@ -14,14 +14,21 @@ from dataclasses import dataclass
 from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.procfs import nic_of
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu.hccn_tool import UNSUPPORTED
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu.npu_smi import INCOMPLETE, UNREADABLE
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.plan import PORTS
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.connectivity import LISTENER
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.finding import FAIL, WARN, Finding
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.host import Host
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.versions import compare, differences
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.versions import (
+    compare,
+    differences,
+    release,
+)
 
 IDLE_HBM_MB = 5120  # an idle 64 GB chip shows 3.2 to 3.4 GB in use
+HELPER_MB = 256  # agents and monitors hold about 110 MB of a chip beside vLLM (vllm-ascend#3810)
 CLOCK_SECONDS = 30
 DOCKER_OLDEST = "18.09"
 GB = 10**9
@@ -355,6 +362,14 @@ def _driver(host: Host) -> Iterator[Finding]:
             "npu-smi info shows the chips",
             error["remedy"],
         )
+    incomplete = [text for text in host.npu["warnings"] or [] if INCOMPLETE.search(text)]
+    if incomplete:
+        yield host.warn(
+            "driver",
+            f"npu-smi warns: {' / '.join(incomplete)}",
+            "Driver_Install_Status=complete in /etc/ascend_install.info",
+            "Install the driver package again, and reboot",
+        )
 
 
 @on_each_host("chips", "driver_version")
@@ -379,8 +394,15 @@ def _package(host: Host, part: str, version: str | None) -> Iterator[Finding]:
                 f"/etc/ascend_install.info. Reinstall the {part} if the file is lost",
             )
         return
-    comparison = compare(version, expected)
+    comparison = compare(release(version), release(expected))
     if comparison == 0:
+        if compare(version, expected) != 0:
+            yield host.warn(
+                f"{part}_version",
+                f"{part} {version}, another build of this release",
+                f"{part} {expected}",
+                f"Install the released package, or set vllm_npu_{part}_version: {version}",
+            )
         return
     newer = comparison == 1
     words = {-1: ", which is older", 1: ", which is newer"}.get(comparison or 0, "")
@@ -413,12 +435,30 @@ def _pending_reboot(host: Host) -> Iterator[Finding]:
             )
 
 
+@on_each_host("chips", "card_firmware")
+def _card_firmware(host: Host) -> Iterator[Finding]:
+    """Cards with another firmware than most: usually one that was replaced. A reboot does not change it."""
+    usual = host.npu["firmware_version"]
+    versions = {card["npu_id"]: card["firmware_version"] for card in host.npu["cards"] or []}
+    others = {number: text for number, text in versions.items() if text not in (None, usual)}
+    if others:
+        yield host.warn(
+            "card_firmware",
+            f"firmware {_by_value(others, 'card')}",
+            f"firmware {usual}, as on the other cards",
+            "Install the firmware package again, which writes it to all cards, and power-cycle the host",
+        )
+
+
 @on_each_host("chips", "compatibility")
 def _compatibility(host: Host) -> Iterator[Finding]:
+    """UNKNOWN is the state with old firmware packages. NOT SUPPORT means that it cannot be asked, as in a guest."""
     state = host.npu["compatibility"]
-    if state not in (None, "OK"):
-        found = f"npu-smi reports compatibility {state} for driver and firmware"
-        yield host.fail("compatibility", found, "OK", INSTALL_SAME_PACKAGE)
+    if state in (None, "OK", "NOT SUPPORT"):
+        return
+    found = f"npu-smi reports compatibility {state} for driver and firmware"
+    severity = FAIL if state == "NOK" else WARN
+    yield Finding("compatibility", severity, host.name, Problem(found, "OK", INSTALL_SAME_PACKAGE))
 
 
 @on_each_host("chips", "chip_count")
@@ -447,10 +487,13 @@ def _chip_name(host: Host) -> Iterator[Finding]:
 
 @on_each_host("chips", "chip_health")
 def _chip_health(host: Host) -> Iterator[Finding]:
+    """Alarm is the worst of all alarms, also of ones that do not matter here; hosts serve with it on all chips
+    (vllm-ascend#9554, #9824). A chip is lost if it is Critical or UNKNOWN.
+    """
     unhealthy = [chip for chip in host.chips if chip["health"] != "OK"]
     for severity, chips in (
-        (FAIL, [chip for chip in unhealthy if chip["health"] != "Warning"]),
-        (WARN, [chip for chip in unhealthy if chip["health"] == "Warning"]),
+        (FAIL, [chip for chip in unhealthy if chip["health"] not in ("Warning", "Alarm")]),
+        (WARN, [chip for chip in unhealthy if chip["health"] in ("Warning", "Alarm")]),
     ):
         if chips:
             found = _by_value({chip["device"]: _health(chip) for chip in chips}, "chip")
@@ -482,27 +525,33 @@ def _hbm(host: Host) -> Iterator[Finding]:
 
 @on_each_host("chips", "chips_busy")
 def _chips_busy(host: Host) -> Iterator[Finding]:
+    remedy = (
+        "Stop what uses the cards (docker ps, ps -fp PID), also in other containers or virtual machines. Or choose "
+        "other chips: vllm_npu_ids"
+    )
     users = {chip["device"]: _users(host, chip) for chip in host.chips}
-    busy = {number: text for number, text in users.items() if text}
-    if busy:
-        yield host.fail(
-            "chips_busy",
-            _by_value(busy, "chip"),
-            "chips that only this service uses",
-            "Stop what uses the cards (docker ps, ps -fp PID), also in other containers or virtual machines. "
-            "Or choose other chips: vllm_npu_ids",
-        )
+    for severity in (FAIL, WARN):
+        some = {number: text for number, (its_severity, text) in users.items() if its_severity == severity}
+        if some:
+            problem = Problem(_by_value(some, "chip"), "chips that only this service uses", remedy)
+            yield Finding("chips_busy", severity, host.name, problem)
 
 
-def _users(host: Host, chip: Mapping[str, Any]) -> str:
-    """Return what uses the chip besides the service; empty for nothing."""
+def _users(host: Host, chip: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what uses the chip besides the service, after its severity; empty texts for nothing."""
     processes = chip["processes"] or []
     foreign = [process for process in processes if not _is_own(host, process)]
+    used = chip["hbm_used_mb"] or 0
     if foreign:
-        return ", ".join(map(_process, foreign))
-    if not processes and not host.runs_service and (chip["hbm_used_mb"] or 0) > IDLE_HBM_MB:
-        return f"{chip['hbm_used_mb']} MB of HBM held by a process that npu-smi does not show"
-    return ""
+        sizes = [process["memory_mb"] for process in foreign]
+        small = None not in sizes and sum(sizes) < HELPER_MB
+        return WARN if small else FAIL, ", ".join(map(_process, foreign))
+    if not processes and not host.runs_service and used > IDLE_HBM_MB:
+        return FAIL, f"{used} MB of HBM held by a process that npu-smi does not show"
+    unreadable = any(text.startswith(UNREADABLE) for text in host.npu["warnings"] or [])
+    if chip["processes"] is None and chip["health"] is not None and unreadable:
+        return WARN, "processes that cannot be read"
+    return "", ""
 
 
 def _is_own(host: Host, process: Mapping[str, Any]) -> bool:
@@ -532,41 +581,105 @@ def _hccn_tool(host: Host) -> Iterator[Finding]:
             "hccn_tool of the driver",
             "Reinstall the driver, which contains hccn_tool (driver/tools/hccn_tool)",
         )
+    if host.joined_by_hccs:
+        links = {port["device"]: port["vnic"] or "unknown" for port in host.all_ports}
+        yield host.warn(
+            "roce",
+            f"no RoCE port is up or has an address. HCCS link: {_by_value(links, 'chip')}",
+            "hosts that HCCS joins, or RoCE ports with addresses",
+            "If these hosts are of one HCCS domain, nothing is to do: check it with hccn_tool -i N -hccs_ping -g "
+            "address VNIC_IP. Otherwise connect the RoCE ports and give them addresses",
+        )
+    unasked = [port["device"] for port in host.ports if _is_unsupported(port)]
+    if unasked:
+        yield host.warn(
+            "roce",
+            f"in this virtual machine hccn_tool refuses port {_numbers(unasked)}: {UNSUPPORTED}",
+            "RoCE ports that can be checked",
+            "Check link and addresses of the ports on the virtualization host",
+        )
 
 
-@on_each_host("fabric", "roce_link")
-def _roce_link(host: Host) -> Iterator[Finding]:
-    down = {port["device"]: port["link"] or "no answer" for port in host.ports if port["link"] != "UP"}
-    if down:
+def _is_unsupported(port: Mapping[str, Any]) -> bool:
+    return UNSUPPORTED in (port["message"] or "")
+
+
+@on_all_hosts("fabric", "roce_link")
+def _roce_links(hosts: Sequence[Host]) -> Iterator[Finding]:
+    """Answered pings prove more than the state, which is wrong on some hosts. So does a good net health."""
+    answered = _answered(hosts)
+    for host in hosts:
+        others = [port for port in host.ports if port["link"] != "UP" and not _is_unsupported(port)]
+        works = {port["device"]: _works(host, port, answered) for port in others}
         remedy = (
             "Check cable, optics and switch port (hccn_tool -i N -link_stat -g, hccn_tool -i N -optical -g)"
         )
-        yield host.fail("roce_link", f"link {_by_value(down, 'port')}", "UP", remedy)
+        for severity in (FAIL, WARN):
+            some = {
+                port["device"]: port["link"]
+                or f"no answer{': ' if port['message'] else ''}{port['message'] or ''}"
+                for port in others
+                if works[port["device"]] == (severity == WARN)
+            }
+            if some:
+                problem = Problem(f"link {_by_value(some, 'port')}", "UP", remedy)
+                yield Finding("roce_link", severity, host.name, problem)
 
 
-@on_each_host("fabric", "roce_net_health")
-def _roce_net_health(host: Host) -> Iterator[Finding]:
-    up = [port for port in host.ports if port["link"] == "UP"]
-    health = {port["device"]: port["net_health"] or "no answer" for port in up}
-    for severity, ports in (
-        (FAIL, {number: text for number, text in health.items() if text not in ("Success", "Init")}),
-        (WARN, {number: text for number, text in health.items() if text == "Init"}),
-    ):
-        if ports:
-            remedy = (
-                "Find out why the port does not reach the address that it watches (hccn_tool -i N -netdetect "
-                "-g, then -ping -g address IP): VLAN, gateway, switch"
-            )
-            problem = Problem(f"net health {_by_value(ports, 'port')}", "Success", remedy)
-            yield Finding("roce_net_health", severity, host.name, problem)
+def _works(host: Host, port: Mapping[str, Any], answered: Mapping[tuple[str, int], bool]) -> bool:
+    pings = answered.get((host.name, port["device"]))
+    return pings if pings is not None else port["link"] is None and port["net_health"] == "Success"
+
+
+def _answered(hosts: Sequence[Host]) -> dict[tuple[str, int], bool]:
+    """Return for each port from or to which pings were sent whether all came back."""
+    found: dict[tuple[str, int], bool] = {}
+    for host in hosts:
+        for ping in host.peers["pings"] if host.peers else []:
+            complete = ping["received"] is not None and ping["received"] == ping["sent"]
+            for end in ((host.name, ping["device"]), (ping["host"], ping["peer"])):
+                found[end] = found.get(end, True) and complete
+    return found
+
+
+@on_all_hosts("fabric", "roce_net_health")
+def _roce_net_health(hosts: Sequence[Host]) -> Iterator[Finding]:
+    """Net health is about one watched address, often a gateway that answers no pings. Own pings prove more."""
+    answered = _answered(hosts)
+    for host in hosts:
+        up = [port for port in host.ports if port["link"] == "UP" and port["ip"] is not None]
+        others = [port for port in up if port["net_health"] != "Success"]
+        for severity in (FAIL, WARN):
+            some = {
+                port["device"]: port["net_health"] or "no answer"
+                for port in others
+                if (host.runs_service or answered.get((host.name, port["device"])) or _begins(port))
+                == (severity == WARN)
+            }
+            if some:
+                remedy = (
+                    "Find out why the port does not reach the address that it watches (hccn_tool -i N -netdetect "
+                    "-g, then -ping -g address IP): VLAN, gateway, switch"
+                )
+                problem = Problem(f"net health {_by_value(some, 'port')}", "Success", remedy)
+                yield Finding("roce_net_health", severity, host.name, problem)
+
+
+def _begins(port: Mapping[str, Any]) -> bool:
+    return port["net_health"] in ("Init", "Detect ip set")
 
 
 @on_each_host("fabric", "roce_ip")
 def _roce_ip(host: Host) -> Iterator[Finding]:
-    without = [port["device"] for port in host.ports if port["ip"] is None and port["link"] is not None]
-    if without:
-        found = f"no address on port {_numbers(without)}"
-        yield host.fail("roce_ip", found, "an address on each RoCE port", OWN_ADDRESS)
+    """A port whose net health is Success has an address, whether or not hccn_tool shows it."""
+    without = [port for port in host.ports if port["ip"] is None and port["link"] is not None]
+    for severity in (FAIL, WARN):
+        some = [port["device"] for port in without if (port["net_health"] == "Success") == (severity == WARN)]
+        if some:
+            problem = Problem(
+                f"no address on port {_numbers(some)}", "an address on each RoCE port", OWN_ADDRESS
+            )
+            yield Finding("roce_ip", severity, host.name, problem)
 
 
 @on_all_hosts("fabric", "roce_duplicate")
@@ -631,21 +744,28 @@ def _roce_switch(host: Host) -> Iterator[Finding]:
         )
 
 
-@on_each_host("fabric", "roce_ping")
-def _roce_pings(host: Host) -> Iterator[Finding]:
-    pings = host.peers["pings"] if host.peers else []
-    incomplete = [ping for ping in pings if ping["received"] is None or ping["received"] != ping["sent"]]
-    for severity, some in (
-        (FAIL, [ping for ping in incomplete if not ping["received"]]),
-        (WARN, [ping for ping in incomplete if ping["received"]]),
-    ):
-        if some:
-            remedy = (
-                "Ping by hand (hccn_tool -i N -ping -g address IP), and check both ports: link, netmask and "
-                "gateway, VLAN and MTU of the switch's ports, link_stat"
-            )
-            problem = Problem("; ".join(map(_ping, some)), "an answer to every packet", remedy)
-            yield Finding("roce_ping", severity, host.name, problem)
+@on_all_hosts("fabric", "roce_ping")
+def _roce_pings(hosts: Sequence[Host]) -> Iterator[Finding]:
+    """Lost packets of a port that is down are part of its other finding."""
+    down = {(host.name, port["device"]) for host in hosts for port in host.ports if port["link"] == "DOWN"}
+    for host in hosts:
+        pings = [
+            ping
+            for ping in (host.peers["pings"] if host.peers else [])
+            if not {(host.name, ping["device"]), (ping["host"], ping["peer"])} & down
+        ]
+        incomplete = [ping for ping in pings if ping["received"] is None or ping["received"] != ping["sent"]]
+        for severity, some in (
+            (FAIL, [ping for ping in incomplete if not ping["received"]]),
+            (WARN, [ping for ping in incomplete if ping["received"]]),
+        ):
+            if some:
+                remedy = (
+                    "Ping by hand (hccn_tool -i N -ping -g address IP), and check both ports: link, netmask and "
+                    "gateway, VLAN and MTU of the switch's ports, link_stat"
+                )
+                problem = Problem("; ".join(map(_ping, some)), "an answer to every packet", remedy)
+                yield Finding("roce_ping", severity, host.name, problem)
 
 
 def _ping(ping: Mapping[str, Any]) -> str:

@@ -59,8 +59,8 @@ def _to_all(own: Host, others: Sequence[Host]) -> Iterator[dict[str, Any]]:
 
 
 def _is_usable(port: Mapping[str, Any]) -> bool:
-    """Return whether a ping is worthwhile: a port that is down or has no address has its own finding."""
-    return port["link"] == "UP" and port["ip"] is not None
+    """Return whether a ping is possible. The state of the link does not matter: it is wrong on some hosts."""
+    return port["ip"] is not None
 
 
 def _ping(port: Mapping[str, Any], other: Host, target: Mapping[str, Any]) -> dict[str, Any]:

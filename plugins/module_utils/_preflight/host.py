@@ -66,9 +66,27 @@ class Host:
 
     @property
     def ports(self) -> list[Mapping[str, Any]]:
-        """Return the RoCE ports of these chips; none if the service has no other host."""
+        """Return the RoCE ports of these chips; none if the service has no other host, or HCCS joins the hosts."""
+        return [] if self.joined_by_hccs else self.all_ports
+
+    @property
+    def all_ports(self) -> list[Mapping[str, Any]]:
+        """Return the ports of these chips, used or not; none if the service has no other host."""
         fabric = self.npu["fabric"] if self.has_peers else None
         return [port for port in fabric or [] if port["device"] in self.plan["npu"]["ids"]]
+
+    @property
+    def joined_by_hccs(self) -> bool:
+        """Return whether the chips use HCCS between hosts: those of A3 (with a Phy-ID) can.
+
+        Then no RoCE port is up or has an address, and no HCCS link is down.
+        """
+        ports = self.all_ports
+        if not ports or any(port["link"] != "DOWN" or port["ip"] for port in ports):
+            return False
+        return all(port["vnic"] != "DOWN" for port in ports) and any(
+            chip["phy_id"] is not None for chip in self.chips
+        )
 
     @property
     def containers(self) -> Mapping[str, str]:

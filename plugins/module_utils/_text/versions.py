@@ -9,6 +9,7 @@ import re
 from typing import Mapping
 
 PART = re.compile(r"(dev|rc|post)?(\d{1,9})")
+BUILD = re.compile(r"\.b\d{1,9}$", re.IGNORECASE)
 ORDER = {"dev": 0, "rc": 1, None: 2, "post": 3}
 CONDITION = re.compile(r"(>=|<=|==|!=|>|<)?\s*(\S+)")
 HOLDS = {
@@ -32,6 +33,11 @@ def compare(one: str, other: str) -> int | None:
     length = max(map(len, keys))
     first, second = (key + [(ORDER[None], 0)] * (length - len(key)) for key in keys)
     return (first > second) - (first < second)
+
+
+def release(version: str) -> str:
+    """Return the release that a build of a driver belongs to: 26.1.0 for 26.1.0.b061."""
+    return BUILD.sub("", version)
 
 
 def satisfies(version: str | None, expected: str) -> bool:

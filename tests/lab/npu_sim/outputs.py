@@ -100,7 +100,7 @@ class Npus:
         return f"DrvMngGetConsoleLogLevel failed. (g_conLogLevel=3)\ndcmi {failed} ret is {code}\n"
 
     def health_of(self, chip: int) -> str:
-        return self.of("health", chip, "Alarm") or "OK"
+        return self.of("health", chip, "Critical") or "OK"
 
     def processes(self, chip: int) -> list[dict[str, Any]]:
         return [
@@ -281,12 +281,15 @@ class Npus:
         yield f"link status: {'UP' if self.is_up(chip) else 'DOWN'}"
 
     def net_health(self, chip: int) -> Iterator[str]:
-        yield f"net health status: {self.of('net_health', chip, 'Fault') or ('Success' if self.is_up(chip) else 'Fault')}"
+        usual = "Init" if not self.address(chip) else "Success" if self.is_up(chip) else "Fault"
+        yield f"net health status: {self.of('net_health', chip, 'Fault') or usual}"
 
     def ip(self, chip: int) -> Iterator[str]:
         if self.address(chip):
             yield f"ipaddr:{self.address(chip)}"
             yield f"netmask:{self.of('netmask', chip, '255.255.255.0') or '255.255.0.0'}"
+        else:
+            yield "Get ipconf failed, because no ip was preset there!"
 
     def gateway(self, chip: int) -> Iterator[str]:
         yield f"default gateway:10.20.0.1, Iface:eth{chip}"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import commands
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu import npu_smi
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu import installation, npu_smi
 from ansible_collections.ascend_ops.vllm.plugins.modules import npu_facts
 from npu_sim import install
 
@@ -44,8 +44,8 @@ def tool(file: Path, script: str) -> str:
 def test_a_healthy_host(tmp_path):
     install.apply(tmp_path, {}, 1, "node1")
     npu = gather(tmp_path)
-    assert {key: npu[key] for key in npu if key not in ("chips", "fabric", "hccn_tool_path")} == {
-        "error": None, "npu_smi_version": "25.2.1", "driver_version": "25.2.1", "package_version": "25.2.1", "firmware_version": "7.7.0.6.236",
+    assert {key: npu[key] for key in npu if key not in ("cards", "chips", "fabric", "hccn_tool_path")} == {
+        "error": None, "warnings": [], "npu_smi_version": "25.2.1", "driver_version": "25.2.1", "package_version": "25.2.1", "firmware_version": "7.7.0.6.236",
         "firmware_installed_version": "7.7.0.6.236", "firmware_package_version": "25.2.1", "compatibility": "OK", "model": "910B2", "chip_count": 8,
     }  # fmt: skip
     assert npu["hccn_tool_path"] == str(tmp_path / install.HCCN_TOOL)
@@ -56,7 +56,7 @@ def test_a_healthy_host(tmp_path):
     }  # fmt: skip
     assert npu["fabric"][7] == {
         "device": 7, "link": "UP", "net_health": "Success", "ip": "10.20.11.26", "netmask": "255.255.0.0", "gateway": "10.20.0.1",
-        "netdetect": "10.20.0.1", "tls": False, "lldp_port": "400GE1/2/4:2",
+        "netdetect": "10.20.0.1", "tls": False, "lldp_port": "400GE1/2/4:2", "vnic": None, "vnic_ip": None, "message": None,
     }  # fmt: skip
 
 
@@ -81,6 +81,17 @@ def test_what_is_installed_and_what_runs(tmp_path):
     install.apply(tmp_path, {"driver_version": "25.0.rc1", "driver_installed": "25.2.1"}, 0, "node0")
     npu = gather(tmp_path)
     assert (npu["driver_version"], npu["package_version"]) == ("25.0.rc1", "25.2.1")
+
+
+def test_each_card_has_its_versions(tmp_path):
+    install.apply(tmp_path, {}, 0, "node0")
+    board = tmp_path / install.ANSWERS / "npu-smi" / "info -t board -i 0"
+    board.write_text(
+        board.read_text(encoding="ascii").replace("7.7.0.6.236", "7.1.0.3.220"), encoding="ascii"
+    )
+    npu = gather(tmp_path)
+    assert npu["firmware_version"] == "7.7.0.6.236"
+    assert [card["firmware_version"] for card in npu["cards"]] == ["7.1.0.3.220", *["7.7.0.6.236"] * 7]
 
 
 def test_the_card_that_is_not_well_speaks_for_all(tmp_path):
@@ -144,7 +155,7 @@ def test_tools_are_found_in_path_and_below_the_driver(tmp_path, monkeypatch):
 
 
 def test_without_any_tool(tmp_path, monkeypatch):
-    monkeypatch.setattr(npu_facts.shutil, "which", lambda *_arguments, **_options: None)
+    monkeypatch.setattr(installation.shutil, "which", lambda *_arguments, **_options: None)
     error = gather(tmp_path, npu_smi_path=None, hccn_tool_path=None)["error"]
     assert error == npu_smi.explain(error["text"])
 

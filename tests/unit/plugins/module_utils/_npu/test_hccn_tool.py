@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 PORT = (Path(__file__).parents[2] / "fixtures" / "npu" / "hccn_port.txt").read_text(encoding="utf-8")
-NOTHING = dict.fromkeys(hccn_tool.ANSWERS)
+NOTHING = dict.fromkeys([key for key in hccn_tool.ANSWERS if key != "ipv6"] + ["message"])
 
 
 def port(text: str) -> dict[str, str | bool | None]:
@@ -28,6 +28,9 @@ def test_every_answer_is_read():
         "netdetect": "10.20.0.1",
         "tls": True,
         "lldp_port": "400GE1/1/5:1",
+        "vnic": None,
+        "vnic_ip": None,
+        "message": None,
     }
 
 
@@ -41,13 +44,25 @@ def test_tls_that_is_off_is_false():
 
 
 def test_what_is_not_said_is_none():
-    assert port("") == hccn_tool.parse_port({}) == port("Command execute failed!") == NOTHING
+    assert port("") == hccn_tool.parse_port({}) == NOTHING
+    assert port("Command execute failed!\n") == {**NOTHING, "message": "Command execute failed!"}
+
+
+def test_what_stands_for_a_missing_value():
+    answers = {
+        "ip -inet6": "ipv6_address:fd00::1\nprefix_length:64\n",
+        "tls": "No certificate found, please set certs firstly!",
+    }
+    assert hccn_tool.parse_port(answers) == {**NOTHING, "ip": "fd00::1", "tls": False}
+    assert hccn_tool.ping("fd00::1") == "-ping -inet6 -g ipv6_address fd00::1"
 
 
 @given(st.lists(st.sampled_from(PORT.splitlines())), st.integers(1, 60))
 def test_broken_lines_give_parts_of_what_was_there_at_most(lines: list[str], width: int):
     broken = "\n".join(line[start : start + width] for line in lines for start in range(0, len(line), width))
-    for key, value in port(broken).items():
+    parsed = port(broken)
+    del parsed["message"]
+    for key, value in parsed.items():
         assert value is None or str(value) in str(port(PORT)[key])
 
 

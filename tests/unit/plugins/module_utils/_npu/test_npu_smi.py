@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu import npu_smi
@@ -33,7 +34,7 @@ def ids(chips: list[npu_smi.Chip]) -> list[tuple[int, int]]:
 
 
 def test_a_guest_with_other_ids_shifted_cells_and_masked_values():
-    first, second = npu_smi.parse_info(TABLES["a2_guest"])
+    first, second = npu_smi.parse_info(TABLES["a2_guest"]).chips
     assert first == npu_smi.chip(
         4, 0, name="910B2", health="OK", bus_id="0000:81:00.0", power_w=101.6, temperature_c=41.0, aicore_percent=87.0,
         memory_used_mb=0, memory_total_mb=0, hbm_used_mb=60185, hbm_total_mb=65536,
@@ -50,11 +51,11 @@ def test_a_guest_with_other_ids_shifted_cells_and_masked_values():
         hbm_total_mb=65536,
         processes=[],
     )
-    assert npu_smi.parse_version(TABLES["a2_guest"]) == "25.2.0"
+    assert npu_smi.parse_info(TABLES["a2_guest"]).tool_version == "25.2.0"
 
 
 def test_two_dies_a_card():
-    chips = npu_smi.parse_info(TABLES["a3"])
+    chips = npu_smi.parse_info(TABLES["a3"]).chips
     assert ids(chips) == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert [chip["phy_id"] for chip in chips] == [npu_smi.device(chip) for chip in chips] == [0, 1, 2, 3]
     assert [chip["health"] for chip in chips] == ["OK", "OK", "OK", "Alarm"]
@@ -64,7 +65,7 @@ def test_two_dies_a_card():
 
 
 def test_chips_without_hbm():
-    chips = npu_smi.parse_info(TABLES["310p"])
+    chips = npu_smi.parse_info(TABLES["310p"]).chips
     assert ids(chips) == [(8, 0), (8, 1)]
     assert [chip["logic_id"] for chip in chips] == [0, 1]
     assert [
@@ -80,7 +81,7 @@ def test_chips_without_hbm():
     "table", ["", "npu-smi: not found", "+---+\n| NPU |\n+---+", TABLES["a2_guest"].replace("|", " ")]
 )
 def test_what_is_no_table_gives_no_chip(table: str):
-    assert npu_smi.parse_info(table) == []
+    assert npu_smi.parse_info(table).chips == []
 
 
 # Other answers
@@ -108,7 +109,7 @@ def test_the_list_of_an_old_tool():
 
 def test_a_chip_that_the_table_does_not_show_is_added():
     chips = npu_smi.complete(
-        npu_smi.parse_info(TABLES["a2_guest"]), npu_smi.parse_mapping(LISTS["a2_mapping"])
+        npu_smi.parse_info(TABLES["a2_guest"]).chips, npu_smi.parse_mapping(LISTS["a2_mapping"])
     )
     assert ids(chips) == [(4, 0), (5, 0), (6, 0)]
     assert [chip["logic_id"] for chip in chips] == [0, 1, 2]
@@ -156,6 +157,11 @@ DRIVER_ERRORS = (
     "dcmi model initialized failed, because the device is used. ret is -8020",
     "dcmi module initialize failed. ret is -8017",
     "dcmi module initialize failed. ret is -4",
+    "npu get board type failed. ret is -9005",
+    "Failed to get device type.\nFailed to query card chip total info.\nFailed to query card total info.",
+    "Failed to get card number.",
+    "There is no NPU card on this server.",
+    "Failed to execute npu-smi info. ret is -8255.",
     "npu-smi: error while loading shared libraries: libdrvdsmi_host.so: cannot open shared object file",
     "npu-smi info: no answer within 30 s",
     "bash: npu-smi: command not found",
@@ -217,8 +223,8 @@ def damaged(draw: st.DrawFn, original: str) -> str:
 @pytest.mark.parametrize("name", TABLES)
 @given(data=st.data())
 def test_a_damaged_table_gives_no_chip_that_is_not_there(name: str, data: st.DataObject):
-    chips = npu_smi.parse_info(data.draw(damaged(TABLES[name])))
-    assert set(ids(chips)) <= set(ids(npu_smi.parse_info(TABLES[name])))
+    chips = npu_smi.parse_info(data.draw(damaged(TABLES[name]))).chips
+    assert set(ids(chips)) <= set(ids(npu_smi.parse_info(TABLES[name]).chips))
     assert len(ids(chips)) == len(set(ids(chips)))
 
 
@@ -237,7 +243,45 @@ def test_a_damaged_list_gives_no_chip_that_is_not_there(name: str, parse, data: 
 
 @given(st.text())
 def test_any_text_is_read_without_an_error(anything: str):
-    assert npu_smi.parse_info(anything) == []
-    for parse in (npu_smi.parse_version, npu_smi.parse_mapping, npu_smi.parse_list, npu_smi.parse_board, npu_smi.parse_health,
+    assert npu_smi.parse_info(anything).chips == []
+    for parse in (npu_smi.parse_mapping, npu_smi.parse_list, npu_smi.parse_board, npu_smi.parse_health,
                   npu_smi.parse_assignments, npu_smi.package_version, npu_smi.explain):  # fmt: skip
         parse(anything)
+
+
+# What changes between versions
+
+PROCESSES = """
+| NPU   Name                | Health        | Power(W)    Temp(C)           Hugepages-Usage(page)|
+| Chip                      | Bus-Id        | AICore(%)   Memory-Usage(MB)  HBM-Usage(MB)        |
+| 0     910B2               | OK            | 92.9        45                0    / 0             |
+| 0                         | 0000:C1:00.0  | 0           0    / 0          3395 / 65536         |
+| 1     910B2               | OK            | 92.9        45                0    / 0             |
+| 0                         | 0000:C2:00.0  | 0           0    / 0          3395 / 65536         |
+| NPU     Chip              | Process memory(MB)      | Process id    | Process name             | A new column |
+| 0       0                 | 31747                   | 6513          | python                   | NA           |
+"""
+
+
+def test_columns_of_processes_are_found_by_their_header():
+    table = npu_smi.parse_info(PROCESSES)
+    assert table.chips[0]["processes"] == [{"pid": 6513, "name": "python", "memory_mb": 31747}]
+    assert (table.chips[1]["processes"], table.unreadable) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("row", "processes"),
+    [
+        ("| 0       0                 | 31747 |", [None, []]),
+        ("| ?  | 31747 | 6513 | python | NA |", [None, None]),
+    ],
+)
+def test_a_process_that_cannot_be_read_is_not_left_out(row: str, processes: list[Any]):
+    table = npu_smi.parse_info(PROCESSES.rsplit("\n", 2)[0] + "\n" + row)
+    assert [chip["processes"] for chip in table.chips] == processes
+    assert len(table.unreadable) == 1
+
+
+def test_without_the_table_of_processes_there_is_no_list():
+    table = npu_smi.parse_info(PROCESSES.split("| NPU     Chip")[0])
+    assert [chip["processes"] for chip in table.chips] == [None, None]

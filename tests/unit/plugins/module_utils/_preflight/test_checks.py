@@ -11,67 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import plan
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import checks
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.finding import Finding
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.host import Host
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
-from ansible_collections.ascend_ops.vllm.plugins.modules import npu_facts
-from npu_sim import install
-from shipped import settings
+from two_hosts import PROFILE, npu, pair
 
-PROFILE = settings()
-ADDRESSES = {"node0": "10.0.0.10", "node1": "10.0.0.11"}
 OURS, OTHERS = "0a" * 32, "0b" * 32
 SERVING = {OURS: PROFILE["container_name"]}
 CARDS_FULL = {str(chip): 60185 for chip in range(8)}
 
 
-def npu(root: Path, index: int = 0, **ills: Any) -> dict[str, Any]:
-    install.apply(root, ills, index, f"node{index}")
-    params = {
-        "npu_smi_path": root / install.NPU_SMI,
-        "hccn_tool_path": root / install.HCCN_TOOL,
-        "driver_root": root / "usr/local/Ascend",
-    }
-    return npu_facts.facts({**{key: str(path) for key, path in params.items()}, "gather": npu_facts.GATHER})
-
-
 @pytest.fixture(scope="module")
 def healthy(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     return [npu(tmp_path_factory.mktemp(f"node{index}"), index) for index in range(2)]
-
-
-def facts(its_plan: dict[str, Any]) -> dict[str, Any]:
-    """Return what host_facts tells of a host on which nothing is wrong and nothing runs yet."""
-    paths = dict.fromkeys(its_plan["container"]["devices"], "char")
-    paths.update(
-        {
-            mount["source"]: "dir" if mount["source"].endswith(("/", "dcmi")) else "file"
-            for mount in its_plan["container"]["mounts"]
-        }
-    )
-    paths["/opt/data"] = None
-    idle = {"listening": False, "pid": None, "process": None, "container": None}
-    return {
-        "hostname": "host", "hostname_addresses": [its_plan["service_ip"]], "service_nic": "enp1", "paths": paths,
-        "containers": {}, "epoch": 1.76e9, "proxies": {}, "memory_total_mb": 1031815, "os": "openEuler 22.03", "kernel": "5.10.0", "machine": "aarch64",
-        "docker_error": None, "docker": {"version": "26.1.3", "disk": {"mount": "/", "free_bytes": 60 * 10**9}, "served": {}, "image_id": None},
-        "disks": {its_plan["model"]["dir"]: {"mount": "/opt/data", "free_bytes": 800 * 10**9, "used_bytes": 0}},
-        "interfaces": [{"name": "lo", "addresses": ["127.0.0.1"]}, {"name": "enp1", "addresses": [its_plan["service_ip"]]}],
-        "ports": {str(its_plan[port]): dict(idle) for port in plan.PORTS} if its_plan["role"] == "head" else {},
-    }  # fmt: skip
-
-
-def pair(
-    npus: list[dict[str, Any]],
-    nic: str | None = None,
-    names: tuple[str, ...] = ("node0", "node1"),
-    **overrides: Any,
-) -> list[Host]:
-    chosen = settings(**{f"vllm_{key}": value for key, value in overrides.items()})
-    plans = [plan.build(name, names, ADDRESSES, nic, chosen) for name in names]
-    return [Host(name, npus[index], facts(plans[index]), plans[index]) for index, name in enumerate(names)]
 
 
 def lenient(hosts: list[Host]) -> list[Host]:
@@ -148,10 +101,10 @@ NPU_CASES = {
         "fail",
         ("25.3.rc1", "25.2.1", "preflight_allow_newer"),
     ),
-    "driver of a version without order": Case(
+    "driver of another build": Case(
         {"driver_version": "25.2.1.B010"},
         "driver_version",
-        "fail",
+        "warn",
         ("25.2.1.B010", "vllm_npu_driver_version"),
     ),
     "older firmware": Case(
@@ -173,6 +126,7 @@ NPU_CASES = {
     "a chip with a warning": Case(
         {"health": {"3": "Warning"}}, "chip_health", "warn", ("Warning", "80E01801")
     ),
+    "a chip with an alarm": Case({"health": {"3": "Alarm"}}, "chip_health", "warn", ("Alarm", "80E01801")),
     "less HBM": Case({"hbm_total": 32768}, "hbm", "fail", ("32768", "0-7", "65536", "vllm_npu_hbm_mb")),
     "a chip in use": Case({"busy": [2]}, "chips_busy", "fail", ("472206", "python3.9", "20480", "2")),
     "a chip in use by a process without a name": Case(
@@ -311,6 +265,61 @@ def test_ports_that_do_not_answer(healthy):
     assert "0-7" in one.problem.found
     one = only(checks.check(pair([healthy[0], dict(healthy[1], fabric=None)])))
     assert (one.id, one.severity) == ("roce", "warn")
+
+
+def answered(hosts: list[Host], device: int, received: int = 3) -> list[Host]:
+    sent = {
+        "device": device,
+        "host": "node0",
+        "peer": device,
+        "address": "10.20.11.11",
+        "sent": 3,
+        "text": None,
+    }
+    peers = {"calls": [], "pings": [{**sent, "received": received}]}
+    return [hosts[0], replace(hosts[1], peers=peers)]
+
+
+@pytest.mark.parametrize("ill", [{"net_health": {"1": "Receive timeout"}}, {"link_down": [1]}])
+@pytest.mark.parametrize(("received", "severity"), [(3, "warn"), (0, "fail")])
+def test_an_answered_ping_proves_more_than_a_state(healthy, tmp_path, ill, received, severity):
+    found = checks.check(answered(pair([healthy[0], npu(tmp_path, 1, **ill)]), 1, received))
+    assert {finding.severity for finding in found if finding.id != "roce_ping"} == {severity}
+    assert [finding.id for finding in found].count("roce_ping") == (received == 0 and "net_health" in ill)
+
+
+def test_net_health_does_not_stop_a_service_that_runs(healthy, tmp_path):
+    hosts = pair([healthy[0], npu(tmp_path, 1, net_health=[1])])
+    hosts[1].facts["containers"] = dict(SERVING)
+    assert ids(checks.check(hosts)) == [("node1", "roce_net_health", "warn")]
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [("UNKNOWN", [("node1", "compatibility", "warn")]), ("NOT SUPPORT", [])],
+)
+def test_only_nok_is_not_compatible(healthy, tmp_path, state, expected):
+    assert ids(checks.check(pair([healthy[0], npu(tmp_path, 1, compatibility=state)]))) == expected
+
+
+def test_a_card_with_another_firmware(healthy):
+    cards = [dict(card) for card in healthy[1]["cards"]]
+    cards[0]["firmware_version"] = "7.1.0.3.220"
+    one = only(checks.check(pair([healthy[0], dict(healthy[1], cards=cards)])))
+    assert (one.id, one.severity) == ("card_firmware", "warn")
+    assert "7.1.0.3.220 (card 0)" in one.problem.found
+
+
+@pytest.mark.parametrize(("megabytes", "severity"), [(111, "warn"), (300, "fail")])
+def test_a_small_helper_on_a_chip_is_a_warning(healthy, tmp_path, megabytes, severity):
+    one = only(checks.check(pair([healthy[0], npu(tmp_path, 1, busy={"2": [{"memory": megabytes}]})])))
+    assert (one.id, one.severity) == ("chips_busy", severity)
+
+
+def test_a_build_of_a_newer_release(healthy):
+    hosts = pair([healthy[0], dict(healthy[1], package_version="26.1.0.b061", driver_version="26.1.0.b061")])
+    assert ids(checks.check(hosts)) == [("node1", "driver_version", "fail")]
+    assert ids(checks.check(lenient(hosts))) == [("node1", "driver_version", "warn")]
 
 
 # The host, one ill of node0 each
