@@ -7,20 +7,36 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
+from ansible.module_utils.common.validation import check_type_list
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import checks
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.finding import FAIL, WARN, Finding
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.host import Host
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._place import place
 
 ARGUMENTS = {
+    "accept": {"type": "list", "elements": "str", "default": []},
     "allow_newer": {"type": "bool", "default": False},
     "on_failure": {"type": "str", "choices": ["fail", "report"], "default": "fail"},
     "weights": {"type": "dict", "default": {}},
 }
 
+ACCEPT = "preflight_accept"  # the variable of a host
 display = Display()
+
+
+def accepted(name: str, given: list[str], task_vars: dict[str, Any]) -> frozenset[str]:
+    """Return what the host accepts: its own variable, or else *given*, the argument of the task.
+
+    The argument is templated for the first host only. If that has a variable of its own, the argument is that, and
+    says nothing about the others.
+    """
+    hostvars = task_vars["hostvars"]
+    first = hostvars[task_vars["inventory_hostname"]]
+    own = hostvars[name].get(ACCEPT, [] if ACCEPT in first else given)
+    return frozenset(text.strip() for text in check_type_list(own or []) if text.strip())
 
 
 class ActionModule(ActionBase):
@@ -34,7 +50,10 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         arguments = self.validate_argument_spec(ARGUMENTS)[1]
         hosts = [self._host(name, arguments, task_vars) for name in task_vars["ansible_play_hosts"]]
-        findings = checks.check(hosts)
+        try:
+            findings = checks.check(hosts)
+        except ProblemError as exc:
+            raise AnsibleActionFail(str(exc)) from exc
         data = [finding.data() for finding in findings]
         states = checks.states(hosts, findings)
         if arguments["on_failure"] == "report":
@@ -62,7 +81,8 @@ class ActionModule(ActionBase):
     def _host(name: str, arguments: dict[str, Any], task_vars: dict[str, Any]) -> Host:
         facts = task_vars["hostvars"][name]["ansible_facts"]
         weights = arguments["weights"].get(name)
+        accept = accepted(name, arguments["accept"], task_vars)
         try:
-            return Host.of(name, facts, weights=weights, allow_newer=arguments["allow_newer"])
+            return Host.of(name, facts, weights=weights, accept=accept, allow_newer=arguments["allow_newer"])
         except ValueError as exc:
             raise AnsibleActionFail(str(exc)) from exc

@@ -21,6 +21,14 @@ description:
     have run.
   - Ports and chips in use by the service itself are no finding.
 options:
+  accept:
+    description:
+      - Ids of findings that only warn, and say so.
+      - A variable C(preflight_accept) of a host counts for that host instead.
+      - An id that does not exist is an error.
+    type: list
+    elements: str
+    default: []
   allow_newer:
     description: Only warn if a driver or firmware package is newer than the plan's. An older one always
       fails.
@@ -87,6 +95,10 @@ findings:
       description: Inventory name of the host.
       type: str
       sample: node1
+    accepted:
+      description: Whether O(accept) made it a warning.
+      type: bool
+      sample: false
     found:
       description: What was found.
       type: str

@@ -60,7 +60,7 @@ def test_surveys_are_as_awx_accepts_them_and_ask_for_settings(templates: list[di
     assert {"vllm_image", "vllm_model_dir", "vllm_api_port", "uninstall_confirm"} <= set(questions)
     assert {name for name in questions if name.startswith("vllm_")} <= set(SETTINGS)
     others = {name for name in questions if not name.startswith(("vllm_", "uninstall_"))}
-    assert others == {"preflight_allow_newer", "serve_timeout"}
+    assert others == {"preflight_accept", "preflight_allow_newer", "serve_timeout"}
     for question in questions.values():
         assert {"question_name", "question_description", "type", "required"} <= set(question)
         assert question["type"] in ("text", "textarea", "multiplechoice")

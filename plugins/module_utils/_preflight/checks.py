@@ -20,7 +20,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.plan import 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.connectivity import LISTENER
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.finding import FAIL, WARN, Finding
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.host import Host
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, ProblemError
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.versions import (
     compare,
     differences,
@@ -84,10 +84,28 @@ def on_all_hosts(basis: str, *ids: str) -> Callable[[HostsCheck], HostsCheck]:
 
 
 def check(hosts: Sequence[Host]) -> list[Finding]:
-    """Return all findings on *hosts*, in the order of the hosts and of the checks."""
+    """Return all findings on *hosts*, in the order of the hosts and of the checks.
+
+    Raises ProblemError if a host accepts a finding that does not exist.
+    """
     names = [host.name for host in hosts]
+    accept = {host.name: host.accept for host in hosts}
+    _require_ids(accept)
     found = [finding for one in CHECKS for finding in one.find(hosts)]
+    found = [finding.accept() if finding.id in accept[finding.host] else finding for finding in found]
     return sorted(found, key=lambda finding: names.index(finding.host))
+
+
+def _require_ids(accept: Mapping[str, Iterable[str]]) -> None:
+    ids = [name for one in CHECKS for name in one.ids]
+    unknown = {host: sorted(set(names) - set(ids)) for host, names in accept.items()}
+    texts = [f"{', '.join(names)} on host {host}" for host, names in unknown.items() if names]
+    if texts:
+        raise ProblemError(
+            f"preflight_accept names findings that do not exist: {'; '.join(texts)}",
+            f"ids of findings: {', '.join(ids)}",
+            "Correct the ids, or remove them",
+        )
 
 
 def states(hosts: Sequence[Host], findings: Sequence[Finding]) -> dict[str, dict[str, str | None]]:

@@ -31,6 +31,7 @@ class Host:
     peers: Mapping[str, Any] | None = None
     image_content: Mapping[str, Any] | None = None
     weights: Mapping[str, str] | None = None  # their problem, empty if there is none
+    accept: frozenset[str] = frozenset()  # the ids of findings that only warn
     allow_newer: bool = False  # whether a newer driver or firmware package is only a warning
 
     @classmethod

@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import checks
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.finding import Finding
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.host import Host
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, ProblemError
 from two_hosts import PROFILE, npu, pair
 
 OURS, OTHERS = "0a" * 32, "0b" * 32
@@ -41,7 +41,7 @@ def text(finding: Finding) -> str:
 
 def only(findings: list[Finding]) -> Finding:
     assert len(findings) == 1, ids(findings)
-    assert all(findings[0].data().values())
+    assert all(value for key, value in findings[0].data().items() if key != "accepted")
     return findings[0]
 
 
@@ -602,6 +602,24 @@ def test_each_check_has_a_state_for_each_host(healthy, tmp_path):
 def test_a_host_without_its_facts_is_named():
     with pytest.raises(ValueError, match=r"node1 .*vllm_npu.*ascend_ops\.vllm\.npu_facts"):
         Host.of("node1", {"vllm_plan": {}})
+
+
+def test_a_finding_can_be_accepted_on_one_host(tmp_path):
+    hosts = pair([npu(tmp_path / str(index), index, health={"3": "Critical"}) for index in (0, 1)])
+    hosts[1] = replace(hosts[1], accept=frozenset({"chip_health", "roce_ip"}))
+    found = checks.check(hosts)
+    assert ids(found) == [("node0", "chip_health", "fail"), ("node1", "chip_health", "warn")]
+    assert [finding.accepted for finding in found] == [False, True]
+    assert checks.states(hosts, found)["chip_health"] == {"node0": "fail", "node1": "warn"}
+    assert ["add chip_health to preflight_accept" in text(finding) for finding in found] == [True, False]
+    assert ["ccepted by preflight_accept" in text(finding) for finding in found] == [False, True]
+
+
+def test_an_id_that_does_not_exist_cannot_be_accepted(healthy):
+    hosts = pair(healthy)
+    with pytest.raises(ProblemError, match=r"chip_helth on host node1") as caught:
+        checks.check([hosts[0], replace(hosts[1], accept=frozenset({"chip_helth", "hbm"}))])
+    assert "chip_health" in caught.value.problem.expected
 
 
 def test_findings_are_data(healthy):
