@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import itertools
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 KEY = "a-key-of-the-test"
@@ -260,3 +263,34 @@ def cut(said: Said, max_tokens: int) -> tuple[Said, str]:
         return said, "tool_calls" if said.calls else "stop"
     reasoning = said.reasoning[: 4 * max_tokens]
     return Said(reasoning, said.content[: 4 * max_tokens - len(reasoning)]), "length"
+
+
+class EngineProcess:
+    """An engine in a process of its own, which says each line again. Its pid is in a file."""
+
+    def __init__(self, pid_file: Path) -> None:
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(["cat"], stdin=pipe, stdout=pipe, bufsize=0)
+        pid_file.write_text(str(self._process.pid), encoding="ascii")
+
+    def compute(self) -> None:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(b"1\n")
+        self._process.stdout.readline()
+
+
+def main(port: str, folder: str) -> None:
+    """Serve until killed, with two engines as processes and their pids in *folder*."""
+    engines = {rank: EngineProcess(Path(folder, f"engine-{rank}")) for rank in ("0", "1")}
+
+    def computed(asked: Asked) -> Said:
+        engines[asked.engine].compute()
+        return healthy(asked)
+
+    with Server(computed, int(port)):
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

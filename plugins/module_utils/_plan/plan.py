@@ -22,6 +22,7 @@ SUPERVISOR = "/usr/local/bin/ascend-ops-supervise"
 SUPERVISOR_KEY = "/etc/ascend-ops-supervise.key"
 API_KEY = "/etc/ascend-ops-api.key"
 SUPERVISOR_STATE = "/var/lib/ascend-ops-supervise.json"
+SUPERVISOR_STATUS = "/var/lib/ascend-ops-supervise.status"
 
 # RFC 5737 and RFC 3849: addresses for documentation, as the sample inventory has them.
 PLACEHOLDER_NETWORKS = [
@@ -281,6 +282,11 @@ def supervised(rank: int, hosts: int, names: Mapping[str, Any], settings: Mappin
         "state": SUPERVISOR_STATE,
         "grace": settings["supervisor_grace"],
         "max-failures": settings["supervisor_max_failures"],
+        "status": SUPERVISOR_STATUS,
+        "api-port": settings["api_port"],
+        "api-key-file": API_KEY,
+        "engines": hosts * settings["data_parallel_size_local"],
+        "probe-seconds": settings["supervisor_probe_seconds"],
     }
     return [
         "python3",
@@ -377,5 +383,6 @@ def _container(settings: Mapping[str, Any], names: Mapping[str, Any]) -> dict[st
         "serve_script": SERVE_SCRIPT,
         "supervisor": SUPERVISOR,
         "supervisor_key": SUPERVISOR_KEY,
+        "supervisor_status": SUPERVISOR_STATUS,
         "api_key": API_KEY,
     }

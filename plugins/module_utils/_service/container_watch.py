@@ -51,7 +51,7 @@ class ContainerWatch:
 
     def check_log(self) -> None:
         """Read the new lines of the log. Raise ContainerDied if they show that vLLM exits or has no head."""
-        if any(diagnosis.is_end(line) for line in self._read()):
+        if any(diagnosis.is_end(line) for line in diagnosis.since_start(self._read())):
             time.sleep(SETTLE_SECONDS)
             self._read()
             raise ContainerDied("running, but vLLM in it has exited")

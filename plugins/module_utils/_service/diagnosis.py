@@ -30,6 +30,7 @@ KINDS = (CAUSE, PEER, ECHO, WARNING)
 SEVERITIES = (FATAL, WARNING, PAST)
 READY = re.compile(r"^init engine \(|Application startup complete")  # a worker logs only the first
 EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt)(?::|$)")
+GENERATION = re.compile(r"^\[supervisor\] generation \w+: starting")
 WITHOUT_HEAD = re.compile(r"^\[supervisor\] cannot connect to the head")
 WITHOUT_HEAD_SECONDS = 45  # the containers of all hosts were started together
 
@@ -159,6 +160,15 @@ def _first_exception(lines: Sequence[Line]) -> list[Line]:
 def is_end(line: Line) -> bool:
     """Tell whether vLLM or the supervisor logs that it exits. Its processes may linger, or exit with 0."""
     return any(signature.kind == ECHO and signature.pattern.search(line.text) for signature in SIGNATURES)
+
+
+def since_start(lines: Sequence[Line]) -> Sequence[Line]:
+    """Return the lines from the last start of vLLM on, all of them if it was not started.
+
+    What the supervisor says of earlier failures is over when it starts vLLM again.
+    """
+    begins = [index for index, line in enumerate(lines) if GENERATION.search(line.text)]
+    return lines[begins[-1] :] if begins else lines
 
 
 def is_without_head(last: Line, now: float) -> bool:

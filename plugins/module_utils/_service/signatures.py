@@ -405,6 +405,14 @@ SIGNATURES = (
         SUPERVISOR,
     ),
     _signature(
+        "engine_hangs",
+        r"^\[supervisor\] stopping: engine (?P<what>\d+ hangs)",
+        "engine {what}: it lives, but computes nothing",
+        "Look at the NPUs (npu-smi info) and at the fabric between the hosts. If the engine is only slow, raise "
+        "vllm_supervisor_probe_seconds",
+        SUPERVISOR,
+    ),
+    _signature(
         "other_host_failed",
         r"^\[supervisor\] stopping: "
         r"(?P<what>(?:the head|host \d+) (?!sent no heartbeat)(?!.*the container was stopped).*)",
@@ -441,10 +449,10 @@ SIGNATURES = (
         kind=WARNING,
     ),
     _signature(
-        "gave_up",
-        r"^\[supervisor\] gave up: (?P<what>\d+ generations in a row) failed",
-        "the supervisors gave up after {what}",
-        "Fix what the earlier log names (`docker logs`), then run site.yml or start.yml",
+        "keeps_failing",
+        r"^\[supervisor\] keeps failing: (?P<what>\d+ generations in a row) failed",
+        "the service keeps failing: {what}",
+        "Fix what the earlier log names (`docker logs`). To start at once, run site.yml or start.yml",
         SUPERVISOR,
         kind=ECHO,
     ),

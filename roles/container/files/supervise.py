@@ -12,6 +12,9 @@ vLLM on all hosts. It ends on all hosts when vLLM exits on one of them, when a s
 host sends no heartbeat for the grace period (`--grace`). All supervisors then exit with code 1, and Docker's
 restart policy brings them back for the next generation. A shorter silence changes nothing.
 
+The head also asks vLLM whether it is ready. From then on, it asks for a token of each engine that has computed
+none for a while, because the processes of an engine that hangs live on.
+
 The connections are TCP between the service addresses. Both sides prove that they know the key, and sign every
 message.
 """
@@ -24,22 +27,30 @@ import contextlib
 import dataclasses
 import hashlib
 import hmac
+import http.client
 import json
 import os
 import re
 import secrets
 import signal
 import sys
+import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any
 
 HANDSHAKE_SECONDS = 5
 CONNECT_SECONDS = 2
 RECONNECT_SECONDS = 0.5
-SETTLED_SECONDS = 600  # a generation that ran this long resets the failure count
-MAX_BACKOFF_SECONDS = 60
+MAX_BACKOFF_SECONDS = 600
+WAITING_SECONDS = 60  # between two lines about the hosts that have not joined
+LINGER_SECONDS = 5  # after a planned stop of another host, in which this one may be stopped too
+READY_POLL_SECONDS = 2
+REQUEST_SECONDS = 5  # for an answer of /health, /metrics and /v1/models
+RANK_HEADER = "X-data-parallel-rank"
+TOKENS = re.compile(r"^vllm:(?:prompt|generation)_tokens_total\{([^}]*)\} ([0-9.eE+]+)$", re.M)
+ENGINE_LABEL = re.compile(r'engine="(\d+)"')
 MAX_MESSAGE_BYTES = 4096
 # Connections that have not yet proved that they know the key: from all addresses, and from one.
 MAX_UNPROVEN = 64
@@ -132,35 +143,158 @@ class Channel:
 
 
 class FailureCount:
-    """How many generations in a row have failed. A file in the container keeps it across restarts."""
+    """How many generations in a row have failed, in a file that keeps it across restarts of the container.
+
+    A generation is good when vLLM was ready and then ran for a while. How long it loaded before does not matter.
+    The file has no time of day. `lasted`: seconds that the last generation loaded, if it never was ready.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file
         try:
             stored = json.loads(file.read_text(encoding="utf-8"))
-            self.failures, self._begun = int(stored["failures"]), stored["begun"]
+            self.failures, self.lasted = int(stored["failures"]), float(stored["lasted"])
+            if stored["running"]:  # the last generation did not end as planned, so it failed
+                self.failures += 1
         except (OSError, ValueError, KeyError, TypeError):  # the first start, or a damaged file
-            self.failures, self._begun = 0, None
-        if self._begun is not None:  # the last generation did not end as planned, so it failed
-            self.failures = 1 if time.time() - self._begun > SETTLED_SECONDS else self.failures + 1
+            self.failures, self.lasted = 0, 0.0
+
+    @property
+    def pause(self) -> float:
+        """Return the seconds until the next generation may start.
+
+        They double. From the second failure on, they are at least as long as the generation loaded, so that a
+        start that fails late does not read the weights all the time.
+        """
+        if not self.failures:
+            return 0
+        shortest = 2 ** min(self.failures - 1, 20)
+        return min(MAX_BACKOFF_SECONDS, max(shortest, self.lasted if self.failures > 1 else 0))
 
     def begin(self) -> None:
         """Record that a generation starts."""
-        self._write(time.time())
+        self._write(failures=self.failures, running=True, lasted=0)
+
+    def settle(self) -> None:
+        """Record that the generation is good."""
+        self.failures = 0
+        self._write(failures=0, running=True, lasted=0)
+
+    def fail(self, loaded: float) -> None:
+        """Record that a generation failed, and the seconds that it loaded if it never was ready."""
+        self.failures = FailureCount(
+            self._file
+        ).failures  # as the file has it: an operator may have changed it
+        self._write(failures=self.failures, running=False, lasted=round(loaded, 1))
 
     def reset(self) -> None:
         """Record that the generation ended as planned."""
         self.failures = 0
-        self._write(None)
+        self._write(failures=0, running=False, lasted=0)
 
-    def _write(self, begun: float | None) -> None:
-        new = self._file.with_suffix(".new")
+    def _write(self, **state: float) -> None:
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            new.write_text(json.dumps({"failures": self.failures, "begun": begun}), encoding="utf-8")
-            new.replace(self._file)
+            write(self._file, json.dumps(state))
         except OSError as error:  # a full disk: the count is a convenience, the service is not
             log(f"cannot write {self._file}: {error}; failed generations are not counted")
+
+
+def write(file: Path, text: str) -> None:
+    """Write a file as a whole or, with OSError, not at all."""
+    new = file.with_suffix(".new")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    new.write_text(text, encoding="utf-8")
+    new.replace(file)
+
+
+class Api:
+    """vLLM's API on this host."""
+
+    def __init__(self, addresses: Iterable[str], port: int, key: Path | None) -> None:
+        self._addresses, self._port, self._key = tuple(addresses), port, key
+
+    async def is_ready(self) -> bool:
+        """Tell whether /health answers with status 200."""
+        status, _text = await self._ask("GET", "/health", REQUEST_SECONDS)
+        return status == 200
+
+    async def model(self) -> tuple[int, str]:
+        """Return status and name of the model that is served; an empty name if the API does not say."""
+        status, text = await self._ask("GET", "/v1/models", REQUEST_SECONDS)
+        try:
+            return status, str(json.loads(text)["data"][0]["id"])
+        except (ValueError, KeyError, TypeError, IndexError):
+            return status, ""
+
+    async def tokens(self) -> dict[int, float]:
+        """Return how many tokens each engine has read and written, by its rank."""
+        _status, text = await self._ask("GET", "/metrics", REQUEST_SECONDS)
+        counts: dict[int, float] = {}
+        for labels, value in TOKENS.findall(text):
+            label = ENGINE_LABEL.search(labels)
+            rank = int(label.group(1)) if label else 0
+            counts[rank] = counts.get(rank, 0) + float(value)
+        return counts
+
+    async def compute(self, model: str, rank: int, seconds: float) -> int:
+        """Let an engine compute one token. Return the status of the answer, 0 for none in time."""
+        message = {"role": "user", "content": "1"}
+        body = json.dumps({"model": model, "messages": [message], "max_tokens": 1})
+        headers = {"Content-Type": "application/json", RANK_HEADER: str(rank)}
+        status, _text = await self._ask("POST", "/v1/chat/completions", seconds, body, headers)
+        return status
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        seconds: float,
+        body: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> tuple[int, str]:
+        """Return status and text of an answer; (0, "") for none."""
+
+        def ask() -> tuple[int, str]:
+            for address in self._addresses:  # vLLM may listen on one of them only
+                connection = http.client.HTTPConnection(address, self._port, timeout=seconds)
+                try:
+                    connection.request(method, path, body, {**(headers or {}), **self._authorization()})
+                    response = connection.getresponse()
+                    return response.status, response.read().decode("utf-8", "replace")
+                except ConnectionRefusedError:
+                    continue
+                except (OSError, http.client.HTTPException):
+                    break
+                finally:
+                    connection.close()
+            return 0, ""
+
+        try:
+            return await asyncio.wait_for(in_thread(ask), 2 * seconds)
+        except TimeoutError:
+            return 0, ""
+
+    def _authorization(self) -> dict[str, str]:
+        key = self._key.read_text(encoding="utf-8").strip() if self._key and self._key.exists() else ""
+        return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+async def in_thread(work: Callable[[], tuple[int, str]]) -> tuple[int, str]:
+    """Run *work* in a thread that does not keep the process alive, unlike one of asyncio.to_thread."""
+    loop = asyncio.get_running_loop()
+    result: asyncio.Future[tuple[int, str]] = loop.create_future()
+
+    def deliver(value: tuple[int, str]) -> None:
+        if not result.done():
+            result.set_result(value)
+
+    def run() -> None:
+        value = work()
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(deliver, value)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await result
 
 
 @dataclasses.dataclass
@@ -171,19 +305,45 @@ class Member:
     heard: float
 
 
+@dataclasses.dataclass
+class Engine:
+    """An engine that is ready.
+
+    `silence`: seconds without a token. `probed`: the silence at which it was first asked for one.
+    """
+
+    rank: int
+    silence: float = 0.0
+    probed: float | None = None
+    probe: asyncio.Task[bool] | None = None
+
+
 class Supervisor:
     """What head and worker have in common: the vLLM process, and the one reason to stop."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.key = options.key.read_bytes().strip() if options.hosts > 1 else b""
-        self.heartbeat_seconds = options.grace / 6
+        self.grace: float = options.grace  # the head sends its own to the workers
         self.generation = ""
         self.failure = True
         self.logged: set[str] = set()  # connection errors since the last one that succeeded
         self._vllm: asyncio.subprocess.Process | None = None
         self._stopped: asyncio.Future[tuple[str, int]] = asyncio.get_running_loop().create_future()
+        self._signalled = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def heartbeat_seconds(self) -> float:
+        """Seconds between two heartbeats."""
+        return self.grace / 6
+
+    def report(self, text: str, failing: bool = False) -> None:
+        """Write the state of the service, as far as this host knows it, for the container's health check."""
+        try:
+            write(self.options.status, f"{'failing' if failing else 'ok'}: {text}\n")
+        except OSError as error:
+            self.log_once(f"cannot write {self.options.status}: {error}", about="status")
 
     def stop(self, reason: str, failure: bool = True, code: int = 1) -> None:
         """Stop for this reason, unless there is one already. Docker restarts on any *code* but 0."""
@@ -215,17 +375,24 @@ class Supervisor:
     async def run(self) -> int:
         """Supervise until there is a reason to stop. Return the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(
-                number, self.stop, "the container was stopped", False, 0
-            )
+            asyncio.get_running_loop().add_signal_handler(number, self._signal)
         await self.begin()
         reason, code = await self._stopped
         log(f"stopping: {reason}")
         await self.notify_peers(reason)
         await self._terminate_vllm()
+        if code and not self.failure:
+            # Docker forgets a `docker stop` that meets the container while it restarts.
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._signalled.wait(), LINGER_SECONDS)
+                code = 0
         for task in self._tasks:
             task.cancel()
         return code
+
+    def _signal(self) -> None:
+        self._signalled.set()
+        self.stop("the container was stopped", False, 0)
 
     async def begin(self) -> None:
         """Start the background work."""
@@ -234,6 +401,12 @@ class Supervisor:
     async def notify_peers(self, reason: str) -> None:
         """Send the peers the reason to stop."""
         raise NotImplementedError
+
+    async def send_heartbeats(self, channel: Channel) -> None:
+        """Send heartbeats until the task is cancelled."""
+        while True:
+            channel.send(heartbeat=True)
+            await asyncio.sleep(self.heartbeat_seconds)
 
     async def start_vllm(self, generation: str) -> None:
         """Start the vLLM process. When it exits, stop."""
@@ -261,6 +434,9 @@ class Head(Supervisor):
         super().__init__(options)
         self._members: dict[int, Member] = {}
         self._count = FailureCount(options.state)
+        addresses = dict.fromkeys(("127.0.0.1", options.address))
+        self._api = Api(addresses, options.api_port, options.api_key_file)
+        self._begun, self._ready = 0.0, False
         self._all_joined = asyncio.Event()
         # Connections and their addresses, the oldest first.
         self._unproven: dict[asyncio.StreamWriter, str] = {}
@@ -274,6 +450,7 @@ class Head(Supervisor):
             log(f"rendezvous on {address}:{port}: waiting for {self.options.hosts - 1} worker(s)")
             self.spawn(self._serve_forever(server))
             self.spawn(self._check_heartbeats())
+            self.spawn(self._name_missing())
         else:
             self._all_joined.set()
         self.spawn(self._start_generation())
@@ -281,10 +458,12 @@ class Head(Supervisor):
     async def notify_peers(self, reason: str) -> None:
         for member in list(self._members.values()):  # one whose connection closes meanwhile is removed
             if member.channel:
-                member.channel.send(end=reason)
+                member.channel.send(end=reason, failure=self.failure)
                 await member.channel.close()
         if not self.failure:
             self._count.reset()
+        elif self.generation:
+            self._count.fail(0 if self._ready else time.monotonic() - self._begun)
 
     @staticmethod
     async def _serve_forever(server: asyncio.AbstractServer) -> None:
@@ -292,26 +471,105 @@ class Head(Supervisor):
             await server.serve_forever()
 
     async def _start_generation(self) -> None:
-        failures = self._count.failures
-        if failures >= self.options.max_failures:
-            log(
-                f"gave up: {failures} generations in a row failed, the limit is {self.options.max_failures}. "
-                "Fix what the log above names. Then run site.yml or start.yml, "
-                "or `docker restart` this container on every host."
-            )
-            self._count.reset()  # whoever restarts it asks for another try
-            return
-        if failures:
-            pause = min(MAX_BACKOFF_SECONDS, 2 ** (failures - 1))
-            log(f"back-off: {failures} failed generation(s) in a row, the next starts in {pause} s or later")
-            await asyncio.sleep(pause)
-        await self._all_joined.wait()
+        await self._back_off()
+        while len(self._members) < self.options.hosts - 1:  # one may have left since the event
+            await self._all_joined.wait()
         self._count.begin()
+        self._begun = time.monotonic()
         generation = secrets.token_hex(4)
         await self.start_vllm(generation)
         for member in self._members.values():
             if member.channel:
                 member.channel.send(start=generation)
+        self._report_generation("starting")
+        self.spawn(self._watch_service())
+
+    async def _back_off(self) -> None:
+        """Pause after failures. After too many, say so, where the health check sees it too."""
+        failures, pause = self._count.failures, self._count.pause
+        if not failures:
+            self.report("waiting for all hosts")
+            return
+        if failures < self.options.max_failures:
+            log(
+                f"back-off: {failures} failed generation(s) in a row, the next starts in {pause:.0f} s or later"
+            )
+        else:
+            log(
+                f"keeps failing: {failures} generations in a row failed; the next starts in {pause:.0f} s or "
+                "later. Fix what the log above names. To start at once, run site.yml or start.yml, or "
+                "`docker restart` this container on every host."
+            )
+        self._report_generation(f"the next starts within {pause:.0f} s")
+        await asyncio.sleep(pause)
+
+    def _report_generation(self, text: str) -> None:
+        failures = self._count.failures
+        before = f"{failures} generations in a row failed; " if failures else ""
+        self.report(before + text, failing=failures >= self.options.max_failures)
+
+    async def _name_missing(self) -> None:
+        while not self.generation:
+            await asyncio.sleep(WAITING_SECONDS)
+            missing = [str(rank) for rank in range(1, self.options.hosts) if rank not in self._members]
+            if missing and not self.generation:
+                log(f"waiting for host {', '.join(missing)}")
+
+    async def _watch_service(self) -> None:
+        """Wait until vLLM is ready. Then watch that its engines compute."""
+        while not await self._api.is_ready():
+            await asyncio.sleep(READY_POLL_SECONDS)
+        self._ready = True
+        log(f"generation {self.generation}: ready after {time.monotonic() - self._begun:.0f} s")
+        self.report("ready")
+        self.spawn(self._settle())
+        if self.options.probe_seconds:
+            self.spawn(self._watch_engines())
+
+    async def _settle(self) -> None:
+        await asyncio.sleep(self.options.settled_seconds)
+        self._count.settle()
+
+    async def _watch_engines(self) -> None:
+        """Stop when an engine computes nothing. While it does, its tokens prove it, and nothing is sent."""
+        seconds, timeout = self.options.probe_seconds, self.options.probe_timeout
+        interval = min(seconds, timeout) / 6
+        engines = [Engine(rank) for rank in range(self.options.engines)]
+        counts, last = await self._api.tokens(), time.monotonic()
+        while True:
+            await asyncio.sleep(interval)
+            before, counts = counts, await self._api.tokens()
+            # After a pause of this process or of the machine, the engines get their time again.
+            passed = min(time.monotonic() - last, interval + 2 * REQUEST_SECONDS)
+            last = time.monotonic()
+            for engine in engines:
+                engine.silence += passed
+                answered = engine.probe and engine.probe.done() and engine.probe.result()
+                if counts.get(engine.rank, 0) > before.get(engine.rank, 0):
+                    answered = True
+                if answered:
+                    engine.silence, engine.probed = 0, None
+                elif engine.probed is not None and engine.silence - engine.probed > timeout:
+                    self.stop(
+                        f"engine {engine.rank} hangs: no token for {engine.silence:.0f} s, "
+                        "and none when asked for one"
+                    )
+                    return
+                if engine.probe and engine.probe.done():
+                    engine.probe = None
+                if engine.silence > seconds and not engine.probe:
+                    if engine.probed is None:
+                        engine.probed = engine.silence
+                    engine.probe = asyncio.ensure_future(self._probe(engine.rank))
+
+    async def _probe(self, rank: int) -> bool:
+        """Tell whether an engine computes a token. A refusal of the API shows nothing, so it counts as one."""
+        status, model = await self._api.model()
+        if model:
+            status = await self._api.compute(model, rank, self.options.probe_timeout)
+        if 400 <= status < 500:
+            self.log_once(f"cannot ask engine {rank} for a token: HTTP status {status}", about="probe")
+        return 0 < status < 500
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Accept a connection. Where too many are unproven, close the oldest of them."""
@@ -372,14 +630,15 @@ class Head(Supervisor):
                 self.stop(f"host {rank} has restarted")
             return
         member = self._members[rank] = Member(channel, time.monotonic())
+        channel.send(grace=self.grace)
         log(f"host {rank} has joined")
         self.logged.clear()
         if len(self._members) == self.options.hosts - 1:
             self._all_joined.set()
-        heartbeats = asyncio.ensure_future(send_heartbeats(channel, self.heartbeat_seconds))
+        heartbeats = asyncio.ensure_future(self.send_heartbeats(channel))
         try:
             while True:
-                message = await channel.receive(self.options.grace)
+                message = await channel.receive(self.grace)
                 member.heard = time.monotonic()
                 if "end" in message:
                     self.stop(message["end"], message["failure"])
@@ -396,7 +655,7 @@ class Head(Supervisor):
             await asyncio.sleep(self.heartbeat_seconds)
             for rank, member in self._members.items():
                 silence = time.monotonic() - member.heard
-                if self.generation and silence > self.options.grace:
+                if self.generation and silence > self.grace:
                     self.stop(f"host {rank} sent no heartbeat for {silence:.0f} s")
 
 
@@ -406,6 +665,7 @@ class Worker(Supervisor):
     _channel: Channel | None = None
 
     async def begin(self) -> None:
+        self.report("not connected to the head yet")
         self.spawn(self._stay_connected())
 
     async def notify_peers(self, reason: str) -> None:
@@ -415,26 +675,32 @@ class Worker(Supervisor):
 
     async def _stay_connected(self) -> None:
         heard = time.monotonic()
+        head = f"{self.options.head}:{self.options.port}"
         while True:
             try:
                 channel = await self._connect()
                 async with contextlib.AsyncExitStack() as stack:
                     stack.push_async_callback(channel.close)
-                    heartbeats = asyncio.ensure_future(send_heartbeats(channel, self.heartbeat_seconds))
-                    stack.callback(heartbeats.cancel)
                     while True:
                         # After two missed heartbeats a new connection is faster than TCP's retransmissions.
                         message = await channel.receive(2.5 * self.heartbeat_seconds)
                         heard = time.monotonic()
                         self.logged.clear()
+                        if "grace" in message:  # it has let this host join
+                            self.grace = float(message["grace"])
+                            heartbeats = asyncio.ensure_future(self.send_heartbeats(channel))
+                            stack.callback(heartbeats.cancel)
+                            log(f"connected to the head at {head}")
+                            self.report("connected to the head")
                         await self._handle_message(message)
             except CONNECTION_ERRORS as error:
                 self._channel = None
-                head = f"{self.options.head}:{self.options.port}"
                 reason = str(error) or type(error).__name__
                 self.log_once(f"cannot connect to the head at {head}: {reason}; retrying")
             silence = time.monotonic() - heard
-            if self.generation and silence > self.options.grace:
+            if silence > self.grace:
+                self.report(f"no connection to the head at {head}", failing=True)
+            if self.generation and silence > self.grace:
                 self.stop(f"the head sent no heartbeat for {silence:.0f} s")
                 return
             await asyncio.sleep(RECONNECT_SECONDS)
@@ -454,16 +720,9 @@ class Worker(Supervisor):
 
     async def _handle_message(self, message: dict[str, Any]) -> None:
         if "end" in message:
-            self.stop(f"the head reported: {message['end']}")
+            self.stop(f"the head reported: {message['end']}", message.get("failure", True))
         if "start" in message and not self.generation:
             await self.start_vllm(message["start"])
-
-
-async def send_heartbeats(channel: Channel, seconds: float) -> None:
-    """Send a heartbeat every *seconds*."""
-    while True:
-        channel.send(heartbeat=True)
-        await asyncio.sleep(seconds)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -482,7 +741,23 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--grace", type=float, required=True, help="grace period in seconds without a heartbeat"
     )
     parser.add_argument(
-        "--max-failures", type=int, required=True, help="give up after this many failed generations in a row"
+        "--max-failures", type=int, required=True, help="failed generations in a row that make it unhealthy"
+    )
+    parser.add_argument("--status", type=Path, required=True, help="file for the container's health check")
+    parser.add_argument("--api-port", type=int, required=True, help="port of vLLM's API on the head")
+    parser.add_argument("--api-key-file", type=Path, help="file with the API key of vLLM, if there is one")
+    parser.add_argument("--engines", type=int, required=True, help="number of engines on all hosts")
+    parser.add_argument(
+        "--probe-seconds",
+        type=float,
+        required=True,
+        help="seconds without a token after which an engine is asked for one; 0 to never ask",
+    )
+    parser.add_argument(
+        "--probe-timeout", type=float, default=120, help="seconds that such an engine then has to compute"
+    )
+    parser.add_argument(
+        "--settled-seconds", type=float, default=600, help="seconds after which a ready generation is good"
     )
     parser.add_argument(
         "--stop-seconds", type=float, default=8, help="seconds that vLLM has to exit when asked"

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import importlib.util
 import json
 import os
 import resource
@@ -16,8 +18,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import vllm_standin
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import vllm_log
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.signatures import SIGNATURES
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.vllm_log import Line
@@ -34,7 +38,7 @@ ENGINE = "echo $$ >{pid_file}; exec sleep 600"
 class Host:
     """A host of the service: its supervisor's process, its files and its engine."""
 
-    def __init__(self, folder: Path, rank: int, hosts: int, port: int) -> None:
+    def __init__(self, folder: Path, rank: int, hosts: int, port: int, api_port: int) -> None:
         self.pid_file = folder / f"engine{rank}.pid"
         self.log = folder / f"host{rank}.log"
         self.state = folder / f"state{rank}.json"
@@ -44,6 +48,7 @@ class Host:
         self.options = {
             "rank": rank, "hosts": hosts, "address": f"127.0.0.{rank + 1}", "head": "127.0.0.1", "port": port,
             "key": self.key, "state": self.state, "grace": GRACE, "max-failures": 3,
+            "status": folder / f"status{rank}", "api-port": api_port, "engines": hosts, "probe-seconds": 0,
         }  # fmt: skip
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -73,6 +78,14 @@ class Host:
             os.kill(pid, 0)
             return pid
         return None
+
+    def count(self) -> dict[str, Any]:
+        """What its file says about failed generations."""
+        return json.loads(self.state.read_text(encoding="utf-8"))
+
+    def health(self) -> str:
+        """What the container's health check sees."""
+        return Path(self.options["status"]).read_text(encoding="utf-8").strip()
 
     def says(self) -> str:
         return self.log.read_text(encoding="utf-8") if self.log.exists() else ""
@@ -109,16 +122,20 @@ def wait_for_sign(host: Host, sign: str) -> None:
     wait(lambda: sign in host.signs(), host)
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 @pytest.fixture(name="make")
 def make_hosts(tmp_path):
     """Return a function that makes the hosts of a service."""
     made: list[Host] = []
 
     def make(count: int) -> list[Host]:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        made.extend(Host(tmp_path, rank, count, port) for rank in range(count))
+        ports = free_port(), free_port()
+        made.extend(Host(tmp_path, rank, count, *ports) for rank in range(count))
         return made
 
     yield make
@@ -165,6 +182,30 @@ def test_a_worker_waits_for_its_head_and_counts_no_failure(make):
     wait_for_engines(head, worker)
 
 
+def test_the_grace_of_the_head_counts(make):
+    head, worker = make(2)
+    worker.options["grace"] = 600
+    head.start()
+    worker.start()
+    wait_for_engines(head, worker)
+    time.sleep(2 * GRACE)
+    assert head.runs()
+    assert worker.runs()
+    head.signal(signal.SIGSTOP)
+    assert worker.code() == 1
+
+
+def test_a_connection_and_missing_hosts_are_logged(make):
+    head, first, _second = make(3)
+    first.start()
+    wait_for_sign(first, "no_link_to_head")
+    wait(lambda: first.health().startswith("failing"), first)
+    head.start()
+    wait(lambda: "connected to the head" in first.says().splitlines()[-1], first)
+    assert first.health() == "ok: connected to the head"
+    assert head.health() == "ok: waiting for all hosts"
+
+
 @pytest.mark.parametrize("victim", [0, 1])
 def test_all_end_when_an_engine_is_killed(pair, victim):
     os.kill(pair[victim].engine_pid(), signal.SIGKILL)
@@ -189,7 +230,7 @@ def test_the_generation_after_a_failure_starts_by_itself(pair):
         host.code()
         host.start()
     wait_for_engines(head, worker)
-    assert json.loads(head.state.read_text(encoding="utf-8"))["failures"] == 1
+    assert head.count() == {"failures": 1, "running": True, "lasted": 0}
 
 
 @pytest.mark.parametrize("victim", [0, 1])
@@ -216,21 +257,60 @@ def test_a_stop_is_no_failure(pair):
     head, worker = pair
     worker.signal(signal.SIGTERM)
     assert (worker.code(), head.code()) == (0, 1)
-    assert json.loads(head.state.read_text(encoding="utf-8")) == {"failures": 0, "begun": None}
+    assert head.count() == {"failures": 0, "running": False, "lasted": 0}
 
 
-def test_it_gives_up_after_so_many_failures(make, tmp_path):
+def test_a_stop_of_all_one_after_the_other_is_a_stop_of_each(pair):
+    """Docker forgets a stop that meets a container while it restarts, and starts it after the next boot."""
+    head, worker = pair
+    head.signal(signal.SIGTERM)
+    wait_for_sign(worker, "stopped")
+    time.sleep(1)
+    worker.signal(signal.SIGTERM)
+    assert (head.code(), worker.code()) == (0, 0)
+
+
+def test_it_pauses_longer_after_each_failure_and_says_so(make, tmp_path):
     (host,) = make(1)
     starts = tmp_path / "starts"
     host.engine = f"echo start >>{starts}; exit 1"
     host.options["max-failures"] = 2
-    for _generation in range(2):
+    for number in range(1, 4):
         host.start()
         assert host.code() == 1
+        assert host.count()["failures"] == number
+    assert starts.read_text(encoding="ascii").count("start") == 3
+    assert host.signs().count("keeps_failing") == 1
     host.start()
-    wait_for_sign(host, "gave_up")
-    assert host.runs()
-    assert starts.read_text(encoding="ascii").count("start") == 2
+    wait(lambda: host.signs().count("keeps_failing") == 2, host)
+    assert host.health().startswith("failing: 3 generations in a row failed")
+    host.signal(signal.SIGTERM)
+    assert host.code() == 0
+    assert host.count()["failures"] == 0
+
+
+SUPERVISE_MODULE = importlib.util.spec_from_file_location("supervise", SUPERVISE)
+supervise = importlib.util.module_from_spec(SUPERVISE_MODULE)
+sys.modules["supervise"] = supervise
+SUPERVISE_MODULE.loader.exec_module(supervise)
+
+
+@pytest.mark.parametrize(
+    ("loaded", "pauses"),
+    [
+        (2, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600]),
+        (300, [1, 300, 300, 300, 300, 300, 300, 300, 300, 512, 600, 600]),
+        (3600, [1, 600, 600, 600, 600, 600, 600, 600, 600, 600, 600, 600]),
+    ],
+)
+def test_the_pauses_grow_however_long_a_start_takes(tmp_path, loaded: float, pauses: list[float]):
+    found = []
+    for _generation in pauses:
+        count = supervise.FailureCount(tmp_path / "state")
+        count.begin()
+        count.fail(loaded)
+        found.append(supervise.FailureCount(tmp_path / "state").pause)
+    assert found == pauses
 
 
 def test_a_peer_without_the_key_starts_nothing_and_is_logged_once(make):
@@ -322,3 +402,94 @@ def test_a_missing_key_is_named(make):
     head.start()
     assert head.code() == 1
     assert str(head.key) in head.says()
+
+
+# With vLLM's API over engines that are processes of their own
+
+
+@pytest.fixture(name="serving")
+def serving_host(make, tmp_path):
+    """A host whose command serves vLLM's API, and two engines."""
+    (host,) = make(1)
+    key = tmp_path / "api.key"
+    key.write_text(vllm_standin.KEY + "\n", encoding="ascii")
+    host.options.update({"engines": 2, "api-key-file": key, "probe-seconds": 1.5, "probe-timeout": 1.5})
+    host.options["settled-seconds"] = 1
+    host.engine = f"exec {sys.executable} {vllm_standin.__file__} {host.options['api-port']} {tmp_path}"
+    return host
+
+
+def engine_of(host: Host, rank: int) -> int:
+    return int((host.log.parent / f"engine-{rank}").read_text(encoding="ascii"))
+
+
+def tokens(host: Host) -> dict[int, float]:
+    api = supervise.Api(["127.0.0.1"], host.options["api-port"], None)
+    return asyncio.run(api.tokens())
+
+
+def test_a_generation_is_good_once_it_was_ready_for_a_while(serving):
+    serving.state.write_text('{"failures": 1, "running": false, "lasted": 5.0}', encoding="ascii")
+    serving.start()
+    wait(lambda: "ready after" in serving.says(), serving)
+    wait(lambda: serving.count() == {"failures": 0, "running": True, "lasted": 0}, serving)
+    assert serving.health() == "ok: ready"
+
+
+def test_idle_engines_compute_a_token_now_and_then(serving):
+    serving.start()
+    wait(lambda: "ready after" in serving.says(), serving)
+    wait(lambda: all(tokens(serving).get(rank, 0) >= 2 for rank in (0, 1)), serving)
+    assert serving.runs()
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_an_engine_that_hangs_ends_the_generation(serving, rank):
+    serving.start()
+    wait(lambda: "ready after" in serving.says(), serving)
+    engine = engine_of(serving, rank)
+    os.kill(engine, signal.SIGSTOP)
+    assert serving.code() == 1
+    assert f"stopping: engine {rank} hangs" in serving.says()
+    assert "engine_hangs" in serving.signs()
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(engine, signal.SIGKILL)
+
+
+def test_an_api_that_hangs_ends_the_generation(serving):
+    serving.start()
+    wait(lambda: "ready after" in serving.says(), serving)
+    child = int(subprocess.check_output(["pgrep", "-P", str(serving.process.pid)]).split()[0])
+    os.kill(child, signal.SIGSTOP)
+    assert serving.code() == 1
+    assert "engine_hangs" in serving.signs()
+    os.kill(child, signal.SIGKILL)
+
+
+def test_a_short_hang_and_a_loading_engine_end_nothing(serving):
+    serving.engine = f"sleep 5; {serving.engine}"
+    serving.start()
+    wait(lambda: "ready after" in serving.says(), serving)
+    os.kill(engine_of(serving, 0), signal.SIGSTOP)
+    time.sleep(1.5)
+    os.kill(engine_of(serving, 0), signal.SIGCONT)
+    time.sleep(4)
+    assert serving.runs()
+
+
+def test_without_a_probe_nothing_is_asked(serving):
+    serving.options["probe-seconds"] = 0
+    serving.start()
+    wait(lambda: "ready after" in serving.says(), serving)
+    os.kill(engine_of(serving, 0), signal.SIGSTOP)
+    time.sleep(4)
+    assert serving.runs()
+    os.kill(engine_of(serving, 0), signal.SIGKILL)
+
+
+def test_an_api_that_refuses_the_probe_is_left_alone(serving):
+    serving.options["api-key-file"] = serving.state  # another key
+    serving.start()
+    wait(lambda: "cannot ask engine" in serving.says(), serving)
+    time.sleep(4)
+    assert serving.runs()

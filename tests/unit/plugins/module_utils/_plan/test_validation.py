@@ -64,7 +64,7 @@ def test_what_is_right_is_taken(key: str, value: Any):
         ("container_shm_size", "lots", "is 'lots'", "a size"),
         ("container_ulimits", ["memlock"], "has 'memlock'", "NAME:SOFT[:HARD]"),
         ("served_model_name", "glm 47", "is 'glm 47'", "without blanks"),
-        ("supervisor_grace", 0, "is 0", "1 or more"),
+        ("supervisor_grace", 9, "is 9", "10 or more"),
         ("serve_env_scripts", ["5"], "has '5'", "an absolute path"),
         ("serve_env", {"A B": 1}, "has 'A B'", "environment variables"),
         ("serve_env", {"A": {"b": 1}}, "has A: {'b': 1}", "a string or a number"),

@@ -271,7 +271,16 @@ LINES = [
         "10.0.0.10:8083: TimeoutError",
     ),
     ("stopped", "[supervisor] stopping: the head reported: the container was stopped", ""),
-    ("gave_up", "[supervisor] gave up: 5 generations in a row failed, the limit is 5.", "5 generations"),
+    (
+        "keeps_failing",
+        "[supervisor] keeps failing: 5 generations in a row failed; the next starts in 600 s or later.",
+        "5 generations",
+    ),
+    (
+        "engine_hangs",
+        "[supervisor] stopping: engine 1 hangs: no token for 181 s, and none when asked for one",
+        "1 hangs",
+    ),
     ("vllm_exited", "[supervisor] stopping: vLLM on host 0 exited with code 0", "host 0 exited"),
     ("engine_failed", "ERROR 11-24 12:00:19 [core.py:866] EngineCore failed to start.", ""),
     (
