@@ -86,7 +86,7 @@ ansible_facts:
         disks:
           description:
             - Each of O(disks) with C(mount), C(total_bytes) and C(free_bytes) of the file system that it is
-              on or will be on, and C(used_bytes), the size of what is in the folder.
+              on or will be on, and C(used_bytes), the size of what is in the folder, also behind links.
           type: dict
         ports:
           description:
@@ -99,13 +99,17 @@ ansible_facts:
         docker:
           description:
             - Facts about the Docker daemon; null if there is none.
-            - C(version); C(disk), the file system of its images, with C(mount), C(total_bytes) and
+            - C(engine), V(Docker) or V(Podman); C(version); C(containerd), whether containerd keeps the
+              images; C(disk), the file system of its images, with C(mount), C(total_bytes) and
               C(free_bytes); C(container_names), of all containers, running or not; C(served), by the names
               of running containers, their C(image_id) and this collection's C(labels); C(image_id), the id
               of O(image), null if the host does not have it.
           type: dict
         docker_error:
           description: Why there are no facts about the Docker daemon; null if there are.
+          type: str
+        docker_remedy:
+          description: What to do about that.
           type: str
         memory_total_mb:
           description: Memory of the host.
@@ -147,7 +151,8 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import docke
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.procfs import read_text
 
 RESOLVER_SECONDS = 1.0
-DOCKER_SECONDS = 2.0
+DOCKER_SECONDS = docker.SECONDS  # lists of containers take seconds on busy hosts (moby#34649, #47581)
+SPARSE = 2  # a file with less than a half of its size on disk is one that a download has reserved
 KINDS = {"char": stat.S_ISCHR, "block": stat.S_ISBLK, "dir": stat.S_ISDIR, "file": stat.S_ISREG}
 
 
@@ -177,7 +182,8 @@ def interfaces() -> list[dict[str, Any]]:
     item = head
     while item:
         entry = item.contents
-        addresses = found.setdefault(entry.name.decode(), [])
+        # An address may have a label such as eth0:1. The NIC is eth0.
+        addresses = found.setdefault(entry.name.decode().partition(":")[0], [])
         if entry.address:
             addresses += address_of(entry.address.contents)
         item = ctypes.cast(entry.next, ctypes.POINTER(Ifaddrs))
@@ -223,15 +229,35 @@ def space(path: str) -> dict[str, Any]:
 
 
 def used_bytes(folder: str) -> int:
-    """Return the size on disk of all files below a folder."""
-    total = 0
-    for parent, _folders, files in os.walk(folder):
+    """Return the size of all files below a folder, also behind links, as in the cache of a hub.
+
+    On a file system that compresses, a file takes less space than its size.
+    """
+    sizes: dict[tuple[int, int], int] = {}
+    seen: set[tuple[int, int]] = set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
         for name in files:
             try:
-                total += os.lstat(os.path.join(parent, name)).st_blocks * 512
-            except OSError:  # removed meanwhile
+                status = os.stat(os.path.join(parent, name))
+            except OSError:  # removed meanwhile, or a link to nothing
                 continue
-    return total
+            on_disk = status.st_blocks * 512
+            is_sparse = on_disk * SPARSE < status.st_size
+            sizes[status.st_dev, status.st_ino] = on_disk if is_sparse else max(on_disk, status.st_size)
+        folders[:] = [name for name in folders if _is_new(os.path.join(parent, name), seen)]
+    return sum(sizes.values())
+
+
+def _is_new(folder: str, seen: set[tuple[int, int]]) -> bool:
+    """Return whether a folder is not among the *seen* ones yet, and add it: links may form a circle."""
+    try:
+        status = os.stat(folder)
+    except OSError:
+        return False
+    key = (status.st_dev, status.st_ino)
+    is_new = key not in seen
+    seen.add(key)
+    return is_new
 
 
 def socket_owners(inodes: Iterable[str]) -> dict[str, int]:
@@ -274,19 +300,28 @@ def docker_facts(docker_socket: str | None, image: str | None) -> dict[str, Any]
     """Return the facts about the Docker daemon and its containers, or why there are none."""
     try:
         daemon = docker.Docker(docker_socket, DOCKER_SECONDS)
-        containers, info = daemon.containers(), daemon.info()
+        containers, info, engine = daemon.containers(), daemon.info(), daemon.engine()
         details = daemon.image(image) if image else None
     except docker.DockerError as error:
-        return {"containers": None, "docker": None, "docker_error": error.problem.found}
+        problem = error.problem
+        return {
+            "containers": None,
+            "docker": None,
+            "docker_error": problem.found,
+            "docker_remedy": problem.remedy,
+        }
     running = docker.running(containers)
     facts = {
+        "engine": engine,
         "version": info["ServerVersion"],
-        "disk": space(info["DockerRootDir"]),
+        "disk": space(docker.image_folder(info)),
+        "containerd": docker.uses_containerd(info),
         "container_names": sorted(docker.container_names(containers).values()),
         "served": docker.served(running),
         "image_id": details["Id"] if details else None,
     }
-    return {"containers": docker.container_names(running), "docker": facts, "docker_error": None}
+    names = docker.container_names(running)
+    return {"containers": names, "docker": facts, "docker_error": None, "docker_remedy": None}
 
 
 def resolve(name: str) -> list[str] | None:

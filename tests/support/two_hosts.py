@@ -42,7 +42,9 @@ def facts(its_plan: dict[str, Any]) -> dict[str, Any]:
     return {
         "hostname": "host", "hostname_addresses": [its_plan["service_ip"]], "service_nic": "enp1", "paths": paths,
         "containers": {}, "epoch": 1.76e9, "proxies": {}, "memory_total_mb": 1031815, "os": "openEuler 22.03", "kernel": "5.10.0", "machine": "aarch64",
-        "docker_error": None, "docker": {"version": "26.1.3", "disk": {"mount": "/", "free_bytes": 60 * 10**9}, "served": {}, "image_id": None},
+        "docker_error": None, "docker_remedy": None,
+        "docker": {"engine": "Docker", "containerd": False, "version": "26.1.3", "disk": {"mount": "/", "free_bytes": 60 * 10**9}, "served": {},
+                   "image_id": None},
         "disks": {its_plan["model"]["dir"]: {"mount": "/opt/data", "free_bytes": 800 * 10**9, "used_bytes": 0}},
         "interfaces": [{"name": "lo", "addresses": ["127.0.0.1"]}, {"name": "enp1", "addresses": [its_plan["service_ip"]]}],
         "ports": {str(its_plan[port]): dict(idle) for port in plan.PORTS} if its_plan["role"] == "head" else {},

@@ -10,6 +10,7 @@ import http.client
 import io
 import json
 import os
+import re
 import socket
 import struct
 import tarfile
@@ -18,12 +19,21 @@ import urllib.parse
 from typing import Any, Iterable, Mapping
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import commands
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.procfs import read_text
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 
 SOCKET = "/var/run/docker.sock"
 UNIX = "unix://"
 SECONDS = 30.0
 NO_IMAGE = "No such image"
+CHECK = "Check Docker on the host (systemctl status docker, journalctl -u docker)"
+START = "Install Docker, and start it (systemctl enable --now docker)"
+ALLOW = "Run as root (become), or add the user to the group of the socket"
+WAIT = "Find out why it is slow (time docker ps, journalctl -u docker), and run again"
+CONTAINERD_STORE = "io.containerd.snapshotter.v1"  # in DriverStatus, where containerd keeps the images
+CONTAINERD_ROOT = re.compile(r"""^root\s*=\s*["']([^"']+)["']""", re.M)
+# What dockerd starts its own containerd with, and what configures the system's, which it else uses.
+CONTAINERD_CONFIGS = ("/var/run/docker/containerd/containerd.toml", "/etc/containerd/config.toml")
 LABELS = "ascend_ops.vllm."  # the prefix of this collection's labels
 FRAME = struct.Struct(">BxxxL")  # before each piece of a log: stream and length
 STREAMS = (0, 1, 2)
@@ -32,8 +42,7 @@ STREAMS = (0, 1, 2)
 class DockerError(ProblemError):
     """The daemon does not answer, or refuses a request."""
 
-    def __init__(self, found: str) -> None:
-        remedy = "Check Docker on the host (systemctl status docker, journalctl -u docker)"
+    def __init__(self, found: str, remedy: str = CHECK) -> None:
         super().__init__(found, "a working Docker daemon", remedy)
 
 
@@ -67,6 +76,12 @@ class Docker:
     def info(self) -> dict[str, Any]:
         """Return what the daemon knows about itself and the host."""
         return dict(parsed(self._request("GET", "/info")))
+
+    def engine(self) -> str:
+        """Return what answers: Docker, or Podman, which has the same interface."""
+        version = self._details("/version") or {}
+        names = [str(part.get("Name")) for part in version.get("Components") or []]
+        return "Podman" if "Podman Engine" in names else "Docker"
 
     def containers(self) -> list[dict[str, Any]]:
         """Return all containers, running or not, as the daemon lists them."""
@@ -117,6 +132,16 @@ class Docker:
         """Close the connection."""
         self._connection.close()
 
+    def _unreachable(self, error: Exception) -> DockerError:
+        if isinstance(error, socket.timeout):
+            seconds = f"{self._connection.timeout:g} s"
+            return DockerError(
+                f"the Docker daemon on {self.socket_path} did not answer within {seconds}", WAIT
+            )
+        if isinstance(error, PermissionError):
+            return DockerError(f"the user may not use {self.socket_path}", ALLOW)
+        return DockerError(f"no Docker daemon answers on {self.socket_path}: {_reason(error)}", START)
+
     def _details(self, path: str) -> dict[str, Any] | None:
         raw = self._find(path)
         return None if raw is None else dict(parsed(raw))
@@ -136,7 +161,7 @@ class Docker:
             answer = response.read()
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            raise DockerError(f"no Docker daemon answers on {self.socket_path}: {_reason(error)}") from error
+            raise self._unreachable(error) from error
         if response.status >= 400:
             kind = NotFound if response.status == 404 else DockerError
             raise kind(f"Docker answered {response.status} to {method} {path}: {_message(answer)}")
@@ -195,6 +220,19 @@ def unix_time(written: str) -> str:
     """Return a time such as 2026-01-02T03:04:05.123456789Z as seconds since 1970, with all its digits."""
     whole, _point, fraction = written.rstrip("Z").partition(".")
     return f"{calendar.timegm(time.strptime(whole, '%Y-%m-%dT%H:%M:%S'))}.{fraction or 0}"
+
+
+def uses_containerd(info: Mapping[str, Any]) -> bool:
+    """Return whether containerd keeps the images, as in Docker 29 and later by default."""
+    return any(CONTAINERD_STORE in row for row in info.get("DriverStatus") or [])
+
+
+def image_folder(info: Mapping[str, Any]) -> str:
+    """Return the folder in which the daemon keeps its images."""
+    if not uses_containerd(info):
+        return str(info["DockerRootDir"])
+    roots = [CONTAINERD_ROOT.search(read_text(file)) for file in CONTAINERD_CONFIGS]
+    return next((root.group(1) for root in roots if root), "/var/lib/containerd")
 
 
 def container_names(containers: Iterable[Mapping[str, Any]]) -> dict[str, str]:

@@ -30,6 +30,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.versions imp
 IDLE_HBM_MB = 5120  # an idle 64 GB chip shows 3.2 to 3.4 GB in use
 HELPER_MB = 256  # agents and monitors hold about 110 MB of a chip beside vLLM (vllm-ascend#3810)
 CLOCK_SECONDS = 30
+COMPRESSED = 0.4  # containerd keeps the layers of an image compressed as well
 DOCKER_OLDEST = "18.09"
 GB = 10**9
 # Mounts that are files. Docker creates an empty folder for a missing source, which then hides the gap.
@@ -271,8 +272,14 @@ def _docker(host: Host) -> Iterator[Finding]:
             "docker",
             host.facts["docker_error"],
             "a running Docker daemon",
-            "Install Docker, start it (systemctl enable --now docker), and make sure that `docker ps` works "
-            "as the user that Ansible becomes",
+            host.facts["docker_remedy"],
+        )
+    elif daemon["engine"] != "Docker":
+        yield host.warn(
+            "docker",
+            f"{daemon['engine']} {daemon['version']} answers for Docker",
+            "Docker, with which the collection is tested",
+            "Install Docker on the host",
         )
     elif compare(re.split(r"[^\d.]", daemon["version"])[0], DOCKER_OLDEST) == -1:  # 18.06.3-ce
         yield host.warn(
@@ -292,12 +299,17 @@ def _disk(host: Host) -> Iterator[Finding]:
         needed.setdefault(mount, {})["the image"] = size
     for mount, parts in needed.items():
         if sum(parts.values()) > free[mount]:
+            by_containerd = (host.facts["docker"] or {}).get("containerd")
+            setting = (
+                "root in /etc/containerd/config.toml"
+                if by_containerd
+                else "data-root in /etc/docker/daemon.json"
+            )
             yield host.fail(
                 "disk",
                 f"{_gigabytes(free[mount])} free on {mount}",
                 " and ".join(f"{_gigabytes(size)} for {part}" for part, size in parts.items()),
-                "Free space, or use another disk: vllm_model_dir for the weights, data-root in "
-                "/etc/docker/daemon.json for the image",
+                f"Free space, or use another disk: vllm_model_dir for the weights, {setting} for the image",
             )
 
 
@@ -317,7 +329,8 @@ def _image_space(host: Host) -> dict[str, int]:
     daemon = host.facts["docker"]
     if daemon is None or daemon["image_id"] is not None:
         return {}
-    return {daemon["disk"]["mount"]: host.plan["image_size_gb"] * GB}
+    share = 1 + COMPRESSED if daemon["containerd"] else 1
+    return {daemon["disk"]["mount"]: int(host.plan["image_size_gb"] * share * GB)}
 
 
 @on_each_host("host", "devices")
@@ -348,8 +361,8 @@ def _mounts(host: Host) -> Iterator[Finding]:
             "mounts",
             f"missing: {', '.join(missing)}",
             "each mount of the container has its source on the host",
-            "Install what they belong to (most are part of the driver), or set where they are: "
-            "vllm_container_mounts, vllm_container_extra_mounts",
+            "Install what they belong to (most are part of the driver), link them to there, or set "
+            "vllm_container_mounts to the list of all mounts as they are on the hosts",
         )
     folders = [path for path, kind in kinds.items() if kind == "dir" and _is_file_mount(path)]
     if folders:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import docker
 from ansible_collections.ascend_ops.vllm.plugins.modules import host_facts
 from docker_daemon import docker_daemon
 from polling import wait_until
@@ -114,7 +115,9 @@ def test_a_docker_daemon(daemon, image, image_id):
     assert facts["docker_error"] is None
     assert facts["containers"] == {ID: "vllm"}
     assert {key: value for key, value in facts["docker"].items() if key != "disk"} == {
+        "engine": "Docker",
         "version": "26.1.3",
+        "containerd": False,
         "container_names": ["ended", "vllm"],
         "served": {"vllm": {"image_id": "sha256:1", "labels": {}}},
         "image_id": image_id,
@@ -136,4 +139,36 @@ def test_a_docker_daemon_that_does_not_answer(tmp_path, monkeypatch):
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(path)
         silent.listen()
-        assert gather(docker_socket=path)["containers"] is None
+        facts = gather(docker_socket=path)
+    assert facts["containers"] is None
+    assert "0.2 s" in facts["docker_error"]
+    assert facts["docker_remedy"] == docker.WAIT
+
+
+def test_images_in_containerd(daemon, tmp_path, monkeypatch):
+    status = [["driver-type", "io.containerd.snapshotter.v1"]]
+    daemon.answers["/info"] = {"ServerVersion": "29.0.1", "DockerRootDir": "/nowhere", "DriverStatus": status}
+    config = tmp_path / "config.toml"
+    config.write_text(f'version = 3\nroot = "{tmp_path}"\n', encoding="ascii")
+    monkeypatch.setattr(docker, "CONTAINERD_CONFIGS", ("/nowhere", str(config)))
+    assert docker.image_folder(daemon.answers["/info"]) == str(tmp_path)
+    facts = gather(docker_socket=daemon.socket)["docker"]
+    assert facts["containerd"] is True
+    assert str(tmp_path).startswith(facts["disk"]["mount"])
+
+
+def test_podman(daemon):
+    daemon.answers["/version"] = {"Components": [{"Name": "Podman Engine"}]}
+    assert gather(docker_socket=daemon.socket)["docker"]["engine"] == "Podman"
+
+
+def test_weights_behind_links_and_reserved_space(tmp_path):
+    (tmp_path / "cache" / "blobs").mkdir(parents=True)
+    (tmp_path / "cache" / "blobs" / "a").write_bytes(os.urandom(2**20))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "shard").symlink_to(tmp_path / "cache" / "blobs" / "a")
+    (tmp_path / "model" / "again").symlink_to(tmp_path / "cache" / "blobs")
+    (tmp_path / "model" / "circle").symlink_to(tmp_path / "model")
+    with (tmp_path / "model" / "download").open("wb") as file:
+        file.truncate(2**30)
+    assert 2**20 <= host_facts.used_bytes(str(tmp_path / "model")) < 2**20 + 2**16

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import docker
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import checks
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.finding import Finding
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.host import Host
@@ -353,12 +354,23 @@ def take_port_in_container(found: dict[str, Any]) -> None:
 
 def stop_docker(found: dict[str, Any]) -> None:
     found.update(
-        containers=None, docker=None, docker_error="no Docker daemon answers on /var/run/docker.sock"
+        containers=None,
+        docker=None,
+        docker_error="no Docker daemon answers on /var/run/docker.sock",
+        docker_remedy=docker.START,
     )
 
 
 def age_docker(found: dict[str, Any]) -> None:
     found["docker"]["version"] = "18.06.3-ce"
+
+
+def answer_as_podman(found: dict[str, Any]) -> None:
+    found["docker"].update(engine="Podman", version="4.9.3")
+
+
+def fill_containerd_disk(found: dict[str, Any]) -> None:
+    found["docker"].update(containerd=True, disk={"mount": "/var", "free_bytes": 27 * 10**9})
 
 
 def fill_docker_disk(found: dict[str, Any]) -> None:
@@ -409,6 +421,10 @@ HOST_CASES = {
     ),
     "no Docker": Case(stop_docker, "docker", "fail", ("/var/run/docker.sock",)),
     "old Docker": Case(age_docker, "docker", "warn", ("18.06.3-ce", "18.09")),
+    "Podman": Case(answer_as_podman, "docker", "warn", ("Podman 4.9.3",)),
+    "no disk for the image in containerd": Case(
+        fill_containerd_disk, "disk", "fail", ("27.0 GB", "28.0 GB", "/etc/containerd/config.toml")
+    ),
     "no disk for the image": Case(fill_docker_disk, "disk", "fail", ("19.0 GB", "20.0 GB", "data-root")),
     "no disk for the weights": Case(
         fill_weights_disk, "disk", "fail", ("300.0 GB", "317.0 GB", "/opt/data", "vllm_model_dir")
