@@ -60,9 +60,12 @@ class ActionModule(ActionBase):
         self._bases: dict[tuple[str, str], settings.Base] = {}
         try:
             hosts, addresses = self._topology()
-            if self._variables.host in hosts:
+            served = self._variables.host in hosts
+            # The first task of the playbooks is for localhost, which may be a host of the service as well.
+            if not (served and arguments["reuse"]):
+                self._check_inventory(hosts)
+            if served:
                 return self._plan(hosts, addresses, arguments["offline"], arguments["reuse"])
-            self._check_inventory(hosts)
         except ProblemError as exc:
             refuse([exc.problem])
         return {"changed": False, "hosts": hosts}
@@ -101,16 +104,24 @@ class ActionModule(ActionBase):
         if offline and not given:
             refuse([plan.no_nic_problem(addresses[host]).at(f"host {host}")])
 
-        def build(nic: str | None) -> dict[str, Any]:
-            content = plan.build(host, hosts, addresses, nic, chosen, patch, "vllm_api_key" in variables)
+        flags = self._profiles.serve_flags(chosen["image_versions"].get("vllm"))
+
+        def build(nic: str | None, real: Any = None) -> dict[str, Any]:
+            has_key = "vllm_api_key" in variables
+            content = plan.build(host, hosts, addresses, nic, chosen, flags, patch, has_key, real)
             return {**content, "run": Path(C.DEFAULT_LOCAL_TMP).name, "offline": offline}
 
         known = self._variables.facts(host).get("vllm_plan")
-        if reuse and known and known == build(given or known.get("service_nic")):
+        gathered = self._variables.facts(host).get("vllm_host_facts", {})
+        nic = given or (known or {}).get("service_nic")
+        if reuse and known and known == build(nic, gathered.get("real_paths")):
             return {"changed": False, "skipped": True, "skip_reason": "The plan of this run still holds."}
         facts = {} if offline else self._host_facts(build(given))
-        nic = given or facts.get("vllm_host_facts", {}).get("service_nic")
-        return {"changed": False, "ansible_facts": {**facts, "vllm_plan": build(nic)}}
+        gathered = facts.get("vllm_host_facts", {})
+        link = plan.link_problem(chosen, gathered.get("real_paths", {}))
+        refuse([link.at(f"host {host}")] if link else [])
+        content = build(given or gathered.get("service_nic"), gathered.get("real_paths"))
+        return {"changed": False, "ansible_facts": {**facts, "vllm_plan": content}}
 
     def _host_facts(self, draft: dict[str, Any]) -> dict[str, Any]:
         container = draft["container"]
@@ -151,7 +162,9 @@ class ActionModule(ActionBase):
         for name in names.foreign(known, given):
             display.warning(f"The variable {name} is not a setting of ascend_ops.vllm, and is ignored.")
         problems += names.wrong(known, given) + role_options.api_key_problems(variables)
-        return merged, problems or plan.setting_problems(merged)
+        return merged, problems or plan.setting_problems(
+            merged, self._profiles.serve_flags(merged["image_versions"].get("vllm"))
+        )
 
     def _files(self, profile: Any, hardware: Any) -> settings.Base:
         """Return what the files say; hosts that share them share the work."""

@@ -83,6 +83,9 @@ ansible_facts:
           description: The kind of each of O(paths), C(char), C(block), C(dir), C(file) or C(other); null if
             it does not exist.
           type: dict
+        real_paths:
+          description: Each of O(paths) and O(disks) without symbolic links.
+          type: dict
         disks:
           description:
             - Each of O(disks) with C(mount), C(total_bytes) and C(free_bytes) of the file system that it is
@@ -350,6 +353,7 @@ def facts(params: Mapping[str, Any]) -> dict[str, Any]:
         "interfaces": nics,
         "service_nic": procfs.nic_of(params["service_ip"], nics),
         "paths": {path: kind(path) for path in params["paths"]},
+        "real_paths": {path: os.path.realpath(path) for path in [*params["paths"], *params["disks"]]},
         "disks": {path: dict(space(path), used_bytes=used_bytes(path)) for path in params["disks"]},
         "ports": port_states(params["ports"]),
         **docker_facts(params["docker_socket"], params["image"]),

@@ -32,6 +32,8 @@ PROFILES = Profiles(ROOT / "profiles", read)
 STAGES = ("preflight", "image", "weights", "container", "patch", "serve", "verify")
 ROLE_OPTIONS = {name: option for stage in STAGES for name, option in options(stage).items()}
 
+FLAGS = PROFILES.serve_flags("0.13.0")
+
 
 def merged(profile: str = "glm-4.7", **variables: Any) -> tuple[dict[str, Any], list[Any]]:
     """Return the settings of a profile with *variables* of an inventory, and the problems."""

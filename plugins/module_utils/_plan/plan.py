@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import ipaddress
-import json
-import re
+import math
+import posixpath
 from typing import Any, Mapping, Sequence
 
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names, validation
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import flags, names, validation, values
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.flags import Flags
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 
 HEAD_GROUP = "vllm_head"
@@ -45,27 +46,15 @@ COMMON_KEYS = (
     "tensor_parallel_size",
     "data_parallel_size_local",
     "serve_args",
+    "serve_extra_args",
 )
 PORTS = ("api_port", "rpc_port", "supervisor_port")  # of the head
 MODEL_KEYS = ("repo", "revision", "endpoint", "include", "exclude", "dir", "cache_dir", "size_gb")
 NPU_KEYS = ("name", "hbm_mb", "driver_version", "firmware_version", "ids")
-PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
-# Settings in whose values a {name} is filled in, and the names that exist.
+# Settings in whose values a {name} is filled in.
 TEMPLATES = ("container_env", "serve_env", "serve_args", "serve_worker_args")
-NAMES = (
-    "service_ip",
-    "service_nic",
-    "head_ip",
-    "api_port",
-    "rpc_port",
-    "npu_ids",
-    "tensor_parallel_size",
-    "data_parallel_size",
-    "data_parallel_size_local",
-    "data_parallel_start_rank",
-    "served_model_name",
-    "model_name",
-)
+# Flags that multiply the chips of one engine, as tensor-parallel-size does.
+ENGINE_SIZES = ("pipeline-parallel-size", "prefill-context-parallel-size")
 
 
 def groups(variables: Mapping[str, Any]) -> tuple[str, str]:
@@ -147,27 +136,20 @@ def address_problems(addresses: Mapping[str, Any]) -> list[Problem]:
     return problems
 
 
-def setting_problems(settings: Mapping[str, Any]) -> list[Problem]:
+def setting_problems(settings: Mapping[str, Any], known: Flags) -> list[Problem]:
     """Return what is wrong with the merged settings of one host beyond their types."""
-    problems = validation.problems(settings) + _port_problems(settings) + _placeholder_problems(settings)
-    tensor, local, chips = (
-        settings["tensor_parallel_size"],
-        settings["data_parallel_size_local"],
-        len(settings["npu_ids"]),
-    )
-    if not 0 < tensor * local <= chips:
-        found = (
-            "vllm_tensor_parallel_size x vllm_data_parallel_size_local is "
-            f"{tensor} x {local} = {tensor * local}"
-        )
-        problems.append(validation.wrong(found, f"from 1 to the {chips} NPUs of vllm_npu_ids"))
+    problems = [
+        *validation.problems(settings),
+        *_port_problems(settings),
+        *_placeholder_problems(settings),
+        *_chip_problems(settings),
+        *_mount_problems(settings),
+        *flags.problems(known, settings),
+    ]
     if settings["airgap_dir"] is not None and "@" in settings["image"]:
         found = f"vllm_image is {settings['image']!r} and vllm_airgap_dir is set"
         expected = "an image with a tag alone, because an archive keeps no digest"
         problems.append(validation.wrong(found, expected))
-    if "api-key" in settings["serve_args"]:
-        found = "vllm_serve_args has api-key, which `ps` would show to every user of the host"
-        problems.append(Problem(found, "no such flag", "set vllm_api_key instead"))
     if container_path(settings["model_dir"], mounts(settings)) is None:
         found = f"vllm_model_dir is {settings['model_dir']}, under no mount of the container"
         remedy = "move it there, or add a mount to vllm_container_extra_mounts"
@@ -191,13 +173,67 @@ def _port_problems(settings: Mapping[str, Any]) -> list[Problem]:
 
 def _placeholder_problems(settings: Mapping[str, Any]) -> list[Problem]:
     return [
-        validation.wrong(f"vllm_{key} has {{{name}}} in {entry}", f"one of {', '.join(NAMES)}")
+        validation.wrong(f"vllm_{key} has {{{name}}} in {entry}", f"one of {', '.join(values.NAMES)}")
         for key in TEMPLATES
         for entry, value in settings[key].items()
-        if isinstance(value, str)
-        for name in PLACEHOLDER.findall(value)
-        if name not in NAMES
+        for name in values.unknown(value)
     ]
+
+
+def _chip_problems(settings: Mapping[str, Any]) -> list[Problem]:
+    """Return a problem if the engines of the host need other than some of its chips."""
+    chips = len(settings["npu_ids"])
+    sizes = {key: settings[key] for key in ("tensor_parallel_size", "data_parallel_size_local")}
+    sizes = {f"vllm_{key}": size for key, size in sizes.items()}
+    for flag in ENGINE_SIZES:
+        size = str(settings["serve_args"].get(flag) or 1)
+        if not size.isdigit():
+            return [validation.wrong(f"vllm_serve_args has {flag}: {size}", "a whole number")]
+        if size != "1":
+            sizes[flag] = int(size)
+    needed = math.prod(sizes.values())
+    if 0 < needed <= chips:
+        return []
+    found = f"{' x '.join(sizes)} is {' x '.join(map(str, sizes.values()))} = {needed}"
+    return [validation.wrong(found, f"from 1 to the {chips} NPUs of vllm_npu_ids")]
+
+
+def _mount_problems(settings: Mapping[str, Any]) -> list[Problem]:
+    """Return a problem for each two mounts with one target, which Docker refuses."""
+    problems = []
+    sources: dict[str, str] = {}
+    for mount in mounts(settings):
+        target, source = posixpath.normpath(mount["target"]), mount["source"]
+        if target in sources:
+            found = f"{sources[target]} and {source} are both mounted on {target}"
+            remedy = "remove one of them from vllm_npu_driver_mounts, vllm_container_mounts or "
+            remedy += "vllm_container_extra_mounts"
+            problems.append(Problem(found, "one mount on a target", remedy))
+        sources[target] = source
+    return problems
+
+
+def link_problem(settings: Mapping[str, Any], real: Mapping[str, str]) -> Problem | None:
+    """Return the problem of weights that a link of the host hides from the container, if there is one.
+
+    *real* has the host's paths without links. A link inside a mount leads nowhere in the container if its
+    end is outside of all mounts.
+    """
+    if real_container_path(settings, real) is not None:
+        return None
+    folder = settings["model_dir"]
+    found = f"vllm_model_dir is {folder}, which leads by a link to {real[folder]}, under no mount"
+    remedy = f"set vllm_model_dir to {real[folder]}, and add a mount of it to vllm_container_extra_mounts"
+    return Problem(found, "a folder below a mount", remedy)
+
+
+def real_container_path(settings: Mapping[str, Any], real: Mapping[str, str]) -> str | None:
+    """Return where the container has the weights, links of the host followed; None if nowhere."""
+    folder = settings["model_dir"]
+    bind_mounts = [
+        {**mount, "source": real.get(mount["source"], mount["source"])} for mount in mounts(settings)
+    ]
+    return container_path(real.get(folder, folder), bind_mounts)
 
 
 def disagreements(
@@ -217,14 +253,16 @@ def disagreements(
 
 
 def mounts(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the bind mounts as {type, source, target, read_only}; of two with one target, the later one."""
-    result: dict[str, dict[str, Any]] = {}
+    """Return the bind mounts as {type, source, target, read_only}, each once."""
+    result: list[dict[str, Any]] = []
     for key in ("npu_driver_mounts", "container_mounts", "container_extra_mounts"):
         for text in settings[key]:
             source, target, mode = [*text.split(":"), "", ""][:3]
             target = target or source
-            result[target] = {"type": "bind", "source": source, "target": target, "read_only": mode == "ro"}
-    return list(result.values())
+            mount = {"type": "bind", "source": source, "target": target, "read_only": mode == "ro"}
+            if mount not in result:
+                result.append(mount)
+    return result
 
 
 def container_path(path: str, bind_mounts: Sequence[Mapping[str, Any]]) -> str | None:
@@ -237,37 +275,10 @@ def container_path(path: str, bind_mounts: Sequence[Mapping[str, Any]]) -> str |
     return best[1] + path[len(best[0]) :] if best else None
 
 
-def _fill(value: Any, names: Mapping[str, Any]) -> Any:
-    """Return *value* with each {name} replaced. A value that is only a name stays null if that is null."""
-    if not isinstance(value, str):
-        return value
-    whole = PLACEHOLDER.fullmatch(value)
-    if whole and names[whole.group(1)] is None:
-        return None
-    return PLACEHOLDER.sub(lambda match: str(names[match.group(1)]), value)
-
-
-def environment(variables: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, str | None]:
-    """Return the environment as strings, placeholders filled; a NIC not known yet is None."""
-    result: dict[str, str | None] = {}
-    for key, value in variables.items():
-        value = _fill(value, names)
-        text = str(value).lower() if isinstance(value, bool) else str(value)
-        result[key] = None if value is None else text
-    return result
-
-
-def arguments(flags: Mapping[str, Any], names: Mapping[str, Any]) -> list[list[str]]:
-    """Return the flags of ``vllm serve``, each as [flag] or [flag, value], in the order of the profile."""
-    result = []
-    for flag, value in flags.items():
-        value = _fill(value, names)
-        if value is None or value is False:
-            continue
-        result.append([f"--{flag}"])
-        if value is not True:
-            result[-1].append(json.dumps(value) if isinstance(value, (dict, list)) else str(value))
-    return result
+def shell_environment(variables: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return the environment as words for bash; a NIC not known yet is None."""
+    texts = values.environment(variables, names)
+    return {name: None if text is None else values.shell_word(text) for name, text in texts.items()}
 
 
 def supervised(rank: int, hosts: int, names: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
@@ -311,12 +322,15 @@ def placeholders(
         "service_ip": addresses[host],
         "service_nic": service_nic,
         "head_ip": addresses[hosts[0]],
+        "listen_address": "::" if ":" in addresses[hosts[0]] else "0.0.0.0",
         "npu_ids": ",".join(map(str, settings["npu_ids"])),
+        # Inside the container the chips that it has are counted from 0, whatever their numbers on the host.
+        "npu_indices": ",".join(map(str, range(len(settings["npu_ids"])))),
         "data_parallel_size": len(hosts) * local,
         "data_parallel_start_rank": hosts.index(host) * local,
         "model_name": settings["model_repo"].rpartition("/")[2],
     }
-    return {name: computed[name] if name in computed else settings[name] for name in NAMES}
+    return {name: computed[name] if name in computed else settings[name] for name in values.NAMES}
 
 
 def build(
@@ -325,17 +339,20 @@ def build(
     addresses: Mapping[str, str],
     service_nic: str | None,
     settings: Mapping[str, Any],
+    known: Flags,
     patch: Mapping[str, Any] | None = None,
     has_api_key: bool = False,
+    real: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return the plan of *host*, the only thing the roles read.
 
     *hosts* are the inventory names, head first; *addresses* maps them to service IPs. *settings* must have
-    passed the checks above. *patch* is the patch set as loaded. The API key itself is no part of a plan.
+    passed the checks above. *patch* is the patch set as loaded, *real* as for link_problem. The API key itself is no part of a plan.
     """
     names = placeholders(host, hosts, addresses, service_nic, settings)
     worker = host != hosts[0]
-    flags = {**settings["serve_args"], **(settings["serve_worker_args"] if worker else {})}
+    args = {**settings["serve_args"], **(settings["serve_worker_args"] if worker else {})}
+    extra = [[word] for word in settings["serve_extra_args"]]
     head = f"[{names['head_ip']}]" if ":" in names["head_ip"] else names["head_ip"]
     own = ("served_model_name", "host_memory_gb", "probe", "image", "image_size_gb", "image_versions")
     return {
@@ -351,7 +368,7 @@ def build(
         "data_parallel": {"size": names["data_parallel_size"]},
         "model": {
             **{key: settings[f"model_{key}"] for key in MODEL_KEYS},
-            "container_dir": container_path(settings["model_dir"], mounts(settings)),
+            "container_dir": real_container_path(settings, real or {}),
         },
         "npu": {
             **{key: settings[f"npu_{key}"] for key in NPU_KEYS},
@@ -363,8 +380,8 @@ def build(
         },
         "serve": {
             "env_scripts": settings["serve_env_scripts"],
-            "env": environment(settings["serve_env"], names),
-            "args": arguments(flags, names),
+            "env": shell_environment(settings["serve_env"], names),
+            "args": flags.arguments(known, values.fill(args, names)) + extra,
         },
     }
 
@@ -378,7 +395,7 @@ def _container(settings: Mapping[str, Any], names: Mapping[str, Any]) -> dict[st
         **given,
         "devices": [f"/dev/davinci{i}" for i in settings["npu_ids"]] + settings["npu_control_devices"],
         "mounts": mounts(settings),
-        "env": environment(given["env"], names),
+        "env": values.environment(given["env"], names),
         "log_options": {name: str(value) for name, value in given["log_options"].items()},
         "serve_script": SERVE_SCRIPT,
         "supervisor": SUPERVISOR,

@@ -5,17 +5,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
 
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import settings
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import flags, settings
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import patch_set
 
 MODEL = "models/{}.yml"
 HARDWARE = "hardware/{}.yml"
 PATCH_SET = "patches/{}/patch.yml"
+FLAGS = "flags/{}.yml"
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,17 @@ class Profiles:
         machine = self._find("vllm_hardware", str(name), path.parent, HARDWARE)
         files = [(defaults, self._mapping(defaults)), (machine, self._mapping(machine)), *chain]
         return [settings.of_file(self._place(path), content) for path, content in files]
+
+    def serve_flags(self, vllm: Any) -> flags.Flags:
+        """Return the flags of the version *vllm*; of the newest known one, unchecked, if it is not known."""
+        path = self.root / FLAGS.format(vllm)
+        if path.is_file():
+            return flags.of_file(self.read(path), str(vllm))
+        known = sorted(
+            self.root.glob(FLAGS.format("*")),
+            key=lambda path: [int(part) for part in re.findall(r"\d+", path.stem)],
+        )
+        return flags.of_file(self.read(known[-1]), None)
 
     def patch(self, name: str | None, repairs: bool, target: str) -> dict[str, Any] | None:
         """Return the patch set *name* for the package in *target*; None for no name."""

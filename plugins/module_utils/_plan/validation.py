@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 from typing import Any, Mapping, NamedTuple
 
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import values
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import checks
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._text import versions
 
-PATH = r"/[^:,\n]*"  # Docker separates by the two
+# Docker separates by colon and comma. A path with .. is not where it seems to be.
+PATH = r"(?![^:]*/\.\.(?:[/:]|$))/[^:,\n]*"
 
 
 class Pattern(NamedTuple):
@@ -22,7 +24,7 @@ class Pattern(NamedTuple):
     expected: str
 
 
-ABSOLUTE_PATH = Pattern(PATH, "an absolute path, without colon or comma")
+ABSOLUTE_PATH = Pattern(PATH, "an absolute path, without colon, comma or ..")
 MOUNT = Pattern(f"{PATH}(:{PATH}(:(ro|rw))?)?", "SOURCE[:TARGET[:ro]] of absolute paths")
 VERSION = Pattern(r"\d+(\.\w+)+", "a version such as 25.2.1")
 GLOB = Pattern(r".+", "a shell pattern")
@@ -32,6 +34,15 @@ FLAG = Pattern(
 )
 NOT_NEGATIVE = Pattern(r"\d+", "0 or more")
 POSITIVE = Pattern(r"[1-9]\d*", "1 or more")
+
+# YAML makes true of on, and 2.1 of 2.10, and no variable means that.
+QUOTED = "a string in quotes, such as '1', 'true' or '0.5', or a whole number"
+# What the plan sets itself, and what has a setting of its own.
+CONTAINER_OPTIONS = Pattern(
+    "(?!(name|image|state|command|entrypoint|labels|mounts|devices|env|init|network_mode|restart_policy"
+    "|shm_size|cpuset_cpus|ulimits|log_driver|log_options|stop_timeout|healthcheck|recreate|comparisons)$)[a-z_]+",
+    "options of community.docker.docker_container for which there is no setting",
+)
 
 PATTERNS = {
     "model_repo": Pattern(r"[\w.-]+/[\w.-]+", "OWNER/NAME, as on the hub"),
@@ -60,6 +71,7 @@ PATTERNS = {
     "container_env": VARIABLE,
     "container_mounts": MOUNT,
     "container_extra_mounts": MOUNT,
+    "container_options": CONTAINER_OPTIONS,
     "container_shm_size": Pattern(r"\d+(\.\d+)?\s*[kKmMgGtT]?[bB]?", "a size such as 1g"),
     "container_ulimits": Pattern(r"[a-z]+(:-?\d+){1,2}", "NAME:SOFT[:HARD], such as memlock:-1:-1"),
     "served_model_name": Pattern(r"\S+", "a name without blanks"),
@@ -86,17 +98,26 @@ def problems(settings: Mapping[str, Any]) -> list[Problem]:
             for part in parts
             if not re.fullmatch(pattern.regex, str(part))
         ]
-    if len(set(settings["npu_ids"])) < len(settings["npu_ids"]):
-        found.append(wrong(f"vllm_npu_ids is {settings['npu_ids']}", "each number once"))
+    if sorted(set(settings["npu_ids"])) != settings["npu_ids"]:
+        found.append(wrong(f"vllm_npu_ids is {settings['npu_ids']}", "ascending numbers, each once"))
     for key in ("container_env", "serve_env"):
         found += [
-            wrong(f"vllm_{key} has {name}: {value!r}", "a string or a number")
+            wrong(f"vllm_{key} has {name}: {value!r}", QUOTED)
             for name, value in settings[key].items()
-            if isinstance(value, (list, dict))
+            if value is not None and (isinstance(value, bool) or not isinstance(value, (str, int)))
         ]
+    found += [
+        Problem(
+            f"vllm_container_env has {name}: {value}, and Docker does not replace {match[0]}",
+            "a plain value",
+            "set it in vllm_serve_env, where bash does",
+        )
+        for name, value in settings["container_env"].items()
+        for match in values.VARIABLE.finditer(str(value))
+    ]
     for name, condition in settings["image_versions"].items():
-        if not versions.is_condition(str(condition)):
-            expected = "a version, or conditions such as >=3.10,<3.12"
+        if isinstance(condition, float) or not versions.is_condition(str(condition)):
+            expected = "a version, or conditions, in quotes, such as >=3.10,<3.12"
             found.append(wrong(f"vllm_image_versions has {name}: {condition!r}", expected))
     expected = "requests and answers by the names of the built-in conversations"
     errors = checks.prompt_errors(settings["probe"])

@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names, plan, role_options
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, listed
-from shipped import ROLE_OPTIONS, SETTINGS, merged, settings
+from shipped import FLAGS, ROLE_OPTIONS, SETTINGS, merged, settings
 
 KNOWN = {**SETTINGS, **ROLE_OPTIONS}
 WRONG: dict[str, Any] = {
@@ -20,8 +20,16 @@ WRONG: dict[str, Any] = {
     "vllm_rpc_port": 8083,
     "vllm_tensor_parallel_size": 16,
     "vllm_container_extra_mounts": ["data"],
-    "vllm_serve_args": {"api-key": "x", "max_model_len": 1},
-    "vllm_serve_env": {"A": "{local_ip}", "B": {"c": 1}},
+    "vllm_serve_args": {
+        "api-key": "x",
+        "max_model_len": 1,
+        "max-model-length": 1,
+        "port": 9000,
+        "host": "127.0.0.1",
+        "seed": [1],
+    },
+    "vllm_serve_env": {"A": "{local_ip}", "B": {"c": 1}, "C": True},
+    "vllm_container_env": {"D": "/x:$PATH"},
     "vllm_image_versions": {"torch": ">>1"},
     "vllm_probe": {"completion": 5},
 }
@@ -59,7 +67,7 @@ def test_golden_messages(golden):
         "addresses": plan.address_problems(ADDRESSES),
         "no host is asked": [plan.no_nic_problem("10.0.0.1")],
         "types": merged(**types)[1],
-        "settings": plan.setting_problems(settings(**WRONG)),
+        "settings": plan.setting_problems(settings(**WRONG), FLAGS),
         "hosts disagree": plan.disagreements("b", settings(vllm_api_port=9000), "a", settings()),
         "names": names.wrong(KNOWN, ["vllm_imgae", "driver_pings", "weights_distrbution"]),
         "options of roles": role_options.problems(ROLE_OPTIONS, OPTIONS),

@@ -5,14 +5,14 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import plan
-from shipped import settings
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import plan, values
+from shipped import FLAGS, settings
 
 ADDRESSES = {"node0": "10.0.0.10", "node1": "10.0.0.11", "node2": "10.0.0.12"}
 
 
 def build(host, **overrides):
-    return plan.build(host, ["node0", "node1"], ADDRESSES, "enp1", settings(**overrides))
+    return plan.build(host, ["node0", "node1"], ADDRESSES, "enp1", settings(**overrides), FLAGS)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_one_host_may_serve_on_loopback():
     ],
 )
 def test_settings_that_do_not_fit_together_are_refused(variables, found):
-    problems = plan.setting_problems(settings(**variables))
+    problems = plan.setting_problems(settings(**variables), FLAGS)
     assert any(found in problem.found for problem in problems), problems
 
 
@@ -103,6 +103,7 @@ def test_ranks_follow_the_number_of_local_engines():
         ADDRESSES,
         "enp1",
         settings(vllm_data_parallel_size_local=2, vllm_tensor_parallel_size=4),
+        FLAGS,
     )
     assert third["data_parallel"] == {"size": 6}
     assert ["--data-parallel-start-rank", "4"] in third["serve"]["args"]
@@ -115,33 +116,15 @@ def test_all_hosts_know_the_heads_url(address: str, url: str):
     for host in ("node0", "node1"):
         assert (
             plan.build(
-                host, ["node0", "node1"], {"node0": address, "node1": "10.0.0.11"}, "enp1", settings()
+                host, ["node0", "node1"], {"node0": address, "node1": "10.0.0.11"}, "enp1", settings(), FLAGS
             )["url"]
             == url
         )
 
 
-def test_flags_of_every_kind():
-    flags = {"bare": True, "off": False, "gone": None, "json": {"a": 1}, "port": "{api_port}", "number": 0.9}
-    assert plan.arguments(flags, {"api_port": 8080}) == [
-        ["--bare"],
-        ["--json", '{"a": 1}'],
-        ["--port", "8080"],
-        ["--number", "0.9"],
-    ]
-
-
-def test_environment_is_text_and_an_unknown_nic_stays_unknown():
-    assert plan.environment({"A": 1, "B": True, "C": "{nic}"}, {"nic": None}) == {
-        "A": "1",
-        "B": "true",
-        "C": None,
-    }
-
-
 def test_every_placeholder_has_a_value():
     names = plan.placeholders("node1", ["node0", "node1"], ADDRESSES, "enp1", settings())
-    assert tuple(names) == plan.NAMES
+    assert tuple(names) == values.NAMES
     assert None not in names.values()
 
 
@@ -164,9 +147,27 @@ def test_mounts_are_written_as_docker_users_write_them(text, mount):
     assert mounts(text) == [mount]
 
 
-def test_of_two_mounts_with_one_target_the_later_one_counts():
-    sources = [mount["source"] for mount in mounts("/a:/t", "/b", "/c:/t")]
-    assert sources == ["/c", "/b"]
+@pytest.mark.parametrize(
+    ("extra", "count"), [("/c:/opt/data", 0), ("/c:/root/.cache/", 1), ("/opt/data:/root/.cache", 0)]
+)
+def test_two_mounts_on_one_target_are_refused(extra: str, count: int):
+    problems = plan.setting_problems(settings(vllm_container_extra_mounts=[extra]), FLAGS)
+    assert len([problem for problem in problems if "both mounted" in problem.found]) == count
+
+
+@pytest.mark.parametrize(
+    ("real", "inside"),
+    [
+        ({}, "/root/.cache/m/GLM"),
+        ({"/opt/data": "/data1", "/opt/data/m/GLM": "/data1/m/GLM"}, "/root/.cache/m/GLM"),
+        ({"/opt/data/m/GLM": "/opt/data/fast/GLM"}, "/root/.cache/fast/GLM"),
+        ({"/opt/data/m/GLM": "/data1/m/GLM"}, None),
+    ],
+)
+def test_links_of_the_host_are_followed_to_the_weights(real: dict[str, str], inside: str | None):
+    chosen = settings(vllm_model_dir="/opt/data/m/GLM")
+    assert plan.real_container_path(chosen, real) == inside
+    assert (plan.link_problem(chosen, real) is None) == (inside is not None)
 
 
 @pytest.mark.parametrize(

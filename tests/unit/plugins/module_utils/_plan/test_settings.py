@@ -12,7 +12,7 @@ import yaml
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import plan
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import settings as layers
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
-from shipped import DEFAULTS, MODELS, PROFILES, ROOT, SETTINGS, merged, read, settings
+from shipped import DEFAULTS, FLAGS, MODELS, PROFILES, ROOT, SETTINGS, merged, read, settings
 
 NOT_IN_FILES = layers.INVENTORY_ONLY | {"plan_offline"}
 
@@ -55,7 +55,7 @@ def test_every_setting_has_a_type_and_a_sentence():
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 def test_a_shipped_model_is_right_and_short(path: Path):
-    assert plan.setting_problems(settings(path.stem)) == []
+    assert plan.setting_problems(settings(path.stem), FLAGS) == []
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 45
 
 
@@ -112,7 +112,7 @@ def test_a_profile_stands_alone_with_what_is_the_models(own):
         tensor_parallel_size=2,
     )
     result = settings(path)
-    assert plan.setting_problems(result) == []
+    assert plan.setting_problems(result, FLAGS) == []
     assert result["served_model_name"] == "Qwen3-8B"
     assert result["patch_set"] is None
     assert "tool-call-parser" not in [flag for flag, value in result["serve_args"].items() if value]

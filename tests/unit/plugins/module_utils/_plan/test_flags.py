@@ -1,0 +1,175 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Settings that are odd and legitimate, and those that look legitimate and are not."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Any
+
+import pytest
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import flags, plan, values
+from shipped import FLAGS, PROFILES, settings
+
+ADDRESSES = {"node0": "10.0.0.10", "node1": "10.0.0.11"}
+
+
+def build(host: str = "node1", **variables: Any) -> dict[str, Any]:
+    """Return the plan of settings without a problem."""
+    chosen = settings(**variables)
+    assert plan.setting_problems(chosen, FLAGS) == []
+    return plan.build(host, list(ADDRESSES), ADDRESSES, "enp1", chosen, FLAGS)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ({"served-model-name": ["{served_model_name}", "glm-4.7"]}, "--served-model-name glm47 glm-4.7"),
+        ({"served-model-name": ["glm47", "glm-4.7"]}, "--served-model-name glm47 glm-4.7"),
+        ({"served-model-name": "glm47"}, "--served-model-name glm47"),
+        ({"lora-modules": ["a=/a", "b=/b"]}, "--lora-modules a=/a b=/b"),
+        ({"lora-modules": [{"name": "a", "path": "/a"}]}, '--lora-modules {"name": "a", "path": "/a"}'),
+        ({"cudagraph-capture-sizes": [1, 2, 4]}, "--cudagraph-capture-sizes 1 2 4"),
+        ({"allowed-origins": ["*"]}, '--allowed-origins ["*"]'),
+        ({"middleware": ["a.b"]}, "--middleware a.b"),
+        ({"enable-prefix-caching": False}, "--no-enable-prefix-caching"),
+        ({"enable-chunked-prefill": False}, "--no-enable-chunked-prefill"),
+        ({"enable-expert-parallel": "false"}, "--no-enable-expert-parallel"),
+        ({"enable-lora": "true"}, "--enable-lora"),
+        ({"no-enable-prefix-caching": True}, "--no-enable-prefix-caching"),
+        ({"disable-log-stats": True}, "--disable-log-stats"),
+        ({"hf-token": True}, "--hf-token"),
+        ({"kv-transfer-config": {"kv_ip": "{service_ip}"}}, '--kv-transfer-config {"kv_ip": "10.0.0.11"}'),
+        ({"hf-overrides": {"a": {"b": ["{head_ip}"]}}}, '--hf-overrides {"a": {"b": ["10.0.0.10"]}}'),
+        ({"hf-overrides": '{"a": {"b": 1}}'}, '--hf-overrides {"a": {"b": 1}}'),
+        ({"compilation-config.level": 3}, "--compilation-config.level 3"),
+        ({"compilation-config.a": False}, "--compilation-config.a false"),
+        ({"speculative-config": {"method": "mtp"}}, '--speculative-config {"method": "mtp"}'),
+        ({"optimization-level": 3}, "--optimization-level 3"),
+        ({"port": 8080}, "--port 8080"),
+        ({"port": "{api_port}"}, "--port 8080"),
+        ({"host": "::"}, "--host ::"),
+        ({"host": "{head_ip}"}, "--host 10.0.0.10"),
+        ({"seed": 0}, "--seed 0"),
+        ({"max-model-len": "32k"}, "--max-model-len 32k"),
+        ({"chat-template": "{% raw %}"}, "--chat-template {% raw %}"),
+    ],
+)
+def test_odd_flags_are_written_as_vllm_reads_them(args: dict[str, Any], words: str):
+    assert words in [" ".join(arg) for arg in build(vllm_serve_args=args)["serve"]["args"]]
+
+
+@pytest.mark.parametrize(
+    "flag", ["disable-log-stats", "tool-call-parser", "trust-remote-code", "max-num-seqs"]
+)
+def test_null_leaves_a_flag_out(flag: str):
+    written = [arg[0] for arg in build(vllm_serve_args={flag: None})["serve"]["args"]]
+    assert not {f"--{flag}", f"--no-{flag}"} & set(written)
+
+
+@pytest.mark.parametrize(
+    ("args", "flag"),
+    [
+        ({"port": 9000}, "port"),
+        ({"port": None}, "port"),
+        ({"host": "127.0.0.1"}, "host"),
+        ({"served-model-name": "foo"}, "served-model-name"),
+        ({"served-model-name": ["foo", "glm47"]}, "served-model-name"),
+        ({"tensor-parallel-size": 4}, "tensor-parallel-size"),
+        ({"data-parallel-size": 4}, "data-parallel-size"),
+        ({"data-parallel-address": "10.0.0.99"}, "data-parallel-address"),
+        ({"data-parallel-start-rank": 1}, "data-parallel-start-rank"),
+        ({"headless": True}, "headless"),
+        ({"api-key": "x"}, "api-key"),
+        ({"uds": "/tmp/x"}, "uds"),
+        ({"ssl-keyfile": "/x"}, "ssl-keyfile"),
+        ({"max-model-length": 1}, "max-model-length"),
+        ({"enable-expert-paralel": True}, "enable-expert-paralel"),
+        ({"no-max-model-len": True}, "no-max-model-len"),
+        ({"no-enable-lora": False}, "no-enable-lora"),
+        ({"max-model-len": True}, "max-model-len"),
+        ({"max-model-len": [1, 2]}, "max-model-len"),
+        ({"tool-call-parser": False}, "tool-call-parser"),
+        ({"enable-lora": 1}, "enable-lora"),
+        ({"cudagraph-capture-sizes": []}, "cudagraph-capture-sizes"),
+        ({"tokenizer": 2.1}, "tokenizer"),
+        ({"code-revision": 42798}, "code-revision"),
+        ({"kv-transfer-config": {"kv_ip": "{serviceip}"}}, "kv-transfer-config"),
+        ({"pipeline-parallel-size": 2}, "pipeline-parallel-size"),
+        ({"compilation.level": 3}, "compilation.level"),
+    ],
+)
+def test_flags_that_would_not_do_what_they_say_are_refused(args: dict[str, Any], flag: str):
+    problems = plan.setting_problems(settings(vllm_serve_args=args), FLAGS)
+    assert [flag in problem.found for problem in problems] == [True], problems
+
+
+def test_a_remedy_names_the_flag_or_the_variable():
+    chosen = settings(vllm_serve_args={"max-model-length": 1, "port": 1})
+    remedies = [problem.remedy for problem in flags.problems(FLAGS, chosen)]
+    assert [any(word in text for text in remedies) for word in ("max-model-len,", "vllm_api_port")] == [
+        True
+    ] * 2
+
+
+def test_only_the_flags_of_a_known_release_are_checked():
+    chosen = settings(
+        vllm_serve_args={"new-flag": True, "enable-lora": False, "newer": False, "list": [1, 2]}
+    )
+    unknown = PROFILES.serve_flags("99.1")
+    assert flags.problems(unknown, chosen) == []
+    written = flags.arguments(
+        unknown, {"new-flag": True, "enable-lora": False, "newer": False, "list": [1, 2]}
+    )
+    assert written == [["--new-flag"], ["--no-enable-lora"], ["--no-newer"], ["--list", "1", "2"]]
+
+
+@pytest.mark.parametrize("profile", ["glm-4.7", "qwen3-235b-a22b"])
+def test_shipped_profiles_have_flags_of_their_release(profile: str):
+    chosen = settings(profile)
+    assert chosen["image_versions"]["vllm"] == FLAGS.release
+    assert plan.setting_problems(chosen, FLAGS) == []
+
+
+def test_raw_words_come_last_and_as_they_are():
+    words = build(vllm_serve_extra_args=["-O3", "{word}"])["serve"]["args"]
+    assert words[-2:] == [["-O3"], ["{word}"]]
+
+
+@pytest.mark.parametrize(
+    ("ids", "visible"), [([4, 5, 6, 7], "0,1,2,3"), (list(range(8)), "0,1,2,3,4,5,6,7"), ([1, 3], "0,1")]
+)
+def test_visible_devices_count_from_0_in_the_container(ids: list[int], visible: str):
+    built = build(vllm_npu_ids=ids, vllm_tensor_parallel_size=len(ids))
+    assert built["serve"]["env"]["ASCEND_RT_VISIBLE_DEVICES"] == visible
+    assert built["container"]["devices"][: len(ids)] == [f"/dev/davinci{number}" for number in ids]
+
+
+def test_an_ipv6_service_listens_on_ipv6():
+    addresses = {"node0": "fd00::10"}
+    built = plan.build("node0", ["node0"], addresses, "enp1", settings(), FLAGS)
+    assert ["--host", "::"] in built["serve"]["args"]
+
+
+def test_environment_is_text_and_an_unknown_nic_stays_unknown():
+    given = {"A": 1, "B": "true", "C": "{service_nic}"}
+    assert values.environment(given, {"service_nic": None}) == {"A": "1", "B": "true", "C": None}
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("/lib/libjemalloc.so.2:$OLD", "/lib/libjemalloc.so.2:a b"),
+        ("/x:${OLD}", "/x:a b"),
+        ("$OLD$OLD", "a ba b"),
+        ('$OLD "q" \\ `id` $(id) $1', 'a b "q" \\ `id` $(id) $1'),
+        ("$(id)", "$(id)"),
+        ("it's 5$", "it's 5$"),
+        ("{asctime}", "{asctime}"),
+        ("$UNSET_", ""),
+    ],
+)
+def test_bash_replaces_names_of_variables_and_nothing_else(text: str, seen: str):
+    script = f'OLD="a b"; X={values.shell_word(text)}; printf %s "$X"'
+    assert subprocess.run(["bash", "-ec", script], capture_output=True, text=True).stdout == seen

@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writes the flags of `vllm serve` as YAML, from the parser of the vLLM that this Python imports.
+
+Run it in the image of a release, and keep what it prints:
+
+docker run --rm -i --entrypoint python3 IMAGE - <tests/vllm_flags.py >profiles/flags/RELEASE.yml
+
+The platform's plugin (vllm-ascend) is not loaded: it adds no flags.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import textwrap
+
+with contextlib.redirect_stdout(sys.stderr):  # vLLM logs to stdout
+    from vllm import __version__
+    from vllm.entrypoints.openai.cli_args import make_arg_parser
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+KINDS = {
+    "switch": "--NAME, or --no-NAME for false",
+    "bare": "--NAME, and nothing for false",
+    "text": "one value of any text",
+    "json": "one value, for which a JSON list will do",
+    "value": "one value, of which the parser demands a form",
+    "optional": "one value, or none",
+    "several": "one or more values",
+    "repeated": "the flag once for each value",
+}
+
+
+def kind(action: argparse.Action) -> str:
+    """Return which of KINDS the flag is."""
+    if isinstance(action, argparse.BooleanOptionalAction):
+        return "switch"
+    if action.nargs in (0, "+", "*", "?"):
+        return {0: "bare", "?": "optional"}.get(action.nargs, "several")
+    if isinstance(action, argparse._AppendAction):
+        return "repeated"
+    if takes(action, "any text"):
+        return "text"
+    return "json" if takes(action, "[]") else "value"
+
+
+def takes(action: argparse.Action, text: str) -> bool:
+    """Return whether the parser takes *text* for the flag."""
+    if action.choices is not None:
+        return text in action.choices
+    try:
+        return action.type is None or action.type(text) is not None
+    except Exception:  # whatever the type raises, it is a refusal
+        return False
+
+
+def main() -> None:
+    """Print the flags, without their --, by kind."""
+    kinds: dict[str, list[str]] = {name: [] for name in KINDS}
+    for action in make_arg_parser(FlexibleArgumentParser())._actions:
+        long = [option[2:] for option in action.option_strings if option.startswith("--")]
+        if long and not isinstance(action, argparse._HelpAction):
+            kinds[kind(action)].append(long[0])
+    print(f"---\n# Flags of vllm serve in vLLM {__version__}, by tests/vllm_flags.py. Do not edit.")
+    for name, comment in KINDS.items():
+        text = textwrap.fill(", ".join(sorted(kinds[name])), 106, break_on_hyphens=False)
+        print(f"{name}: # {comment}\n  [\n{textwrap.indent(text, '    ')},\n  ]" if text else f"{name}: []")
+
+
+main()
