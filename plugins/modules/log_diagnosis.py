@@ -125,8 +125,8 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import di
 def read(module: AnsibleModule, path: str) -> str:
     """Return the text of a log."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
+        with open(path, "rb") as file:
+            return vllm_log.decode(file.read())
     except OSError as error:
         found = f"{path} cannot be read: {error.strerror}"
         module.fail_json(**failure(Problem(found, "a log of vLLM", "Correct paths")))

@@ -11,25 +11,45 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Any, Iterable, Mapping, NamedTuple, Sequence
+from typing import Any, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import vllm_log
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.signatures import (
     CAUSE,
     ECHO,
+    KINDS,
     PEER,
     SIGNATURES,
+    SUSPECT,
+    SYMPTOM,
+    UNCLEAR,
     WARNING,
     Signature,
+    matches,
 )
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.vllm_log import Line
 
 FATAL = "fatal"
 PAST = "past"  # the service was ready again afterwards
-KINDS = (CAUSE, PEER, ECHO, WARNING)
 SEVERITIES = (FATAL, WARNING, PAST)
-READY = re.compile(r"^init engine \(|Application startup complete")  # a worker logs only the first
-EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt)(?::|$)")
+# Traces on other hosts and failures without a known reason compare by their times, but the clocks of hosts differ.
+ORDER = {CAUSE: 0, PEER: 1, UNCLEAR: 1, SYMPTOM: 2, ECHO: 3, SUSPECT: 4, WARNING: 4}
+CLOCKS_SECONDS = 10
+ENDS = tuple(signature for signature in SIGNATURES if signature.kind == ECHO)
+DETAIL_LINES = 12  # CANN prints the lines that belong to an error after it
+READY = re.compile(
+    r"^init engine \(|^(?:INFO:\s+)?Application startup complete"
+)  # a worker logs only the first
+# The first line of a traceback that is not indented has the exception's name, whatever that ends with.
+EXCEPTION = re.compile(r"^(?!(?:INFO|DEBUG|WARNING|ERROR|E[0-9A-Z]\d{4}):)(?:\w+\.)*[A-Z]\w+(?::|$)")
+# vLLM says so of an exception in another process.
+UNINFORMED = re.compile(
+    r"^(?:\w+\.)*(?:RuntimeError: (?:Executor failed|Engine core initialization failed|Process \w+ \(PID)"
+    r"|Exception: WorkerProc initialization failed|EngineDeadError|SystemExit|KeyboardInterrupt|CancelledError)"
+)
+ENDING = 80  # characters
+OPEN_END = re.compile(r"(?:Error:|Exception:|validation errors? for \w+:?)$")  # the reason is below it
+RULE = re.compile(r"^[\s=*#-]*$")
 GENERATION = re.compile(r"^\[supervisor\] generation \w+: starting")
 WITHOUT_HEAD = re.compile(r"^\[supervisor\] cannot connect to the head")
 WITHOUT_HEAD_SECONDS = 45  # the containers of all hosts were started together
@@ -51,7 +71,7 @@ class Finding(NamedTuple):
     @property
     def is_cause(self) -> bool:
         """Whether it is the reason for a failure, and not a trace of one."""
-        return (self.kind, self.severity) == (CAUSE, FATAL)
+        return self.kind in (CAUSE, UNCLEAR) and self.severity == FATAL
 
     def data(self) -> dict[str, Any]:
         """Return it as modules return it, without its host."""
@@ -71,15 +91,16 @@ def diagnose(logs: Mapping[str, Sequence[Line]]) -> list[Finding]:
 def sort_findings(unsorted: Iterable[Finding]) -> list[Finding]:
     """Return the findings in the order of their severity, kind and time.
 
-    Causes come first, then traces of other hosts' failures, echoes, warnings, and what the service has
-    recovered from. Findings without a time keep their order.
+    Causes come first, then failures without a known reason and traces of other hosts' failures, symptoms,
+    echoes, warnings, and what the service has recovered from. Findings without a time keep their order.
     """
 
     def rank(finding: Finding) -> tuple[int, int, float]:
+        at = float("inf") if finding.at is None else finding.at
         return (
             SEVERITIES.index(finding.severity),
-            KINDS.index(finding.kind),
-            float("inf") if finding.at is None else finding.at,
+            ORDER[finding.kind],
+            at + (CLOCKS_SECONDS if finding.kind == PEER else 0),
         )
 
     return sorted(unsorted, key=rank)
@@ -87,37 +108,89 @@ def sort_findings(unsorted: Iterable[Finding]) -> list[Finding]:
 
 def findings(host: str, lines: Sequence[Line]) -> list[Finding]:
     """Return the findings in one log, each signature once, in the order of its lines."""
+    lines = list(_whole(lines))
     ready = max((index for index, line in enumerate(lines) if READY.search(line.text)), default=-1) + 1
     past, current = _matches(host, lines[:ready]), _matches(host, lines[ready:])
-    if not any(finding.kind in (CAUSE, PEER) for finding in current):
+    kinds = {finding.kind for finding in current}
+    if not kinds & {CAUSE, PEER}:
         matched = {finding.line for finding in current}
         unknown = _unknown_exception(lines[ready:], served=ready > 0)
-        current += [_unknown(host, line) for line in unknown if line.text not in matched]
-    return [finding._replace(severity=PAST) for finding in past] + current
+        current += [
+            _unknown(host, line) for line in unknown if line.text not in matched and not _is_npus(line, kinds)
+        ]
+    return [finding._replace(severity=PAST) for finding in past] + _settled(current)
+
+
+def _is_npus(line: Line, kinds: Iterable[str]) -> bool:
+    """Tell whether the exception only repeats an error of the NPU's software: torch_npu raises this type."""
+    return SYMPTOM in kinds and line.text.startswith("RuntimeError")
+
+
+def _settled(found: Sequence[Finding]) -> list[Finding]:
+    """Return the findings of one host, with the kinds that they have beside each other.
+
+    A suspect is a cause if this host failed and shows no other. What is unclear after a trace of another
+    host's failure is a consequence of that.
+    """
+    failed = any(finding.severity == FATAL and finding.kind != SUSPECT for finding in found)
+    caused = any(finding.kind == CAUSE and finding.severity == FATAL for finding in found)
+    settled, traced = [], False
+    for finding in found:
+        traced = traced or finding.kind == PEER
+        if finding.kind == SUSPECT:
+            guilty = failed and not caused
+            finding = finding._replace(
+                kind=CAUSE if guilty else WARNING, severity=FATAL if guilty else WARNING
+            )
+        elif finding.kind == UNCLEAR and traced:
+            finding = finding._replace(kind=SYMPTOM)
+        settled.append(finding)
+    return settled
+
+
+def _whole(lines: Sequence[Line]) -> Iterator[Line]:
+    """Yield the lines, those that end before the reason of an error with the line that has it."""
+    for index, line in enumerate(lines):
+        if OPEN_END.search(line.text[-ENDING:]):
+            after = (one.text for one in lines[index + 1 : index + 5])
+            reason = next((text.strip() for text in after if not RULE.match(text)), "")
+            line = line._replace(text=f"{line.text} {reason}".rstrip())
+        yield line
 
 
 def _matches(host: str, lines: Sequence[Line]) -> list[Finding]:
     found: dict[str, Finding] = {}
-    for line in lines:
-        for signature in SIGNATURES:
-            match = signature.id not in found and signature.pattern.search(line.text)
-            if match:
-                found[signature.id] = _finding(host, signature, match, line)
+    seen: set[tuple[str, bool]] = set()  # each worker prints the same lines
+    for index, line in enumerate(lines):
+        quiet = line.level in vllm_log.QUIET
+        if not line.text or (line.text, quiet) in seen:
+            continue
+        seen.add((line.text, quiet))
+        best = _best(line.text, quiet)
+        if best and best[0].id not in found:
+            found[best[0].id] = _finding(host, *best, lines[index : index + DETAIL_LINES])
     return list(found.values())
 
 
-def _finding(host: str, signature: Signature, match: re.Match[str], line: Line) -> Finding:
-    what = next((value for value in match.groupdict().values() if value), "").strip(" .,'\"")
+def _best(text: str, quiet: bool) -> tuple[Signature, str] | None:
+    """Return the signature that says most about a line, and what the line says."""
+    return min(matches(text, quiet), key=lambda match: KINDS.index(match[0].kind), default=None)
+
+
+def _finding(host: str, signature: Signature, what: str, lines: Sequence[Line]) -> Finding:
+    cause = signature.cause.format(what=what).replace("  ", " ").replace(" :", ":").replace(" ,", ",")
+    details = (signature.detail.search(line.text) for line in lines) if signature.detail else ()
+    detail = next((match[0] for match in details if match), "")
     return Finding(
         host=host,
         id=signature.id,
         kind=signature.kind,
         severity=WARNING if signature.kind == WARNING else FATAL,
-        cause=signature.cause.format(what=what).replace("  ", " ").replace(" :", ":"),
+        cause=(f"{cause} ({detail})" if detail and detail not in cause else cause).strip(": "),
         remedy=signature.remedy,
-        line=line.text,
+        line=lines[0].text,
         source=signature.source,
-        at=line.at,
+        at=lines[0].at,
     )
 
 
@@ -125,7 +198,7 @@ def _unknown(host: str, line: Line) -> Finding:
     return Finding(
         host=host,
         id="unknown_exception",
-        kind=CAUSE,
+        kind=UNCLEAR,
         severity=FATAL,
         cause="vLLM failed with an error that has no signature: " + line.text,
         remedy="Look at the traceback above this line in the container's log",
@@ -153,13 +226,15 @@ def _first_exception(lines: Sequence[Line]) -> list[Line]:
         if line.text.startswith("Traceback (most recent call last)"):
             inside = True
         elif inside and EXCEPTION.match(line.text):
-            return [line]
+            inside = False
+            if not UNINFORMED.match(line.text):
+                return [line]
     return []
 
 
 def is_end(line: Line) -> bool:
     """Tell whether vLLM or the supervisor logs that it exits. Its processes may linger, or exit with 0."""
-    return any(signature.kind == ECHO and signature.pattern.search(line.text) for signature in SIGNATURES)
+    return line.level not in vllm_log.QUIET and any(end.match(line.text) is not None for end in ENDS)
 
 
 def since_start(lines: Sequence[Line]) -> Sequence[Line]:
@@ -207,7 +282,7 @@ def verdict(hosts: Sequence[Host], found: Sequence[Finding]) -> str:
 
 
 def _first(finding: Finding) -> list[str]:
-    title = "First cause" if finding.kind == CAUSE else "The logs show no cause. First trace of one"
+    title = "First cause" if finding.is_cause else "The logs show no cause. First trace of one"
     return [
         f"{title}, on host {finding.host}{_when(finding)}: {finding.cause}.",
         f"Remedy: {finding.remedy}.",

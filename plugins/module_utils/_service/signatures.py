@@ -3,42 +3,113 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The table of log signatures: what a line means, what to do about it, and the source of that knowledge.
 
-It matches lines that vllm_log.clean() has cleaned: of vLLM 0.13.0, vLLM-Ascend 0.13.0rc1 and CANN 8.3.
-To add a signature, add an entry here and a line that it matches to the test.
+It matches lines that vllm_log has cleaned: of vLLM 0.13.0, vLLM-Ascend 0.13.0rc1 and CANN 8.3 to 9.0. To add a
+signature, add an entry here and a line that it matches to the test. `make docs` makes a page of the table.
 """
 
 from __future__ import annotations
 
 import re
 from re import Pattern
-from typing import NamedTuple
+from typing import Iterator, Mapping, NamedTuple
+
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.literals import literals
 
 CAUSE = "cause"
+SUSPECT = "suspect"  # a cause if vLLM fails after it; many services run well with such a line
 PEER = "peer"  # a trace of another host's failure, or of the network's
+UNCLEAR = "unclear"  # this host failed by itself, and its log does not show why
+SYMPTOM = "symptom"  # names the layer that failed; the reason is in another line
 ECHO = "echo"  # vLLM or the supervisor exits, because of a failure that an earlier line reports
 WARNING = "warning"  # not fatal, but worth a look
+KINDS = (CAUSE, SUSPECT, PEER, UNCLEAR, SYMPTOM, ECHO, WARNING)
 
 ISSUE = "https://github.com/vllm-project/vllm-ascend/issues/"
+VLLM = "https://github.com/vllm-project/vllm/issues/"
 SUPERVISOR = "ascend_ops.vllm, roles/container/files/supervise.py"
+ACL = "CANN, acl API reference, aclError"
+ACLNN = "CANN, aclnn API reference, common return codes"
+CANN = (
+    "https://www.hiascend.com/document/detail/zh/canncommercial/850/maintenref/troubleshooting/"
+    "troubleshooting_0225.html"
+)
+HCCL = "https://gitcode.com/cann/hcomm, docs/en/error_codes"
+
+# How CANN and torch_npu write a code: `EI0006: `, `(EI0006)`, `EZ9999[PID`, `error code is 507011`.
+LONGEST = 200  # characters of a quoted line
+NAMED_CODE = re.compile(r"E[0-9A-Z]\d{4}(?=[:)\[])")
+NUMBERED_CODE = re.compile(
+    r"(?:error code(?: is|:)|function error:|result ?=|ErrCode ?=|ret(?:Code)? ?[=:]|errno\[) ?([1-5]\d{5})\b"
+)
+NUMBERED_PARTS = literals(NUMBERED_CODE.pattern)
 
 
 class Signature(NamedTuple):
     """What a line means.
 
-    ``{what}`` in the cause stands for the first named group of the pattern that matched. Cause and remedy have no
-    final full stop.
+    ``parts`` are substrings: a line that matches the pattern has one of them.
+    ``codes`` maps codes of the vendor to their meaning. ``{what}`` in the cause stands for the first named group
+    of the pattern that matched, or for the code and its meaning. ``detail`` is a pattern of the line or of those
+    after it; the cause quotes what it matches. Cause and remedy have no final full stop.
     """
 
     id: str
     kind: str
-    pattern: Pattern[str]
+    pattern: Pattern[str] | None
     cause: str
     remedy: str
     source: str
+    codes: Mapping[str, str]
+    detail: Pattern[str] | None
+
+    parts: tuple[str, ...]
+
+    def match(self, text: str) -> str | None:
+        """Return what the line says, possibly empty, None if the pattern does not match."""
+        match = self.pattern.search(text) if self.pattern else None
+        if not match:
+            return None
+        return next((value for value in match.groupdict().values() if value), "").strip(" .,'\"")
 
 
-def _signature(name: str, pattern: str, cause: str, remedy: str, source: str, kind: str = CAUSE) -> Signature:
-    return Signature(name, kind, re.compile(pattern), cause, remedy, source)
+def codes_in(text: str) -> Iterator[str]:
+    """Yield the vendor's codes in a line, unless it is one that only begins an error's text."""
+    if text.endswith("Inner Error!"):
+        return
+    for match in NAMED_CODE.finditer(text):
+        if not text[match.start() - 1 : match.start()].isalnum():
+            yield match[0]
+    if any(part in text for part in NUMBERED_PARTS):
+        for match in NUMBERED_CODE.finditer(text):
+            yield match[1]
+
+
+def matches(text: str, quiet: bool = False) -> list[tuple[Signature, str]]:
+    """Return the signatures that a line matches, and what it says. A quiet line can only be a warning."""
+    candidates = dict.fromkeys(index for part, index in (WARNING_PARTS if quiet else PARTS) if part in text)
+    tried = ((SIGNATURES[index], SIGNATURES[index].match(text)) for index in candidates)
+    found = [(one, what) for one, what in tried if what is not None]
+    return found if quiet else found + [_coded(code, text) for code in codes_in(text)]
+
+
+def _coded(code: str, text: str) -> tuple[Signature, str]:
+    """Return the signature of a code; the line itself tells most about a code that no signature has."""
+    one = BY_CODE.get(code)
+    return (one, f"{code}, {one.codes[code]}") if one else (OTHER, text.strip()[:LONGEST])
+
+
+def _signature(
+    name: str,
+    pattern: str,
+    cause: str,
+    remedy: str,
+    source: str,
+    kind: str = CAUSE,
+    codes: Mapping[str, str] | None = None,
+    detail: str = "",
+) -> Signature:
+    regex, more = (re.compile(part) if part else None for part in (pattern, detail))
+    return Signature(name, kind, regex, cause, remedy, source, codes or {}, more, literals(pattern))
 
 
 SIGNATURES = (
@@ -47,7 +118,8 @@ SIGNATURES = (
         "bad_argument",
         r"^(?:usage: )?vllm(?: serve)?: error: (?P<what>.+)",
         "`vllm serve` rejects its command line: {what}",
-        "Correct vllm_serve_args in the profile or in the inventory",
+        "Correct vllm_serve_args in the profile or in the inventory. `docker exec CONTAINER vllm serve --help=all` "
+        "lists what this vLLM takes",
         "Python argparse, as vllm serve uses it",
     ),
     _signature(
@@ -72,6 +144,14 @@ SIGNATURES = (
         "bash",
     ),
     _signature(
+        "quantization_config_missing",
+        r"ModelSlim Quantization Config Not Found",
+        "vllm_serve_args has `quantization: ascend`, but these weights are not quantized with ModelSlim: there is no "
+        "quant_model_description.json",
+        "Use the W8A8 weights of the profile (run the weights stage), or set quantization to null in vllm_serve_args",
+        "vllm-ascend, quantization/modelslim_config.py",
+    ),
+    _signature(
         "package_missing",
         r"(?P<what>(?:PackageNotFoundError: No package metadata was found for"
         r"|ModuleNotFoundError: No module named) \S+)",
@@ -87,6 +167,30 @@ SIGNATURES = (
         "vllm 0.13.0 with torch 2.13.0: vllm/_C.abi3.so: undefined symbol",
     ),
     _signature(
+        "library_too_old",
+        r"ImportError: (?P<what>.*version .GLIBC(?:XX)?_[\d.]+. not found.*)",
+        "a library of the image is older than the programs in it need: {what}",
+        "Use the image that the profile names without changes. If vllm_container_mounts puts a library of the host "
+        "over one of the image, remove that mount",
+        "https://github.com/flagos-ai/FlagTree/issues/376",
+    ),
+    _signature(
+        "library_unusable",
+        r"Failed to import '?[\w.]*vllm_ascend[\w.]*'?: ?(?P<what>.*(?:version .GLIBC|cannot open shared object"
+        r"|undefined symbol).*)",
+        "the compiled operators of vLLM-Ascend cannot be loaded: {what}",
+        "Use the image that the profile names without changes, and vllm_serve_env_scripts of that image",
+        ISSUE + "1249",
+        kind=SUSPECT,
+    ),
+    _signature(
+        "library_tls",
+        r"(?P<what>\S+): cannot allocate memory in static TLS block",
+        "the loader has no room left for the thread-local data of {what} (aarch64)",
+        "Set LD_PRELOAD in vllm_serve_env to that library, so that it is loaded first",
+        "https://github.com/hiyouga/LLaMA-Factory/issues/8768",
+    ),
+    _signature(
         "layer_broken",
         r"archive/tar: invalid tar header",
         "Docker cannot unpack a layer of the image on this host",
@@ -96,10 +200,27 @@ SIGNATURES = (
     ),
     _signature(
         "no_compiler",
-        r"InvalidCxxCompiler",
-        "graph compilation needs a C++ compiler, which the image does not have",
-        "Use an image with a compiler, or disable compilation (TORCHDYNAMO_DISABLE=1 in vllm_serve_env)",
+        r"InvalidCxxCompiler|Failed to find C compiler|FileNotFoundError: .*'(?P<what>gcc|cc|g\+\+|c\+\+|clang\+*|ld\.lld)'"
+        r"|(?P<what2>bishengir-compile|ld\.lld|gcc|clang): (?:command )?not found",
+        "graph compilation needs a compiler that the image does not have {what}",
+        "Use the image that the profile names, or disable compilation (TORCHDYNAMO_DISABLE=1 in vllm_serve_env, or "
+        "enforce-eager: true in vllm_serve_args)",
         "torch inductor; with vllm 0.13.0 on CPU the first completion ends the service",
+    ),
+    _signature(
+        "no_triton_driver",
+        r"0 active drivers|(?P<what>\d+) active drivers",
+        "Triton finds no driver for the NPU: this is not triton-ascend, or another triton was installed over it",
+        "Use the image that the profile names without changes. `docker exec CONTAINER pip list` shows triton and "
+        "triton-ascend",
+        ISSUE + "7359",
+    ),
+    _signature(
+        "forked",
+        r"Cannot re-initialize NPU in forked subprocess",
+        "a worker was forked after the NPU was initialized",
+        "Set VLLM_WORKER_MULTIPROC_METHOD=spawn in vllm_serve_env",
+        "torch_npu, npu/__init__.py",
     ),
     # The network between the hosts.
     _signature(
@@ -111,36 +232,131 @@ SIGNATURES = (
     ),
     _signature(
         "address_in_use",
-        r"(?P<what>.*(?:[Aa]ddress already in use|EADDRINUSE).*)",
+        r"^(?P<what>.*(?:[Aa]ddress already in use|EADDRINUSE).*)",
         "a port is in use: {what}",
-        "Stop the other service (`ss -ltnp` names it), or choose another vllm_api_port or vllm_rpc_port",
+        "Stop the other service (`ss -ltnp` names it), or choose another vllm_api_port or vllm_rpc_port. If the port is "
+        "neither, vLLM took a random one: run site.yml again",
         "bind(2), errno 98",
     ),
     _signature(
+        "address_not_local",
+        r"ZMQError: Cannot assign requested address(?: \(addr='(?P<what>[^']+))?"
+        r"|OSError: (?P<what2>\[Errno 99\] Cannot assign requested address)",
+        "the service address is not an address of this host: {what}",
+        "Set vllm_service_ip of the head to one of its own addresses (`ip -br addr` lists them)",
+        VLLM + "31884",
+    ),
+    _signature(
         "hccl_port_taken",
-        r"listen on ip\[[^\]]*\] and specific port\[(?P<what>\d+)\] fail|EJ0003|EI0019"
+        r"listen on ip\[[^\]]*\] and specific port\[(?P<what>\d+)\] fail"
         r"|IP address and port have been bound already|host nic listen start failed, port\[(?P<what2>\d+)\]",
         "a port of HCCL is in use {what}: by a leftover process or container, or by a second service on "
         "these NPUs",
         "Stop it (`npu-smi info` and `ss -ltnp` name it), or set HCCL_IF_BASE_PORT in vllm_serve_env on all "
         "hosts",
         ISSUE + "1955",
+        codes={
+            "EI0019": "Communication_Error_Bind_IP_Port: no listening on the host's network card",
+            "EI0020": "Communication_Error_Bind_IP_Port: no listening on the NPU's network card",
+            "EJ0003": "Communication_Error_Bind_IP_Port: the IP port cannot be bound",
+        },
+    ),
+    _signature(
+        "hccp_left",
+        r"Maybe the last training process is running",
+        "HCCL's process on an NPU cannot start: one of an earlier run is still there",
+        "End the leftover process (`npu-smi info` lists it by PID; `docker ps` shows another container with this NPU). "
+        "Wait 10 seconds, then run start.yml",
+        "https://github.com/hiyouga/LLaMA-Factory/issues/3839",
+        codes={"EJ0001": "HCCP_Process_Initialization_Failure"},
+    ),
+    _signature(
+        "npu_port_down",
+        "",
+        "the network port of an NPU is down: {what}",
+        "Run `hccn_tool -i N -link -g` for each NPU, and `hccn_tool -i N -optical -g` for one that is down: cable, "
+        "optical module or switch port",
+        HCCL,
+        codes={"EJ0002": "Environment_Error, the network port is down"},
+    ),
+    _signature(
+        "npu_address",
+        "",
+        "HCCL rejects the address of an NPU: {what}",
+        "Run `hccn_tool -i N -ip -g` for each NPU: each needs an address of its own. preflight.yml checks them all",
+        HCCL,
+        codes={"EJ0004": "Invalid_Argument_IP_Address"},
+    ),
+    _signature(
+        "hccl_variable",
+        "",
+        "HCCL rejects a setting: {what}",
+        "Correct or remove that variable in vllm_serve_env on all hosts",
+        HCCL,
+        codes={
+            "EI0001": "Config_Error_Invalid_Environment_Variable",
+            "EI0016": "Config_Error, a value is invalid",
+        },
+        detail=r"[Vv]alue \S+ for (?:environment variable|config) .*?(?= is invalid|$)|\bHCCL_\w+",
+    ),
+    _signature(
+        "hccl_ranktable",
+        "",
+        "HCCL reads a rank table file that does not fit: {what}",
+        "Remove RANK_TABLE_FILE from vllm_serve_env. vLLM needs no rank table",
+        HCCL,
+        codes={
+            "EI0004": "File_Operation_Error_Parse: the rank table cannot be parsed",
+            "EI0014": "Config_Error_Ranktable: a value in the rank table is invalid",
+            "EI0017": "Config_Error_Ranktable: a value is missing in the rank table",
+        },
+    ),
+    _signature(
+        "hccl_differs",
+        "",
+        "the hosts call HCCL with different parameters: {what}",
+        "Run site.yml on all hosts of the service, without --limit: they need the same image and settings",
+        HCCL,
+        codes={
+            "EI0003": "Invalid_Argument_Collective_Communication_Operator",
+            "EI0005": "Invalid_Argument, the parameters of ranks are inconsistent",
+        },
+    ),
+    _signature(
+        "hccl_versions_differ",
+        r"The CANN versions are inconsistent",
+        "the hosts have different versions of CANN",
+        "Run site.yml on all hosts of the service, without --limit: they need the same image (`docker images --digests` "
+        "compares them)",
+        HCCL,
+        codes={"EI0008": "Package_Error_Incorrect_HCCL_Version"},
+        detail=r"local_version ?\[[^\]]*\], remote_version ?\[[^\]]*\]|The local .*, while the remote .*",
+    ),
+    _signature(
+        "hccl_p2p",
+        "",
+        "two NPUs of this host cannot exchange data: {what}",
+        "Check `npu-smi info -t topo` and the health of the NPUs, then try HCCL_INTRA_ROCE_ENABLE=1 in vllm_serve_env",
+        HCCL,
+        codes={"EI0010": "Communication_Error_P2P"},
     ),
     _signature(
         "hccl_init",
-        r"hcclCommInitRootInfo\w*.*error code is (?P<what>\d+)",
-        "HCCL cannot start (error code {what})",
-        "Check vllm_service_ip and vllm_service_nic, the address of each NPU (`hccn_tool -i N -ip -g`), and "
-        "that nothing else uses HCCL's ports",
+        r"hcclCommInitRootInfo\w*.*error code is (?P<what>\d+)|(?:HCCL|OPS) function error: \w+.*error code is (?P<what2>\d\d?)\b",
+        "HCCL failed (error code {what})",
+        "Look for the line with a code EI or EJ after this one. Without it: check vllm_service_ip and vllm_service_nic, the "
+        "address of each NPU (`hccn_tool -i N -ip -g`), and that nothing else uses HCCL's ports",
         ISSUE + "3196",
+        kind=SYMPTOM,
     ),
     _signature(
         "gloo_mesh",
-        r"Gloo connectFullMesh failed|remote=\[(?:::ffff:)?127\.\d+\.\d+\.\d+\]",
+        r"Gloo connectFullMesh failed|Connect timeout \[local=",
         "the hosts cannot reach each other over the interface that Gloo uses",
         "Check vllm_service_nic and vllm_service_ip of each host, and that /etc/hosts does not map the host "
         "name to 127.0.1.1",
-        "https://github.com/vllm-project/vllm/issues/7074",
+        VLLM + "7074",
+        kind=PEER,
     ),
     _signature(
         "hostname_loopback",
@@ -170,20 +386,137 @@ SIGNATURES = (
     ),
     _signature(
         "hccl_timeout",
-        r"EI0006|Getting socket times out|wait socket establish timeout",
+        r"Getting socket times out|wait socket establish timeout|[Ll]inks? (?:was|were|is|are) not established"
+        r"|HcclAllocComResourceByTiling .*ret = 9\b|HCCL function error: .*error code is (?:9|11|12|19)\b",
         "the NPUs of another host did not answer (HCCL connection timeout)",
         "Look at the other hosts' logs first. Then run preflight.yml, which checks links, addresses, TLS "
         "and pings of all NPUs",
         ISSUE + "5461",
         kind=PEER,
+        codes={"EI0006": "Communication_Error_Get_Socket: getting a socket timed out"},
+        detail=r"srcRank \([^)]*\) fails to connect to dstRank \([^)]*\)",
+    ),
+    _signature(
+        "hccl_transport",
+        r"Transport init error",
+        "two NPUs could not connect",
+        "Look at the log of the NPU that is named as the other end. Then ping between both "
+        "(`hccn_tool -i N -ping -g address ADDRESS`), and compare their TLS (`hccn_tool -i N -tls -g`)",
+        ISSUE + "3162",
+        kind=PEER,
+        codes={"EI0009": "Communication_Error_Initialize_Transport"},
+        detail=r"localIpAddr\[[^\]]*\].*remote_ip_addr\[[^\]]*\]",
+    ),
+    _signature(
+        "ranks_missing",
+        r"Failed to collect cluster information of the communicator",
+        "some ranks did not come when HCCL gathered them",
+        "Look at the logs of these ranks first. If they wait too: check vllm_service_nic of each host "
+        "(HCCL_SOCKET_IFNAME follows it) and the firewall between the hosts",
+        HCCL,
+        kind=PEER,
+        codes={"EI0015": "Communication_Error_Ranktable_Detect"},
+        detail=r"unconnected ranks: \"?\[[\d, ]*\]",
+    ),
+    _signature(
+        "rank_silent",
+        r"[Nn]otify wait time(?:d )?out|Notify register has not received|hccl fftsplus task timeout",
+        "an NPU waited in vain for another one, which hangs, is slow, or is gone",
+        "Look at the logs of the other hosts and ranks: the first error there is the cause. If there is none, look at the "
+        "RoCE links (`hccn_tool -i N -link_stat -g`)",
+        "https://github.com/InternLM/lmdeploy/issues/3354",
+        kind=PEER,
+        codes={
+            "EI0002": "Communication_Error_Timeout: the Notify register got no record from the peer",
+            "507046": "the tasks of a stream did not end in time",
+            "507047": "an event did not end in time",
+            "507048": "a collective task (FFTS+) timed out",
+            "107019": "waiting timed out",
+            "107020": "a task timed out",
+            "EE1002": "Execution_Error_Stream_Synchronize_Timeout",
+        },
+        detail=r"remote rank ?\[\d+\]|Waiting peer rank: \S+?(?=;)",
+    ),
+    _signature(
+        "remote_npu",
+        r"SUSPECT REMOTE ERROR",
+        "the fault is on an NPU of another process or host, or this NPU read beyond its memory",
+        "Look at the logs of the other hosts and ranks: the first error there is the cause",
+        ACL,
+        kind=PEER,
+        codes={
+            "507055": "memory of another NPU may be faulty (UCE)",
+            "507057": "a remote NPU may be faulty, or an access is out of bounds",
+        },
+    ),
+    _signature(
+        "sdma_error",
+        "",
+        "copying between two NPUs failed: {what}",
+        "Look whether a process of another rank ended before. If none did, check the links and health of both NPUs "
+        "(`hccn_tool -i N -link_stat -g`, `npu-smi info -t health -i N`)",
+        HCCL,
+        kind=PEER,
+        codes={"EI0012": "Execution_Error_SDMA"},
+        detail=r"Remote rank: \S+|server \S+, device ID \d+",
     ),
     _signature(
         "roce_link",
-        r"Execution_Error_ROCE_CQE|EI0013|HCCL watchdog thread terminated|WorkHCCL\(.*[Tt]imeout",
+        r"Execution_Error_ROCE_CQE|WorkHCCL\(.*[Tt]imeout",
         "the RoCE link between NPUs of two hosts broke, or the engine at the other end exited",
         "Look at the other hosts' logs. Then run `hccn_tool -i N -link_stat -g` on both hosts to see "
         "whether the link went down",
         ISSUE + "7384",
+        kind=PEER,
+        codes={
+            "EI0013": "Execution_Error_ROCE_CQE",
+            "EI0018": "Execution_Error_UB_CQE",
+            "507056": "the link between two NPUs broke",
+        },
+    ),
+    _signature(
+        "hccl_watchdog",
+        r"HCCL watchdog thread terminated",
+        "HCCL's watchdog ended the process, because of an error that it found on the NPU",
+        "Look for the code in the lines around this one",
+        ISSUE + "4972",
+        kind=SYMPTOM,
+    ),
+    _signature(
+        "store_timeout",
+        r"client socket has (?:timed out|failed).*connect to \(?(?P<what>[^)]+)"
+        r"|(?P<what2>Timed out after \d+ seconds waiting for clients\. \S+ clients joined)"
+        r"|Dist(?:Network|Store)Error(?!.*(?:client socket has|waiting for clients))",
+        "the hosts did not meet at torch.distributed's store {what}",
+        "Look at the other hosts' logs: one did not start, or hangs. Then check vllm_service_ip and the firewall between "
+        "the hosts (all TCP ports must be open)",
+        VLLM + "19670",
+        kind=PEER,
+    ),
+    _signature(
+        "store_gone",
+        r"store->get\(.*got error|recvValue failed on SocketImpl\((?!.*remote=\[(?:::ffff:)?127\.)",
+        "the process that holds torch.distributed's store (rank 0) is gone",
+        "Look at the log of the head, or of rank 0 of this engine: the first error there is the cause",
+        ISSUE + "5135",
+        kind=PEER,
+    ),
+    _signature(
+        "gloo_timeout",
+        r"Timed out waiting \d+ms for (?:recv|send) operation|Application timeout caused pair closure",
+        "another process of the group did not come, or hangs (Gloo timeout)",
+        "Look at the other hosts' logs: one of them failed or hangs. If none does, check the network between the hosts",
+        ISSUE + "4400",
+        kind=PEER,
+    ),
+    _signature(
+        "worker_silent",
+        r"RPC call to (?P<what>\w+) timed out",
+        "a worker did not answer `{what}` in time (VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS): it hangs, or waits for another "
+        "host",
+        "Look at the other hosts' logs, then at the NPUs (`npu-smi info`) and RoCE links (`hccn_tool -i N -link_stat -g`). "
+        "If the first requests are slow to compile, raise VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS in vllm_serve_env",
+        ISSUE + "11290",
         kind=PEER,
     ),
     _signature(
@@ -234,10 +567,29 @@ SIGNATURES = (
         "https://github.com/vllm-project/vllm/issues/13510",
     ),
     _signature(
+        "tokenizer_unreadable",
+        r"Tokenizer class (?P<what>\S+) does not exist|(?P<what2>data did not match any variant of untagged enum \S+)",
+        "the tokenizer library of the image cannot read the model's tokenizer files: {what}",
+        "The files are made for newer libraries, or are incomplete. Run the weights stage, which compares them with the "
+        "hub. If they are right, use an image with newer transformers and tokenizers",
+        ISSUE + "8213",
+    ),
+    _signature(
+        "model_unsupported",
+        r"model type `(?P<what>[^`]+)` but Transformers does not recognize"
+        r"|(?P<what2>Model architectures \[.*?\]) are not supported",
+        "this vLLM does not support the model: {what}",
+        "Use the image that the model's profile names",
+        "vllm 0.13.0, model_executor/models/registry.py",
+    ),
+    _signature(
         "weights_broken",
-        r"(?P<what>SafetensorError: .*|Error while deserializing header.*)",
-        "a weights file is corrupt: {what}",
-        "Run the weights stage. It finds the file that differs and downloads it again",
+        r"(?P<what>SafetensorError: .*|Error while deserializing header.*"
+        r"|No such file or directory: .*\.(?:safetensors|bin|index\.json|model|tiktoken)\b"
+        r"|Following weights were not initialized from checkpoint.*)",
+        "the weights are incomplete or corrupt: {what}",
+        "Run the weights stage (`site.yml --tags weights`). It finds the files that are missing or differ, and downloads "
+        "them again",
         "https://github.com/gpustack/gpustack/issues/815",
     ),
     _signature(
@@ -258,14 +610,113 @@ SIGNATURES = (
         "Linux, mm/oom_kill.c",
     ),
     _signature(
+        "shm_too_small",
+        r"Bus error|(?:/dev/shm|shared memory|psm_\w+|/torch_\w+).*(?:No space left on device|Errno 28)"
+        r"|No space left on device.*/dev/shm|insufficient shared memory",
+        "the container's shared memory (/dev/shm) is too small",
+        "Raise vllm_container_shm_size (for example to 64g), then run site.yml. `docker exec CONTAINER df -h /dev/shm` shows "
+        "what is used",
+        VLLM + "1771",
+    ),
+    _signature(
+        "no_space",
+        r"(?P<what>.{0,80}No space left on device.{0,200})",
+        "no space is left, on a disk or in the container's shared memory: {what}",
+        "Run `docker exec CONTAINER df -h / /tmp /dev/shm`. If /dev/shm is full, raise vllm_container_shm_size. Otherwise "
+        "free space on that disk",
+        "Linux, errno 28",
+    ),
+    _signature(
+        "page_size",
+        r"<jemalloc>: Unsupported system page size",
+        "jemalloc is built for pages of another size than this kernel has (64 KiB, as Kylin on Kunpeng)",
+        "Remove jemalloc from LD_PRELOAD (vllm_serve_env)",
+        "https://github.com/qdrant/qdrant/issues/6512",
+    ),
+    _signature(
+        "threads_refused",
+        r"pthread_create failed.*(?P<what>Operation not permitted|Resource temporarily unavailable)"
+        r"|can't start new thread|clone3?\b.*(?P<what2>Operation not permitted)",
+        "the container cannot start threads {what}: this Docker is too old for the image's glibc (clone3 is blocked by "
+        "its seccomp profile), or a limit of processes is reached",
+        "Update Docker to 20.10.10 or later (`docker version`), and check `docker inspect -f "
+        "{{.HostConfig.PidsLimit}} CONTAINER` and `ulimit -u`",
+        "https://github.com/xorbitsai/inference/issues/1871",
+    ),
+    _signature(
+        "npu_memory_fault",
+        r"HBM.*(?:multi.?bit|ECC).*(?:error|fault)",
+        "the memory of an NPU is faulty: {what}",
+        "Run `npu-smi info -t ecc -i N` and `npu-smi info -t health -i N`. Reboot the host. If the fault comes again, "
+        "replace the NPU",
+        ACL,
+        codes={
+            "507013": "system DMA hardware error",
+            "507053": "uncorrectable memory error (UCE)",
+            "507054": "multi-bit ECC error of the HBM",
+        },
+        detail=r"device\(chipId:\d+, dieId:\d+\)",
+    ),
+    _signature(
+        "operator_timeout",
+        r"The aicore execution times out|vector core (?:execution )?time(?:s |d )?out",
+        "an operator on the NPU did not end in time {what}; often one rank waits for another that hangs or is gone",
+        "Look at the other ranks' and hosts' logs for an earlier error. Else try enforce-eager: true or a smaller "
+        "max-num-batched-tokens in vllm_serve_args, or a newer image",
+        ISSUE + "4972",
+        codes={
+            "507014": "the AI Core execution timed out",
+            "507017": "the AI CPU execution timed out",
+            "507034": "the vector core execution timed out",
+            "E30008": "Execution_Error_AICPU_Operator_Timeout",
+        },
+        detail=r"device\(chipId:\d+, dieId:\d+\)",
+    ),
+    _signature(
+        "operator_crashed",
+        r"there is an exception of (?P<what>[a-z ]+ (?:error|exception))|\[(?P<what2>(?:vector core|aicore) exception)\]",
+        "an operator crashed on the NPU: {what}",
+        "Note `device(chipId:N)`. If it is always the same, check that NPU (`npu-smi info -t health -i N`, `-t ecc`). "
+        "Otherwise it is a defect of the version: try a newer image, or enforce-eager: true in vllm_serve_args",
+        ISSUE + "2763",
+        codes={
+            "507011": "the model execution failed",
+            "507015": "AI Core exception",
+            "507016": "AI Core trap",
+            "507018": "AI CPU exception",
+            "507035": "vector core exception",
+            "507036": "vector core trap",
+            "507042": "AI Core read out of bounds",
+            "507043": "AI Core write out of bounds",
+            "507044": "vector core read out of bounds",
+            "507045": "vector core write out of bounds",
+            "507049": "a collective task (FFTS+) failed",
+            "507050": "a collective task (FFTS+) trapped",
+            "EE1009": "Execution_Error_Model",
+            "EL0015": "Invalid_Device_Access",
+        },
+        detail=r"device\(chipId:\d+, dieId:\d+\)",
+    ),
+    _signature(
         "out_of_memory",
         r"(?P<what>(?:NPU|CUDA) out of memory.*|OutOfMemoryError.*"
         r"|(?:not enough|can't allocate) memory: you tried to allocate.*|Cannot allocate memory.*"
         r"|Free memory on device .* is less than desired.*)|^MemoryError",
         "not enough memory: {what}",
-        "Check that nothing else uses the NPUs or the host's memory, or lower gpu-memory-utilization, "
-        "max-model-len or max-num-seqs in vllm_serve_args",
+        "Check that nothing else uses the NPUs or the host's memory (`npu-smi info`, `free -g`), or lower "
+        "gpu-memory-utilization, max-model-len or max-num-seqs in vllm_serve_args",
         ISSUE + "1987",
+        codes={
+            "200000": "memory allocation failed",
+            "207001": "memory allocation failed",
+            "207018": "the memory of the NPU is exhausted",
+            "245000": "memory allocation failed",
+            "245002": "memory allocation on the NPU failed",
+            "EE1013": "Resource_Error_Insufficient_Host_Memory",
+            "EH0010": "memory allocation failed",
+            "EL0004": "Memory_Allocation_Failure",
+            "EL0018": "Resource_Error_Insufficient_Host_Memory",
+        },
     ),
     _signature(
         "kv_cache_too_small",
@@ -278,29 +729,45 @@ SIGNATURES = (
     ),
     _signature(
         "moe_dispatch_resources",
-        r"EI0007.*resource\[qp\]"
-        r"|aclnnMoeDistribute\w+ failed, error code is 561000",
+        r"EI0007.*resource\[qp\]|Memory resources are exhausted",
         "the MC2 operators of expert parallelism got no queue pairs or memory on the NPUs",
         "Lower gpu-memory-utilization in vllm_serve_args, and set both HCCL_INTRA_PCIE_ENABLE=1 and "
         "HCCL_INTRA_ROCE_ENABLE=0 in vllm_serve_env",
         ISSUE + "5947",
+        codes={"EI0011": "Resource_Error_Insufficient_Device_Memory"},
+    ),
+    _signature(
+        "hccl_resources",
+        "",
+        "HCCL got no resource on the NPUs: {what}",
+        "Lower gpu-memory-utilization in vllm_serve_args, and check that nothing else uses the NPUs (`npu-smi info`)",
+        HCCL,
+        codes={"EI0007": "Resource_Error, resources are exhausted"},
+        detail=r"resource ?\[\w+\]",
     ),
     _signature(
         "hccl_buffer_too_small",
-        r"HCCL_BUFFSIZE is too SMALL.*NEEDED_HCCL_BUFFSIZE.*= ?(?P<what>\d+ ?MB), HCCL_BUFFSIZE"
-        r"|error code is (?P<what2>561002)",
+        r"HCCL_BUFFSIZE is too SMALL.*NEEDED_HCCL_BUFFSIZE.*= ?(?P<what>\d+ ?MB), HCCL_BUFFSIZE|HCCL_BUFFSIZE is too SMALL",
         "HCCL_BUFFSIZE is too small, it needs {what}",
         "Set HCCL_BUFFSIZE in vllm_serve_env to at least that many MB (512, 1024) on all hosts",
         "https://github.com/vllm-project/vllm-ascend/pull/5287",
     ),
     _signature(
         "streams_exhausted",
-        r"has insufficient available streams to capture|Insufficient_Stream_Resources|EL0009"
-        r"|error code is 20700[58]|Alloc sq cq fail",
+        r"has insufficient available streams to capture|Insufficient_Stream_Resources|Alloc sq cq fail",
         "the NPU has too few streams for the graphs to capture",
         "Capture fewer graphs (compilation-config with cudagraph_mode FULL_DECODE_ONLY in vllm_serve_args), "
         "and keep HCCL_OP_EXPANSION_MODE=AIV",
         ISSUE + "3869",
+        codes={
+            "207005": "a resource such as a stream cannot be allocated",
+            "207007": "too few events",
+            "207008": "too few streams",
+            "207009": "too few notifies",
+            "EL0008": "Insufficient_Event_Resources",
+            "EL0009": "Insufficient_Stream_Resources",
+            "EL0010": "Insufficient_Notify_Resources",
+        },
     ),
     _signature(
         "graph_capture",
@@ -308,6 +775,22 @@ SIGNATURES = (
         "graph capture failed; seen on two A2 nodes when memory is tight",
         "Lower gpu-memory-utilization in vllm_serve_args, or set enforce-eager there",
         ISSUE + "6002",
+        codes={
+            "107024": "an event wait without its record in the captured graph",
+            "107025": "a stream was not joined at the end of the capture",
+            "107026": "the model is captured already",
+            "107027": "the stream is captured already",
+            "107028": "the event is captured already",
+            "107029": "the stream is not being captured",
+            "107030": "the capture mode does not support this operation",
+            "107031": "the default stream cannot be captured",
+            "107032": "event and stream belong to different captures",
+            "107033": "the task group is in a wrong state",
+            "107034": "the recording of a task group was interrupted",
+            "107036": "the capture was not begun",
+            "107038": "the capture ended in another thread",
+            "507903": "the capture is invalid",
+        },
     ),
     _signature(
         "shm_refused",
@@ -336,21 +819,216 @@ SIGNATURES = (
     _signature(
         "device_unavailable",
         r"dcmi (?:module|model) initiali\w+ failed.*ret is (?P<what>-\d+)"
-        r"|Set visible device failed, (?P<what2>invalid device=\d+)"
-        r"|rtSetDevice.*(?:device id error|107001)",
-        "an NPU cannot be used {what}: the container does not have it, another container uses it, or it "
-        "does not exist",
-        "Compare vllm_npu_ids with `npu-smi info -m`, stop other containers that use the devices, and "
-        "reboot if the driver was just upgraded",
+        r"|Set visible device failed, (?P<what2>invalid device=\d+)|rtSetDevice.*device id error"
+        r"|open device (?P<what3>\d+) failed|TsdOpen failed|tsd client wait response fail"
+        r"|(?P<what4>drvRetCode=87)|get device count failed|set (?P<what5>ASCEND_RT_VISIBLE_DEVICES:\S+) error",
+        "an NPU cannot be used {what}: the container does not have it, another container or a leftover process uses it, or "
+        "it does not exist",
+        "Compare vllm_npu_ids with `npu-smi info -m`. Stop what else uses the NPUs (`npu-smi info` lists processes, "
+        "`docker ps` containers). Check /dev/davinci*, /dev/davinci_manager, /dev/devmm_svm and /dev/hisi_hdc, and reboot "
+        "if the driver was just upgraded",
         ISSUE + "2698",
+        codes={
+            "107001": "the device number is invalid",
+            "200002": "the device is invalid",
+            "207004": "the device is not available",
+            "507033": "the device cannot be started",
+            "EL0001": "Device_Absent/Abnormal",
+            "EL0002": "Invalid_Device_ID",
+            "EL0005": "Resource_Busy",
+            "E30005": "Device_Connection_Failure",
+            "E39007": "Inner_Error_Device_Subprocess_Startup_Timeout",
+            "E39009": "Inner_Error_Device_Status_Abnormal",
+        },
+    ),
+    _signature(
+        "npu_lost",
+        "",
+        "an NPU does not respond: {what}",
+        "Run `npu-smi info -t health -i N` for each NPU and look at `dmesg`. Reboot the host",
+        ACL,
+        codes={
+            "507001": "internal error of the task scheduler",
+            "507010": "the task scheduler lost its heartbeat",
+            "507012": "no message from the task scheduler",
+            "507901": "the connection between host and device (HDC) is closed",
+        },
+    ),
+    _signature(
+        "wrong_chip",
+        r"(?P<what>socversion \S+ of bin package does not match the current device socverison \w+)"
+        r"|(?P<what2>Can not support soc_version\S*(?: \S+)?)",
+        "the image is for another Ascend chip than this host has: {what}",
+        "Use the image for this NPU generation (image tags end in -a3, -310p; without suffix they are for A2). "
+        "`npu-smi info` names the chip",
+        ISSUE + "2725",
+        codes={"507008": "the chip's version cannot be read", "EF0001": "Invalid_Argument_SOC_Version"},
+    ),
+    _signature(
+        "kernels_missing",
+        r"AclOpKernelInit failed|Parse dynamic kernel config fail",
+        "CANN in the image has no kernels for this chip {what}",
+        "Use the image for this NPU generation, and vllm_serve_env_scripts of that image",
+        ISSUE + "10640",
+        codes={
+            "148049": "ASCEND_OPP_PATH is not set, or wrong",
+            "561003": "a kernel was not found; its package may not be installed",
+            "561103": "a null pointer inside the operator's API",
+            "561107": "ASCEND_OPP_PATH is not set",
+            "561108": "the kernel's JSON file cannot be loaded",
+            "561112": "the package of kernels was not found",
+            "561113": "the kernel's JSON file is invalid",
+            "E30006": "Package_Error_Verify_OPP",
+            "EE1008": "Execution_Error_Load_OP_Kernel",
+            "EZ0501": "Unsupported_Operator",
+            "EZ1002": "Config_Error_Invalid_Environment_Variable",
+            "EZ3002": "Unsupported_Operator",
+            "EZ3003": "Unsupported_Operator",
+            "EZ9010": "Unsupported_Operator",
+        },
     ),
     _signature(
         "driver_mismatch",
-        r"AclSetCompileopt.*ACL_PRECISION_MODE.*500001|EL0003",
+        r"AclSetCompileopt.*ACL_PRECISION_MODE.*500001",
         "the CANN of the image does not match the driver, firmware or chip of this host",
         "Run the preflight stage (site.yml --tags preflight). It compares driver and firmware with the "
         "profile. Use the image for this NPU generation",
         ISSUE + "2244",
+        codes={
+            "207019": "the driver is too old to update an operator",
+            "EL0014": "Operation_Unsupported by this driver",
+        },
+    ),
+    _signature(
+        "bad_config",
+        r"validation errors? for \w*(?:Config|Args)\b:? (?P<what>.*?)(?: \[type=|$)|(?P<what2>EPLB must used .*)",
+        "vLLM rejects its configuration: {what}",
+        "Correct the setting in vllm_serve_args that the line names. If it is none of yours, the model's files or the image "
+        "do not fit: run the weights stage and use the image that the profile names",
+        "vllm 0.13.0, config; pydantic",
+    ),
+    _signature(
+        "operator_failed",
+        r"call (?P<what>aclnn\w+) failed|HcclAllocComResourceByTiling .*ret = (?P<what2>\d+)",
+        "an operator could not be run on the NPU: {what}",
+        "This line does not say why: look for the code in the lines after it, and for an earlier error on the other hosts. "
+        "For 561002, try a larger HCCL_BUFFSIZE in vllm_serve_env",
+        ISSUE + "9872",
+        kind=SYMPTOM,
+        codes={
+            "161001": "a parameter is a null pointer",
+            "161002": "a parameter is invalid",
+            "361001": "a call of the runtime failed",
+            "561000": "internal error of the operator's API",
+            "561001": "the shape of the output cannot be computed",
+            "561002": "the kernel cannot be tiled",
+            "561101": "the executor cannot be created",
+            "561102": "the executor was not released",
+            "EZ0001": "Invalid_Input_Shape",
+            "EZ0002": "Invalid_Attr",
+            "EZ0003": "Invalid_Attr_Size",
+            "EZ0004": "Invalid_Input",
+            "EZ0005": "Invalid_Input_ShapeSize",
+            "EZ0006": "Invalid_Input_Format",
+            "EZ0007": "Invalid_Input_Dtype",
+            "EZ1001": "AclNN_Parameter_Error",
+            "EZ9903": "AclNN_Runtime_Error",
+        },
+    ),
+    _signature(
+        "cann_error",
+        "",
+        "CANN reports an error: {what}",
+        "Look at the lines after this one, and at CANN's own log in the container (`docker exec CONTAINER ls -t "
+        "/root/ascend/log/debug/plog`). The other hosts may have an earlier error",
+        CANN,
+        kind=SYMPTOM,
+        codes={
+            "107000": "a parameter is invalid",
+            "107002": "the context is null: no device was set",
+            "107003": "the stream is not in this context",
+            "107004": "the model is not in this context",
+            "107005": "the stream is not in this model",
+            "107006": "the time of an event is invalid",
+            "107007": "the time of an event is reversed",
+            "107008": "a memory address is not aligned",
+            "107009": "a file cannot be opened",
+            "107010": "a file cannot be written",
+            "107011": "a stream is not subscribed, or twice",
+            "107012": "a thread is not subscribed, or twice",
+            "107013": "the group is not set",
+            "107014": "the group was not created",
+            "107015": "the callback's stream is not registered",
+            "107016": "the type of memory is invalid",
+            "107017": "a handle is invalid",
+            "107018": "the type of allocation is invalid",
+            "107021": "a system parameter is not set",
+            "107022": "the device's tasks are being aborted",
+            "107023": "the stream's tasks are being cleared",
+            "107037": "the model is running and cannot be destroyed",
+            "207000": "the feature is not supported",
+            "207002": "memory cannot be freed",
+            "207003": "an AI Core operator overflowed",
+            "207006": "no permission",
+            "207010": "too few model resources",
+            "207011": "too few resources of the runtime",
+            "207012": "too many queues",
+            "500000": "unknown internal error",
+            "500001": "internal error",
+            "500002": "error of the graph engine",
+            "500003": "error of the runtime",
+            "500004": "error of the driver",
+            "507000": "internal error of the runtime",
+            "507002": "the stream is full",
+            "507007": "the context cannot be released",
+            "507009": "the type of a task is not supported",
+            "507022": "error between processes",
+            "507023": "the model exited",
+            "507027": "a kernel of the runtime is not registered",
+            "507031": "a label is not in this context",
+            "507032": "too many programs",
+            "507037": "internal resources cannot be allocated",
+            "507051": "a message cannot be sent to a queue",
+            "507052": "a copy to a queue failed",
+            "507899": "internal error of the driver",
+            "507900": "internal error of the AI CPU",
+            "507902": "the AI CPU cannot be scheduled",
+            "E19999": "Inner_Error of the graph engine",
+            "E30004": "NN_Process_Bin_Error",
+            "E30007": "Cgroup_Add_Failure",
+            "EE1001": "Invalid_Argument of the runtime",
+            "EE1003": "Invalid_Argument of the runtime",
+            "EE1004": "Invalid_Argument_Null_Pointer",
+            "EE1005": "Not_Supported",
+            "EE1006": "Not_Supported",
+            "EE1007": "Resource_Error_Bind_Stream",
+            "EE1010": "Execution_Error_Invalid_Context",
+            "EE1011": "Invalid_Argument of the runtime",
+            "EE1012": "Invalid_Argument of the runtime",
+            "EE1014": "File_Operation_Error_Parse of an operator's binary",
+            "EE2002": "Config_Error_Invalid_Environment_Variable",
+            "EE4001": "Model_Binding_Errors",
+            "EE4002": "Model_Unbinding_Errors",
+            "EE4004": "Profiling_Enable_Errors",
+            "EE9999": "Inner_Error of the runtime",
+            "EH0001": "Invalid_Argument of ACL",
+            "EH0002": "Invalid_Argument_Null_Pointer",
+            "EH0003": "File_Operation_Error_Invalid_Path",
+            "EH0004": "File_Operation_Error",
+            "EH0005": "Invalid_Argument of ACL",
+            "EH0006": "Not_Supported",
+            "EH9999": "Inner_Error of ACL",
+            "EI9999": "Inner_Error of HCCL",
+            "EJ9999": "Inner_Error of HCCP",
+            "EL0003": "Invalid_Argument of the driver; it accompanies other errors",
+            "EL0006": "Insufficient_Resources",
+            "EL0007": "No_Permission",
+            "EL0011": "Insufficient_Model_Resources",
+            "EL0012": "Full_Service_Queue",
+            "EL0013": "Insufficient_CDQM_Resources",
+            "EL9999": "Inner_Error of the driver",
+            "EZ9999": "AclNN_Inner_Error",
+        },
     ),
     # While it serves.
     _signature(
@@ -411,6 +1089,25 @@ SIGNATURES = (
         "Look at the NPUs (npu-smi info) and at the fabric between the hosts. If the engine is only slow, raise "
         "vllm_supervisor_probe_seconds",
         SUPERVISOR,
+    ),
+    _signature(
+        "crashed",
+        r"Fatal Python error: (?P<what>[A-Z][a-z ]+)|!!!!!!! (?P<what2>Segfault) encountered"
+        r"|line \d+: +\d+ (?P<what3>Segmentation fault|Illegal instruction|Killed|Aborted)\b",
+        "a process of vLLM crashed below Python: {what}",
+        "Look at the frames after this line and at `dmesg`: an NPU fault or lack of memory shows there. If it comes again, "
+        "use the image that the profile names without changes",
+        ISSUE + "16342",
+        kind=UNCLEAR,
+    ),
+    _signature(
+        "worker_died",
+        r"Worker proc (?P<what>\S+) died unexpectedly",
+        "{what} of this host was killed, or crashed without a message",
+        "Run `dmesg -T | tail -50`: it shows whether the kernel killed it for lack of memory, or an NPU failed. Then look for "
+        "`Segfault` in the log, and at `docker exec CONTAINER df -h /dev/shm`",
+        VLLM + "20657",
+        kind=UNCLEAR,
     ),
     _signature(
         "other_host_failed",
@@ -476,3 +1173,8 @@ SIGNATURES = (
         kind=ECHO,
     ),
 )
+
+PARTS = tuple((part, index) for index, one in enumerate(SIGNATURES) for part in one.parts)
+WARNING_PARTS = tuple((part, index) for part, index in PARTS if SIGNATURES[index].kind == WARNING)
+OTHER = next(one for one in SIGNATURES if one.id == "cann_error")
+BY_CODE = {code: one for one in SIGNATURES for code in one.codes}

@@ -9,26 +9,47 @@ Written against vLLM 0.13.0 and vLLM-Ascend 0.13.0rc1.
 from __future__ import annotations
 
 import calendar
+import codecs
+import json
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from re import Pattern
 from typing import NamedTuple
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._text import redaction
 
+DAY = 24 * 3600
+LONGEST = 4000  # characters of a line that are read; vLLM's dump of its scheduler has one of many kilobytes
+QUIET = ("DEBUG", "INFO")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-PROCESS = re.compile(r"^(?:\((\w+) pid=\d+\)\s?)+")
-LEVEL = re.compile(r"^(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d \d\d:\d\d:\d\d \[[^\]]+\] ?")
-KERNEL = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d),(\d+)([+-])(\d\d):(\d\d) (.*)")
+PROCESS = re.compile(r"^(?:\([\w ]+ pid=\d+\)\s?)+")
+LEVEL = re.compile(
+    r"^(DEBUG|INFO|WARNING|ERROR|CRITICAL) (\d\d-\d\d \d\d:\d\d:\d\d) \[[^\]]+\] ?|^(INFO|DEBUG):(?=\s)"
+)
+KERNEL = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(,\d+)([+-]\d\d:\d\d) (.*)")
 TIMESTAMP = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?Z")
+# What writes a log puts before each line: its time (docker, kubectl, journalctl -o short-iso), and a name.
+STAMP = re.compile(
+    r"^(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)([.,]\d+)?(Z|[+-]\d\d:?\d\d) (?:(?:stdout|stderr) [FP] )?"
+)
+NAME = re.compile(
+    r"^[\w.-]+ +\| "  # docker compose
+    r"|^\[pod/[^\]]+\] "  # kubectl --prefix
+    r"|^(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d )?[\w.-]+ [\w.@/-]+\[\d+\]: "  # journald
+)
+RANK = re.compile(r"^\[rank\d+\]: ?")
 
 
 class Line(NamedTuple):
-    """A line of a log. ``at``: seconds since the epoch when it was written, if the log has times."""
+    """A line of a log. ``at``: seconds since the epoch when it was written, if the log has times.
+
+    ``level`` is the level that vLLM logged it with, empty for other lines.
+    """
 
     text: str
     at: float | None = None
+    level: str = ""
 
 
 class Stage(NamedTuple):
@@ -115,9 +136,33 @@ WEIGHTS = next(index for index, stage in enumerate(STAGES) if stage.id == "weigh
 
 def clean(raw: str) -> str:
     """Return the line without colour codes, process and level prefixes, and secrets."""
-    text = COLOUR.sub("", raw).replace("\r", "").rstrip()
-    text = LEVEL.sub("", PROCESS.sub("", text))
-    return redaction.text(text)
+    return read(raw).text
+
+
+def read(raw: str, at: float | None = None) -> Line:
+    """Return a line as vLLM wrote it. Its time is *at*, or that of vLLM's own prefix."""
+    text = COLOUR.sub("", raw[:LONGEST]).replace("\r", "").rstrip()
+    text = RANK.sub("", PROCESS.sub("", text))
+    match = LEVEL.match(text)
+    if not match:
+        return Line(redaction.text(text), at)
+    if match[3]:  # of the API server's framework, which has no time
+        return Line(redaction.text(text), at, match[3])
+    return Line(
+        redaction.text(RANK.sub("", text[match.end() :])), own_time(match[2]) if at is None else at, match[1]
+    )
+
+
+def own_time(stamp: str) -> float:
+    """Return the time that vLLM's prefix gives, for a log of the last year of a container in UTC."""
+    clock = (int(stamp[6:8]), int(stamp[9:11]), int(stamp[12:14]))
+    now = time.time()
+    this_year = time.gmtime(now).tm_year
+    for year in (this_year, this_year - 1):
+        at = calendar.timegm((year, int(stamp[:2]), int(stamp[3:5]), *clock))
+        if at < now + DAY:
+            break
+    return float(at)
 
 
 def timeline(lines: Iterable[Line], started: float | None = None) -> list[dict[str, object]]:
@@ -166,23 +211,80 @@ def docker_lines(output: str, after: str) -> tuple[list[Line], str]:
         ((stamp, text) for stamp, text in split if TIMESTAMP.match(stamp) and stamp > after),
         key=lambda pair: pair[0],
     )
-    lines = [Line(clean(text), epoch(stamp)) for stamp, text in stamped]
+    lines = [read(text, epoch(stamp)) for stamp, text in stamped]
     return lines, stamped[-1][0] if stamped else after
 
 
+def decode(raw: bytes) -> str:
+    """Return the text of a stored log: of UTF-8, or of UTF-16 as a redirect of PowerShell writes it."""
+    for mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        if raw.startswith(mark):
+            return raw.decode("utf-16", "replace")
+    if raw[1:200:2].count(0) > len(raw[1:200:2]) // 2:
+        return raw.decode("utf-16-le", "replace")
+    return raw.decode("utf-8-sig", "replace")
+
+
 def lines_of(text: str) -> list[Line]:
-    """Return the lines of a stored log, with their times if it is one of `docker logs --timestamps`."""
-    stamped, _last = docker_lines(text, "")
-    return stamped or [Line(clean(raw)) for raw in text.split("\n")]
+    """Return the lines of a stored log, whatever wrote it: docker, its JSON files, compose, kubectl, journald.
+
+    If at least half of the lines have a time before them, these times count and order the lines; a line
+    without one has the time of the line before it. Otherwise vLLM's own times do, as far as lines have them.
+    """
+    rows = [_unwrapped(raw) for raw in text.split("\n")]
+    written = [row for row in rows if row[1].strip()]
+    if 2 * sum(at is not None for at, _raw in written) < max(1, len(written)):
+        return list(_timed(read(raw) for _at, raw in rows))
+    lines = _timed(read(raw, at)._replace(at=at) for at, raw in written)
+    return sorted(lines, key=lambda line: line.at or 0)
+
+
+def _timed(lines: Iterable[Line]) -> Iterator[Line]:
+    last = None
+    for line in lines:
+        last = last if line.at is None else line.at
+        yield line._replace(at=last)
+
+
+def _unwrapped(raw: str) -> tuple[float | None, str]:
+    """Return the time and the text of a stored line, without what its writer put before it."""
+    at, text = None, raw
+    if raw.startswith('{"log":'):
+        at, text = _json_line(raw)
+    for _prefix in range(3):  # a name, a time, or both
+        stamp = STAMP.match(text)
+        if stamp:
+            at = _stamp(stamp) if at is None else at
+            text = text[stamp.end() :]
+            continue
+        name = NAME.match(text)
+        if not name:
+            break
+        text = text[name.end() :]
+    return at, text
+
+
+def _json_line(raw: str) -> tuple[float | None, str]:
+    try:
+        entry = json.loads(raw)
+        return epoch(entry["time"]), entry["log"].rstrip("\n")
+    except (ValueError, KeyError, TypeError, AttributeError):  # cut off, or not of Docker
+        return None, raw
+
+
+def _stamp(match: re.Match[str]) -> float:
+    second, fraction, zone = match[1].replace(" ", "T"), (match[2] or ".0").replace(",", "."), match[3]
+    return calendar.timegm(time.strptime(second, "%Y-%m-%dT%H:%M:%S")) + float(fraction) - _offset(zone)
+
+
+def _offset(zone: str) -> int:
+    """Return the seconds that a time zone such as +08:00 is ahead of UTC."""
+    if zone == "Z":
+        return 0
+    digits = zone.replace(":", "")
+    return (int(digits[1:3]) * 60 + int(digits[3:5])) * (-60 if digits[0] == "-" else 60)
 
 
 def kernel_lines(text: str) -> list[Line]:
     """Return the messages of `dmesg --time-format iso`."""
-    return [_kernel_line(match) for match in map(KERNEL.match, text.split("\n")) if match]
-
-
-def _kernel_line(match: re.Match[str]) -> Line:
-    second, fraction, sign, hours, minutes, message = match.groups()
-    offset = (int(hours) * 60 + int(minutes)) * (60 if sign == "+" else -60)
-    at = calendar.timegm(time.strptime(second, "%Y-%m-%dT%H:%M:%S")) + float("0." + fraction) - offset
-    return Line(clean(message), at)
+    return [Line(clean(match[4]), _stamp(match)) for match in map(KERNEL.match, text.split("\n")) if match]

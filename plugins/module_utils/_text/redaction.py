@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from typing import Any, Iterable, Mapping
 
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.literals import literals
+
 HIDDEN = "***"
 SHORTEST = 6  # shorter values are also parts of ordinary words
 NAME = re.compile(
@@ -34,13 +36,17 @@ PATTERNS = (
     re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(?=-----END|\Z)", re.DOTALL),
 )
 
+PARTS = tuple(tuple(map(str.lower, literals(pattern.pattern))) for pattern in PATTERNS)
+
 
 def text(value: str, known: Iterable[str] = ()) -> str:
     """Return the text without secrets. *known* are values to remove wherever they occur."""
     for secret in known:
         value = value.replace(secret, HIDDEN)
-    for pattern in PATTERNS:
-        value = pattern.sub(r"\1" + HIDDEN, value)
+    lower = value.lower()
+    for pattern, parts in zip(PATTERNS, PARTS):
+        if not parts or any(part in lower for part in parts):
+            value = pattern.sub(r"\1" + HIDDEN, value)
     return value
 
 

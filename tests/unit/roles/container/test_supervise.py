@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 import vllm_standin
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import vllm_log
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.signatures import SIGNATURES
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.signatures import matches
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.vllm_log import Line
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -95,7 +95,7 @@ class Host:
 
     def signs(self) -> list[str]:
         """The ids of the signatures that its log has, with repetitions: the log as the diagnosis reads it."""
-        return [one.id for line in self.lines() for one in SIGNATURES if one.pattern.search(line.text)]
+        return [one.id for line in self.lines() for one, _what in matches(line.text)]
 
     def stages(self) -> list[str]:
         return [str(stage["stage"]) for stage in vllm_log.timeline(self.lines())]

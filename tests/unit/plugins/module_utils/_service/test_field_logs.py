@@ -1,0 +1,105 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Logs of failures that users reported. The number in a file's name is that of its report's row in CASES."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import diagnosis, vllm_log
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.diagnosis import Finding
+
+LOGS = Path(__file__).parents[2] / "fixtures" / "field_logs"
+HEALTHY = sorted(path.name for path in (LOGS / "healthy").iterdir())
+# Each log with the id of its first finding, and what of the log the cause must name.
+CASES = [
+    ("01_va12461_dispatch561000_EI0006", "hccl_timeout", "10.20.0.15, device ID 10"),
+    ("02_va8568_dispatch561000_ret4", "back_to_back_cable", ""),
+    ("04_va8360_507011_EL0003_watchdog", "operator_crashed", "chipId:4"),
+    ("05_va9725_EL0003_capture_mode", "graph_capture", ""),
+    ("07_va4972_507014_aicore_timeout_watchdog", "operator_timeout", "507014"),
+    ("09_va2763_507035_vector_core", "operator_crashed", "chipId:6"),
+    ("10_va7676_507011", "operator_crashed", "507011"),
+    ("12_lmdeploy3354_EI0002", "rank_silent", "remote rank [6]"),
+    ("13_vllmomni_EI0015_unconnected", "ranks_missing", "[1,7,]"),
+    ("15_va3162_EI0009_transport", "hccl_transport", "remote_ip_addr[172.16.0.114]"),
+    ("16_canndoc_EI0008_versions", "hccl_versions_differ", "1.83.T10.0.B207"),
+    ("17_canndoc_EI0013_misspelt_and_EI0012", "sdma_error", "EI0012"),
+    ("18_va1558_507033_setdevice", "device_unavailable", "507033"),
+    ("20_va2542_drvRetCode87_device_taken", "device_unavailable", "drvRetCode=87"),
+    ("22_va2725_socversion", "wrong_chip", "Ascend310P3"),
+    ("24_va10640_561103_kernels", "kernels_missing", "561103"),
+    ("25_flagtree376_glibcxx", "library_too_old", "GLIBCXX_3.4.30"),
+    ("27_va1249_glibc_driver", "library_unusable", "GLIBC_2.32"),
+    ("28_va3998_1114_camem", "library_unusable", "libvllm_ascend_kernels.so"),
+    ("28b_va1114_camem_one_iso_line", "library_unusable", "libvllm_ascend_kernels.so"),
+    ("29_vllm19670_DistNetworkError", "store_timeout", "10.0.0.9, 46229"),
+    ("31_vllm31884_zmq_cannot_assign", "address_not_local", "10.27.91.102"),
+    ("32_gpustack6019_zmq_in_use", "address_in_use", "50417"),
+    ("34_miaai101_gloo_application_timeout", "gloo_timeout", ""),
+    ("35_va11290_sample_tokens_timeout", "worker_silent", "sample_tokens"),
+    ("37_va9071_apiserver_died", "engines_late", ""),
+    ("38_va5135_c10d_recv0", "store_gone", ""),
+    ("40_va4206_pydantic_inspected", "bad_config", "'Qwen3NextForCausalLM'] failed to be inspected"),
+    ("41_fd_modelslim_not_found", "quantization_config_missing", ""),
+    ("43_fd_EPLB_requires_EP", "bad_config", "EPLB must used in expert parallelism"),
+    ("45_va2290_weights_missing_shard", "weights_broken", "model-00012-of-00093.safetensors"),
+    ("47_vllm1771_bus_error", "shm_too_small", ""),
+    ("49_va8393_207005_text_disk", "streams_exhausted", ""),
+    ("50_vllm20657_worker_died_silent", "worker_died", "VllmWorker-2"),
+    ("52_triton_no_active_driver", "no_triton_driver", ""),
+    ("53_va_reinit_forked", "forked", ""),
+    ("54_va16983_cli_error", "bad_argument", "AttentionConfig Unexpected keyword argument"),
+    ("56_llama_tokenizers_bare_Exception", "tokenizer_unreadable", "ModelWrapper"),
+    ("57_kylin_jemalloc_pagesize", "page_size", ""),
+    ("59_va4400_head_of_two", "gloo_timeout", ""),
+    ("59_va4400_worker_of_two", "device_unavailable", "507033"),
+    ("60_torchft_tcpstore_loopback", "worker_died", "VllmWorker-2"),
+]
+
+
+def read(folder: str, *names: str) -> dict[str, list[vllm_log.Line]]:
+    return {name: vllm_log.lines_of(vllm_log.decode((LOGS / folder / name).read_bytes())) for name in names}
+
+
+def fatal(found: list[Finding]) -> list[str]:
+    return [finding.id for finding in found if finding.severity == "fatal"]
+
+
+@pytest.mark.parametrize(("name", "known", "what"), CASES, ids=[case[0] for case in CASES])
+def test_the_cause_of_a_reported_failure(name: str, known: str, what: str):
+    first = diagnosis.diagnose(read("failed", f"{name}.log"))[0]
+    assert first.id == known
+    assert what in first.cause
+
+
+def test_every_reported_failure_has_its_cause():
+    assert {path.stem for path in (LOGS / "failed").iterdir()} == {name for name, _known, _what in CASES}
+
+
+@pytest.mark.parametrize("name", HEALTHY)
+def test_a_healthy_log_has_no_fatal_finding(name: str):
+    logs = read("healthy", name)
+    assert fatal(diagnosis.diagnose(logs)) == []
+    assert not any(diagnosis.is_end(line) for line in logs[name])
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("failed/59_va4400_head_of_two.log", "failed/59_va4400_worker_of_two.log"),
+        ("two/59_head_stamped.log", "two/59_work_stamped.log"),
+    ],
+)
+def test_the_first_cause_of_two_hosts(names: tuple[str, str]):
+    found = diagnosis.diagnose(read("", *names))
+    assert (found[0].id, found[0].host) == ("device_unavailable", names[1])
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (LOGS / "forms").iterdir()))
+def test_the_forms_of_a_kept_log(name: str):
+    found = diagnosis.diagnose(read("forms", name))
+    assert fatal(found)[0] == ("unknown_exception" if name.startswith("unk_") else "out_of_memory")
+    assert found[0].line.startswith(("ValueError: something nobody knows", "RuntimeError: NPU out of memory"))
