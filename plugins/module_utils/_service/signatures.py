@@ -1084,7 +1084,7 @@ SIGNATURES = (
     ),
     _signature(
         "engine_hangs",
-        r"^\[supervisor\] stopping: engine (?P<what>\d+ hangs)",
+        r"^\[supervisor\] stopping: engine (?P<what>[\d, ]+ hangs)",
         "engine {what}: it lives, but computes nothing",
         "Look at the NPUs (npu-smi info) and at the fabric between the hosts. If the engine is only slow, raise "
         "vllm_supervisor_probe_seconds",

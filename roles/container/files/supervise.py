@@ -330,6 +330,7 @@ class Supervisor:
         self.logged: set[str] = set()  # connection errors since the last one that succeeded
         self._vllm: asyncio.subprocess.Process | None = None
         self._stopped: asyncio.Future[tuple[str, int]] = asyncio.get_running_loop().create_future()
+        self._reported = ""
         self._signalled = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -340,8 +341,12 @@ class Supervisor:
 
     def report(self, text: str, failing: bool = False) -> None:
         """Write the state of the service, as far as this host knows it, for the container's health check."""
+        line = f"{'failing' if failing else 'ok'}: {text}\n"
+        if line == self._reported:
+            return
+        self._reported = line
         try:
-            write(self.options.status, f"{'failing' if failing else 'ok'}: {text}\n")
+            write(self.options.status, line)
         except OSError as error:
             self.log_once(f"cannot write {self.options.status}: {error}", about="status")
 
@@ -542,6 +547,7 @@ class Head(Supervisor):
             # After a pause of this process or of the machine, the engines get their time again.
             passed = min(time.monotonic() - last, interval + 2 * REQUEST_SECONDS)
             last = time.monotonic()
+            hanging = []
             for engine in engines:
                 engine.silence += passed
                 answered = engine.probe and engine.probe.done() and engine.probe.result()
@@ -550,17 +556,18 @@ class Head(Supervisor):
                 if answered:
                     engine.silence, engine.probed = 0, None
                 elif engine.probed is not None and engine.silence - engine.probed > timeout:
-                    self.stop(
-                        f"engine {engine.rank} hangs: no token for {engine.silence:.0f} s, "
-                        "and none when asked for one"
-                    )
-                    return
+                    hanging.append(engine)
                 if engine.probe and engine.probe.done():
                     engine.probe = None
                 if engine.silence > seconds and not engine.probe:
                     if engine.probed is None:
                         engine.probed = engine.silence
                     engine.probe = asyncio.ensure_future(self._probe(engine.rank))
+            if hanging:  # where one hangs in a collective operation, the others soon wait for it
+                ranks = ", ".join(str(engine.rank) for engine in hanging)
+                silence = min(engine.silence for engine in hanging)
+                self.stop(f"engine {ranks} hangs: no token for {silence:.0f} s, and none when asked for one")
+                return
 
     async def _probe(self, rank: int) -> bool:
         """Tell whether an engine computes a token. A refusal of the API shows nothing, so it counts as one."""

@@ -273,8 +273,8 @@ LINES = [
     ),
     (
         "engine_hangs",
-        "[supervisor] stopping: engine 1 hangs: no token for 181 s, and none when asked for one",
-        "1 hangs",
+        "[supervisor] stopping: engine 0, 1 hangs: no token for 181 s, and none when asked for one",
+        "0, 1 hangs",
     ),
     ("vllm_exited", "[supervisor] stopping: vLLM on host 0 exited with code 0", "host 0 exited"),
     ("engine_failed", "ERROR 11-24 12:00:19 [core.py:866] EngineCore failed to start.", ""),
@@ -724,6 +724,8 @@ def test_a_supervisor_is_without_head_only_after_a_while():
     line = Line("[supervisor] cannot connect to the head at 10.0.0.10:8083: TimeoutError; retrying", 100.0)
     assert not diagnosis.is_without_head(line, 110.0)
     assert diagnosis.is_without_head(line, 100.0 + diagnosis.WITHOUT_HEAD_SECONDS + 1)
+    later = Line("[supervisor] connected to the head at 10.0.0.10:8083", 100.0)
+    assert not diagnosis.is_without_head(later, 1000.0)
     assert not diagnosis.is_without_head(Line("[supervisor] generation 5c0ffee1: starting", 100.0), 1000.0)
 
 
@@ -767,3 +769,14 @@ def test_golden_messages(golden):
         "a failure that is past": diagnosis.verdict(hosts(past), diagnosis.diagnose({"node0": past})),
     }
     golden("verdict", verdicts)
+
+
+def test_what_the_supervisor_said_before_a_start_is_over():
+    failing = Line(
+        "[supervisor] keeps failing: 5 generations in a row failed; the next starts in 600 s or later"
+    )
+    start = Line("[supervisor] generation 5c0ffee1: starting /bin/bash")
+    assert diagnosis.since_start([failing]) == [failing]
+    assert diagnosis.since_start([failing, start]) == [start]
+    assert diagnosis.is_end(failing)
+    assert not diagnosis.is_end(start)
