@@ -23,6 +23,8 @@ MODULE = "ascend_ops.vllm.service_ready"
 TIMEOUT = 3600
 SLICE_SECONDS = 4  # of waiting for each run of the module: how soon a failure on another host is seen
 CAUSE_SECONDS = 4  # that a host which saw only a trace waits for the cause from another host
+UNREACHABLE_SECONDS = 120  # without a connection to the host before the wait ends: it only reads
+RETRY_SECONDS = 2
 SHOW_SECONDS = 30  # between two lines about the progress within one stage
 EXPECTED = "the service starts on all hosts"
 
@@ -77,6 +79,7 @@ class ActionModule(ActionBase):
         self._host: str = (task_vars or {})["inventory_hostname"]
         self._shown: tuple[str, str, float] = ("", "", 0.0)
         self._started: str | None = self._task.args.get("since")
+        self._unreachable_since: float | None = None
         failures = Failures(self._task._uuid)
         deadline = time.monotonic() + self._timeout()
         while True:
@@ -107,11 +110,34 @@ class ActionModule(ActionBase):
             arguments["since"] = self._started
         try:
             result = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
-            self._started = self._started or result.get("started")
-            return result
         except AnsibleConnectionFailure as error:
-            failures.report(self._host, f"the host cannot be reached any more: {error}", [])
-            raise
+            return self._unreachable(error, failures)
+        self._unreachable_since = None
+        self._started = self._started or result.get("started")
+        return result
+
+    def _unreachable(self, error: AnsibleConnectionFailure, failures: Failures) -> dict[str, Any]:
+        """Return a slice in which the host could not be reached. Raises *error* when that has lasted too long.
+
+        A lost connection is no failure of the service.
+        """
+        now = time.monotonic()
+        if self._unreachable_since is None:
+            self._unreachable_since = now
+            display.warning(f"{self._host} cannot be reached, trying for {UNREACHABLE_SECONDS} s: {error}")
+        if now - self._unreachable_since >= UNREACHABLE_SECONDS:
+            failures.report(self._host, f"no connection for {UNREACHABLE_SECONDS} s: {error}", [])
+            raise error
+        self._connection.reset()
+        time.sleep(RETRY_SECONDS)
+        problem = Problem("the host cannot be reached", EXPECTED, "Check the SSH connection to the host")
+        return {
+            "failed": True,
+            "ready": False,
+            "stage": "unreachable",
+            "progress": "cannot be reached",
+            **failure(problem),
+        }
 
     def _explained(self, result: dict[str, Any], first: Finding | None) -> dict[str, Any]:
         """Return the result with the first cause over all hosts.
@@ -145,5 +171,5 @@ def found(result: dict[str, Any]) -> str:
 
 def abandoned(result: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     """Return the result of a wait that ends because another host has failed."""
-    text = f"the service failed on host {other['host']}: {other['found']}"
+    text = f"the wait ended on host {other['host']}: {other['found']}"
     return {**result, **failure(Problem(text, EXPECTED, f"Look at host {other['host']}"))}

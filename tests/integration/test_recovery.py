@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import yaml
 from ansible_run import ROOT
-from lab import NODES, lab, playbook
+from lab import NODES, Run, lab, playbook
 from polling import wait_until
 
 HEAD, WORKER = NODES
@@ -199,3 +199,19 @@ def test_a_cut_for_good_ends_both_sides_and_heals():
     )
     lab("link", WORKER, "up")
     comes_back(before)
+
+
+def test_a_lost_ssh_connection_is_waited_for():
+    playbook("playbooks/stop.yml", "-i", "inventories/lab").succeeded()
+    runs: list[Run] = []
+    start = threading.Thread(
+        target=lambda: runs.append(playbook("playbooks/start.yml", "-i", "inventories/lab"))
+    )
+    start.start()
+    wait(lambda: started(WORKER).endswith(" true"), "the worker's container runs")
+    rule = ("INPUT", "--protocol", "tcp", "--dport", "22", "--jump", "REJECT", "--reject-with", "tcp-reset")
+    on(WORKER, "iptables", "--insert", *rule)
+    time.sleep(20)
+    on(WORKER, "iptables", "--delete", *rule)
+    start.join()
+    assert "cannot be reached" in runs[0].succeeded()
