@@ -120,6 +120,9 @@ ansible_facts:
         epoch:
           description: Time on the host, in seconds since 1970.
           type: float
+        python_requests:
+          description: Whether this Python has the package C(requests).
+          type: bool
         python_version:
           description: Version of the Python that ran the module.
           type: str
@@ -141,6 +144,7 @@ ansible_facts:
 import ctypes
 import errno
 import glob
+import importlib.util
 import os
 import platform
 import socket
@@ -360,6 +364,7 @@ def facts(params: Mapping[str, Any]) -> dict[str, Any]:
         "memory_total_mb": procfs.memory_total_mb(read_text("/proc/meminfo")),
         "epoch": time.time(),
         "python_version": platform.python_version(),
+        "python_requests": importlib.util.find_spec("requests") is not None,
         "kernel": platform.release(),
         "machine": platform.machine(),
         "os": procfs.os_name(read_text("/etc/os-release")),

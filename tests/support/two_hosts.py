@@ -42,6 +42,7 @@ def facts(its_plan: dict[str, Any]) -> dict[str, Any]:
     return {
         "hostname": "host", "hostname_addresses": [its_plan["service_ip"]], "service_nic": "enp1", "paths": paths,
         "containers": {}, "epoch": 1.76e9, "proxies": {}, "memory_total_mb": 1031815, "os": "openEuler 22.03", "kernel": "5.10.0", "machine": "aarch64",
+        "python_version": "3.9.9", "python_requests": True,
         "docker_error": None, "docker_remedy": None,
         "docker": {"engine": "Docker", "containerd": False, "version": "26.1.3", "disk": {"mount": "/", "free_bytes": 60 * 10**9}, "served": {},
                    "image_id": None},

@@ -221,6 +221,18 @@ def _covers(entry: str, address: str) -> bool:
         return entry == "*"
 
 
+@on_each_host("host", "python_requests")
+def _python_requests(host: Host) -> Iterator[Finding]:
+    if not host.facts["python_requests"]:
+        yield host.fail(
+            "python_requests",
+            f"Python {host.facts['python_version']} of Ansible has no package requests",
+            "the package requests, with which the later stages talk to Docker, the hub and the endpoint",
+            "Install it (apt install python3-requests, dnf install python3-requests), or set "
+            "ansible_python_interpreter to a Python that has it",
+        )
+
+
 @on_all_hosts("host", "clock")
 def _clocks(hosts: Sequence[Host]) -> Iterator[Finding]:
     first = hosts[0]

@@ -42,6 +42,7 @@ def test_the_host_itself():
     assert {"127.0.0.1"} <= set(next(nic for nic in facts["interfaces"] if nic["name"] == "lo")["addresses"])
     assert facts["memory_total_mb"] == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
     assert abs(facts["epoch"] - time.time()) < 5
+    assert facts["python_requests"] is True
     assert facts["python_version"].split(".")[:2] == [str(part) for part in sys.version_info[:2]]
     assert (facts["kernel"], facts["containers"]) == (os.uname().release, None)
     assert facts["os"]

@@ -398,6 +398,10 @@ def set_proxy(found: dict[str, Any]) -> None:
     found["proxies"] = {"http_proxy": "http://proxy:3128", "NO_PROXY": "localhost, 10.0.0.10"}
 
 
+def remove_requests(found: dict[str, Any]) -> None:
+    found["python_requests"] = False
+
+
 def put_the_clock_forward(found: dict[str, Any]) -> None:
     found["epoch"] += 300
 
@@ -436,6 +440,7 @@ HOST_CASES = {
     "name of the loopback": Case(
         name_the_loopback, "hostname", "warn", ("127.0.1.1", "10.0.0.11", "/etc/hosts")
     ),
+    "no requests": Case(remove_requests, "python_requests", "fail", ("3.9.9", "ansible_python_interpreter")),
     "proxy": Case(set_proxy, "proxy", "warn", ("http_proxy=http://proxy:3128", "10.0.0.11", "no_proxy")),
     "clock ahead": Case(put_the_clock_forward, "clock", "warn", ("300 s", "node0")),
     "another system": Case(change_the_system, "system", "warn", ("Ubuntu 22.04", "openEuler 22.03")),
