@@ -55,7 +55,7 @@ lint: env ## ansible-lint, yamllint, ruff, mypy, docs, changelog, licences, play
 	ansible-playbook --syntax-check -i inventories/lab site.yml playbooks/*.yml
 
 .PHONY: docs
-docs: env ## Generate docs/reference, a page for each role and module, from argument_specs and DOCUMENTATION
+docs: env ## Generate docs/reference: a page for each role and module, and one of the log signatures
 	tests/reference.sh
 
 .cache/site/.installed: docs/site/requirements.txt | env

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Generates docs/reference from argument_specs and DOCUMENTATION, and fails if antsibull-docs has anything to say about them.
+# Generates docs/reference from argument_specs, DOCUMENTATION and the table of log signatures, and fails if antsibull-docs has anything to say about them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,3 +9,4 @@ chmod go-w docs/reference # antsibull-docs refuses a directory that others can w
 output=$(antsibull-docs collection --use-current --squash-hierarchy --no-add-antsibull-docs-version --fail-on-error \
     --cleanup everything --dest-dir docs/reference ascend_ops.vllm 2>&1) || { echo "$output" >&2 && exit 1; }
 [[ -z $output ]] || { echo "$output" >&2 && exit 1; }
+PYTHONPATH=collections python tests/signatures_page.py >docs/reference/signatures.md

@@ -35,8 +35,10 @@ author:
 seealso:
   - module: ascend_ops.vllm.service_records
 notes:
-  - Logs of C(docker logs --timestamps) are compared by their times. Without times, a cause still differs from
-    traces and echoes.
+  - Logs of C(docker logs --timestamps) are compared by their times, others by the times that vLLM writes itself. Without
+    times, a cause still differs from traces and echoes.
+  - A file may be a JSON file of Docker, the output of docker compose, kubectl or journald, and in UTF-8 or UTF-16.
+  - C(make docs) makes a page of all signatures.
   - The records are the facts C(vllm_records) of M(ascend_ops.vllm.service_records). A host without them counts as
     unreachable. The bundle also has the facts C(vllm_plan), C(vllm_host_facts), C(vllm_npu) and
     C(vllm_image_content), as far as they are gathered.

@@ -178,7 +178,7 @@ def _best(text: str, quiet: bool) -> tuple[Signature, str] | None:
 
 
 def _finding(host: str, signature: Signature, what: str, lines: Sequence[Line]) -> Finding:
-    cause = signature.cause.format(what=what).replace("  ", " ").replace(" :", ":").replace(" ,", ",")
+    cause = signature.cause.format(what=what).replace(" ()", "").replace(" :", ":")
     details = (signature.detail.search(line.text) for line in lines) if signature.detail else ()
     detail = next((match[0] for match in details if match), "")
     return Finding(

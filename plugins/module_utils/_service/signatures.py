@@ -118,7 +118,8 @@ SIGNATURES = (
         "bad_argument",
         r"^(?:usage: )?vllm(?: serve)?: error: (?P<what>.+)",
         "`vllm serve` rejects its command line: {what}",
-        "Correct vllm_serve_args in the profile or in the inventory. `docker exec CONTAINER vllm serve --help=all` "
+        "Correct vllm_serve_args in the profile or in the inventory. `docker exec CONTAINER vllm serve "
+        "--help=all` "
         "lists what this vLLM takes",
         "Python argparse, as vllm serve uses it",
     ),
@@ -146,9 +147,11 @@ SIGNATURES = (
     _signature(
         "quantization_config_missing",
         r"ModelSlim Quantization Config Not Found",
-        "vllm_serve_args has `quantization: ascend`, but these weights are not quantized with ModelSlim: there is no "
+        "vllm_serve_args has `quantization: ascend`, but these weights are not quantized with ModelSlim: "
+        "there is no "
         "quant_model_description.json",
-        "Use the W8A8 weights of the profile (run the weights stage), or set quantization to null in vllm_serve_args",
+        "Use the W8A8 weights of the profile (run the weights stage), or set quantization to null in "
+        "vllm_serve_args",
         "vllm-ascend, quantization/modelslim_config.py",
     ),
     _signature(
@@ -170,13 +173,15 @@ SIGNATURES = (
         "library_too_old",
         r"ImportError: (?P<what>.*version .GLIBC(?:XX)?_[\d.]+. not found.*)",
         "a library of the image is older than the programs in it need: {what}",
-        "Use the image that the profile names without changes. If vllm_container_mounts puts a library of the host "
+        "Use the image that the profile names without changes. If vllm_container_mounts puts a library of "
+        "the host "
         "over one of the image, remove that mount",
         "https://github.com/flagos-ai/FlagTree/issues/376",
     ),
     _signature(
         "library_unusable",
-        r"Failed to import '?[\w.]*vllm_ascend[\w.]*'?: ?(?P<what>.*(?:version .GLIBC|cannot open shared object"
+        r"Failed to import '?[\w.]*vllm_ascend[\w.]*'?: ?(?P<what>.*(?:version .GLIBC"
+        r"|cannot open shared object"
         r"|undefined symbol).*)",
         "the compiled operators of vLLM-Ascend cannot be loaded: {what}",
         "Use the image that the profile names without changes, and vllm_serve_env_scripts of that image",
@@ -200,18 +205,22 @@ SIGNATURES = (
     ),
     _signature(
         "no_compiler",
-        r"InvalidCxxCompiler|Failed to find C compiler|FileNotFoundError: .*'(?P<what>gcc|cc|g\+\+|c\+\+|clang\+*|ld\.lld)'"
+        r"InvalidCxxCompiler|Failed to find C compiler|FileNotFoundError: .*'(?P<what>gcc|cc|g\+\+|c\+\+"
+        r"|clang\+*|ld\.lld)'"
         r"|(?P<what2>bishengir-compile|ld\.lld|gcc|clang): (?:command )?not found",
-        "graph compilation needs a compiler that the image does not have {what}",
-        "Use the image that the profile names, or disable compilation (TORCHDYNAMO_DISABLE=1 in vllm_serve_env, or "
+        "graph compilation needs a compiler that the image does not have ({what})",
+        "Use the image that the profile names, or disable compilation (TORCHDYNAMO_DISABLE=1 in "
+        "vllm_serve_env, or "
         "enforce-eager: true in vllm_serve_args)",
         "torch inductor; with vllm 0.13.0 on CPU the first completion ends the service",
     ),
     _signature(
         "no_triton_driver",
         r"0 active drivers|(?P<what>\d+) active drivers",
-        "Triton finds no driver for the NPU: this is not triton-ascend, or another triton was installed over it",
-        "Use the image that the profile names without changes. `docker exec CONTAINER pip list` shows triton and "
+        "Triton finds no driver for the NPU: this is not triton-ascend, or another triton was installed "
+        "over it",
+        "Use the image that the profile names without changes. `docker exec CONTAINER pip list` shows "
+        "triton and "
         "triton-ascend",
         ISSUE + "7359",
     ),
@@ -234,7 +243,8 @@ SIGNATURES = (
         "address_in_use",
         r"^(?P<what>.*(?:[Aa]ddress already in use|EADDRINUSE).*)",
         "a port is in use: {what}",
-        "Stop the other service (`ss -ltnp` names it), or choose another vllm_api_port or vllm_rpc_port. If the port is "
+        "Stop the other service (`ss -ltnp` names it), or choose another vllm_api_port or vllm_rpc_port. If "
+        "the port is "
         "neither, vLLM took a random one: run site.yml again",
         "bind(2), errno 98",
     ),
@@ -250,7 +260,7 @@ SIGNATURES = (
         "hccl_port_taken",
         r"listen on ip\[[^\]]*\] and specific port\[(?P<what>\d+)\] fail"
         r"|IP address and port have been bound already|host nic listen start failed, port\[(?P<what2>\d+)\]",
-        "a port of HCCL is in use {what}: by a leftover process or container, or by a second service on "
+        "a port of HCCL is in use ({what}): by a leftover process or container, or by a second service on "
         "these NPUs",
         "Stop it (`npu-smi info` and `ss -ltnp` name it), or set HCCL_IF_BASE_PORT in vllm_serve_env on all "
         "hosts",
@@ -265,7 +275,8 @@ SIGNATURES = (
         "hccp_left",
         r"Maybe the last training process is running",
         "HCCL's process on an NPU cannot start: one of an earlier run is still there",
-        "End the leftover process (`npu-smi info` lists it by PID; `docker ps` shows another container with this NPU). "
+        "End the leftover process (`npu-smi info` lists it by PID; `docker ps` shows another container with "
+        "this NPU). "
         "Wait 10 seconds, then run start.yml",
         "https://github.com/hiyouga/LLaMA-Factory/issues/3839",
         codes={"EJ0001": "HCCP_Process_Initialization_Failure"},
@@ -274,7 +285,8 @@ SIGNATURES = (
         "npu_port_down",
         "",
         "the network port of an NPU is down: {what}",
-        "Run `hccn_tool -i N -link -g` for each NPU, and `hccn_tool -i N -optical -g` for one that is down: cable, "
+        "Run `hccn_tool -i N -link -g` for each NPU, and `hccn_tool -i N -optical -g` for one that is down: "
+        "cable, "
         "optical module or switch port",
         HCCL,
         codes={"EJ0002": "Environment_Error, the network port is down"},
@@ -283,7 +295,8 @@ SIGNATURES = (
         "npu_address",
         "",
         "HCCL rejects the address of an NPU: {what}",
-        "Run `hccn_tool -i N -ip -g` for each NPU: each needs an address of its own. preflight.yml checks them all",
+        "Run `hccn_tool -i N -ip -g` for each NPU: each needs an address of its own. preflight.yml checks "
+        "them all",
         HCCL,
         codes={"EJ0004": "Invalid_Argument_IP_Address"},
     ),
@@ -326,7 +339,8 @@ SIGNATURES = (
         "hccl_versions_differ",
         r"The CANN versions are inconsistent",
         "the hosts have different versions of CANN",
-        "Run site.yml on all hosts of the service, without --limit: they need the same image (`docker images --digests` "
+        "Run site.yml on all hosts of the service, without --limit: they need the same image (`docker "
+        "images --digests` "
         "compares them)",
         HCCL,
         codes={"EI0008": "Package_Error_Incorrect_HCCL_Version"},
@@ -336,15 +350,18 @@ SIGNATURES = (
         "hccl_p2p",
         "",
         "two NPUs of this host cannot exchange data: {what}",
-        "Check `npu-smi info -t topo` and the health of the NPUs, then try HCCL_INTRA_ROCE_ENABLE=1 in vllm_serve_env",
+        "Check `npu-smi info -t topo` and the health of the NPUs, then try HCCL_INTRA_ROCE_ENABLE=1 in "
+        "vllm_serve_env",
         HCCL,
         codes={"EI0010": "Communication_Error_P2P"},
     ),
     _signature(
         "hccl_init",
-        r"hcclCommInitRootInfo\w*.*error code is (?P<what>\d+)|(?:HCCL|OPS) function error: \w+.*error code is (?P<what2>\d\d?)\b",
+        r"hcclCommInitRootInfo\w*.*error code is (?P<what>\d+)|(?:HCCL"
+        r"|OPS) function error: \w+.*error code is (?P<what2>\d\d?)\b",
         "HCCL failed (error code {what})",
-        "Look for the line with a code EI or EJ after this one. Without it: check vllm_service_ip and vllm_service_nic, the "
+        "Look for the line with a code EI or EJ after this one. Without it: check vllm_service_ip and "
+        "vllm_service_nic, the "
         "address of each NPU (`hccn_tool -i N -ip -g`), and that nothing else uses HCCL's ports",
         ISSUE + "3196",
         kind=SYMPTOM,
@@ -386,7 +403,8 @@ SIGNATURES = (
     ),
     _signature(
         "hccl_timeout",
-        r"Getting socket times out|wait socket establish timeout|[Ll]inks? (?:was|were|is|are) not established"
+        r"Getting socket times out|wait socket establish timeout|[Ll]inks? (?:was|were|is"
+        r"|are) not established"
         r"|HcclAllocComResourceByTiling .*ret = 9\b|HCCL function error: .*error code is (?:9|11|12|19)\b",
         "the NPUs of another host did not answer (HCCL connection timeout)",
         "Look at the other hosts' logs first. Then run preflight.yml, which checks links, addresses, TLS "
@@ -422,7 +440,8 @@ SIGNATURES = (
         "rank_silent",
         r"[Nn]otify wait time(?:d )?out|Notify register has not received|hccl fftsplus task timeout",
         "an NPU waited in vain for another one, which hangs, is slow, or is gone",
-        "Look at the logs of the other hosts and ranks: the first error there is the cause. If there is none, look at the "
+        "Look at the logs of the other hosts and ranks: the first error there is the cause. If there is "
+        "none, look at the "
         "RoCE links (`hccn_tool -i N -link_stat -g`)",
         "https://github.com/InternLM/lmdeploy/issues/3354",
         kind=PEER,
@@ -453,7 +472,8 @@ SIGNATURES = (
         "sdma_error",
         "",
         "copying between two NPUs failed: {what}",
-        "Look whether a process of another rank ended before. If none did, check the links and health of both NPUs "
+        "Look whether a process of another rank ended before. If none did, check the links and health of "
+        "both NPUs "
         "(`hccn_tool -i N -link_stat -g`, `npu-smi info -t health -i N`)",
         HCCL,
         kind=PEER,
@@ -487,8 +507,9 @@ SIGNATURES = (
         r"client socket has (?:timed out|failed).*connect to \(?(?P<what>[^)]+)"
         r"|(?P<what2>Timed out after \d+ seconds waiting for clients\. \S+ clients joined)"
         r"|Dist(?:Network|Store)Error(?!.*(?:client socket has|waiting for clients))",
-        "the hosts did not meet at torch.distributed's store {what}",
-        "Look at the other hosts' logs: one did not start, or hangs. Then check vllm_service_ip and the firewall between "
+        "the hosts did not meet at torch.distributed's store ({what})",
+        "Look at the other hosts' logs: one did not start, or hangs. Then check vllm_service_ip and the "
+        "firewall between "
         "the hosts (all TCP ports must be open)",
         VLLM + "19670",
         kind=PEER,
@@ -505,17 +526,21 @@ SIGNATURES = (
         "gloo_timeout",
         r"Timed out waiting \d+ms for (?:recv|send) operation|Application timeout caused pair closure",
         "another process of the group did not come, or hangs (Gloo timeout)",
-        "Look at the other hosts' logs: one of them failed or hangs. If none does, check the network between the hosts",
+        "Look at the other hosts' logs: one of them failed or hangs. If none does, check the network "
+        "between the hosts",
         ISSUE + "4400",
         kind=PEER,
     ),
     _signature(
         "worker_silent",
         r"RPC call to (?P<what>\w+) timed out",
-        "a worker did not answer `{what}` in time (VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS): it hangs, or waits for another "
+        "a worker did not answer `{what}` in time (VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS): it hangs, or waits "
+        "for another "
         "host",
-        "Look at the other hosts' logs, then at the NPUs (`npu-smi info`) and RoCE links (`hccn_tool -i N -link_stat -g`). "
-        "If the first requests are slow to compile, raise VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS in vllm_serve_env",
+        "Look at the other hosts' logs, then at the NPUs (`npu-smi info`) and RoCE links (`hccn_tool -i N "
+        "-link_stat -g`). "
+        "If the first requests are slow to compile, raise VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS in "
+        "vllm_serve_env",
         ISSUE + "11290",
         kind=PEER,
     ),
@@ -568,9 +593,11 @@ SIGNATURES = (
     ),
     _signature(
         "tokenizer_unreadable",
-        r"Tokenizer class (?P<what>\S+) does not exist|(?P<what2>data did not match any variant of untagged enum \S+)",
+        r"Tokenizer class (?P<what>\S+) does not exist"
+        r"|(?P<what2>data did not match any variant of untagged enum \S+)",
         "the tokenizer library of the image cannot read the model's tokenizer files: {what}",
-        "The files are made for newer libraries, or are incomplete. Run the weights stage, which compares them with the "
+        "The files are made for newer libraries, or are incomplete. Run the weights stage, which compares "
+        "them with the "
         "hub. If they are right, use an image with newer transformers and tokenizers",
         ISSUE + "8213",
     ),
@@ -588,7 +615,8 @@ SIGNATURES = (
         r"|No such file or directory: .*\.(?:safetensors|bin|index\.json|model|tiktoken)\b"
         r"|Following weights were not initialized from checkpoint.*)",
         "the weights are incomplete or corrupt: {what}",
-        "Run the weights stage (`site.yml --tags weights`). It finds the files that are missing or differ, and downloads "
+        "Run the weights stage (`site.yml --tags weights`). It finds the files that are missing or differ, "
+        "and downloads "
         "them again",
         "https://github.com/gpustack/gpustack/issues/815",
     ),
@@ -614,7 +642,8 @@ SIGNATURES = (
         r"Bus error|(?:/dev/shm|shared memory|psm_\w+|/torch_\w+).*(?:No space left on device|Errno 28)"
         r"|No space left on device.*/dev/shm|insufficient shared memory",
         "the container's shared memory (/dev/shm) is too small",
-        "Raise vllm_container_shm_size (for example to 64g), then run site.yml. `docker exec CONTAINER df -h /dev/shm` shows "
+        "Raise vllm_container_shm_size (for example to 64g), then run site.yml. `docker exec CONTAINER df "
+        "-h /dev/shm` shows "
         "what is used",
         VLLM + "1771",
     ),
@@ -622,7 +651,8 @@ SIGNATURES = (
         "no_space",
         r"(?P<what>.{0,80}No space left on device.{0,200})",
         "no space is left, on a disk or in the container's shared memory: {what}",
-        "Run `docker exec CONTAINER df -h / /tmp /dev/shm`. If /dev/shm is full, raise vllm_container_shm_size. Otherwise "
+        "Run `docker exec CONTAINER df -h / /tmp /dev/shm`. If /dev/shm is full, raise "
+        "vllm_container_shm_size. Otherwise "
         "free space on that disk",
         "Linux, errno 28",
     ),
@@ -637,7 +667,8 @@ SIGNATURES = (
         "threads_refused",
         r"pthread_create failed.*(?P<what>Operation not permitted|Resource temporarily unavailable)"
         r"|can't start new thread|clone3?\b.*(?P<what2>Operation not permitted)",
-        "the container cannot start threads {what}: this Docker is too old for the image's glibc (clone3 is blocked by "
+        "the container cannot start threads ({what}): this Docker is too old for the image's glibc (clone3 "
+        "is blocked by "
         "its seccomp profile), or a limit of processes is reached",
         "Update Docker to 20.10.10 or later (`docker version`), and check `docker inspect -f "
         "{{.HostConfig.PidsLimit}} CONTAINER` and `ulimit -u`",
@@ -647,7 +678,8 @@ SIGNATURES = (
         "npu_memory_fault",
         r"HBM.*(?:multi.?bit|ECC).*(?:error|fault)",
         "the memory of an NPU is faulty: {what}",
-        "Run `npu-smi info -t ecc -i N` and `npu-smi info -t health -i N`. Reboot the host. If the fault comes again, "
+        "Run `npu-smi info -t ecc -i N` and `npu-smi info -t health -i N`. Reboot the host. If the fault "
+        "comes again, "
         "replace the NPU",
         ACL,
         codes={
@@ -660,8 +692,10 @@ SIGNATURES = (
     _signature(
         "operator_timeout",
         r"The aicore execution times out|vector core (?:execution )?time(?:s |d )?out",
-        "an operator on the NPU did not end in time {what}; often one rank waits for another that hangs or is gone",
-        "Look at the other ranks' and hosts' logs for an earlier error. Else try enforce-eager: true or a smaller "
+        "an operator on the NPU did not end in time ({what}); often one rank waits for another that hangs "
+        "or is gone",
+        "Look at the other ranks' and hosts' logs for an earlier error. Else try enforce-eager: true or a "
+        "smaller "
         "max-num-batched-tokens in vllm_serve_args, or a newer image",
         ISSUE + "4972",
         codes={
@@ -674,10 +708,13 @@ SIGNATURES = (
     ),
     _signature(
         "operator_crashed",
-        r"there is an exception of (?P<what>[a-z ]+ (?:error|exception))|\[(?P<what2>(?:vector core|aicore) exception)\]",
+        r"there is an exception of (?P<what>[a-z ]+ (?:error|exception))|\[(?P<what2>(?:vector core"
+        r"|aicore) exception)\]",
         "an operator crashed on the NPU: {what}",
-        "Note `device(chipId:N)`. If it is always the same, check that NPU (`npu-smi info -t health -i N`, `-t ecc`). "
-        "Otherwise it is a defect of the version: try a newer image, or enforce-eager: true in vllm_serve_args",
+        "Note `device(chipId:N)`. If it is always the same, check that NPU (`npu-smi info -t health -i N`, "
+        "`-t ecc`). "
+        "Otherwise it is a defect of the version: try a newer image, or enforce-eager: true in "
+        "vllm_serve_args",
         ISSUE + "2763",
         codes={
             "507011": "the model execution failed",
@@ -740,14 +777,16 @@ SIGNATURES = (
         "hccl_resources",
         "",
         "HCCL got no resource on the NPUs: {what}",
-        "Lower gpu-memory-utilization in vllm_serve_args, and check that nothing else uses the NPUs (`npu-smi info`)",
+        "Lower gpu-memory-utilization in vllm_serve_args, and check that nothing else uses the NPUs "
+        "(`npu-smi info`)",
         HCCL,
         codes={"EI0007": "Resource_Error, resources are exhausted"},
         detail=r"resource ?\[\w+\]",
     ),
     _signature(
         "hccl_buffer_too_small",
-        r"HCCL_BUFFSIZE is too SMALL.*NEEDED_HCCL_BUFFSIZE.*= ?(?P<what>\d+ ?MB), HCCL_BUFFSIZE|HCCL_BUFFSIZE is too SMALL",
+        r"HCCL_BUFFSIZE is too SMALL.*NEEDED_HCCL_BUFFSIZE.*= ?(?P<what>\d+ ?MB), HCCL_BUFFSIZE"
+        r"|HCCL_BUFFSIZE is too SMALL",
         "HCCL_BUFFSIZE is too small, it needs {what}",
         "Set HCCL_BUFFSIZE in vllm_serve_env to at least that many MB (512, 1024) on all hosts",
         "https://github.com/vllm-project/vllm-ascend/pull/5287",
@@ -821,11 +860,15 @@ SIGNATURES = (
         r"dcmi (?:module|model) initiali\w+ failed.*ret is (?P<what>-\d+)"
         r"|Set visible device failed, (?P<what2>invalid device=\d+)|rtSetDevice.*device id error"
         r"|open device (?P<what3>\d+) failed|TsdOpen failed|tsd client wait response fail"
-        r"|(?P<what4>drvRetCode=87)|get device count failed|set (?P<what5>ASCEND_RT_VISIBLE_DEVICES:\S+) error",
-        "an NPU cannot be used {what}: the container does not have it, another container or a leftover process uses it, or "
+        r"|(?P<what4>drvRetCode=87)|get device count failed"
+        r"|set (?P<what5>ASCEND_RT_VISIBLE_DEVICES:\S+) error",
+        "an NPU cannot be used ({what}): the container does not have it, another container or a leftover "
+        "process uses it, or "
         "it does not exist",
-        "Compare vllm_npu_ids with `npu-smi info -m`. Stop what else uses the NPUs (`npu-smi info` lists processes, "
-        "`docker ps` containers). Check /dev/davinci*, /dev/davinci_manager, /dev/devmm_svm and /dev/hisi_hdc, and reboot "
+        "Compare vllm_npu_ids with `npu-smi info -m`. Stop what else uses the NPUs (`npu-smi info` lists "
+        "processes, "
+        "`docker ps` containers). Check /dev/davinci*, /dev/davinci_manager, /dev/devmm_svm and "
+        "/dev/hisi_hdc, and reboot "
         "if the driver was just upgraded",
         ISSUE + "2698",
         codes={
@@ -859,7 +902,8 @@ SIGNATURES = (
         r"(?P<what>socversion \S+ of bin package does not match the current device socverison \w+)"
         r"|(?P<what2>Can not support soc_version\S*(?: \S+)?)",
         "the image is for another Ascend chip than this host has: {what}",
-        "Use the image for this NPU generation (image tags end in -a3, -310p; without suffix they are for A2). "
+        "Use the image for this NPU generation (image tags end in -a3, -310p; without suffix they are for "
+        "A2). "
         "`npu-smi info` names the chip",
         ISSUE + "2725",
         codes={"507008": "the chip's version cannot be read", "EF0001": "Invalid_Argument_SOC_Version"},
@@ -867,7 +911,7 @@ SIGNATURES = (
     _signature(
         "kernels_missing",
         r"AclOpKernelInit failed|Parse dynamic kernel config fail",
-        "CANN in the image has no kernels for this chip {what}",
+        "CANN in the image has no kernels for this chip ({what})",
         "Use the image for this NPU generation, and vllm_serve_env_scripts of that image",
         ISSUE + "10640",
         codes={
@@ -901,9 +945,12 @@ SIGNATURES = (
     ),
     _signature(
         "bad_config",
-        r"validation errors? for \w*(?:Config|Args)\b:? (?P<what>.*?)(?: \[type=|$)|(?P<what2>EPLB must used .*)",
+        r"validation errors? for \w*(?:Config|Args)\b:? (?P<what>.*?)(?: \[type=|$)"
+        r"|(?P<what2>EPLB must used .*)"
+        r"|ValueError: (?P<what3>.* must be divisible by .*|.*max_model_len.* (?:greater|larger) than .*)",
         "vLLM rejects its configuration: {what}",
-        "Correct the setting in vllm_serve_args that the line names. If it is none of yours, the model's files or the image "
+        "Correct the setting in vllm_serve_args that the line names. If it is none of yours, the model's "
+        "files or the image "
         "do not fit: run the weights stage and use the image that the profile names",
         "vllm 0.13.0, config; pydantic",
     ),
@@ -911,7 +958,8 @@ SIGNATURES = (
         "operator_failed",
         r"call (?P<what>aclnn\w+) failed|HcclAllocComResourceByTiling .*ret = (?P<what2>\d+)",
         "an operator could not be run on the NPU: {what}",
-        "This line does not say why: look for the code in the lines after it, and for an earlier error on the other hosts. "
+        "This line does not say why: look for the code in the lines after it, and for an earlier error on "
+        "the other hosts. "
         "For 561002, try a larger HCCL_BUFFSIZE in vllm_serve_env",
         ISSUE + "9872",
         kind=SYMPTOM,
@@ -939,7 +987,8 @@ SIGNATURES = (
         "cann_error",
         "",
         "CANN reports an error: {what}",
-        "Look at the lines after this one, and at CANN's own log in the container (`docker exec CONTAINER ls -t "
+        "Look at the lines after this one, and at CANN's own log in the container (`docker exec CONTAINER "
+        "ls -t "
         "/root/ascend/log/debug/plog`). The other hosts may have an earlier error",
         CANN,
         kind=SYMPTOM,
@@ -1086,7 +1135,8 @@ SIGNATURES = (
         "engine_hangs",
         r"^\[supervisor\] stopping: engine (?P<what>[\d, ]+ hangs)",
         "engine {what}: it lives, but computes nothing",
-        "Look at the NPUs (npu-smi info) and at the fabric between the hosts. If the engine is only slow, raise "
+        "Look at the NPUs (npu-smi info) and at the fabric between the hosts. If the engine is only slow, "
+        "raise "
         "vllm_supervisor_probe_seconds",
         SUPERVISOR,
     ),
@@ -1095,7 +1145,8 @@ SIGNATURES = (
         r"Fatal Python error: (?P<what>[A-Z][a-z ]+)|!!!!!!! (?P<what2>Segfault) encountered"
         r"|line \d+: +\d+ (?P<what3>Segmentation fault|Illegal instruction|Killed|Aborted)\b",
         "a process of vLLM crashed below Python: {what}",
-        "Look at the frames after this line and at `dmesg`: an NPU fault or lack of memory shows there. If it comes again, "
+        "Look at the frames after this line and at `dmesg`: an NPU fault or lack of memory shows there. If "
+        "it comes again, "
         "use the image that the profile names without changes",
         ISSUE + "16342",
         kind=UNCLEAR,
@@ -1104,7 +1155,8 @@ SIGNATURES = (
         "worker_died",
         r"Worker proc (?P<what>\S+) died unexpectedly",
         "{what} of this host was killed, or crashed without a message",
-        "Run `dmesg -T | tail -50`: it shows whether the kernel killed it for lack of memory, or an NPU failed. Then look for "
+        "Run `dmesg -T | tail -50`: it shows whether the kernel killed it for lack of memory, or an NPU "
+        "failed. Then look for "
         "`Segfault` in the log, and at `docker exec CONTAINER df -h /dev/shm`",
         VLLM + "20657",
         kind=UNCLEAR,

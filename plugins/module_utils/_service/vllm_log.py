@@ -34,7 +34,7 @@ STAMP = re.compile(
     r"^(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)([.,]\d+)?(Z|[+-]\d\d:?\d\d) (?:(?:stdout|stderr) [FP] )?"
 )
 NAME = re.compile(
-    r"^[\w.-]+ +\| "  # docker compose
+    r"^[\w.@-]+ +\| "  # docker compose
     r"|^\[pod/[^\]]+\] "  # kubectl --prefix
     r"|^(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d )?[\w.-]+ [\w.@/-]+\[\d+\]: "  # journald
 )
@@ -248,6 +248,7 @@ def _timed(lines: Iterable[Line]) -> Iterator[Line]:
 
 def _unwrapped(raw: str) -> tuple[float | None, str]:
     """Return the time and the text of a stored line, without what its writer put before it."""
+    raw = COLOUR.sub("", raw)
     at, text = None, raw
     if raw.startswith('{"log":'):
         at, text = _json_line(raw)

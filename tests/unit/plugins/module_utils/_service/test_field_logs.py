@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,59 @@ def test_the_forms_of_a_kept_log(name: str):
     found = diagnosis.diagnose(read("forms", name))
     assert fatal(found)[0] == ("unknown_exception" if name.startswith("unk_") else "out_of_memory")
     assert found[0].line.startswith(("ValueError: something nobody knows", "RuntimeError: NPU out of memory"))
+
+
+WRAPPED = {
+    "compose with colours": "\x1b[36mvllm-node0  |\x1b[0m {}",
+    "compose with times": "vllm-node0-1  | 2026-01-08T09:10:11.123456789Z {}",
+    "swarm": "vllm.1.abc@node0    | {}",
+    "journald": "Jan 08 09:10:11 node0 docker[123]: {}",
+    "journald with ISO times": "2026-01-08T09:10:11+0800 node0 vllm[123]: {}",
+    "kubectl": "[pod/vllm-0/engine] {}",
+    "containerd": "2026-01-08T09:10:11.123456789Z stderr F {}",
+}
+
+
+@pytest.mark.parametrize("form", WRAPPED.values(), ids=[name.replace(" ", "_") for name in WRAPPED])
+def test_what_others_put_before_a_line_is_not_read(form: str):
+    lines = [
+        "EngineCore failed to start.",
+        "Traceback (most recent call last):",
+        "ValueError: what nobody knew",
+    ]
+    prefix = "(EngineCore_DP0 pid=301) ERROR 12-24 07:59:01 [core.py:866] "
+    read_back = vllm_log.lines_of("\n".join(form.format(prefix + line) for line in lines))
+    assert [line.text for line in read_back] == lines
+    assert all(line.at for line in read_back)
+
+
+def test_times_in_other_zones_are_the_same():
+    utc, east = vllm_log.lines_of("2026-01-08T09:10:11Z a"), vllm_log.lines_of("2026-01-08T17:10:11+08:00 a")
+    assert utc == east
+
+
+def test_text_of_a_request_never_makes_a_service_ready():
+    failed = "(EngineCore_DP0 pid=3) ERROR 12-24 08:00:01 [core.py:866] RuntimeError: NPU out of memory. Tried to allocate 3 GiB"
+    asked = "(APIServer pid=1) INFO 12-24 08:01:01 [logger.py:41] Received request: prompt: 'Application startup complete'"
+    assert fatal(diagnosis.diagnose({"node0": vllm_log.lines_of(f"{failed}\n{asked}")})) == ["out_of_memory"]
+
+
+def test_a_trace_of_a_known_kind_comes_before_a_later_error_that_is_unknown():
+    head = "2026-01-08T09:10:00Z Traceback (most recent call last):\n2026-01-08T09:10:00Z ValueError: what nobody knew"
+    work = "2026-01-08T09:05:00Z Execution_Error_ROCE_CQE(EI0013): An error CQE occurred during operator execution."
+    found = diagnosis.diagnose({"head": vllm_log.lines_of(head), "work": vllm_log.lines_of(work)})
+    assert [(one.host, one.id) for one in found] == [("work", "roce_link"), ("head", "unknown_exception")]
+
+
+def test_logs_of_four_hosts_take_little_time():
+    """The time grows with the size of the logs: vLLM's dump of its scheduler is one line of many kilobytes."""
+    dump = (
+        "Dumping scheduler output for model execution: SchedulerOutput("
+        + ", ".join(map(str, range(12_000)))
+        + ")"
+    )
+    frame = "(Worker_TP0 pid=3) ERROR 12-24 07:59:01 [a.py:1]   File 'core.py', line {}, in step of host {}"
+    logs = ["\n".join([dump, *(frame.format(number, host) for number in range(5000))]) for host in range(4)]
+    begin = time.process_time()
+    assert diagnosis.diagnose({str(host): vllm_log.lines_of(text) for host, text in enumerate(logs)}) == []
+    assert time.process_time() - begin < 3

@@ -1,0 +1,84 @@
+#!/usr/bin/env python
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Print the table of log signatures as a page in Markdown: a list of codes, and a section for each signature.
+
+Usage: PYTHONPATH=collections tests/signatures_page.py
+"""
+
+from __future__ import annotations
+
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.signatures import (
+    CAUSE,
+    ECHO,
+    PEER,
+    SIGNATURES,
+    SUSPECT,
+    SYMPTOM,
+    UNCLEAR,
+    WARNING,
+    Signature,
+)
+
+TITLE = "Log signatures"
+HEAD = """\
+What the module `log_diagnosis`, `diagnose.yml` and `site.yml` find in logs: what it means, what to do, and the source.
+Search this page for the code or a word of your line. A text in angle brackets stands for a part of the line.
+"""
+KINDS = {
+    CAUSE: "the cause of a failure",
+    SUSPECT: "the cause, if vLLM fails after it",
+    PEER: "a trace of a failure on another host or in the network",
+    UNCLEAR: "a failure of this host whose reason the log does not show",
+    SYMPTOM: "names only the layer that failed",
+    ECHO: "follows from an earlier failure",
+    WARNING: "a warning",
+}
+
+
+def page() -> str:
+    """Return the page."""
+    rows = sorted((code, meaning, one.id) for one in SIGNATURES for code, meaning in one.codes.items())
+    codes = [f"| {code} | {_cell(meaning)} | [{name}](#{name}) |" for code, meaning, name in rows]
+    return "\n".join(
+        [
+            f"# {TITLE}",
+            "",
+            HEAD,
+            "## Codes",
+            "",
+            "| code | the vendor's meaning | signature |",
+            "|---|---|---|",
+            *codes,
+            "",
+            *(line for one in SIGNATURES for line in _section(one)),
+        ]
+    )
+
+
+def _section(one: Signature) -> list[str]:
+    cause = one.cause.replace("{what}", "<…>")
+    lines = [f"## {one.id}", "", f"{cause[0].upper()}{cause[1:]}.".replace("<", "&lt;"), ""]
+    lines += [
+        f"- Kind: {KINDS[one.kind]}",
+        f"- Remedy: {one.remedy.replace('<', '&lt;')}.",
+        f"- Source: {_linked(one.source)}",
+    ]
+    if one.codes:
+        lines.append("- Codes: " + ", ".join(sorted(one.codes)))
+    if one.pattern:
+        lines += ["- Pattern:", "", "  ```text", f"  {one.pattern.pattern}", "  ```"]
+    return [*lines, ""]
+
+
+def _linked(source: str) -> str:
+    return f"<{source}>" if source.startswith("https://") and " " not in source else source
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    print(page())
