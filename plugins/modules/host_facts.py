@@ -79,6 +79,9 @@ ansible_facts:
         service_nic:
           description: The NIC with O(service_ip).
           type: str
+        service_nic_state:
+          description: Its C(mtu); C(bond), the bond that it is or is on, with C(slaves) and C(slaves_down).
+          type: dict
         paths:
           description: The kind of each of O(paths), C(char), C(block), C(dir), C(file) or C(other); null if
             it does not exist.
@@ -102,11 +105,13 @@ ansible_facts:
         docker:
           description:
             - Facts about the Docker daemon; null if there is none.
-            - C(engine), V(Docker) or V(Podman); C(version); C(containerd), whether containerd keeps the
-              images; C(disk), the file system of its images, with C(mount), C(total_bytes) and
-              C(free_bytes); C(container_names), of all containers, running or not; C(served), by the names
-              of running containers, their C(image_id) and this collection's C(labels); C(image_id), the id
-              of O(image), null if the host does not have it.
+            - C(engine), V(Docker) or V(Podman), and C(version).
+            - C(containerd), whether containerd keeps the images; C(seccomp), whether it restricts system
+              calls; C(init), whether it has C(docker-init).
+            - C(disk), the file system of its images, with C(mount), C(total_bytes) and C(free_bytes).
+            - C(container_names), of all containers, running or not; C(served), by the names of running
+              containers, their C(image_id) and this collection's C(labels).
+            - C(image_id), the id of O(image), null if the host does not have it.
           type: dict
         docker_error:
           description: Why there are no facts about the Docker daemon; null if there are.
@@ -147,6 +152,7 @@ import glob
 import importlib.util
 import os
 import platform
+import shutil
 import socket
 import stat
 import threading
@@ -160,6 +166,14 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.procfs impor
 RESOLVER_SECONDS = 1.0
 DOCKER_SECONDS = docker.SECONDS  # lists of containers take seconds on busy hosts (moby#34649, #47581)
 SPARSE = 2  # a file with less than a half of its size on disk is one that a download has reserved
+NET = "/sys/class/net"
+INIT_FOLDERS = (
+    "/usr/bin",
+    "/usr/local/bin",
+    "/usr/libexec/docker",
+    "/usr/local/libexec/docker",
+    "/usr/lib/docker",
+)
 KINDS = {"char": stat.S_ISCHR, "block": stat.S_ISBLK, "dir": stat.S_ISDIR, "file": stat.S_ISREG}
 
 
@@ -323,12 +337,38 @@ def docker_facts(docker_socket: str | None, image: str | None) -> dict[str, Any]
         "version": info["ServerVersion"],
         "disk": space(docker.image_folder(info)),
         "containerd": docker.uses_containerd(info),
+        "seccomp": any("name=seccomp" in text for text in info.get("SecurityOptions") or []),
+        "init": has_init(info),
         "container_names": sorted(docker.container_names(containers).values()),
         "served": docker.served(running),
         "image_id": details["Id"] if details else None,
     }
     names = docker.container_names(running)
     return {"containers": names, "docker": facts, "docker_error": None, "docker_remedy": None}
+
+
+def has_init(info: Mapping[str, Any]) -> bool:
+    """Return whether Docker has its init process: it could run it, or it is in one of its usual folders."""
+    commit = (info.get("InitCommit") or {}).get("ID")
+    return commit not in ("N/A", "") or bool(
+        shutil.which(info.get("InitBinary") or "docker-init", path=os.pathsep.join(INIT_FOLDERS))
+    )
+
+
+def nic_facts(name: str | None) -> dict[str, Any] | None:
+    """Return MTU and bond of a NIC, or of the bond below a VLAN; None without a name."""
+    if name is None:
+        return None
+    bond = next((nic for nic in (name, *lower_nics(name)) if os.path.isdir(f"{NET}/{nic}/bonding")), None)
+    slaves = read_text(f"{NET}/{bond}/bonding/slaves").split() if bond else []
+    down = [slave for slave in slaves if read_text(f"{NET}/{slave}/operstate").strip() != "up"]
+    mtu = read_text(f"{NET}/{name}/mtu").strip()
+    return {"mtu": int(mtu) if mtu else None, "bond": bond, "slaves": slaves, "slaves_down": down}
+
+
+def lower_nics(name: str) -> list[str]:
+    """Return the NICs that a NIC such as a VLAN is made of."""
+    return [os.path.basename(path)[len("lower_") :] for path in glob.glob(f"{NET}/{name}/lower_*")]
 
 
 def resolve(name: str) -> list[str] | None:
@@ -350,12 +390,14 @@ def resolve(name: str) -> list[str] | None:
 def facts(params: Mapping[str, Any]) -> dict[str, Any]:
     """Return all facts."""
     nics = interfaces()
+    service_nic = procfs.nic_of(params["service_ip"], nics)
     hostname = socket.gethostname()
     return {
         "hostname": hostname,
         "hostname_addresses": resolve(hostname),
         "interfaces": nics,
-        "service_nic": procfs.nic_of(params["service_ip"], nics),
+        "service_nic": service_nic,
+        "service_nic_state": nic_facts(service_nic),
         "paths": {path: kind(path) for path in params["paths"]},
         "real_paths": {path: os.path.realpath(path) for path in [*params["paths"], *params["disks"]]},
         "disks": {path: dict(space(path), used_bytes=used_bytes(path)) for path in params["disks"]},

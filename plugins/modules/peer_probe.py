@@ -91,6 +91,8 @@ ansible_facts:
           description:
             - Each ping with C(device), the chip on this host, C(host), C(peer) and C(address) of the other
               one, and C(sent) and C(received), the numbers of packets.
+            - C(crosses) is true for a ping that only looks for a switch, from a port without LLDP to one that is
+              not its counterpart. It need not be answered.
             - If C(hccn_tool) printed no numbers, or no time was left, both are null, and C(text) has its
               output.
           type: list

@@ -90,7 +90,7 @@ CONNECTIVITY = """
   gather_facts: false
   vars:
     address: "{{ '127.0.0.6' if inventory_hostname == 'node0' else '127.0.0.7' }}"
-    port: "{{ {'device': 0, 'link': 'UP', 'ip': '10.20.11.' ~ (11 if inventory_hostname == 'node0' else 19)} }}"
+    port: "{{ {'device': 0, 'link': 'UP', 'lldp_port': 'p', 'ip': '10.20.11.' ~ (11 if inventory_hostname == 'node0' else 19)} }}"
   tasks:
     - ansible.builtin.set_fact:
         cacheable: true

@@ -40,11 +40,14 @@ def facts(its_plan: dict[str, Any]) -> dict[str, Any]:
     paths["/opt/data"] = None
     idle = {"listening": False, "pid": None, "process": None, "container": None}
     return {
-        "hostname": "host", "hostname_addresses": [its_plan["service_ip"]], "service_nic": "enp1", "paths": paths,
+        "hostname": "host", "hostname_addresses": [its_plan["service_ip"]], "service_nic": "enp1",
+        "service_nic_state": {"mtu": 1500, "bond": None, "slaves": [], "slaves_down": []},
+        "paths": paths,
         "containers": {}, "epoch": 1.76e9, "proxies": {}, "memory_total_mb": 1031815, "os": "openEuler 22.03", "kernel": "5.10.0", "machine": "aarch64",
         "python_version": "3.9.9", "python_requests": True,
         "docker_error": None, "docker_remedy": None,
-        "docker": {"engine": "Docker", "containerd": False, "version": "26.1.3", "disk": {"mount": "/", "free_bytes": 60 * 10**9}, "served": {},
+        "docker": {"engine": "Docker", "containerd": False, "seccomp": True, "init": True,
+                    "version": "26.1.3", "disk": {"mount": "/", "free_bytes": 60 * 10**9}, "served": {},
                    "image_id": None},
         "disks": {its_plan["model"]["dir"]: {"mount": "/opt/data", "free_bytes": 800 * 10**9, "used_bytes": 0}},
         "interfaces": [{"name": "lo", "addresses": ["127.0.0.1"]}, {"name": "enp1", "addresses": [its_plan["service_ip"]]}],

@@ -13,6 +13,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.procfs impor
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu import npu_smi
 
 INSTALL_INFO = "/etc/ascend_install.info"
+HCCN_CONF = "/etc/hccn.conf"  # what hccn_tool configures the ports with at the start of the host
 DEFAULT_ROOT = "/usr/local/Ascend"
 
 

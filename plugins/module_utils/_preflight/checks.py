@@ -32,6 +32,7 @@ HELPER_MB = 256  # agents and monitors hold about 110 MB of a chip beside vLLM (
 CLOCK_SECONDS = 30
 COMPRESSED = 0.4  # containerd keeps the layers of an image compressed as well
 DOCKER_OLDEST = "18.09"
+DOCKER_CLONE3 = "20.10.10"
 GB = 10**9
 # Mounts that are files. Docker creates an empty folder for a missing source, which then hides the gap.
 FILE_MOUNTS = ("npu-smi", "hccn_tool", "version.info", "ascend_install.info")
@@ -300,6 +301,58 @@ def _docker(host: Host) -> Iterator[Finding]:
             f"Docker {DOCKER_OLDEST} or later",
             "Upgrade Docker on the host",
         )
+
+
+@on_each_host("host", "docker_seccomp")
+def _seccomp(host: Host) -> Iterator[Finding]:
+    """The profile of an old Docker refuses clone3 with EPERM, and glibc 2.34 and later then start no thread
+    (moby#42680). That also holds for the 18.09 of openEuler.
+    """
+    daemon = host.facts["docker"] or {"engine": "", "version": "", "seccomp": False}
+    version = re.split(r"[^\d.]", daemon["version"])[0]
+    if daemon["engine"] == "Docker" and daemon["seccomp"] and compare(version, DOCKER_CLONE3) == -1:
+        yield host.warn(
+            "docker_seccomp",
+            f"Docker {daemon['version']} with seccomp: programs of newer images cannot start threads in it",
+            f"Docker {DOCKER_CLONE3} or later",
+            "Upgrade Docker, containerd, runc and libseccomp on the host",
+        )
+
+
+@on_each_host("host", "docker_init")
+def _init(host: Host) -> Iterator[Finding]:
+    daemon = host.facts["docker"]
+    if daemon and not daemon["init"] and host.plan["container"]["init"]:
+        yield host.warn(
+            "docker_init",
+            "Docker does not find docker-init",
+            "docker-init, which vllm_container_init needs",
+            "Install it with Docker (docker-init of docker-ce-cli or moby-engine, or tini under that name), or set "
+            "vllm_container_init: false",
+        )
+
+
+@on_all_hosts("host", "service_mtu", "service_bond")
+def _service_nics(hosts: Sequence[Host]) -> Iterator[Finding]:
+    sizes = [(host.facts["service_nic_state"] or {}).get("mtu") for host in hosts]
+    usual = max(sizes, key=sizes.count)
+    for host, size in zip(hosts, sizes):
+        if None not in (size, usual) and size != usual:
+            yield host.warn(
+                "service_mtu",
+                f"MTU {size} on {host.facts['service_nic']}",
+                f"{usual}, as on the other hosts",
+                "Set the same MTU on all hosts, and allow it on the switch: else small packets pass and large ones "
+                "are lost",
+            )
+        state = host.facts["service_nic_state"]
+        if state and state["slaves_down"]:
+            yield host.warn(
+                "service_bond",
+                f"{', '.join(state['slaves_down'])} of {state['bond']} not up",
+                f"all of {', '.join(state['slaves'])} up",
+                f"Check the cable and the switch port (cat /proc/net/bonding/{state['bond']})",
+            )
 
 
 @on_each_host("host", "disk")
@@ -678,7 +731,7 @@ def _answered(hosts: Sequence[Host]) -> dict[tuple[str, int], bool]:
     """Return for each port from or to which pings were sent whether all came back."""
     found: dict[tuple[str, int], bool] = {}
     for host in hosts:
-        for ping in host.peers["pings"] if host.peers else []:
+        for ping in _pings(host):
             complete = ping["received"] is not None and ping["received"] == ping["sent"]
             for end in ((host.name, ping["device"]), (ping["host"], ping["peer"])):
                 found[end] = found.get(end, True) and complete
@@ -723,6 +776,27 @@ def _roce_ip(host: Host) -> Iterator[Finding]:
                 f"no address on port {_numbers(some)}", "an address on each RoCE port", OWN_ADDRESS
             )
             yield Finding("roce_ip", severity, host.name, problem)
+
+
+@on_each_host("fabric", "roce_config")
+def _roce_config(host: Host) -> Iterator[Finding]:
+    """A host without any address in the file gets them in another way."""
+    ports = [port for port in host.ports if port["ip"] is not None]
+    if not any(port["configured_ip"] for port in ports):
+        return
+    others = {
+        port["device"]: f"{port['configured_ip'] or 'nothing'} instead of {port['ip']}"
+        for port in ports
+        if port["configured_ip"] != port["ip"]
+    }
+    if others:
+        yield host.warn(
+            "roce_config",
+            f"/etc/hccn.conf has {_by_value(others, 'port')}",
+            "the addresses that the ports have",
+            f"Correct the file, or set the address ({SET_ADDRESS}), which also writes it. A reboot brings the "
+            "address of the file",
+        )
 
 
 @on_all_hosts("fabric", "roce_duplicate")
@@ -772,8 +846,21 @@ def _roce_tls(hosts: Sequence[Host]) -> Iterator[Finding]:
             )
 
 
+def _pings(host: Host) -> list[Mapping[str, Any]]:
+    """Return the pings that must be answered: all but those that look for a switch."""
+    return [ping for ping in (host.peers["pings"] if host.peers else []) if not ping.get("crosses")]
+
+
+def _reaches_others(host: Host) -> bool:
+    """Return whether a port reaches another one than its counterpart, as it does behind a switch without LLDP."""
+    pings = host.peers["pings"] if host.peers else []
+    return any(ping["received"] for ping in pings if ping["device"] != ping["peer"])
+
+
 @on_each_host("fabric", "roce_switch")
 def _roce_switch(host: Host) -> Iterator[Finding]:
+    if _reaches_others(host):
+        return
     without = [port["device"] for port in host.ports if port["link"] == "UP" and port["lldp_port"] is None]
     if without and ["--enable-expert-parallel"] in host.plan["serve"]["args"]:
         yield host.warn(
@@ -794,7 +881,7 @@ def _roce_pings(hosts: Sequence[Host]) -> Iterator[Finding]:
     for host in hosts:
         pings = [
             ping
-            for ping in (host.peers["pings"] if host.peers else [])
+            for ping in _pings(host)
             if not {(host.name, ping["device"]), (ping["host"], ping["peer"])} & down
         ]
         incomplete = [ping for ping in pings if ping["received"] is None or ping["received"] != ping["sent"]]

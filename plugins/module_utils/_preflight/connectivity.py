@@ -49,6 +49,11 @@ def _to_next(own: Host, hosts: Sequence[Host]) -> Iterator[dict[str, Any]]:
     for port, target in zip(own.ports, other.ports):
         if _is_usable(port) and _is_usable(target):
             yield _ping(port, other, target)
+    # Behind a switch a port also reaches others than its counterpart. LLDP may be off, so that only this shows it.
+    first = next((port for port in own.ports if _is_usable(port) and port["lldp_port"] is None), None)
+    for target in [port for port in other.ports if first and port["device"] != first["device"]][:1]:
+        if first and _is_usable(target):
+            yield {**_ping(first, other, target), "crosses": True}
 
 
 def _to_all(own: Host, others: Sequence[Host]) -> Iterator[dict[str, Any]]:

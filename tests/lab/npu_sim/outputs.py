@@ -252,9 +252,14 @@ class Npus:
     def hccn_tool(self) -> dict[str, str]:
         """Return what hccn_tool prints, by its arguments; of a ping without the address, which stands as @ in the text.
 
-        The entry `reachable` lists the addresses that answer pings; to any other the text of `-lost` fits.
+        The entry `reachable` lists the addresses that answer pings; to any other the text of `-lost` fits. Without a
+        switch there is a list for each chip: cables lead to its counterparts only.
         """
         answers = {"reachable": "".join(f"{address}\n" for address in self.reachable())}
+        for chip in self.chips if not self.state["lldp"] else []:
+            counterparts = {roce_address(node, chip) for node in range(MAX_NODES)}
+            own = [address for address in self.reachable() if address in counterparts]
+            answers[f"reachable {chip}"] = "".join(f"{address}\n" for address in own)
         for chip in self.chips:
             for call in (
                 "link",

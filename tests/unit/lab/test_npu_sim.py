@@ -62,6 +62,12 @@ def test_who_is_not_there_or_sick_answers_no_ping(tmp_path, address, loss):
     assert f" {loss} packet loss" in text
 
 
+@pytest.mark.parametrize(("address", "loss"), [("10.20.11.22", "0.00%"), ("10.20.11.23", "100.00%")])
+def test_without_a_switch_only_the_counterpart_answers(tmp_path, address, loss):
+    install.apply(tmp_path, {"lldp": False}, 0, "node0")
+    assert f" {loss} packet loss" in call(tmp_path, install.HCCN_TOOL, f"-i 3 -ping -g address {address}")[1]
+
+
 def test_tls_is_switched(tmp_path):
     install.apply(tmp_path, {"tls": [3]}, 0, "node0")
     assert (

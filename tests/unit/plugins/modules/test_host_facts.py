@@ -119,6 +119,8 @@ def test_a_docker_daemon(daemon, image, image_id):
         "engine": "Docker",
         "version": "26.1.3",
         "containerd": False,
+        "seccomp": False,
+        "init": True,
         "container_names": ["ended", "vllm"],
         "served": {"vllm": {"image_id": "sha256:1", "labels": {}}},
         "image_id": image_id,
@@ -156,6 +158,24 @@ def test_images_in_containerd(daemon, tmp_path, monkeypatch):
     facts = gather(docker_socket=daemon.socket)["docker"]
     assert facts["containerd"] is True
     assert str(tmp_path).startswith(facts["disk"]["mount"])
+
+
+def test_a_docker_without_init(daemon, monkeypatch):
+    monkeypatch.setattr(host_facts, "INIT_FOLDERS", ())
+    daemon.answers["/info"].update(InitCommit={"ID": "N/A"}, SecurityOptions=["name=seccomp,profile=default"])
+    facts = gather(docker_socket=daemon.socket)["docker"]
+    assert (facts["init"], facts["seccomp"]) == (False, True)
+
+
+def test_a_bond_below_a_vlan(tmp_path, monkeypatch):
+    monkeypatch.setattr(host_facts, "NET", str(tmp_path))
+    for file, text in {
+        "bond0.7/mtu": "9000", "bond0.7/lower_bond0": "", "bond0/bonding/slaves": "eth0 eth1", "eth0/operstate": "up", "eth1/operstate": "down",
+    }.items():  # fmt: skip
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(f"{text}\n", encoding="ascii")
+    state = {"mtu": 9000, "bond": "bond0", "slaves": ["eth0", "eth1"], "slaves_down": ["eth1"]}
+    assert host_facts.nic_facts("bond0.7") == state
 
 
 def test_podman(daemon):

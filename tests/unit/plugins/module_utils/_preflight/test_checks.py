@@ -362,7 +362,23 @@ def stop_docker(found: dict[str, Any]) -> None:
 
 
 def age_docker(found: dict[str, Any]) -> None:
-    found["docker"]["version"] = "18.06.3-ce"
+    found["docker"].update(version="18.06.3-ce", seccomp=False)
+
+
+def age_docker_a_little(found: dict[str, Any]) -> None:
+    found["docker"]["version"] = "18.09.0"
+
+
+def lack_init(found: dict[str, Any]) -> None:
+    found["docker"]["init"] = False
+
+
+def shrink_packets(found: dict[str, Any]) -> None:
+    found["service_nic_state"]["mtu"] = 1400
+
+
+def lose_a_slave(found: dict[str, Any]) -> None:
+    found["service_nic_state"].update(bond="bond0", slaves=["eth0", "eth1"], slaves_down=["eth1"])
 
 
 def answer_as_podman(found: dict[str, Any]) -> None:
@@ -425,6 +441,10 @@ HOST_CASES = {
     ),
     "no Docker": Case(stop_docker, "docker", "fail", ("/var/run/docker.sock",)),
     "old Docker": Case(age_docker, "docker", "warn", ("18.06.3-ce", "18.09")),
+    "Docker before clone3": Case(age_docker_a_little, "docker_seccomp", "warn", ("18.09.0", "20.10.10")),
+    "no init": Case(lack_init, "docker_init", "warn", ("vllm_container_init",)),
+    "another MTU": Case(shrink_packets, "service_mtu", "warn", ("1400", "1500", "enp1")),
+    "half a bond": Case(lose_a_slave, "service_bond", "warn", ("eth1", "bond0")),
     "Podman": Case(answer_as_podman, "docker", "warn", ("Podman 4.9.3",)),
     "no disk for the image in containerd": Case(
         fill_containerd_disk, "disk", "fail", ("27.0 GB", "28.0 GB", "/etc/containerd/config.toml")
@@ -593,6 +613,22 @@ def test_a_host_that_cannot_listen(healthy):
     listener = {"address": "10.0.0.10", "ports": [], "error": "cannot listen on 10.0.0.10: Permission denied"}
     one = only(checks.check([replace(hosts[0], listener=listener), hosts[1]]))
     assert (one.id, one.host, one.problem.found) == ("tcp", "node0", listener["error"])
+
+
+@pytest.mark.parametrize(("received", "expected"), [(3, []), (0, [("node1", "roce_switch", "warn")])])
+def test_a_ping_to_another_port_shows_a_switch_without_lldp(healthy, tmp_path, received, expected):
+    hosts = pair([healthy[0], npu(tmp_path, 1, lldp=False)])
+    crossing = {**ping(received), "peer": 4, "crosses": True}
+    assert ids(checks.check([hosts[0], replace(hosts[1], peers=pings(crossing))])) == expected
+
+
+def test_addresses_that_a_reboot_changes(healthy):
+    ports = [dict(port, configured_ip=port["ip"]) for port in healthy[1]["fabric"]]
+    assert checks.check(pair([healthy[0], dict(healthy[1], fabric=ports)])) == []
+    ports[3]["configured_ip"] = "10.20.11.99"
+    one = only(checks.check(pair([healthy[0], dict(healthy[1], fabric=ports)])))
+    assert (one.id, one.severity) == ("roce_config", "warn")
+    assert "10.20.11.99 instead of 10.20.11.22 (port 3)" in one.problem.found
 
 
 # All together

@@ -12,7 +12,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.host im
 
 
 def port(host: int, device: int) -> dict[str, Any]:
-    return {"device": device, "link": "UP", "ip": f"10.20.{host}.{device}", "vnic": None}
+    return {"device": device, "link": "UP", "ip": f"10.20.{host}.{device}", "vnic": None, "lldp_port": "p"}
 
 
 def service(count: int, chips: int = 8) -> list[Host]:
@@ -49,6 +49,14 @@ def test_quick_pings_go_round_in_a_circle(count, name, following):
     own = connectivity.assignments(name, service(count), "quick")
     assert pinged(own) == [(device, following, device) for device in range(8)]
     assert own["seconds"] == 10
+
+
+def test_without_lldp_one_ping_more_looks_for_a_switch():
+    hosts = service(2)
+    hosts[0].npu["fabric"][0]["lldp_port"] = None
+    *direct, last = connectivity.assignments("node0", hosts, "quick")["pings"]
+    assert len(direct) == 8
+    assert (last["device"], last["peer"], last["crosses"]) == (0, 1, True)
 
 
 def test_full_pings_go_from_each_chip_to_every_other_of_another_host():
