@@ -95,12 +95,13 @@ def sort_findings(unsorted: Iterable[Finding]) -> list[Finding]:
     echoes, warnings, and what the service has recovered from. Findings without a time keep their order.
     """
 
-    def rank(finding: Finding) -> tuple[int, int, float]:
+    def rank(finding: Finding) -> tuple[int, int, float, bool]:
         at = float("inf") if finding.at is None else finding.at
         return (
             SEVERITIES.index(finding.severity),
             ORDER[finding.kind],
             at + (CLOCKS_SECONDS if finding.kind == PEER else 0),
+            finding.kind == PEER,
         )
 
     return sorted(unsorted, key=rank)
@@ -129,16 +130,15 @@ def _is_npus(line: Line, kinds: Iterable[str]) -> bool:
 def _settled(found: Sequence[Finding]) -> list[Finding]:
     """Return the findings of one host, with the kinds that they have beside each other.
 
-    A suspect is a cause if this host failed and shows no other. What is unclear after a trace of another
-    host's failure is a consequence of that.
+    A suspect is a cause if this host failed and nothing else tells why. What is unclear after a trace of
+    another host's failure is a consequence of that.
     """
-    failed = any(finding.severity == FATAL and finding.kind != SUSPECT for finding in found)
-    caused = any(finding.kind == CAUSE and finding.severity == FATAL for finding in found)
+    kinds = {finding.kind for finding in found if finding.severity == FATAL and finding.kind != SUSPECT}
+    guilty = bool(kinds) and kinds <= {UNCLEAR, ECHO}
     settled, traced = [], False
     for finding in found:
         traced = traced or finding.kind == PEER
         if finding.kind == SUSPECT:
-            guilty = failed and not caused
             finding = finding._replace(
                 kind=CAUSE if guilty else WARNING, severity=FATAL if guilty else WARNING
             )

@@ -148,6 +148,34 @@ def test_a_trace_of_a_known_kind_comes_before_a_later_error_that_is_unknown():
     assert [(one.host, one.id) for one in found] == [("work", "roce_link"), ("head", "unknown_exception")]
 
 
+SUSPECT = (
+    "Failed to import 'vllm_ascend.vllm_ascend_C': libvllm_ascend_kernels.so: cannot open shared object file"
+)
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        ([], []),
+        (["EngineCore failed to start."], ["library_unusable", "engine_failed"]),
+        (["(EI0006): Getting socket times out."], ["hccl_timeout"]),
+    ],
+)
+def test_a_suspect_is_the_cause_only_of_a_failure_that_nothing_explains(
+    after: list[str], expected: list[str]
+):
+    assert fatal(diagnosis.diagnose({"node0": vllm_log.lines_of("\n".join([SUSPECT, *after]))})) == expected
+
+
+def test_without_times_a_failure_comes_before_the_trace_that_it_may_have_left():
+    traced, failed = (
+        "[PID: 1] (EI0006): Getting socket times out.",
+        "Worker proc VllmWorker-2 died unexpectedly",
+    )
+    found = diagnosis.diagnose({"node0": vllm_log.lines_of(traced), "node1": vllm_log.lines_of(failed)})
+    assert [one.id for one in found] == ["worker_died", "hccl_timeout"]
+
+
 def test_logs_of_four_hosts_take_little_time():
     """The time grows with the size of the logs: vLLM's dump of its scheduler is one line of many kilobytes."""
     dump = (
