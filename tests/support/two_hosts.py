@@ -12,7 +12,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import plan
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.host import Host
 from ansible_collections.ascend_ops.vllm.plugins.modules import npu_facts
 from npu_sim import install
-from shipped import settings
+from shipped import FLAGS, settings
 
 PROFILE = settings()
 ADDRESSES = {"node0": "10.0.0.10", "node1": "10.0.0.11"}
@@ -62,5 +62,5 @@ def pair(
     **overrides: Any,
 ) -> list[Host]:
     chosen = settings(**{f"vllm_{key}": value for key, value in overrides.items()})
-    plans = [plan.build(name, names, ADDRESSES, nic, chosen) for name in names]
+    plans = [plan.build(name, names, ADDRESSES, nic, chosen, FLAGS) for name in names]
     return [Host(name, npus[index], facts(plans[index]), plans[index]) for index, name in enumerate(names)]

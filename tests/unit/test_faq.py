@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import plan, role_options
-from shipped import ROLE_OPTIONS, ROOT, SETTINGS, merged
+from shipped import FLAGS, ROLE_OPTIONS, ROOT, SETTINGS, merged
 
 PAGES = (ROOT / "docs/faq.md", ROOT / "docs/faq.zh-CN.md")
 
@@ -28,7 +28,7 @@ def test_an_example_is_accepted(example: dict[str, Any]):
     assert role_options.problems(ROLE_OPTIONS, example) == []
     values, problems = merged(**{name: value for name, value in example.items() if name != "vllm_profile"})
     assert problems == []
-    assert plan.setting_problems(values) == []
+    assert plan.setting_problems(values, FLAGS) == []
 
 
 def test_both_languages_have_the_same_examples():
