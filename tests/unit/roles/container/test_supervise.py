@@ -415,7 +415,8 @@ def serving_host(make, tmp_path):
     key.write_text(vllm_standin.KEY + "\n", encoding="ascii")
     host.options.update({"engines": 2, "api-key-file": key, "probe-seconds": 1.5, "probe-timeout": 1.5})
     host.options["settled-seconds"] = 1
-    host.engine = f"exec {sys.executable} {vllm_standin.__file__} {host.options['api-port']} {tmp_path}"
+    command = f"{sys.executable} {vllm_standin.__file__} {host.options['api-port']} {tmp_path}"
+    host.engine = f"echo $$ >{host.pid_file}; exec {command}"
     return host
 
 
