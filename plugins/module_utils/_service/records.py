@@ -15,7 +15,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.vllm_log 
 
 RECORDS = "vllm_records"
 OTHER_FACTS = ("vllm_plan", "vllm_host_facts", "vllm_npu", "vllm_image_content")
-PATCH_KEYS = ("set", "repairs", "dir", "digest")
+PATCH_KEYS = ("set", "fixes", "dir", "digest")
 
 
 def select(facts: Mapping[str, Any]) -> dict[str, Any]:
