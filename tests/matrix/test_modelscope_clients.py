@@ -16,10 +16,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
-from hub.faulty import FaultyHub
+from hub.faulty import PIECE, Fault, FaultyHub
 from hub.hub import Tokens
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,3 +93,21 @@ def test_the_repository_arrives_whole(client: Path, hub: FaultyHub, tmp_path: Pa
     again = download(client, hub, tmp_path, token)
     assert "SUCCESS" in again.stdout, again.stdout
     assert hub.requests == requests, "a second run asked the hub"
+
+
+def test_connections_that_break_again_and_again_end_well(client: Path, hub: FaultyHub, tmp_path: Path):
+    """A client gives up after its fifth try for a file, whatever each of them brought."""
+    hub.faults = [Fault("model-00001", times=12, drop_after=PIECE)]
+    done = download(client, hub, tmp_path, OWNER)
+    assert done.returncode == 0, done.stdout
+    assert hub.faults[0].times < 7
+    assert (tmp_path / "weights/model-00001-of-00002.safetensors").read_bytes() == CONTENTS[
+        "model-00001-of-00002.safetensors"
+    ]
+
+
+def test_a_busy_hub_is_asked_again(client: Path, hub: FaultyHub, tmp_path: Path):
+    hub.faults = [Fault("/repo/files", times=3, status=HTTPStatus.SERVICE_UNAVAILABLE)]
+    done = download(client, hub, tmp_path, OWNER)
+    assert done.returncode == 0, done.stdout
+    assert hub.faults[0].times == 0

@@ -17,14 +17,16 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import comma
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.docker import NO_IMAGE, image_platform
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights import downloader
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.causes import Cause, cause_of
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.folder import Folder, size
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import File, Request
 
 HOME = "/run/ascend-ops-weights"  # in the container, in memory: for the credentials of the ModelScope client
 INTERRUPTED_SECONDS = 30  # without a further byte, for Docker to come back or a former client to end
+OUTAGE_SECONDS = 1800  # without a further byte, for a hub or a network to come back
+PAUSE_SECONDS = 5  # between two starts, well below downloader.SILENT_SECONDS
 DAMAGES = 3  # files that arrive damaged before the download fails
 DOCKER_ERROR = 125
-DENIED = re.compile(r"\b40[13] Client Error|\b(?:Unauthorized|Forbidden)\b")
 DAMAGED = re.compile(r"FileNotFoundError: .*/\._____temp/")
 GLOB = re.compile(r"[][*?]")
 # To be put in brackets, or clients 1.36 and 1.37 list only the folder that the pattern begins with.
@@ -124,21 +126,23 @@ class Client:
         """Fetch *missing*, of *files*.
 
         A downloader that was interrupted is started again, as long as further bytes arrive. So is one that
-        received a damaged file, some times.
+        could not reach the hub, for half an hour, and one that received a damaged file, some times.
         """
         damages = 0
         process = self.start()
-        present, deadline = self._folder.bytes_present(missing), time.monotonic() + INTERRUPTED_SECONDS
+        present, last = self._folder.bytes_present(missing), time.monotonic()
         while True:
             outcome = self._run(process, files, missing)
             now_present = self._folder.bytes_present(missing)
             if now_present > present:
-                present, deadline = now_present, time.monotonic() + INTERRUPTED_SECONDS
+                present, last = now_present, time.monotonic()
             damages += is_damaged(outcome)
-            interrupted = was_interrupted(outcome) and time.monotonic() <= deadline
-            if not interrupted and not (is_damaged(outcome) and damages < DAMAGES):
+            silent = time.monotonic() - last
+            interrupted = was_interrupted(outcome) and silent <= INTERRUPTED_SECONDS
+            lost = is_lost(outcome) and silent <= OUTAGE_SECONDS
+            if not (interrupted or lost or (is_damaged(outcome) and damages < DAMAGES)):
                 break
-            time.sleep(1)
+            time.sleep(PAUSE_SECONDS if lost else 1)
             process = self._started()
             # A file gets its own name only once it is verified.
             missing = [file for file in missing if size(self._folder.join(file.path)) != file.size]
@@ -211,6 +215,17 @@ def is_damaged(outcome: commands.Streams) -> bool:
     return bool(DAMAGED.search(outcome.out))
 
 
+def is_lost(outcome: commands.Streams) -> bool:
+    """Whether the client failed for a cause that may end by itself, as when the hub cannot be reached."""
+    cause = _cause(outcome)
+    return cause is not None and cause.passes and not is_damaged(outcome)
+
+
+def _cause(outcome: commands.Streams) -> Cause | None:
+    """Return the cause of a failure that the client itself reported. Messages of a fan-out are no client's."""
+    return None if outcome.out.startswith('"RuntimeError: ') else cause_of(outcome.out)
+
+
 def _name_is_in_use(returncode: int, text: str) -> bool:
     return returncode == DOCKER_ERROR and "is already in use" in text
 
@@ -234,12 +249,9 @@ def require_success(outcome: commands.Streams, folder: str, place: str) -> None:
             "the Python package modelscope in it",
             "Choose another one: O(image) or O(python)",
         )
-    if DENIED.search(failure):
-        raise ProblemError(
-            f"the hub refused the ModelScope client during the download: {failure}",
-            "a token that stays valid until the last file",
-            "Create a new one, set it as O(token), and run again. Complete files are kept",
-        )
+    cause = _cause(outcome)
+    if cause:
+        raise ProblemError(f"{cause.found}: {failure}", cause.expected, cause.remedy)
     raise ProblemError(f"the ModelScope client failed: {failure}", "all files fetched", RUN_AGAIN)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import traceback
 from typing import Any, Mapping
 from urllib.parse import quote
@@ -26,6 +27,9 @@ else:
 SECONDS = 30
 TOKEN_PAGE = "https://modelscope.cn/my/myaccesstoken"
 SUCCESS = 200
+# Answers of a hub that is busy, or of what lies before it.
+BUSY = (429, 500, 502, 503, 504)
+PAUSES = (1, 2, 4, 8)  # seconds, before a question is asked again
 
 
 class Answer:
@@ -138,7 +142,15 @@ class Hub:
         )
 
     def _ask(self, method: str, path: str, **content: Any) -> Answer:
-        """Send a request. It follows no redirect: the token is for the endpoint alone."""
+        """Send a request, again if the hub is busy. It follows no redirect: the token is for the endpoint alone."""
+        for pause in PAUSES:
+            answer = self._ask_once(method, path, **content)
+            if answer.status not in BUSY:
+                return answer
+            time.sleep(pause)
+        return self._ask_once(method, path, **content)
+
+    def _ask_once(self, method: str, path: str, **content: Any) -> Answer:
         try:
             response = requests.request(
                 method,

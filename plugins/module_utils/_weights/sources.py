@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.paths import shortened
@@ -23,6 +24,9 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing i
     total,
 )
 
+# A question after the last byte is repeated for so long: reading all files takes longer.
+AFTERWARDS_SECONDS = 300
+AFTERWARDS_PAUSE = 10
 SMALL = 64 << 20  # up to this size, reading a file again costs nothing
 
 
@@ -128,10 +132,24 @@ class HubSource(Source):
 
     def fetch(self, folder: Folder, files: list[File], missing: list[File]) -> list[File]:
         self._client.fetch(files, missing)
-        if missing and self.listing.read().files == files:
-            # Unchanged since before the download: it is what the client compared with.
+        # A listing that is the same as before the download is what the client compared with.
+        if missing and self._listed_now() == files:
             return [file for file in missing if file.size > SMALL]
         return []
+
+    def _listed_now(self) -> list[File] | None:
+        """Return the files as the hub lists them now.
+
+        None if it does not, as to a token that has expired. All is here then, and is read instead.
+        """
+        deadline = time.monotonic() + AFTERWARDS_SECONDS
+        while True:
+            try:
+                return self.listing.read().files
+            except ProblemError:
+                if time.monotonic() > deadline:
+                    return None
+            time.sleep(AFTERWARDS_PAUSE)
 
 
 class FolderSource(Source):

@@ -11,6 +11,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.commands imp
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.client import (
     container_name,
+    is_lost,
     pattern,
     require_success,
     was_interrupted,
@@ -40,6 +41,23 @@ FAILURES = {
     "a broken file": (Streams(0, '"FileDownloadError: 1 of 8; a: Hash mismatch"', "noise"), "Hash mismatch"),
     "a token refused": (Streams(0, '"FileDownloadError: 1 of 8; a: 403 Client Error"', ""), "O(token)"),
     "killed": (Streams(137, "", "line\n" * 20 + "Killed"), "Killed"),
+    "a full disk": (Streams(0, '"OSError: [Errno 28] No space left on device"', ""), "O(dir)"),
+    "a certificate": (Streams(0, '"SSLError: [SSL: CERTIFICATE_VERIFY_FAILED]"', ""), "TLS"),
+    "a commit": (Streams(0, '"NotExistError: The model: a/b has no revision: 9f1e"', ""), "O(revision)"),
+    "an old client": (
+        Streams(0, "\"TypeError: snapshot_download() got an unexpected keyword argument 'max_workers'\"", ""),
+        "1.22",
+    ),
+    "no name": (Streams(0, '"ConnectionError: NameResolutionError: cdn.example.com"', ""), "name servers"),
+    "the CDN refuses": (
+        Streams(0, '"HTTPError: 403 Client Error: Forbidden for url: https://cdn-lfs.example.com/x"', ""),
+        "clock",
+    ),
+    "too many requests": (Streams(0, '"HTTPError: 429 Client Error: Too Many Requests"', ""), "O(workers)"),
+    "no connection": (
+        Streams(0, "\"ConnectionError: HTTPSConnectionPool(host='cdn'): Max retries exceeded\"", ""),
+        "no_proxy",
+    ),
     "silent": (Streams(1, "", ""), "code 1"),
 }
 
@@ -71,6 +89,18 @@ def test_a_failed_client_is_explained(outcome: Streams, named: str):
 )
 def test_only_a_client_that_was_ended_from_outside_is_started_again(outcome: Streams, interrupted: bool):
     assert was_interrupted(outcome) is interrupted
+
+
+LOST = ("no name", "the CDN refuses", "too many requests", "no connection")
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_client_that_lost_the_hub_is_started_again(name: str):
+    assert is_lost(FAILURES[name][0]) is (name in LOST)
+
+
+def test_what_a_fanout_reports_is_no_failure_of_the_client():
+    assert not is_lost(Streams(0, '"RuntimeError: a cannot be received from b: ConnectionError"', ""))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,104 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Why a ModelScope client failed, by its message, and what to do about it."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+
+class Cause(NamedTuple):
+    """A cause. One that *passes* may end by itself, so the client is started again for a while."""
+
+    regex: str
+    found: str
+    expected: str
+    remedy: str
+    passes: bool = False
+
+
+AGAIN = "Complete files are kept"
+# The first one that matches counts.
+CAUSES = (
+    Cause(
+        r"Errno 28\b|No space left|Errno 122\b|Disk quota exceeded",
+        "the disk is full",
+        "space for the weights",
+        f"Free some, or move O(dir) or O(cache_dir), and run again. {AGAIN}",
+    ),
+    Cause(
+        r"Errno (?:13|30)\b|Permission denied|Read-only file system",
+        "a folder of the host cannot be written",
+        "write access to O(dir) and O(cache_dir)",
+        f"Correct owner, mode or mount, and run again. {AGAIN}",
+    ),
+    Cause(
+        r"CERTIFICATE_VERIFY_FAILED|certificate verify failed",
+        "the client does not trust the certificate that it is shown",
+        "a certificate of an authority that the image knows",
+        "If a proxy inspects TLS, exempt the hub and its CDN from it. Or run the client with O(python), a "
+        "Python of the host that knows the authority",
+    ),
+    Cause(
+        r"Proxy Authentication Required|\b407\b.*[Pp]roxy",
+        "the proxy refuses the client",
+        "a proxy that lets this host reach the hub and its CDN",
+        "Correct user and password in O(proxy)",
+    ),
+    Cause(
+        r"\b403 Client Error.* for url: \S*//[^/\s]*cdn",
+        "the CDN refuses an address that the hub has just signed",
+        "a clock of the host that is right, and no proxy that changes addresses",
+        f"Compare the clock with the hub's, check what lies between, and run again. {AGAIN}",
+        passes=True,
+    ),
+    Cause(
+        r"\b40[13] Client Error|\b(?:Unauthorized|Forbidden)\b",
+        "the hub refused the ModelScope client during the download",
+        "a token that stays valid until the last file",
+        f"Create a new one, set it as O(token), and run again. {AGAIN}",
+    ),
+    Cause(
+        r"has no revision|NotExistError|\b404 Client Error",
+        "the client does not find the revision, or a file of it",
+        "a revision that this client takes; those before 1.38 take branches and tags, but no commit",
+        "Set O(revision) to a branch or a tag, or use an image with a newer client",
+    ),
+    Cause(
+        r"TypeError: .*max_workers",
+        "the ModelScope client is too old",
+        "the package modelscope 1.22 or newer",
+        "Update it, or choose another O(image) or O(python)",
+    ),
+    Cause(
+        r"NameResolutionError|Name or service not known|Temporary failure in name resolution",
+        "a name of the hub or of its CDN cannot be resolved",
+        "a name server that knows both",
+        f"Check the name servers of the host, and run again. {AGAIN}",
+        passes=True,
+    ),
+    Cause(
+        r"\b429\b.*(?:Client Error|Too Many)|Too Many Requests",
+        "the hub limits the requests of this host",
+        "an answer to each request",
+        f"Lower O(workers), or run again later. {AGAIN}",
+        passes=True,
+    ),
+    Cause(
+        r"\b5\d\d Server Error|\bProxyError\b|Max retries exceeded|Connection(?:Error| refused|ResetError| broken)"
+        r"|Connection (?:failed|aborted|reset)|[Tt]imed? ?out|Timeout|IncompleteRead|RemoteDisconnected"
+        r"|ChunkedEncodingError|ProtocolError|Network is unreachable|No route to host",
+        "the connection to the hub or to its CDN fails",
+        "a connection to both: files come from another name than the hub's, which the message has",
+        "Allow both names in firewall, proxy and no_proxy, and run again. "
+        f"If it is the hub, run again later. {AGAIN}",
+        passes=True,
+    ),
+)
+
+
+def cause_of(failure: str) -> Cause | None:
+    """Return the cause of a failure of the client, None if it is of no known kind."""
+    return next((cause for cause in CAUSES if re.search(cause.regex, failure, re.S)), None)
