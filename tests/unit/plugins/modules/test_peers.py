@@ -18,6 +18,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.connect
 from ansible_collections.ascend_ops.vllm.plugins.modules import peer_listener, peer_probe
 from npu_sim import install
 from polling import wait_until
+from ports import free_port
 
 HEAD, CALLER, OTHER = "127.0.0.2", "127.0.0.3", "127.0.0.4"
 
@@ -49,13 +50,8 @@ def call(own: str, ports: list[int], address: str = HEAD, seconds: float = 2) ->
     return [one["error"] for one in peer_probe.call_all(own, calls, seconds)]
 
 
-def free_port() -> int:
-    with socket.create_server((HEAD, 0)) as server:
-        return server.getsockname()[1]
-
-
 def test_all_ports_are_called_and_the_listener_ends():
-    ports = start(ports=(free_port(),), ephemeral=4)
+    ports = start(ports=(free_port(HEAD),), ephemeral=4)
     assert len(set(ports)) == 5
     assert peer_listener.earlier_listeners() != []
     assert call(CALLER, ports) == [None] * 5
@@ -72,7 +68,7 @@ def test_the_ports_are_free_at_once_when_all_have_called():
 
 
 def test_a_call_whose_end_is_lost_holds_no_port():
-    port = free_port()
+    port = free_port(HEAD)
     start(ports=(port,), ephemeral=0)
     with socket.create_connection((HEAD, port), source_address=(CALLER, 0)) as call:
         call.sendall(GREETING)
@@ -84,7 +80,7 @@ def test_a_call_whose_end_is_lost_holds_no_port():
 
 
 def test_a_worker_of_the_service_that_calls_is_not_taken_for_the_host():
-    port = free_port()
+    port = free_port(HEAD)
     start(ports=(port,), ephemeral=0)
     for words in (b"\xff\0\0\0", b""):
         with socket.create_connection((HEAD, port), source_address=(CALLER, 0)) as worker:
@@ -112,7 +108,7 @@ def test_the_listener_ends_in_time_without_callers():
 
 
 def test_a_new_listener_takes_the_place_of_an_earlier_one():
-    port = free_port()
+    port = free_port(HEAD)
     assert start(ports=(port,), ephemeral=0) == [port]
     earlier = peer_listener.earlier_listeners()
     peer_listener.end_earlier_listeners()
@@ -141,7 +137,7 @@ def test_an_address_that_is_not_the_hosts_own():
 
 
 def test_who_does_not_listen_and_who_does_not_answer(tmp_path):
-    assert call(CALLER, [free_port()]) == [os.strerror(errno.ECONNREFUSED)]
+    assert call(CALLER, [free_port(HEAD)]) == [os.strerror(errno.ECONNREFUSED)]
     with (
         socket.socket() as full
     ):  # one that accepts nothing: the kernel drops what comes when the queue is full

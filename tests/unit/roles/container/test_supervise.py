@@ -28,6 +28,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.vllm_log 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polling import wait_until
+from ports import free_port
 
 SUPERVISE = Path(__file__).resolve().parents[4] / "roles/container/files/supervise.py"
 GRACE = 3
@@ -120,12 +121,6 @@ def wait_for_engines(*hosts: Host) -> None:
 
 def wait_for_sign(host: Host, sign: str) -> None:
     wait(lambda: sign in host.signs(), host)
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 @pytest.fixture(name="make")
