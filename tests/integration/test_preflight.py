@@ -135,7 +135,7 @@ def test_an_image_and_weights_that_are_not_the_expected_ones(tmp_path):
     assert sorted(found(report)) == sorted(
         [("node0", "weights", "fail"), ("node1", "weights", "fail"), *image]
     )
-    texts = {finding["id"]: " ".join(finding.values()) for finding in report["findings"]}
+    texts = {finding["id"]: " ".join(map(str, finding.values())) for finding in report["findings"]}
     assert_names(texts["weights"], "10010103009", "weights_token")
     if image:
         assert_names(texts["image_versions"], "cann 8.5.0", "vllm 0.14.0")

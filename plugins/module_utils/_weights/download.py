@@ -66,6 +66,7 @@ class Download:
         missing = self.found.wrong
         if not missing and not self.source.shares:
             return
+        self.source.open()
         os.makedirs(self.folder.path, exist_ok=True)
         self.folder.remove(missing)
         all_bytes = total(missing)

@@ -109,6 +109,9 @@ class Source:
         needed = total(found.wrong) - folder.bytes_present(found.wrong)
         require_space(folder.path, "dir", needed)
 
+    def open(self) -> None:
+        """Raise ProblemError, before anything is changed, if there is nothing on the host to fetch with."""
+
     def fetch(self, folder: Folder, files: list[File], missing: list[File]) -> list[File]:
         """Fetch *missing*, of *files*, and return those whose hash was compared on arrival."""
         raise NotImplementedError
@@ -124,7 +127,10 @@ class HubSource(Source):
 
     def start(self) -> None:
         if self.shares:  # the other hosts wait for it, and may need what is already here
-            self._client.start()
+            self.open()
+
+    def open(self) -> None:
+        self._client.start()
 
     def require(self, folder: Folder, found: Comparison) -> None:
         super().require(folder, found)
