@@ -86,7 +86,7 @@ CASES = {
         "node0",
         "error: unrecognized arguments",
         "bad_argument",
-        arguments(no_such_flag=True),
+        {"vllm_serve_extra_args": ["--no-such-flag"]},
         everywhere=True,
     ),
     "wrong NIC on the worker": Case(
