@@ -24,7 +24,8 @@ PROGRAMS = "ansible|ansible-playbook|ansible-doc|ansible-galaxy|ansible-vault|an
 # Of a command in a line of its own, or between backticks; what follows blanks and # is for the reader.
 IN_BLOCK = re.compile(rf"^ {{4}}((?:{PROGRAMS}) .*?)(?: +#.*)?$", re.MULTILINE)
 IN_TEXT = re.compile(rf"`((?:{PROGRAMS}) [^`]+)`")
-PICTURE = re.compile(r"^```mermaid\n.*?^```$", re.MULTILINE | re.DOTALL)
+# Pictures, settings and output, which are no commands.
+PICTURE = re.compile(r"^ *```(?:mermaid|text|yaml)\n.*?^ *```$", re.MULTILINE | re.DOTALL)
 # Lines of their own that are no commands: an inventory, and what a command wants in the environment.
 NO_COMMAND = re.compile(r"(?:vllm_head|vllm_workers|all): \{|export CONTROLLER_HOST=")
 
