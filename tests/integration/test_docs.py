@@ -35,6 +35,7 @@ ELSEWHERE = {
     "make test": (".ci/run", "exec make test"),
     "make lab-down": ("tests/steps.sh", "lab-down"),
     "make site": ("Makefile", "install site sanity"),
+    "make docs": ("Makefile", "site: docs"),
     "make faults": ("Makefile", "faults weights runner"),
     "make runner": ("Makefile", "faults weights runner"),
     "make bench-weights": ("Makefile", "tests/bench/weights.py"),
