@@ -21,6 +21,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import (
     role_options,
     settings,
 )
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.flags import Flags
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.profiles import Profiles
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, ProblemError, listed
 
@@ -58,6 +59,7 @@ class ActionModule(ActionBase):
         self._variables = Variables(task_vars, self._templar)
         self._profiles = Profiles(COLLECTION / "profiles", self._read)
         self._bases: dict[tuple[str, str], settings.Base] = {}
+        self._flags: dict[str, Flags] = {}
         try:
             hosts, addresses = self._topology()
             served = self._variables.host in hosts
@@ -104,7 +106,7 @@ class ActionModule(ActionBase):
         if offline and not given:
             refuse([plan.no_nic_problem(addresses[host]).at(f"host {host}")])
 
-        flags = self._profiles.serve_flags(chosen["image_versions"].get("vllm"))
+        flags = self._flags_of(chosen)
 
         def build(nic: str | None, real: Any = None) -> dict[str, Any]:
             has_key = "vllm_api_key" in variables
@@ -162,9 +164,7 @@ class ActionModule(ActionBase):
         for name in names.foreign(known, given):
             display.warning(f"The variable {name} is not a setting of ascend_ops.vllm, and is ignored.")
         problems += names.wrong(known, given) + role_options.api_key_problems(variables)
-        return merged, problems or plan.setting_problems(
-            merged, self._profiles.serve_flags(merged["image_versions"].get("vllm"))
-        )
+        return merged, problems or plan.setting_problems(merged, self._flags_of(merged))
 
     def _files(self, profile: Any, hardware: Any) -> settings.Base:
         """Return what the files say; hosts that share them share the work."""
@@ -172,6 +172,13 @@ class ActionModule(ActionBase):
         if chosen not in self._bases:
             self._bases[chosen] = settings.read(SETTINGS, self._profiles.layers(*chosen))
         return self._bases[chosen]
+
+    def _flags_of(self, chosen: Mapping[str, Any]) -> Flags:
+        """Return the flags of the host's vLLM; hosts with the same version share the work."""
+        version = str(chosen["image_versions"].get("vllm"))
+        if version not in self._flags:
+            self._flags[version] = self._profiles.serve_flags(version)
+        return self._flags[version]
 
     def _read(self, path: Path) -> Any:
         """Return the content of a YAML file. Only one of the user's may be encrypted."""
