@@ -17,6 +17,7 @@ import pytest
 from ansible_collections.ascend_ops.vllm.plugins.modules import npu_facts
 from ansible_run import module
 from ansible_run import run as ansible
+from locks import alone_with
 from npu_sim import install
 
 OLDEST = (3, 8)
@@ -115,9 +116,10 @@ def test_the_hosts_call_each_other(python, tmp_path):
         "tool": str(tmp_path / install.HCCN_TOOL),
         "results": str(tmp_path),
     }
-    done = ansible(
-        "ansible-playbook", tmp_path / "play.yml", "-i", "node0,node1,", "-e", json.dumps(variables)
-    )
+    with alone_with("listener"):
+        done = ansible(
+            "ansible-playbook", tmp_path / "play.yml", "-i", "node0,node1,", "-e", json.dumps(variables)
+        )
     assert done.returncode == 0, done.stdout + done.stderr
     head, worker = (json.loads((tmp_path / f"node{index}.json").read_text()) for index in range(2))
     assert [(call["host"], call["error"]) for call in worker["calls"]] == [("node0", None)] * 4

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.connectivity import GREETING
 from ansible_collections.ascend_ops.vllm.plugins.modules import peer_listener, peer_probe
+from locks import alone_with
 from npu_sim import install
 from polling import wait_until
 from ports import free_port
@@ -28,9 +29,11 @@ def wait_for_the_end(seconds: float = 2) -> None:
 
 
 @pytest.fixture(autouse=True)
-def none_is_left():
-    yield
-    peer_listener.end_earlier_listeners()
+def the_only_listener():
+    """A new listener ends the earlier ones of the machine, also those of another pytest worker."""
+    with alone_with("listener"):
+        yield
+        peer_listener.end_earlier_listeners()
 
 
 def start(
