@@ -23,7 +23,12 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import (
 )
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.flags import Flags
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.profiles import Profiles
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, ProblemError, listed
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import (
+    Problem,
+    ProblemError,
+    listed,
+    together,
+)
 
 COLLECTION = Path(__file__).resolve().parents[2]
 display = Display()
@@ -161,10 +166,14 @@ class ActionModule(ActionBase):
         files = self._files(variables.get("vllm_profile"), variables.get("vllm_hardware"))
         merged, problems = settings.settings(SETTINGS, files, settings.of_inventory(SETTINGS, variables))
         known, given = {**SETTINGS, **ROLE_OPTIONS}, self._variables.names(host)
-        for name in names.foreign(known, given):
-            display.warning(f"The variable {name} is not a setting of ascend_ops.vllm, and is ignored.")
         problems += names.wrong(known, given) + role_options.api_key_problems(variables)
-        return merged, problems or plan.setting_problems(merged, self._flags_of(merged))
+        if problems:
+            return merged, problems
+        flags = self._flags_of(merged)
+        for name in names.foreign(known, given, flags.kinds):
+            display.warning(f"The variable {name} is not a setting of ascend_ops.vllm, and is ignored.")
+        guessed = names.guessed(known, variables, flags.kinds, merged)
+        return merged, guessed + plan.setting_problems(merged, flags)
 
     def _files(self, profile: Any, hardware: Any) -> settings.Base:
         """Return what the files say; hosts that share them share the work."""
@@ -233,6 +242,6 @@ class Templated(Mapping[str, Any]):
 
 def refuse(problems: Iterable[Problem]) -> None:
     """End the task if there are problems, with all of them."""
-    found = list(dict.fromkeys(problems))
+    found = together(problems)
     if found:
         raise AnsibleActionFail("The inventory cannot be used:\n" + listed(found))

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Iterable, Mapping
 
 OPTION = re.compile(r"\bO\((\w+)\)")  # an option of a module, as in its documentation
+HOST = re.compile(r"host ([^ ,]+)((?:, stage .*)?)$")
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,24 @@ class ProblemError(Exception):
 def failure(problem: Problem, **facts: Any) -> dict[str, Any]:
     """Return the arguments of ``fail_json`` for *problem*: its text as ``msg``, its parts as ``problem``."""
     return {"msg": str(problem), "problem": problem.data(), **facts}
+
+
+def together(problems: Iterable[Problem]) -> list[Problem]:
+    """Return each of *problems* once: those that differ in their host alone become one of all these hosts."""
+    places: dict[Problem, list[str]] = {}
+    for problem in dict.fromkeys(problems):
+        places.setdefault(problem.at(""), []).append(problem.where)
+    return [problem.at(_places(where)) for problem, where in places.items()]
+
+
+def _places(where: list[str]) -> str:
+    """Return the places of one problem as one: ``host a`` and ``host b`` are ``hosts a, b``."""
+    matches = [HOST.match(place) for place in where]
+    stages = {match[2] for match in matches if match}
+    if len(where) == 1 or None in matches or len(stages) != 1:
+        return "; ".join(where)
+    names = ", ".join(match[1] for match in matches if match)
+    return f"hosts {names}{stages.pop()}"
 
 
 def listed(problems: Iterable[Problem]) -> str:

@@ -145,12 +145,29 @@ FOUND = (
 )
 
 
-@pytest.mark.parametrize("hosts", ["localhost", "vllm_head"])
-def test_all_that_cannot_be_used_is_refused_together(site, hosts):
+@pytest.mark.parametrize(
+    ("hosts", "told"), [("localhost", "hosts node0, node1"), ("vllm_head", "host node0")]
+)
+def test_all_that_cannot_be_used_is_refused_together(site, hosts, told):
     site.inventory["all"]["vars"].update(WRONG)
     output = site.refusal(play(PLAN, hosts=hosts))
-    assert [found for found in FOUND if f"- host node0: {found}" not in output] == [], output
+    assert [found for found in FOUND if f"- {told}: {found}" not in output] == [], output
     assert "secret-key" not in output
+
+
+def test_a_first_guess_is_refused_with_the_right_place(site):
+    site.inventory["all"]["vars"].update(vllm_max_model_len=131072, vllm_port=9000)
+    output = site.refusal(play(PLAN, hosts="localhost"))
+    assert "hosts node0, node1: variable vllm_max_model_len is not a setting." in output
+    assert "write vllm_serve_args: {max-model-len: VALUE}" in output
+    assert "rename it to vllm_api_port" in output
+
+
+def test_a_variable_that_fills_in_the_right_place_may_have_that_name(site):
+    site.inventory["all"]["vars"].update(
+        vllm_max_model_len=4096, vllm_serve_args={"max-model-len": "{{ vllm_max_model_len }}"}
+    )
+    assert "vllm_max_model_len" not in site.run(play(PLAN, hosts="localhost"))
 
 
 # Groups with other names

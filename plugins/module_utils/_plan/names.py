@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import Collection, Iterable
+from typing import Any, Collection, Iterable, Mapping
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 
@@ -17,6 +17,32 @@ RENAMED = {
     "driver_roce_tls_off": "preflight_roce_tls_off",
     "serve_api_key": "vllm_api_key",
     "verify_api_key": "vllm_api_key",
+}
+# What people write first, by the names that other projects and vLLM itself use.
+GUESSES = {
+    "vllm_airgap": "vllm_airgap_dir",
+    "vllm_args": "vllm_serve_args",
+    "vllm_cache_dir": "vllm_model_cache_dir",
+    "vllm_devices": "vllm_npu_ids",
+    "vllm_env": "vllm_serve_env",
+    "vllm_extra_args": "vllm_serve_args",
+    "vllm_image_tag": "vllm_image",
+    "vllm_interface": "vllm_service_nic",
+    "vllm_ip": "vllm_service_ip",
+    "vllm_model": "vllm_model_repo",
+    "vllm_model_name": "vllm_served_model_name",
+    "vllm_model_path": "vllm_model_dir",
+    "vllm_mounts": "vllm_container_extra_mounts",
+    "vllm_nic": "vllm_service_nic",
+    "vllm_patches": "vllm_patch_set",
+    "vllm_port": "vllm_api_port",
+    "vllm_proxy": "weights_proxy",
+    "vllm_registry_password": "image_registry_password",
+    "vllm_registry_username": "image_registry_username",
+    "vllm_shm_size": "vllm_container_shm_size",
+    "vllm_timeout": "serve_timeout",
+    "vllm_token": "weights_token",
+    "vllm_volumes": "vllm_container_extra_mounts",
 }
 # How similar a name must be to a setting's to be taken for a misspelt one. High, as users have their own.
 SIMILAR = 0.9
@@ -37,13 +63,49 @@ def wrong(known: Collection[str], variables: Iterable[str]) -> list[Problem]:
     return problems
 
 
-def foreign(known: Collection[str], variables: Iterable[str]) -> list[str]:
-    """Return those of the *variables* that have this collection's prefix, and are like no setting."""
+def foreign(known: Collection[str], variables: Iterable[str], flags: Collection[str]) -> list[str]:
+    """Return those of the *variables* that have this collection's prefix, and are like no setting or flag."""
     return [
         name
         for name in _unknown(known, variables)
-        if name.startswith(PREFIX) and not closest(known, name, SIMILAR)
+        if name.startswith(PREFIX)
+        and name not in GUESSES
+        and flag_of(name) not in flags
+        and not closest(known, name, SIMILAR)
     ]
+
+
+def guessed(
+    known: Collection[str],
+    variables: Mapping[str, Any],
+    flags: Collection[str],
+    settings: Mapping[str, Any],
+) -> list[Problem]:
+    """Return a problem for each of the *variables* that is a first guess at a setting or at a flag.
+
+    One that has the value which counts, by the merged *settings*, is a helper of the inventory and no problem.
+    """
+    problems = []
+    for name in _unknown(known, variables):
+        meant, flag = GUESSES.get(name), flag_of(name)
+        if meant:
+            of_plan = settings.get(meant[len(PREFIX) :]) if meant.startswith(PREFIX) else None
+            effective = variables.get(meant) if of_plan is None else of_plan
+            expected, remedy = f"the variable {meant}", f"rename it to {meant}"
+        elif flag in flags and not closest(known, name, SIMILAR):
+            effective = settings["serve_args"].get(flag)
+            expected = f"the flag {flag} of vllm serve in vllm_serve_args"
+            remedy = f"write vllm_serve_args: {{{flag}: VALUE}}"
+        else:
+            continue
+        if effective is None or str(variables[name]) != str(effective):
+            problems.append(Problem(f"variable {name} is not a setting", expected, remedy))
+    return problems
+
+
+def flag_of(variable: str) -> str:
+    """Return the flag of vllm serve that a variable with this collection's prefix would set."""
+    return variable[len(PREFIX) :].replace("_", "-") if variable.startswith(PREFIX) else ""
 
 
 def closest(known: Collection[str], name: str, cutoff: float = 0.6) -> str | None:

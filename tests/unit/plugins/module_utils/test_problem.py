@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import (
     Problem,
     ProblemError,
     failure,
     listed,
+    together,
 )
 
 PORT = Problem("port 8080 is in use by nginx (pid 7)", "a free port", "Stop nginx or set vllm_api_port")
@@ -25,6 +27,23 @@ def test_a_paragraph_has_the_place_only_where_it_is_given():
 def test_a_list_has_a_line_for_each():
     lines = listed([PORT, PORT.at("host node1")]).splitlines()
     assert lines == [f"- {PORT.line()}", f"- host node1: {PORT.line()}"]
+
+
+@pytest.mark.parametrize(
+    ("places", "told"),
+    [
+        (["host a", "host b", "host a"], "hosts a, b"),
+        (["host a"], "host a"),
+        (["host a, stage weights", "host b, stage weights"], "hosts a, b, stage weights"),
+        (["host a, stage weights", "host b"], "host a, stage weights; host b"),
+        (["group g", "host a"], "group g; host a"),
+        ([""], ""),
+    ],
+)
+def test_one_problem_of_many_hosts_is_told_once(places: list[str], told: str):
+    other = Problem("x", "y", "z", "host a")
+    problems = together([PORT.at(places[0]), other, *(PORT.at(place) for place in places[1:])])
+    assert problems == [PORT.at(told), other]
 
 
 def test_a_result_carries_the_parts_and_survives_json():

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names
-from shipped import ROLE_OPTIONS, SETTINGS
+from shipped import FLAGS, ROLE_OPTIONS, SETTINGS, settings
 
 KNOWN = {**SETTINGS, **ROLE_OPTIONS}
 
@@ -24,7 +24,7 @@ def test_a_misspelt_or_renamed_variable_is_refused_with_the_right_name(name: str
     (problem,) = names.wrong(KNOWN, ["vllm_image", name, "ansible_host"])
     assert name in problem.found
     assert meant in problem.remedy
-    assert names.foreign(KNOWN, [name]) == []
+    assert names.foreign(KNOWN, [name], FLAGS.kinds) == []
 
 
 @pytest.mark.parametrize("name", ["vllm_dashboard_url", "weights_of_ours", "image_builder", "server"])
@@ -33,10 +33,42 @@ def test_a_variable_of_the_users_own_is_accepted(name: str):
 
 
 def test_only_what_has_the_collections_own_prefix_is_warned_about():
-    given = ["vllm_dashboard_url", "vllm_image", "image_builder"]
-    assert names.foreign(KNOWN, given) == ["vllm_dashboard_url"]
+    given = ["vllm_dashboard_url", "vllm_image", "image_builder", "vllm_port", "vllm_max_model_len"]
+    assert names.foreign(KNOWN, given, FLAGS.kinds) == ["vllm_dashboard_url"]
 
 
 def test_a_renamed_variable_has_a_name_that_exists():
     assert set(names.RENAMED.values()) <= set(KNOWN)
     assert not set(names.RENAMED) & set(KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [
+        ("vllm_max_model_len", "write vllm_serve_args: {max-model-len: VALUE}"),
+        ("vllm_gpu_memory_utilization", "write vllm_serve_args: {gpu-memory-utilization: VALUE}"),
+        ("vllm_quantization", "write vllm_serve_args: {quantization: VALUE}"),
+        *((name, f"rename it to {meant}") for name, meant in names.GUESSES.items()),
+    ],
+)
+def test_a_first_guess_leads_to_the_setting_and_shows_no_value(name: str, where: str):
+    (problem,) = names.guessed(KNOWN, {name: "guessed-value", "ansible_host": "x"}, FLAGS.kinds, settings())
+    assert (name in problem.found, problem.remedy) == (True, where)
+    assert "guessed-value" not in str(problem)
+    assert names.wrong(KNOWN, [name]) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("vllm_max_model_len", 8192), ("vllm_port", "8080"), ("vllm_token", "x"), ("vllm_nic", "enp1")],
+)
+def test_a_guess_that_has_the_effective_value_is_a_helper_of_the_inventory(name: str, value: object):
+    given = {name: value, "weights_token": "x", "vllm_service_nic": "enp1"}
+    assert names.guessed(KNOWN, given, FLAGS.kinds, settings()) == []
+    given[name] = "another"
+    assert len(names.guessed(KNOWN, given, FLAGS.kinds, settings())) == 1
+
+
+def test_a_guess_is_no_setting_and_leads_to_one():
+    assert set(names.GUESSES.values()) <= set(KNOWN)
+    assert not set(names.GUESSES) & set(KNOWN)
