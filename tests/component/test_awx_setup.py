@@ -37,7 +37,8 @@ def setup(awx: StandIn, secrets: dict[str, str] | None = None, **options: object
     command = ["ansible-playbook", "playbooks/awx_setup.yml", "-e", json.dumps(given), "-vvv"]
     done = run(*command, ANSIBLE_PIPELINING="true", **variables)
     output = done.stdout + done.stderr
-    assert [secret for secret in (*SECRETS.values(), TOKEN) if secret in output] == []
+    private = [*SECRETS.values(), *(secrets or {}).values(), TOKEN]
+    assert [secret for secret in private if secret in output] == []
     return done.returncode, output
 
 
@@ -108,13 +109,21 @@ def test_everything_is_made_once_and_no_secret_replaces_the_inventorys(awx: Stan
     assert ({**awx.things, "project_updates": 0, "projects": made[0]["projects"]}, awx.related) == made
 
 
-def test_two_organizations_stand_side_by_side_and_given_secrets_stay(awx: StandIn):
+def test_organizations_and_services_stand_side_by_side_and_given_secrets_stay(awx: StandIn):
     image = {"awx_setup_ee_image": "registry.example.com/ascend-ops-ee:1"}
     for organization in ("Production", "Test"):
         code, output = setup(awx, SECRETS, awx_setup_organization=organization, **image)
         assert code == 0, output
     assert len(awx.things["inventories"]) == len(awx.things["execution_environments"]) == 2
     assert len(awx.things["job_templates"]) == 16
+    groups = {"vllm_head_group": "qwen_head", "vllm_worker_group": "qwen_workers"}
+    qwen = {"awx_setup_service": "Qwen", "awx_setup_extra_vars": groups}
+    code, output = setup(
+        awx, {"VLLM_API_KEY": "the-other-key"}, awx_setup_organization="Test", **qwen, **image
+    )
+    assert code == 0, output
+    assert json.loads(awx.named("job_templates")["Qwen site"]["extra_vars"]) == groups
+    assert credentials(awx, "Qwen site") == {"Ascend hosts", "ModelScope token", "Qwen API key"}
     code, output = setup(awx, awx_setup_organization="Test", **image)
     assert (code, changed(output)) == (0, 0), output
     assert credentials(awx, "vLLM site") == {"Ascend hosts", "ModelScope token", "vLLM API key"}

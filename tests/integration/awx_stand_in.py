@@ -68,6 +68,7 @@ FIELDS = {
         "inventory",
         "playbook",
         "execution_environment",
+        "extra_vars",
         "survey_enabled",
         *ASKS,
     },
