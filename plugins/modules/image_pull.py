@@ -13,7 +13,7 @@ description:
   - Runs C(docker pull) unless the host has an image of that name. Unlike M(community.docker.docker_image_pull), it reports
     its progress every 30 seconds.
   - The pull runs in the background on the host. If the controller stops polling, for example because Ansible was
-    interrupted, the pull ends within 30 seconds. The next run pulls the layers that are missing.
+    interrupted, the pull goes on for ten minutes. A run that wants the same goes on polling it.
   - Without O(username), Docker uses the credentials that C(docker login) stored on the host, with its credential helpers.
 options:
   name:
@@ -33,6 +33,13 @@ options:
   password:
     description: Password of that user, or an access token.
     type: str
+  state:
+    description:
+      - V(present) pulls the image unless it is present.
+      - V(stopped) ends a pull of this image that goes on in the background. It removes nothing.
+    type: str
+    choices: [present, stopped]
+    default: present
   _run:
     description: Internal. The action plugin sets it to the run that the work belongs to.
     type: str
@@ -133,7 +140,11 @@ def ensure(params, docker, check_mode):
     """Start the pull, unless the image is present or this run has started it. Return its result, or its progress."""
     place = NOTES if os.access(NOTES, os.W_OK) else Path.home() / ".ansible"
     name = "ascend-ops-image-" + hashlib.sha256(params["name"].encode()).hexdigest()[:12]
-    job = background.Job(os.path.join(place, name), params["_run"] or str(os.getpid()))
+    job = background.Job(
+        os.path.join(place, name), params["_run"] or str(os.getpid()), background.task_of(params)
+    )
+    if params["state"] == "stopped":
+        return {"changed": job.is_running() if check_mode else job.stop()}
     if not job.is_begun():
         if is_here(docker, params["name"], params["platform"]):
             return {"changed": False}
@@ -151,6 +162,7 @@ def main():
             "platform": {"type": "str"},
             "username": {"type": "str"},
             "password": {"type": "str", "no_log": True},
+            "state": {"type": "str", "choices": ["present", "stopped"], "default": "present"},
             "_run": {"type": "str", "default": ""},
             "_wait": {"type": "int"},
         },
@@ -167,7 +179,7 @@ def main():
         )
     if result.pop("failed", False):
         module.fail_json(**result)
-    if result["changed"]:
+    if result["changed"] and params["state"] == "present":
         result["diff"] = {"before": "", "after": params["name"] + "\n"}
     module.exit_json(**result)
 

@@ -17,8 +17,8 @@ description:
     differ.
   - Removes a file that differs and fetches it again. Continues an interrupted download.
   - Works in the background on the host and reports its progress every 30 seconds. If the controller stops
-    polling, for example because Ansible was interrupted, the work ends by itself within 40 seconds. A new run
-    takes over at once.
+    polling, for example because Ansible was interrupted, the work goes on for O(lease). A run that wants the
+    same goes on polling it. One that wants something else ends it.
   - Resolves a branch to a commit when it fetches files, and not again while they are unchanged. Leaves files
     alone that the repository does not have.
 requirements:
@@ -124,6 +124,19 @@ options:
         description: A secret that signs the requests between the hosts. Use a new one for each run.
         type: str
         required: true
+  lease:
+    description:
+      - Seconds for which the work goes on when nobody polls it, at least 60. With 43200 a download can be started
+        in the evening and looked at in the morning, while the controller is off.
+    type: int
+    default: 600
+  state:
+    description:
+      - V(present) fetches and verifies the files.
+      - V(stopped) ends a download into O(dir) that goes on in the background. It removes no weights.
+    type: str
+    choices: [present, stopped]
+    default: present
   _variables:
     description: Internal. A role sets it to the variables that set these options, and messages name those.
     type: dict
@@ -226,7 +239,7 @@ import os
 from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import background
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import background, commands
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, ProblemError, failure
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights import sources
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.client import (
@@ -275,6 +288,8 @@ ARGUMENTS = {
     "checksums": {"type": "path"},
     "source": {"type": "path"},
     "fanout": {"type": "dict", "options": FANOUT},
+    "lease": {"type": "int", "default": background.LEASE_SECONDS},
+    "state": {"type": "str", "choices": ["present", "stopped"], "default": "present"},
     "_variables": {"type": "dict", "default": {}},
     "_run": {"type": "str", "default": ""},
     "_wait": {"type": "int"},
@@ -291,6 +306,10 @@ def require_usable(params: dict[str, Any]) -> None:
         )
     if params["workers"] < 1:
         raise ProblemError(f"O(workers) is {params['workers']}", "1 or more", "Correct O(workers)")
+    if params["lease"] < background.LEAST_LEASE:
+        raise ProblemError(
+            f"O(lease) is {params['lease']}", f"{background.LEAST_LEASE} seconds or more", "Correct O(lease)"
+        )
     if needs_client(params) and params["python"] and not os.access(params["python"], os.X_OK):
         raise ProblemError(
             f"O(python) is {params['python']}, which is not a program on this host",
@@ -405,13 +424,27 @@ def attempt(work: Callable[[], dict[str, Any]], folder: str) -> dict[str, Any]:
 def job_of(params: dict[str, Any]) -> background.Job:
     """Return the background job of the folder: there is one at a time."""
     notes = NOTES if os.access(NOTES, os.W_OK) else params["cache_dir"]
-    return background.Job(
-        os.path.join(notes, container_name(params["dir"])), params["_run"] or str(os.getpid())
-    )
+    # The hosts of a fan-out have a new key in each run. Those that are at work have the one of their run.
+    fanout = dict(params["fanout"] or {}, key="")
+    task = background.task_of(dict(params, fanout=fanout), ["_variables"])
+    run = params["_run"] or str(os.getpid())
+    return background.Job(os.path.join(notes, container_name(params["dir"])), run, task, params["lease"])
+
+
+def stop(params: dict[str, Any], docker: str | None, job: background.Job, check_mode: bool) -> dict[str, Any]:
+    """End a download in the background, with its container."""
+    if check_mode:
+        return {"changed": job.is_running()}
+    stopped = job.stop()
+    if docker and stopped:
+        commands.run([docker, "rm", "--force", container_name(params["dir"])])
+    return {"changed": stopped}
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
+    if params["state"] == "stopped":
+        return stop(params, module.get_bin_path("docker"), job_of(params), module.check_mode)
     require_usable(params)
     if REQUESTS_ERROR and not params["source"] and not params["checksums"]:
         module.fail_json(msg=missing_required_lib("requests"), exception=REQUESTS_ERROR)

@@ -8,11 +8,17 @@ from __future__ import annotations
 import base64
 import json
 import os
+import signal
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_run import module
+from ansible_run import ROOT, environment, module
+from polling import wait_until
 
 IMAGE = "registry.example.com/ascend/vllm-ascend:v1"
 USER, PASSWORD = "robot", "a-password-that-must-not-be-shown"
@@ -23,8 +29,9 @@ options=
 [ "$1" = image ] && { echo "Error: No such image: $4"; exit 1; }
 [ "$1" = pull ] || exit 1
 echo "$options" >"$FOLDER/options"
+echo pull >>"$FOLDER/pulls"
 [ "$config" ] && cp "$config/config.json" "$FOLDER" && stat --format=%a "$config" >"$FOLDER/mode"
-sleep 3
+sleep "${PULL_SECONDS:-3}"
 echo "Status: Downloaded newer image for $2"
 """
 
@@ -66,3 +73,87 @@ def test_without_credentials_docker_uses_its_own(folder: Path):
 
 def test_a_user_needs_a_password():
     assert "password" in pull(username=USER)["msg"]
+
+
+# A remote host, by SSH to this machine: what would reach it is a command, and can be refused.
+SSH = """\
+#!/bin/sh
+[ -e "$FOLDER/cut" ] && { touch "$FOLDER/refused"; echo "ssh: connect to host node0 port 22: No route to host" >&2; exit 255; }
+for command; do :; done
+[ "$command" = node0 ] && exit 255  # asks for a shared connection
+exec sh -c "$command"
+"""
+
+
+class Pull(threading.Thread):
+    """A pull from such a host, while the test does something to the connection or to Ansible."""
+
+    def __init__(self, folder: Path, **variables: str) -> None:
+        super().__init__()
+        (folder / "ssh").write_text(SSH, encoding="ascii")
+        (folder / "ssh").chmod(0o755)
+        command = [
+            "ansible",
+            "node0",
+            "-i",
+            "node0,",
+            "-m",
+            "ascend_ops.vllm.image_pull",
+            "-a",
+            f"name={IMAGE}",
+        ]
+        command += ["-e", f"ansible_ssh_executable={folder}/ssh", "-e", "ansible_ssh_transfer_method=piped"]
+        command += ["-e", f"ansible_python_interpreter={sys.executable}"]
+        self.process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment(**variables),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.start()
+
+    def run(self) -> None:
+        self.shown = self.process.communicate()[0]
+
+    def ended(self) -> str:
+        self.join()
+        return self.shown
+
+
+def pulls(folder: Path) -> int:
+    """Return how often the image was pulled."""
+    started = folder / "pulls"
+    return len(started.read_text(encoding="ascii").split()) if started.exists() else 0
+
+
+def test_a_lost_connection_is_waited_for(folder: Path):
+    pull = Pull(folder, PULL_SECONDS="10")
+    wait_until(lambda: pulls(folder), 30, "the pull begins")
+    time.sleep(3)  # the first poll, without which nobody knows that it has begun
+    (folder / "cut").touch()
+    wait_until((folder / "refused").exists, 20, "the next poll finds no connection")
+    (folder / "cut").unlink()
+    shown = pull.ended()
+    assert "CHANGED" in shown, shown
+    assert "cannot be reached" in shown
+    assert pulls(folder) == 1
+
+
+def test_a_run_goes_on_polling_what_a_killed_one_left(folder: Path):
+    first = Pull(folder, PULL_SECONDS="15")
+    wait_until(lambda: pulls(folder), 30, "the pull begins")
+    os.killpg(first.process.pid, signal.SIGKILL)
+    second = Pull(folder, PULL_SECONDS="15").ended()
+    assert "CHANGED" in second, second
+    assert pulls(folder) == 1
+
+
+def test_a_pull_in_the_background_is_stopped(folder: Path):
+    first = Pull(folder, PULL_SECONDS="60")
+    wait_until(lambda: pulls(folder), 30, "the pull begins")
+    os.killpg(first.process.pid, signal.SIGKILL)
+    assert pull(state="stopped")["changed"]
+    assert not pull(state="stopped")["changed"]

@@ -7,18 +7,29 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
+import hashlib
 import json
 import os
 import shutil
 import signal
 import threading
 import time
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Sequence
 
-LEASE_SECONDS = 30  # without a poll, after which the work ends by itself
-STALE_SECONDS = 10  # without a poll, after which another run may end the work
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import commands
+
+LEASE_SECONDS = 600  # by default: without a poll, after which the work ends by itself
+LEAST_LEASE = 60  # two polls are some seconds apart, on a slow connection more
+STALE_SECONDS = 10  # without a poll, after which another run may take over the work, or end it
 ORPHAN_SECONDS = 8  # in which the last poll of an ended run, already started on the host, returns
+BUSY_SECONDS = 30  # after which another run gives up, if it cannot tell who polls
+STOP_SECONDS = 5  # in which work ends that is told to
 TICK = 0.2
+# It changes with each start of the host. Times of the monotonic clock are comparable within one only.
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+INTERNAL = ("state", "lease", "_run", "_wait")  # parameters of a module with such work
 
 Progress = Callable[[], Dict[str, Any]]
 Report = Callable[[Progress], None]
@@ -28,30 +39,48 @@ class Busy(Exception):
     """The work of another run is in progress, and that run still polls it."""
 
 
-class Job:
-    """The work of one run. *folder* holds its lock, its lease and its state."""
+def task_of(params: dict[str, Any], not_of_it: Sequence[str] = ()) -> str:
+    """Return what identifies the work that a module's parameters ask for: a hash, as there are secrets in them.
 
-    def __init__(self, folder: str, run: str) -> None:
-        self._folder, self._run = folder, run
-        self._lock = os.path.join(folder, "lock")  # locked by the process that works
-        self._lease = os.path.join(folder, "lease")  # its modification time is that of the last poll
-        self._state = os.path.join(folder, "state.json")  # progress, in the end the result
-        self._private = os.path.join(folder, "private")  # files that only this user may read
+    The parameters *not_of_it* may differ from run to run, and so may those for this module.
+    """
+    same = {name: value for name, value in params.items() if name not in (*INTERNAL, *not_of_it)}
+    return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
+
+
+class Job:
+    """Work that one run begins, and that it or a later one polls. *folder* holds its lock, lease and state."""
+
+    def __init__(self, folder: str, run: str, task: str = "", lease: float = LEASE_SECONDS) -> None:
+        """*task* identifies what is to be done: a later run goes on polling work that has the same.
+
+        *lease* is the time in seconds for which the work goes on without a poll.
+        """
+        self._folder, self._run, self._task, self._seconds = folder, run, task, lease
+        self._lock = os.path.join(folder, "lock")  # locked by the process that works, with its id
+        self._lease = os.path.join(folder, "lease.json")  # who polled last, when, and how long that counts
+        self._state = os.path.join(folder, "state.json")  # task and progress, in the end the result
+        self._private = os.path.join(folder, "private")  # begins the names of folders for this user alone
+        self._watched = ""
         self._progress: Progress = dict
 
     def is_begun(self) -> bool:
-        """Whether this run has begun its work."""
-        return self._read().get("run") == self._run
+        """Whether this run polls the work: it has begun it, or taken it over."""
+        return _read(self._lease).get("run") == self._run
 
     def begin(self, work: Callable[[Job], dict[str, Any]]) -> None:
         """Do the *work* in another process; what it returns is the job's result.
 
-        Raises Busy while another run's work is in progress.
+        The same work that another run has left behind is taken over as it is, other work is ended. Raises Busy
+        while another run polls.
         """
         lock = self._take_lock()
+        if lock is None:
+            return
+        os.ftruncate(lock, 0)
         self._remove_private()  # of a job that was killed
+        _write(self._state, {"task": self._task})
         self._renew_lease()
-        self._write({"run": self._run})
         child = os.fork()
         if child:
             os.close(lock)
@@ -60,7 +89,7 @@ class Job:
         try:
             os.setsid()
             if os.fork() == 0:
-                os.pwrite(lock, str(os.getpid()).encode(), 0)
+                os.write(lock, f"{_boot()} {os.getpid()}".encode())
                 self._carry_out(work)
         finally:
             os._exit(0)
@@ -73,8 +102,9 @@ class Job:
         deadline = None if seconds is None else time.monotonic() + seconds
         while True:
             self._renew_lease()
-            alive = not self._is_free()
-            state = self._read()
+            alive = self.is_running()
+            state = _read(self._state)
+            state.pop("task", None)
             if "result" in state:
                 self._remove()
                 return state
@@ -89,9 +119,41 @@ class Job:
         """Take the progress from this function from now on."""
         self._progress = progress
 
+    def is_running(self) -> bool:
+        """Whether work is in progress, of whichever run."""
+        try:
+            lock = os.open(self._lock, os.O_RDWR)
+        except FileNotFoundError:
+            return False
+        try:
+            return not _locked(lock)
+        finally:
+            os.close(lock)
+
+    def stop(self) -> bool:
+        """End the work, whoever polls it. Return whether there was any."""
+        running = self.is_running()
+        deadline = time.monotonic() + STOP_SECONDS
+        while self.is_running():
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._lease)
+            if time.monotonic() > deadline:
+                self._kill()
+            time.sleep(TICK)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        return running
+
     def private_dir(self, name: str) -> str:
-        """Create a folder that only this user can read, and return its path. It is removed when the work ends."""
-        path = os.path.join(self._private, name)
+        """Create a folder that only this user can read, and return its path.
+
+        It is removed when the work ends, also if it is killed.
+        """
+        folder = f"{self._private}.{os.getpid()}"
+        if self._watched != folder:
+            os.makedirs(folder, mode=0o700)
+            commands.after_this_process(["rm", "-rf", folder])
+            self._watched = folder
+        path = os.path.join(folder, name)
         shutil.rmtree(path, ignore_errors=True)
         os.makedirs(path, mode=0o700)
         return path
@@ -111,33 +173,46 @@ class Job:
         over.set()
         heartbeat.join()
         self._remove_private()
-        self._write({"run": self._run, "result": result})
+        _write(self._state, {"task": self._task, "result": result})
 
     def _heartbeat(self, over: threading.Event) -> None:
         """Write the progress every second. When the lease is over, end the process and its children."""
         while not over.wait(1):
-            if self._age() > LEASE_SECONDS:
+            lease = _read(self._lease)
+            if _age(lease) > lease.get("seconds", 0):
                 self._remove_private()
                 os._exit(1)
-            self._write(dict(self._progress(), run=self._run))
+            _write(self._state, dict(self._progress(), task=self._task))
 
-    def _take_lock(self) -> int:
-        """Return the lock, which ends with the process that holds it. Kill a job that is no longer polled."""
-        began, last = time.monotonic(), self._age()
+    def _take_lock(self) -> int | None:
+        """Return the lock, which ends with the process that holds it, or None for work that was taken over.
+
+        Work is left behind when nobody has polled it for a while. If it is not the same, kill it.
+        """
+        began, last = time.monotonic(), _age(_read(self._lease))
         while True:
             os.makedirs(self._folder, mode=0o700, exist_ok=True)
             lock = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
             if _locked(lock) and self._is_in_place(lock):
                 return lock
-            waited = time.monotonic() - began
-            if (self._age() < last and waited > ORPHAN_SECONDS) or waited > LEASE_SECONDS:
-                raise Busy
-            last = self._age()
-            if last > STALE_SECONDS:
-                with contextlib.suppress(ValueError, ProcessLookupError):
-                    os.kill(int(os.pread(lock, 20, 0)), signal.SIGKILL)
             os.close(lock)
+            waited, age = time.monotonic() - began, _age(_read(self._lease))
+            if (age < last and waited > ORPHAN_SECONDS) or waited > BUSY_SECONDS:
+                raise Busy
+            last = age
+            if age > STALE_SECONDS:
+                if age < float("inf") and _read(self._state).get("task") == self._task:
+                    self._renew_lease()
+                    return None
+                self._kill()
             time.sleep(TICK)
+
+    def _kill(self) -> None:
+        """Kill the process that works, unless it is one of another host that shares the folder."""
+        with contextlib.suppress(OSError, ValueError), open(self._lock, encoding="ascii") as lock:
+            boot, process = lock.read().split()
+            if boot == _boot():
+                os.kill(int(process), signal.SIGKILL)
 
     def _is_in_place(self, lock: int) -> bool:
         """Whether the lock is still the job's, and not one that was just removed."""
@@ -157,43 +232,43 @@ class Job:
         os.close(lock)
 
     def _remove_private(self) -> None:
-        shutil.rmtree(self._private, ignore_errors=True)
-
-    def _is_free(self) -> bool:
-        try:
-            lock = os.open(self._lock, os.O_RDWR)
-        except FileNotFoundError:
-            return True
-        try:
-            return _locked(lock)
-        finally:
-            os.close(lock)
+        for folder in glob.glob(glob.escape(self._private) + ".*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _renew_lease(self) -> None:
-        with open(self._lease, "w", encoding="ascii"):
-            os.utime(self._lease)
+        lease = {"run": self._run, "boot": _boot(), "polled": time.monotonic(), "seconds": self._seconds}
+        _write(self._lease, lease)
 
-    def _age(self) -> float:
-        """Return the seconds since the last poll."""
-        try:
-            return time.time() - os.stat(self._lease).st_mtime
-        except OSError:
-            return LEASE_SECONDS + 1.0
 
-    def _read(self) -> dict[str, Any]:
-        try:
-            with open(self._state, encoding="utf-8") as file:
-                state = json.load(file)
-        except (OSError, ValueError):
-            return {}
-        return state if isinstance(state, dict) else {}
+def _age(lease: dict[str, Any]) -> float:
+    """Return the seconds since the last poll. A step of the host's clock does not count.
 
-    def _write(self, state: dict[str, Any]) -> None:
-        """Replace the state atomically. On a full disk the previous one stays."""
-        with contextlib.suppress(OSError):
-            with open(self._state + ".new", "w", encoding="utf-8") as file:
-                json.dump(state, file)
-            os.replace(self._state + ".new", self._state)
+    Infinite if there was none since the host started, or if it came from another host that shares the folder.
+    """
+    return time.monotonic() - lease["polled"] if lease.get("boot") == _boot() else float("inf")
+
+
+def _boot() -> str:
+    with open(BOOT_ID, encoding="ascii") as file:
+        return file.read().strip()
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _write(path: str, content: dict[str, Any]) -> None:
+    """Replace a file atomically. On a full disk the previous one stays."""
+    new = f"{path}.{os.getpid()}"
+    with contextlib.suppress(OSError):
+        with open(new, "w", encoding="utf-8") as file:
+            json.dump(content, file)
+        os.replace(new, path)
 
 
 def _locked(lock: int) -> bool:

@@ -41,6 +41,8 @@ os.execvp(sys.argv[1], sys.argv[1:])
 
 Result = TypeVar("Result")
 
+_waiters: list[subprocess.Popen[bytes]] = []
+
 
 class Streams(NamedTuple):
     """What a tool printed on each of its streams."""
@@ -109,6 +111,21 @@ def side_by_side(jobs: Sequence[Callable[[], Result]], most: int = SIDE_BY_SIDE)
     """Return the results of *jobs*, in the same order. At most *most* run at the same time."""
     with ThreadPoolExecutor(most) as pool:
         return [future.result() for future in [pool.submit(job) for job in jobs]]
+
+
+def after_this_process(argv: Sequence[str]) -> None:
+    """Have *argv* run as soon as this process has ended, however it ends, and once more a little later.
+
+    The second time is for children that end when they notice.
+    """
+    waiter = subprocess.Popen(
+        ["/bin/sh", "-c", 'read line; "$@"; sleep 2; "$@"', "sh", *argv],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    _waiters.append(waiter)  # its input stays open as long as this process lives
 
 
 class LineProcess:
