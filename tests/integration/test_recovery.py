@@ -208,7 +208,7 @@ def test_a_lost_ssh_connection_is_waited_for():
         target=lambda: runs.append(playbook("playbooks/start.yml", "-i", "inventories/lab"))
     )
     start.start()
-    wait(lambda: started(WORKER).endswith(" true"), "the worker's container runs")
+    wait(lambda: started(WORKER).split()[1:] == ["true"], "the worker's container runs")
     rule = ("INPUT", "--protocol", "tcp", "--dport", "22", "--jump", "REJECT", "--reject-with", "tcp-reset")
     on(WORKER, "iptables", "--insert", *rule)
     time.sleep(20)
