@@ -78,7 +78,7 @@ golden: env ## Write tests/unit/golden, the wording of messages; review its diff
 	python -m pytest --quiet --rewrite-golden -k golden tests/unit
 
 .PHONY: parsers
-parsers: env root ## The patched parsers of the real vLLM 0.13.0, in its own server (root)
+parsers: env root ## What runs in the image: patched parsers in the real vLLM, the smoke test of NPUs with the real torch (root)
 	$(LAB) build
 	python -m pytest tests/parsers
 
@@ -96,7 +96,7 @@ molecule: env root ## The whole chain on the lab, a scenario for each use; one a
 
 .PHONY: faults
 faults: env root ## Bad input on the lab: each refused with a clear reason, nothing changed; and no secret shows (root)
-	tests/with-lab.sh python -m pytest tests/integration/test_bad_input.py tests/integration/test_secrets.py tests/integration/test_registry.py tests/integration/test_patch.py tests/integration/test_preflight.py
+	tests/with-lab.sh python -m pytest tests/integration/test_bad_input.py tests/integration/test_secrets.py tests/integration/test_registry.py tests/integration/test_patch.py tests/integration/test_smoke_test.py tests/integration/test_preflight.py
 
 .PHONY: weights
 weights: env root ## What goes wrong on the way of the weights, on the lab, and how they are passed on (root)

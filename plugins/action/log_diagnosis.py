@@ -9,18 +9,17 @@ import os
 import platform
 import tarfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.release import __version__ as ansible_version
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import plan
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import diagnosis, records
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._text import redaction
+from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._redacted import redacted_facts
 
 COLLECTION = Path(__file__).resolve().parents[2]
 LOGS = {"paths", "text"}
@@ -50,25 +49,6 @@ class ActionModule(ActionBase):
             pack(Path(bundle), records.files(facts, result, versions()))
             result["bundle"] = bundle
         return result
-
-
-def redacted_facts(task_vars: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the facts of each host of the service, without the secrets of inventory and environment."""
-    hostvars, groups = task_vars["hostvars"], task_vars["groups"]
-    names = [name for group in plan.groups(task_vars) for name in groups.get(group, [])]
-    secrets = set(redaction.secrets(os.environ)).union(*(secrets_of(hostvars[name]) for name in names))
-    return {name: redaction.data(records.select(hostvars[name]["ansible_facts"]), secrets) for name in names}
-
-
-def secrets_of(variables: Mapping[str, Any]) -> set[str]:
-    """Return the values of a host's secrets, except those whose template fails."""
-    values = {}
-    for name in filter(redaction.NAME.search, variables):
-        try:
-            values[name] = variables[name]
-        except AnsibleError:
-            continue
-    return redaction.secrets(values)
 
 
 def versions() -> dict[str, str]:

@@ -23,12 +23,14 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import (
 )
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.flags import Flags
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.profiles import Profiles
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import checks
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import (
     Problem,
     ProblemError,
     listed,
     together,
 )
+from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._accepted import ACCEPT, ids_of
 
 COLLECTION = Path(__file__).resolve().parents[2]
 display = Display()
@@ -167,6 +169,8 @@ class ActionModule(ActionBase):
         merged, problems = settings.settings(SETTINGS, files, settings.of_inventory(SETTINGS, variables))
         known, given = {**SETTINGS, **ROLE_OPTIONS}, self._variables.names(host)
         problems += names.wrong(known, given) + role_options.api_key_problems(variables)
+        unknown = checks.accept_problem(ids_of(variables.get(ACCEPT)))
+        problems += [unknown] if unknown else []
         if problems:
             return merged, problems
         flags = self._flags_of(merged)

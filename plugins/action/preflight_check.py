@@ -7,13 +7,13 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.module_utils.common.validation import check_type_list
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import checks
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.finding import FAIL, WARN, Finding
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.host import Host
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
+from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._accepted import accepted
 from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._place import place
 
 ARGUMENTS = {
@@ -23,20 +23,7 @@ ARGUMENTS = {
     "weights": {"type": "dict", "default": {}},
 }
 
-ACCEPT = "preflight_accept"  # the variable of a host
 display = Display()
-
-
-def accepted(name: str, given: list[str], task_vars: dict[str, Any]) -> frozenset[str]:
-    """Return what the host accepts: its own variable, or else *given*, the argument of the task.
-
-    The argument is templated for the first host only. If that has a variable of its own, the argument is that, and
-    says nothing about the others.
-    """
-    hostvars = task_vars["hostvars"]
-    first = hostvars[task_vars["inventory_hostname"]]
-    own = hostvars[name].get(ACCEPT, [] if ACCEPT in first else given)
-    return frozenset(text.strip() for text in check_type_list(own or []) if text.strip())
 
 
 class ActionModule(ActionBase):

@@ -110,7 +110,7 @@ ansible_facts:
               calls; C(init), whether it has C(docker-init).
             - C(disk), the file system of its images, with C(mount), C(total_bytes) and C(free_bytes).
             - C(container_names), of all containers, running or not; C(served), by the names of running
-              containers, their C(image_id) and this collection's C(labels).
+              containers, their C(image_id) and this collection's C(labels); C(stopped), the same of the others.
             - C(image_id), the id of O(image), null if the host does not have it.
           type: dict
         docker_error:
@@ -119,6 +119,10 @@ ansible_facts:
         docker_remedy:
           description: What to do about that.
           type: str
+        driver_package:
+          description: Version of the installed NPU driver package; null if it cannot be read.
+          type: str
+          sample: 25.2.1
         memory_total_mb:
           description: Memory of the host.
           type: int
@@ -162,6 +166,7 @@ from typing import Any, Iterable, Mapping
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import docker, procfs
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.procfs import read_text
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu import installation
 
 RESOLVER_SECONDS = 1.0
 DOCKER_SECONDS = docker.SECONDS  # lists of containers take seconds on busy hosts (moby#34649, #47581)
@@ -341,6 +346,7 @@ def docker_facts(docker_socket: str | None, image: str | None) -> dict[str, Any]
         "init": has_init(info),
         "container_names": sorted(docker.container_names(containers).values()),
         "served": docker.served(running),
+        "stopped": docker.served(one for one in containers if one not in running),
         "image_id": details["Id"] if details else None,
     }
     names = docker.container_names(running)
@@ -403,6 +409,7 @@ def facts(params: Mapping[str, Any]) -> dict[str, Any]:
         "disks": {path: dict(space(path), used_bytes=used_bytes(path)) for path in params["disks"]},
         "ports": port_states(params["ports"]),
         **docker_facts(params["docker_socket"], params["image"]),
+        "driver_package": installation.driver_package(),
         "memory_total_mb": procfs.memory_total_mb(read_text("/proc/meminfo")),
         "epoch": time.time(),
         "python_version": platform.python_version(),

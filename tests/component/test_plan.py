@@ -135,6 +135,7 @@ WRONG = {
     "serve_api_key": "secret-key",
     "vllm_api_key": "",
     "vllm_api_port": "80a",
+    "preflight_accept": "chip_health, chip_helth",
 }
 FOUND = (
     "variable vllm_imgae is not a setting. Expected: the variable vllm_image.",
@@ -142,6 +143,7 @@ FOUND = (
     "variable serve_api_key has a new name. Expected: the variable vllm_api_key.",
     "vllm_api_key is set, but empty. Expected: a key.",
     "vllm_api_port is '80a'. Expected: a whole number.",
+    "preflight_accept names findings that do not exist: chip_helth. Expected: ids of findings: ",
 )
 
 

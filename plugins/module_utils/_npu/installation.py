@@ -23,6 +23,11 @@ def driver_folder(given: str | None = None) -> str:
     return given or noted or DEFAULT_ROOT
 
 
+def driver_package() -> str | None:
+    """Return the version of the installed driver package; None if it cannot be read."""
+    return npu_smi.package_version(read_text(os.path.join(driver_folder(), "driver", "version.info")))
+
+
 def tool_folders(root: str | None = None) -> list[str]:
     """Return the folders in which the driver has its tools."""
     return [os.path.join(driver_folder(root), "driver", "tools")]

@@ -16,7 +16,9 @@ from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.procfs import nic_of
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu.hccn_tool import UNSUPPORTED
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu.npu_smi import INCOMPLETE, UNREADABLE
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.plan import PORTS
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import smoke_test
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.connectivity import LISTENER
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.finding import FAIL, WARN, Finding
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.host import Host
@@ -90,24 +92,37 @@ def check(hosts: Sequence[Host]) -> list[Finding]:
 
     Raises ProblemError if a host accepts a finding that does not exist.
     """
-    names = [host.name for host in hosts]
+    order = [host.name for host in hosts]
     accept = {host.name: host.accept for host in hosts}
-    _require_ids(accept)
+    require_ids(accept)
     found = [finding for one in CHECKS for finding in one.find(hosts)]
     found = [finding.accept() if finding.id in accept[finding.host] else finding for finding in found]
-    return sorted(found, key=lambda finding: names.index(finding.host))
+    return sorted(found, key=lambda finding: order.index(finding.host))
 
 
-def _require_ids(accept: Mapping[str, Iterable[str]]) -> None:
-    ids = [name for one in CHECKS for name in one.ids]
-    unknown = {host: sorted(set(names) - set(ids)) for host, names in accept.items()}
-    texts = [f"{', '.join(names)} on host {host}" for host, names in unknown.items() if names]
-    if texts:
-        raise ProblemError(
-            f"preflight_accept names findings that do not exist: {'; '.join(texts)}",
-            f"ids of findings: {', '.join(ids)}",
-            "Correct the ids, or remove them",
-        )
+def ids() -> list[str]:
+    """Return the ids of all findings, those of the smoke test among them."""
+    return [*(name for one in CHECKS for name in one.ids), *smoke_test.IDS]
+
+
+def require_ids(accept: Mapping[str, Iterable[str]]) -> None:
+    """Raise ProblemError if a host accepts a finding that does not exist. *accept* has the ids of each host."""
+    problems = {host: accept_problem(accepted) for host, accepted in accept.items()}
+    for host, problem in problems.items():
+        if problem:
+            raise ProblemError(f"{problem.found} on host {host}", problem.expected, problem.remedy)
+
+
+def accept_problem(accept: Iterable[str]) -> Problem | None:
+    """Return what is wrong with the ids of findings that a host accepts, None for nothing."""
+    known = ids()
+    unknown = sorted(set(accept) - set(known))
+    if not unknown:
+        return None
+    found = f"preflight_accept names findings that do not exist: {', '.join(unknown)}"
+    meant = [names.closest(known, name) for name in unknown]
+    remedy = f"correct it to {', '.join(filter(None, meant))}" if all(meant) else "correct it, or remove it"
+    return Problem(found, f"ids of findings: {', '.join(known)}", remedy)
 
 
 def states(hosts: Sequence[Host], findings: Sequence[Finding]) -> dict[str, dict[str, str | None]]:
@@ -131,8 +146,8 @@ def summary(hosts: Sequence[Host]) -> str:
     chips = _join(f"{len(host.chips)} x {host.npu['model']}" for host in hosts)
     driver = _join(host.driver for host in hosts)
     firmware = _join(host.npu["firmware_package_version"] for host in hosts)
-    names = ", ".join(host.name for host in hosts)
-    text = f"{names}: ready, each with {chips}, driver {driver}, firmware {firmware}"
+    shown = ", ".join(host.name for host in hosts)
+    text = f"{shown}: ready, each with {chips}, driver {driver}, firmware {firmware}"
     return text + (", all RoCE links up" if all(host.ports for host in hosts) else "")
 
 

@@ -98,7 +98,13 @@ def daemon(tmp_path):
     answers = {
         "/containers/json?all=1": [
             {"Id": ID, "Names": ["/vllm"], "ImageID": "sha256:1", "State": "running"},
-            {"Id": "f" * 64, "Names": ["/ended"], "ImageID": "sha256:1", "State": "exited"},
+            {
+                "Id": "f" * 64,
+                "Names": ["/ended"],
+                "ImageID": "sha256:1",
+                "State": "exited",
+                "Labels": {"ascend_ops.vllm.smoke-test": "7", "a": "b"},
+            },
         ],
         "/info": {"ServerVersion": "26.1.3", "DockerRootDir": "/"},
         "/images/registry:5000/a/b:v1/json": {"Id": "sha256:1"},
@@ -123,6 +129,7 @@ def test_a_docker_daemon(daemon, image, image_id):
         "init": True,
         "container_names": ["ended", "vllm"],
         "served": {"vllm": {"image_id": "sha256:1", "labels": {}}},
+        "stopped": {"ended": {"image_id": "sha256:1", "labels": {"ascend_ops.vllm.smoke-test": "7"}}},
         "image_id": image_id,
     }
     assert facts["docker"]["disk"]["mount"] == "/"

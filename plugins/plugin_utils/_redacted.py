@@ -1,0 +1,34 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is known about the hosts of the service, without secrets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import plan
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import records
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._text import redaction
+
+
+def redacted_facts(task_vars: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the facts of each host of the service, without the secrets of inventory and environment."""
+    hostvars, groups = task_vars["hostvars"], task_vars["groups"]
+    names = [name for group in plan.groups(task_vars) for name in groups.get(group, [])]
+    secrets = set(redaction.secrets(os.environ)).union(*(secrets_of(hostvars[name]) for name in names))
+    return {name: redaction.data(records.select(hostvars[name]["ansible_facts"]), secrets) for name in names}
+
+
+def secrets_of(variables: Mapping[str, Any]) -> set[str]:
+    """Return the values of a host's secrets, except those whose template fails."""
+    values = {}
+    for name in filter(redaction.NAME.search, variables):
+        try:
+            values[name] = variables[name]
+        except AnsibleError:
+            continue
+    return redaction.secrets(values)
