@@ -6,6 +6,9 @@ LAB := tests/lab/lab
 # The order of `make test`: the quick ones first. What comes after lab-up shares one lab, and it is down in the end.
 STEPS := lint units versions parsers install site sanity molecule lab-up faults weights runner roles clients commands diagnosis recovery
 
+# Most tests of the field's faults belong to the campaign, which takes an hour of its own: `make test` has one of each kind.
+GUARD := python -m pytest -m "not campaign"
+
 export PATH := $(BIN):$(PATH)
 export PYTHON
 
@@ -43,16 +46,26 @@ test: env root ## Everything below, the quick ones first (root)
 
 .PHONY: lint
 lint: env ## ansible-lint, yamllint, ruff, mypy, docs, changelog, licences, playbook syntax
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint-ansible lint-docs lint-code
+
+.PHONY: lint-ansible
+lint-ansible:
+	ansible-lint --offline
+	ansible-playbook --syntax-check -i inventories/lab site.yml playbooks/*.yml
+
+.PHONY: lint-docs
+lint-docs:
+	antsibull-docs lint-collection-docs --plugin-docs .
+	tests/reference.sh
+	antsibull-changelog lint
+
+.PHONY: lint-code
+lint-code:
 	ruff check .
 	ruff format --check .
 	mypy
 	yamllint --strict .
-	ansible-lint --offline
-	antsibull-docs lint-collection-docs --plugin-docs .
-	tests/reference.sh
-	antsibull-changelog lint
 	reuse lint --lines
-	ansible-playbook --syntax-check -i inventories/lab site.yml playbooks/*.yml
 
 .PHONY: docs
 docs: env ## Generate docs/reference: a page for each role and module, and one of the log signatures
@@ -71,7 +84,7 @@ site: docs .cache/site/.installed ## Build README, docs and reference as a web s
 
 .PHONY: units
 units: env ## Unit tests, and component tests, which run Ansible on this machine
-	python -m pytest --numprocesses auto --dist worksteal tests/unit tests/component
+	$(GUARD) --numprocesses auto --dist worksteal tests/unit tests/component
 
 .PHONY: golden
 golden: env ## Write tests/unit/golden, the wording of messages; review its diff
@@ -91,16 +104,16 @@ sanity: env ## ansible-test sanity, all tests, with the oldest and the newest An
 	tests/sanity.sh
 
 .PHONY: molecule
-molecule: env root ## The whole chain on the lab, a scenario for each use; one alone: molecule test -s NAME (root)
-	molecule test --all
+molecule: env root ## The whole chain on the lab, its check mode, air-gapped hosts and an upgrade (root)
+	molecule test -s default -s airgap -s upgrade
 
 .PHONY: faults
 faults: env root ## Bad input on the lab: each refused with a clear reason, nothing changed; and no secret shows (root)
-	tests/with-lab.sh python -m pytest tests/integration/test_bad_input.py tests/integration/test_secrets.py tests/integration/test_registry.py tests/integration/test_patch.py tests/integration/test_smoke_test.py tests/integration/test_preflight.py
+	tests/with-lab.sh $(GUARD) tests/integration/test_bad_input.py tests/integration/test_secrets.py tests/integration/test_registry.py tests/integration/test_patch.py tests/integration/test_smoke_test.py tests/integration/test_preflight.py
 
 .PHONY: weights
 weights: env root ## What goes wrong on the way of the weights, on the lab, and how they are passed on (root)
-	tests/with-lab.sh python -m pytest tests/integration/test_weights_faults.py
+	tests/with-lab.sh $(GUARD) tests/integration/test_weights_faults.py
 
 .PHONY: matrix-clients
 matrix-clients: env ## The download with each ModelScope client that an image may hold
@@ -121,15 +134,21 @@ bench-site: env root ## A converged site.yml beside 20 stat tasks, on the lab (r
 
 .PHONY: runner
 runner: env root ## Every playbook run by ansible-runner, as AWX does it, on the lab (root)
-	tests/with-lab.sh python -m pytest tests/integration/test_runner.py
+	tests/with-lab.sh $(GUARD) tests/integration/test_runner.py
 
 .PHONY: roles
 roles: env root ## Each role alone, in a playbook of a user's own, on the lab (root)
-	tests/with-lab.sh python -m pytest tests/integration/test_roles_alone.py
+	tests/with-lab.sh $(GUARD) tests/integration/test_roles_alone.py
 
 .PHONY: clients
 clients: env root ## The OpenAI client and curl against the endpoint on the lab, and what a change of weights does (root)
-	tests/with-lab.sh python -m pytest tests/integration/test_clients.py tests/integration/test_changes.py
+	tests/with-lab.sh $(GUARD) tests/integration/test_clients.py tests/integration/test_changes.py
+
+.PHONY: campaign
+campaign: env root ## The tests and scenarios that make test leaves out: more faults of each kind (root)
+	python -m pytest -m campaign tests/component
+	tests/with-lab.sh python -m pytest -m campaign tests/integration
+	molecule test -s faults -s single
 
 .PHONY: versions
 versions: env ## Syntax, rendering and plugin units with the oldest and the newest Ansible
@@ -137,15 +156,15 @@ versions: env ## Syntax, rendering and plugin units with the oldest and the newe
 
 .PHONY: diagnosis
 diagnosis: env root ## What goes wrong while the service starts on the lab, and how soon the cause is named (root)
-	tests/with-lab.sh python -m pytest tests/integration/test_diagnosis.py
+	tests/with-lab.sh $(GUARD) tests/integration/test_diagnosis.py
 
 .PHONY: recovery
 recovery: env root ## What breaks while the service runs on the lab, and that it comes back by itself (root)
-	tests/with-lab.sh python -m pytest tests/integration/test_recovery.py
+	tests/with-lab.sh $(GUARD) tests/integration/test_recovery.py
 
 .PHONY: commands
 commands: env root ## Every command in the docs, on the lab in the place of production (root)
-	tests/with-lab.sh python -m pytest tests/integration/test_docs.py
+	tests/with-lab.sh $(GUARD) tests/integration/test_docs.py
 
 .PHONY: clean
 clean: ## Remove what these commands made in the checkout, .venv included

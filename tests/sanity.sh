@@ -7,13 +7,15 @@ cd "$(dirname "$0")/.."
 # ansible-test expects a git repository in a folder ansible_collections/NAMESPACE/NAME.
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
-target=$copy/ansible_collections/ascend_ops/vllm
-mkdir -p "$target/tests" "$copy/bin"
+mkdir "$copy/bin"
 ansible-galaxy collection build --output-path "$copy" >/dev/null
-tar --extract --file "$copy"/*.tar.gz --directory "$target"
-cp tests/config.yml "$target/tests/"
-git init --quiet "$target"
-echo tests/output/ >"$target/.gitignore"
+prepare() { # TARGET
+    mkdir -p "$1/tests"
+    tar --extract --file "$copy"/*.tar.gz --directory "$1"
+    cp tests/config.yml "$1/tests/"
+    git init --quiet "$1"
+    echo tests/output/ >"$1/.gitignore"
+}
 
 # Every Python here that ansible-test supports compiles and imports the plugins. The shims of pyenv are no Pythons: they stay out of PATH.
 for version in 3.8 3.9 3.10 3.11 3.12 3.13 3.14; do
@@ -36,8 +38,20 @@ print(get_venv_packages(SimpleNamespace(version="3"))["pip"])')
     fi
 }
 
+# Side by side: most of its tests use one processor.
+runs=()
 for name in oldest newest; do
     venv=$(tests/ansible-venv.sh "$name")
     provide_pip "$venv"
-    (cd "$target" && PATH=$copy/bin:$venv/bin:/usr/local/bin:/usr/bin:/bin ansible-test sanity --color no "$@")
+    target=$copy/$name/ansible_collections/ascend_ops/vllm
+    prepare "$target"
+    (cd "$target" && PATH=$copy/bin:$venv/bin:/usr/local/bin:/usr/bin:/bin exec ansible-test sanity --color no "$@") \
+        >"$copy/$name.log" 2>&1 &
+    runs+=("$!")
 done
+failed=0
+for run in "${runs[@]}"; do
+    wait "$run" || failed=1
+done
+cat "$copy"/{oldest,newest}.log
+exit "$failed"

@@ -109,6 +109,7 @@ def test_everything_is_made_once_and_no_secret_replaces_the_inventorys(awx: Stan
     assert ({**awx.things, "project_updates": 0, "projects": made[0]["projects"]}, awx.related) == made
 
 
+@pytest.mark.campaign
 def test_organizations_and_services_stand_side_by_side_and_given_secrets_stay(awx: StandIn):
     image = {"awx_setup_ee_image": "registry.example.com/ascend-ops-ee:1"}
     for organization in ("Production", "Test"):
@@ -141,6 +142,7 @@ def test_a_missing_machine_credential_ends_it_before_anything_is_made(awx: Stand
     assert len(awx.things["credentials"]) == 2
 
 
+@pytest.mark.campaign
 def test_choices_are_made_on_request(awx: StandIn):
     vault = awx.make("credentials", {"name": "Vault", "credential_type": 1})
     hook = {"url": "https://chat.example.com/hook", "http_method": "POST", "headers": {}}

@@ -142,14 +142,20 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+GUARD = ("head_supervisor_killed", "both_rebooted")  # a process is gone, or both hosts are
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(name, marks=[] if name in GUARD else pytest.mark.campaign) for name in FAULTS],
+)
 def test_it_comes_back_by_itself(fault):
     before = {node: started(node) for node in NODES}
     FAULTS[fault]()
     comes_back(before)
 
 
-@pytest.mark.parametrize("victim", NODES)
+@pytest.mark.parametrize("victim", [pytest.param(HEAD, marks=pytest.mark.campaign), WORKER])
 def test_it_comes_back_from_a_kill_in_mid_stream(victim):
     before = {node: started(node) for node in NODES}
     stream = Stream()
@@ -159,6 +165,7 @@ def test_it_comes_back_from_a_kill_in_mid_stream(victim):
     comes_back(before)
 
 
+@pytest.mark.campaign
 def test_it_comes_back_from_the_kernels_oom_killer():
     before = {node: started(node) for node in NODES}
     on(WORKER, "docker", "update", "--memory", "2600m", "--memory-swap", "2600m", CONTAINER)
@@ -190,6 +197,7 @@ def test_a_network_cut_of_20_seconds_changes_nothing():
     assert {node: started(node) for node in NODES} == before
 
 
+@pytest.mark.campaign
 def test_a_cut_for_good_ends_both_sides_and_heals():
     before = {node: started(node) for node in NODES}
     lab("link", WORKER, "down")

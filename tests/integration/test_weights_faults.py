@@ -148,11 +148,14 @@ def assert_complete(node: str = "node0", files: Path | None = None, folder: str 
 @pytest.mark.parametrize(
     "fault",
     [
-        Fault(SHARDS[1], drop_after=SHARD // 2),
-        Fault(SHARDS[1], status=HTTPStatus.INTERNAL_SERVER_ERROR, times=2),
-        Fault(SHARDS[1], status=HTTPStatus.TOO_MANY_REQUESTS, times=2),
+        pytest.param(Fault(SHARDS[1], drop_after=SHARD // 2), id="connection dropped in mid-shard"),
+        pytest.param(
+            Fault(SHARDS[1], status=HTTPStatus.INTERNAL_SERVER_ERROR, times=2),
+            id="500",
+            marks=pytest.mark.campaign,
+        ),
+        pytest.param(Fault(SHARDS[1], status=HTTPStatus.TOO_MANY_REQUESTS, times=2), id="429"),
     ],
-    ids=["connection dropped in mid-shard", "500", "429"],
 )
 def test_it_goes_on_where_it_was(hub: FaultyHub, files: Path, fault: Fault):
     hub.faults = [fault]
@@ -170,6 +173,7 @@ def test_a_shard_corrupted_on_the_way_is_fetched_again_alone(hub: FaultyHub, fil
     assert_complete(files=files)
 
 
+@pytest.mark.campaign
 def test_a_hub_that_restarts_is_waited_for(files: Path):
     before = new_hub(files)
     slow(before)
@@ -184,6 +188,7 @@ def test_a_hub_that_restarts_is_waited_for(files: Path):
     assert_complete(files=files)
 
 
+@pytest.mark.campaign
 def test_a_hash_that_the_hub_lists_wrongly_is_refused(hub: FaultyHub):
     repository = hub.repository
     path = repository.root / SHARDS[3]
@@ -209,6 +214,7 @@ def test_what_cannot_work_is_refused_before_the_first_byte(
     assert hub.sent == 0
 
 
+@pytest.mark.campaign
 def test_a_token_that_expires_meanwhile_is_named(hub: FaultyHub):
     hub.faults = [Fault("/repo?", times=100, status=HTTPStatus.FORBIDDEN)]
     assert_failed(download(), "403", "weights_token")
@@ -275,7 +281,11 @@ def fill_the_disk() -> None:
 
 
 @pytest.mark.parametrize(
-    "trouble", [kill_the_client, restart_docker], ids=["client killed -9", "Docker restarted"]
+    "trouble",
+    [
+        pytest.param(kill_the_client, id="client killed -9"),
+        pytest.param(restart_docker, id="Docker restarted", marks=pytest.mark.campaign),
+    ],
 )
 def test_what_ends_the_client_is_survived_by_the_run(hub: FaultyHub, files: Path, trouble):
     slow(hub)
@@ -298,6 +308,7 @@ docker rm $container
 """
 
 
+@pytest.mark.campaign
 def test_the_client_runs_with_a_python_of_the_host(hub: FaultyHub, files: Path):
     lab("exec", "node0", "sh", "-c", PYTHON)
     slow(hub)
@@ -327,6 +338,7 @@ def bytes_complete() -> int:
     return SHARD * len(found.split())
 
 
+@pytest.mark.campaign
 def test_a_disk_that_is_full_is_told_and_nothing_is_lost(hub: FaultyHub, files: Path):
     lab(
         "exec",
@@ -400,6 +412,7 @@ def test_a_shard_damaged_on_disk_is_found_by_reading_and_fetched_again_alone(hub
     assert hub.sent == SHARD
 
 
+@pytest.mark.campaign
 def test_shards_cut_off_and_swapped_are_fetched_again_alone(hub: FaultyHub, files: Path):
     download().succeeded()
     hub.sent = 0
@@ -419,6 +432,7 @@ def test_shards_cut_off_and_swapped_are_fetched_again_alone(hub: FaultyHub, file
 # More than one run
 
 
+@pytest.mark.campaign
 def test_a_second_run_at_once_is_refused(hub: FaultyHub, files: Path):
     slow(hub, 60)
     run = Background()
@@ -478,6 +492,7 @@ def test_fan_out_takes_each_byte_once_and_is_closed_to_others(hub: FaultyHub, fi
         assert not listens(f"{NET}.{10 + NODES.index(node)}", SHARE_PORT)
 
 
+@pytest.mark.campaign
 def test_fan_out_goes_on_after_a_client_was_killed(hub: FaultyHub, files: Path):
     slow(hub)
     run = Background(weights_distribution="fanout", weights_hosts="node0,node1")
@@ -497,6 +512,7 @@ def test_fan_out_gives_what_one_host_has_without_the_hub(hub: FaultyHub, files: 
     assert_complete("node1", files)
 
 
+@pytest.mark.campaign
 def test_hosts_that_share_a_folder_write_it_once(hub: FaultyHub, files: Path):
     shared = {
         "weights_distribution": "shared",
