@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ CONTENTS = {
 }
 
 
-def run(folder: Path, *options: str, **arguments: Any) -> dict[str, Any]:
+def run(folder: Path, *options: str, interpreter: str = sys.executable, **arguments: Any) -> dict[str, Any]:
     """Return the result of the module on this machine, which reaches no hub."""
     given = {
         "repo": REPO,
@@ -39,7 +40,7 @@ def run(folder: Path, *options: str, **arguments: Any) -> dict[str, Any]:
         "dir": str(folder),
         "cache_dir": f"{folder}.cache",
     }
-    return module("modelscope_download", {**given, **arguments}, *options)
+    return module("modelscope_download", {**given, **arguments}, *options, python=interpreter)
 
 
 def fill(folder: Path) -> list[File]:
@@ -118,6 +119,22 @@ def test_weights_that_are_there_and_wrong_are_named_and_left(tmp_path: Path, sum
     assert wrong == f"wrong size or SHA-256 in {tmp_path}/model: model-1.safetensors"
     assert missing == f"missing in {tmp_path}/model: config.json"
     assert (tmp_path / "model" / "model-1.safetensors").read_bytes() == b"short"
+
+
+def test_a_folder_that_takes_no_manifest_is_refused_before_a_file_is_read(tmp_path: Path, sums: Path):
+    folder, python = tmp_path / "model", tmp_path / "python"
+    mount = f"mount --bind {folder} {folder} && mount -o remount,bind,ro {folder}"
+    alone = "unshare --mount" + ("" if os.geteuid() == 0 else " --map-root-user")
+    python.write_text(
+        f'#!/bin/sh\nexec {alone} sh -c \'{mount} && exec {sys.executable} "$@"\' sh "$@"\n', encoding="utf-8"
+    )
+    python.chmod(0o755)
+    given = {"fetch": False, "checksums": str(sums)}
+    for check in (("--check",), ()):
+        problem = run(folder, *check, interpreter=str(python), **given)["problem"]
+        assert problem["found"] == f"{folder} is not a writable folder"
+    assert run(folder, **given)["changed"]
+    assert not run(folder, interpreter=str(python), **given)["changed"]  # the manifest is there
 
 
 def test_files_that_are_not_chosen_are_left_alone(tmp_path: Path, sums: Path):

@@ -12,7 +12,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Pr
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.paths import shortened
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.client import RUN_AGAIN
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.comparison import Comparison
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.folder import Folder
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.folder import Folder, require_space
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import Request, Snapshot, total
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.shards import INDEX, require_indexed
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.sources import Source
@@ -42,7 +42,7 @@ class Download:
         """Compare the folder with its manifest, and unless all files are right, with the listing.
 
         Changes nothing. Without *report* no file is read; those that would have to be are unread in *found*.
-        Raises ProblemError if the source cannot fetch what is wrong.
+        Raises ProblemError if the source cannot fetch what is wrong, or if the manifest cannot be written.
         """
         manifest = self.folder.manifest
         if manifest and manifest.covers(self.request):
@@ -54,6 +54,8 @@ class Download:
             self.recorded = False
             self._compare_with(self.source.listing.read(), report)
             self.source.require(self.folder, self.found)
+        if not self.recorded:  # a manifest will be written, after all files were read
+            require_space(self.folder.path, "dir")
         self.verified_files = self.folder.verified + len(self.found.unread)
         paths = [file.path for file in self.found.wrong]
         self.differing = [path for path in paths if os.path.lexists(self.folder.join(path))]

@@ -165,7 +165,8 @@ class Hub:
             raise ProblemError(
                 f"the hub {self.endpoint} cannot be reached: {_root_cause(error)}",
                 f"an answer within {SECONDS} s ({_proxies()})",
-                "Check this host's name resolution, routes, firewall and proxy variables, and O(endpoint)",
+                "Check this host's name resolution, routes, firewall and proxy variables, O(endpoint) and O(proxy). Or "
+                "bring the weights: O(source), or O(fetch)",
             ) from None
         return Answer(response.status_code, response.content)
 

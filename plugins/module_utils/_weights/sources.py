@@ -185,5 +185,6 @@ class NoSource(Source):
         raise ProblemError(
             "; ".join(f"{name} in {folder.path}: {shortened(paths)}" for name, paths in parts if paths),
             f"all files as {self.listing.origin} lists them",
-            "Copy these files to the host again, or have them fetched: O(fetch)",
+            "Copy these files to the host again, have them fetched (O(fetch)), or, if vLLM does not need them, leave "
+            "them out (O(exclude))",
         )
