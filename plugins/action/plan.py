@@ -118,7 +118,8 @@ class ActionModule(ActionBase):
         def build(nic: str | None, real: Any = None) -> dict[str, Any]:
             has_key = "vllm_api_key" in variables
             content = plan.build(host, hosts, addresses, nic, chosen, flags, patch, has_key, real)
-            return {**content, "run": Path(C.DEFAULT_LOCAL_TMP).name, "offline": offline}
+            extra = sorted(set(SETTINGS) & set(load_extra_vars(self._loader)))
+            return {**content, "run": Path(C.DEFAULT_LOCAL_TMP).name, "offline": offline, "extra": extra}
 
         known = self._variables.facts(host).get("vllm_plan")
         gathered = self._variables.facts(host).get("vllm_host_facts", {})

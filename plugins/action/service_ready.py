@@ -165,8 +165,9 @@ class ActionModule(ActionBase):
 
 def found(result: dict[str, Any]) -> str:
     """Return what a failed module found, in one line."""
-    text: str = result["problem"]["found"] if "problem" in result else result["msg"].splitlines()[0]
-    return text
+    if "problem" in result:
+        return str(result["problem"]["found"])
+    return next(iter(str(result.get("msg", "")).splitlines()), "the module failed without a message")
 
 
 def abandoned(result: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

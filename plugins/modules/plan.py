@@ -78,7 +78,8 @@ ansible_facts:
         - >-
           C(role) is C(head) or C(worker); C(hosts) are all inventory names, head first; C(url) is the
           endpoint; C(serve) has the environment and the flags of C(vllm serve); C(container), C(model), C(npu) and
-          C(data_parallel) are what their names say; C(run) names the run of Ansible that made it.
+          C(data_parallel) are what their names say; C(run) names the run of Ansible that made it; C(extra) are
+          the settings that are extra variables (C(-e), or a survey of AWX).
       type: dict
     vllm_host_facts:
       description: What M(ascend_ops.vllm.host_facts) found.

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
-from ansible_run import ROOT, playbook
+from ansible_run import ROOT, playbook, run
 
 HOSTS = "vllm_head: {hosts: {node0: {ansible_host: 10.0.0.10}}}\n"
 
@@ -24,3 +25,82 @@ def test_a_folder_to_fill_must_be_given(inventory, given):
     _done, failures = playbook("playbooks/fetch.yml", "-i", inventory, *given)
     assert "-e fetch_dir=/data/airgap" in failures[0].message
     assert not (ROOT / "playbooks/airgap").exists()
+
+
+@pytest.fixture(name="nobody")
+def hosts_out_of_reach(tmp_path: Path) -> str:
+    away = {"ansible_host": "127.0.0.1", "ansible_port": 1}
+    inventory = {
+        "vllm_head": {"hosts": {"node0": {**away, "vllm_service_ip": "10.0.0.10"}}},
+        "vllm_workers": {"hosts": {"node1": {**away, "vllm_service_ip": "10.0.0.11"}}},
+    }
+    (tmp_path / "hosts.json").write_text(json.dumps(inventory), encoding="utf-8")
+    return str(tmp_path / "hosts.json")
+
+
+def test_a_run_that_reached_nobody_says_so_last(nobody):
+    done, failures = playbook("site.yml", "-i", nobody)
+    assert done.returncode != 0
+    assert "none of node0, node1 was reached" in failures[-1].message
+    assert done.stdout.rindex("TASK [") == done.stdout.index("TASK [Assert that a host was reached")
+
+
+def test_status_shows_hosts_that_it_cannot_reach(nobody):
+    done, failures = playbook("playbooks/status.yml", "-i", nobody)
+    assert done.returncode == 0, done.stdout
+    assert [failure for failure in failures if "vllm_plan" in failure.message] == []
+    assert done.stdout.count("unreachable  ") == 2
+    assert "diagnose.yml finds the cause" in done.stdout
+
+
+REPORT = """\
+- hosts: vllm_head:vllm_workers
+  gather_facts: false
+  tasks:
+    - ansible.builtin.set_fact:
+        status_container: {container: "{{ container }}"}
+        vllm_plan: {role: head, url: "http://10.0.0.10:8080", served_model_name: glm47, image: img}
+        vllm_npu: {error: null, chip_count: 8, model: 910B2, chips: []}
+        cacheable: true
+- hosts: localhost
+  gather_facts: false
+  vars: {status_head: node0, awx_job_id: 7}
+  tasks:
+    - ansible.builtin.copy:
+        dest: "{{ out }}"
+        content: "{{ lookup('ansible.builtin.template', template) | ascend_ops.vllm.report | to_json }}"
+        mode: "0644"
+"""
+STOPPED = {"Status": "exited", "ExitCode": 0, "Running": False, "FinishedAt": "2026-11-28T01:19:31.5Z"}
+KILLED = {**STOPPED, "ExitCode": 137}
+
+
+@pytest.mark.parametrize(
+    ("states", "advice"),
+    [
+        ((STOPPED, STOPPED), "start.yml"),
+        ((STOPPED, KILLED), "diagnose.yml"),
+        ((STOPPED, None), "diagnose.yml"),
+    ],
+    ids=["stopped", "killed", "absent"],
+)
+def test_status_tells_what_to_run_for_a_service_that_does_not_answer(tmp_path, states, advice):
+    hosts = {
+        f"node{index}": {"ansible_connection": "local", "container": state and {"State": state}}
+        for index, state in enumerate(states)
+    }
+    inventory = {
+        "vllm_head": {"hosts": {"node0": hosts["node0"]}},
+        "vllm_workers": {"hosts": {"node1": hosts["node1"]}},
+    }
+    (tmp_path / "hosts.json").write_text(json.dumps(inventory), encoding="utf-8")
+    (tmp_path / "play.yml").write_text(REPORT, encoding="utf-8")
+    variables = {"out": str(tmp_path / "out"), "template": str(ROOT / "playbooks/templates/status.txt.j2")}
+    command = ("ansible-playbook", str(tmp_path / "play.yml"), "-i", str(tmp_path / "hosts.json"))
+    done = run(*command, "-e", json.dumps(variables))
+    assert done.returncode == 0, done.stdout
+    lines = json.loads((tmp_path / "out").read_text(encoding="utf-8"))
+    assert "exited since 2026-11-28T01:19:31Z" in lines[1]
+    assert lines[-1].endswith(
+        (f"playbooks/{advice} starts the service.", f"playbooks/{advice} finds the cause.")
+    )

@@ -535,16 +535,16 @@ def silent_engines(counts: Mapping[str, int], engines: int) -> list[str]:
 
 def check_engines(counts: Mapping[str, int], engines: int) -> str:
     """Check by how much the engines' counters of answers grew: each engine must have answered."""
-    counted = ", ".join(f"engine {rank}: {counts[rank]}" for rank in sorted(counts))
     silent = silent_engines(counts, engines)
     if silent:
+        counted = ", ".join(f"engine {rank}: {counts[rank]}" for rank in sorted(counts))
         raise ProblemError(
             f"no answer of engine {', '.join(silent)} counted in /metrics ({counted or 'no engine there'})",
             f"an answer of each of {engines} engines",
             "Look at the log of the host whose --data-parallel-start-rank is that number, "
             "and check --data-parallel-size",
         )
-    return counted
+    return "the engine answered" if engines == 1 else f"each of {engines} engines answered"
 
 
 CHECKS = {

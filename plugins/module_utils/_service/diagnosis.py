@@ -51,6 +51,7 @@ ENDING = 80  # characters
 OPEN_END = re.compile(r"(?:Error:|Exception:|validation errors? for \w+:?)$")  # the reason is below it
 RULE = re.compile(r"^[\s=*#-]*$")
 GENERATION = re.compile(r"^\[supervisor\] generation \w+: starting")
+RUN = re.compile(r"^\[supervisor\] (?:generation \w+: starting|stopping: )")  # the first or last line of one
 WITHOUT_HEAD = re.compile(r"^\[supervisor\] cannot connect to the head")
 WITHOUT_HEAD_SECONDS = 45  # the containers of all hosts were started together
 
@@ -253,13 +254,24 @@ def is_without_head(last: Line, now: float) -> bool:
     )
 
 
+def planned_stop(lines: Sequence[Line]) -> float | None:
+    """Return when the last run of vLLM in a log was ended on purpose; None if it was not, or has no time."""
+    last = next((line for line in reversed(lines) if RUN.search(line.text)), None)
+    planned = last is not None and any(one.id == "stopped" for one, _what in matches(last.text, False))
+    return last.at if last and planned else None
+
+
 class Host(NamedTuple):
-    """A host: the state of its container in words, and the log of its run, None if it does not run."""
+    """A host: the state of its container in words, and the log of its run, None if it does not run.
+
+    ``stopped``: when that was stopped on purpose, in seconds since the epoch.
+    """
 
     name: str
     role: str
     state: str
     log: Sequence[Line] | None
+    stopped: float | None = None
 
 
 def verdict(hosts: Sequence[Host], found: Sequence[Finding]) -> str:
@@ -271,14 +283,22 @@ def verdict(hosts: Sequence[Host], found: Sequence[Finding]) -> str:
     fatal = [finding for finding in found if finding.severity == FATAL]
     warnings = [finding for finding in found if finding.severity == WARNING]
     past = [finding for finding in found if finding.severity == PAST]
+    table = ["{:<12} {:<7} {:<52} {}".format(*row).rstrip() for row in rows]
+    if hosts and not fatal and all(host.stopped is not None for host in hosts):
+        return "\n".join([*table, "", _stopped(hosts)])
     parts = [
-        ["{:<12} {:<7} {:<52} {}".format(*row).rstrip() for row in rows],
+        table,
         _first(fatal[0]) if fatal else ["No signature of a failure was found.", *_not_serving(hosts)],
         _list("Other failures, and what followed:", fatal[1:]),
         _list("Warnings:", warnings, remedy=True),
         _list("Before the service was last ready:", past),
     ]
     return "\n\n".join("\n".join(part) for part in parts if part)
+
+
+def _stopped(hosts: Sequence[Host]) -> str:
+    begin = _at(min(host.stopped for host in hosts if host.stopped is not None))
+    return f"The service was stopped on purpose at {begin}. start.yml starts it."
 
 
 def _first(finding: Finding) -> list[str]:
@@ -301,7 +321,11 @@ def _list(title: str, found: Sequence[Finding], remedy: bool = False) -> list[st
 
 
 def _when(finding: Finding) -> str:
-    return "" if finding.at is None else time.strftime(" at %Y-%m-%d %H:%M:%S UTC", time.gmtime(finding.at))
+    return "" if finding.at is None else f" at {_at(finding.at)}"
+
+
+def _at(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
 
 
 def _stage(host: Host) -> str:

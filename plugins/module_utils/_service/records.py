@@ -9,7 +9,7 @@ import json
 import time
 from typing import Any, Iterator, Mapping
 
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import vllm_log
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import diagnosis, vllm_log
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.diagnosis import Host
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.vllm_log import Line
 
@@ -51,10 +51,10 @@ def host(name: str, facts: Mapping[str, Any], log: list[Line]) -> Host:
     state = container["State"]
     killed = ", killed for lack of memory" if state["OOMKilled"] else ""
     if not state["Running"]:
-        stopped = f"{state['Status']} with {state['ExitCode']} at {state['FinishedAt'][:19]}{killed}"
-        return Host(name, role, stopped, None)
+        stopped = f"{state['Status']} with {state['ExitCode']} at {state['FinishedAt'][:19]}Z{killed}"
+        return Host(name, role, stopped, None, diagnosis.planned_stop(log))
     since = vllm_log.epoch(state["StartedAt"]) or 0
-    running = f"up since {state['StartedAt'][:19]}, {container['RestartCount']} restarts{killed}"
+    running = f"up since {state['StartedAt'][:19]}Z, {container['RestartCount']} restarts{killed}"
     return Host(name, role, running, [line for line in log if (line.at or since) >= since])
 
 

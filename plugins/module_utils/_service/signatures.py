@@ -199,8 +199,7 @@ SIGNATURES = (
         "layer_broken",
         r"archive/tar: invalid tar header",
         "Docker cannot unpack a layer of the image on this host",
-        "Save the image on another host (docker save) and load it here (docker load, or image_archive of "
-        "the image role)",
+        "Save the image on another host (docker save) and load it here (docker load, or vllm_airgap_dir)",
         "https://vllm-ascend.readthedocs.io, FAQ 20",
     ),
     _signature(

@@ -746,6 +746,83 @@ def test_the_verdict_names_cause_host_and_remedy():
     assert said.index(first.cause) < said.index(second.cause)
 
 
+def test_a_supervisor_has_45_seconds_to_find_the_head():
+    line = Line("[supervisor] cannot connect to the head at 10.0.0.10:8083: x; retrying", 100.0)
+    assert [diagnosis.is_without_head(line, 100.0 + seconds) for seconds in (44, 46)] == [False, True]
+    assert not diagnosis.is_without_head(line._replace(at=None), 1000.0)
+
+
+TRACEBACK = ("Traceback (most recent call last):", '  File "x.py", line 1', "ValueError: nobody knows this")
+
+
+def test_an_exception_without_a_signature_is_no_cause_beside_a_trace_of_another_host():
+    assert "unknown_exception" in ids(log(*TRACEBACK))
+    assert ids(log(PEER, *TRACEBACK)) == ids(log(PEER))
+
+
+def test_a_warning_is_not_a_failure():
+    line = next(line for known, line, _what in LINES if known == "worker_hangs")
+    (finding,) = diagnosis.diagnose({"node0": log(line)})
+    assert (finding.severity, finding.is_cause) == (diagnosis.WARNING, False)
+    assert "No signature of a failure" in diagnosis.verdict(hosts(log(line)), [finding])
+
+
+def test_of_two_causes_the_one_with_a_time_is_the_first():
+    logs = {"node0": log(OOM), "node1": log(OOM, begin=STOPPED)}
+    assert [finding.host for finding in diagnosis.diagnose(logs)] == ["node1", "node0"]
+
+
+SAID = "[supervisor] stopping: "
+ON_PURPOSE = f"{SAID}the container was stopped"
+STOPPED = 1764043200.0
+
+
+def stopped_service() -> tuple[dict[str, list[Line]], list[diagnosis.Host]]:
+    """Return the logs and hosts of a service that stop.yml has stopped."""
+    logs = {
+        "node0": log("[supervisor] generation 5c0ffee1: starting vllm", ON_PURPOSE, begin=STOPPED),
+        "node1": log(
+            f"{SAID}the head reported: the container was stopped",
+            "[supervisor] cannot connect to the head at 10.0.0.10:8083: x; retrying",
+            ON_PURPOSE,
+            begin=STOPPED,
+        ),
+    }
+    state = "exited with 0 at 2026-11-25T04:01:00Z"
+    found = [
+        diagnosis.Host(name, "head", state, None, diagnosis.planned_stop(lines))
+        for name, lines in logs.items()
+    ]
+    return logs, found
+
+
+def test_of_a_service_that_was_stopped_on_purpose_only_that_is_told():
+    logs, stopped = stopped_service()
+    said = diagnosis.verdict(stopped, diagnosis.diagnose(logs))
+    assert "on purpose" in said
+    assert "Remedy" not in said
+    running = [stopped[0], diagnosis.Host("node1", "worker", "up", logs["node1"])]
+    assert "Remedy" in diagnosis.verdict(running, diagnosis.diagnose(logs))
+    logs["node0"] = log(OOM, ON_PURPOSE)
+    assert "First cause, on host node0" in diagnosis.verdict(stopped, diagnosis.diagnose(logs))
+
+
+@pytest.mark.parametrize(
+    ("lines", "planned"),
+    [
+        ([ON_PURPOSE], True),
+        ([f"{SAID}the head reported: the container was stopped"], True),
+        ([ON_PURPOSE, "[supervisor] generation 5c0ffee2: starting vllm"], False),
+        ([ON_PURPOSE, f"{SAID}vLLM on host 0 exited with code 1"], False),
+        ([f"{SAID}host 1 sent no heartbeat for 45 s"], False),
+        (["INFO something"], False),
+        ([], False),
+    ],
+)
+def test_the_last_end_of_vllm_counts(lines: list[str], planned: bool):
+    assert (diagnosis.planned_stop(log(*lines, begin=STOPPED)) is not None) == planned
+
+
 def test_golden_messages(golden):
     found = [(line, diagnosis.diagnose({"node0": log(line)})[0]) for _known, line, _what in LINES]
     texts = {f"{one.id}: {line[:60]}": f"{one.cause}. Remedy: {one.remedy}." for line, one in found}
@@ -757,6 +834,7 @@ def test_golden_messages(golden):
     }
     traced = {"node0": log(PEER), "node1": None}
     past = log(OOM, STARTED)
+    planned, stopped = stopped_service()
     verdicts = {
         "a cause": diagnosis.verdict(hosts(*failed.values()), diagnosis.diagnose(failed)),
         "a trace": diagnosis.verdict(hosts(*traced.values()), diagnosis.diagnose({"node0": log(PEER)})),
@@ -766,6 +844,7 @@ def test_golden_messages(golden):
         "a service that serves": diagnosis.verdict(
             hosts(real("head_start.log"), real("worker_start.log")), []
         ),
+        "a service that was stopped on purpose": diagnosis.verdict(stopped, diagnosis.diagnose(planned)),
         "a failure that is past": diagnosis.verdict(hosts(past), diagnosis.diagnose({"node0": past})),
     }
     golden("verdict", verdicts)
