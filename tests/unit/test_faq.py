@@ -14,6 +14,7 @@ import yaml
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import plan, role_options
 from shipped import FLAGS, ROLE_OPTIONS, ROOT, SETTINGS, merged
 
+CONNECTION = {"ansible_user", "ansible_become"}  # Ansible's own
 PAGES = (ROOT / "docs/faq.md", ROOT / "docs/faq.zh-CN.md")
 
 
@@ -24,6 +25,17 @@ def examples(page: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("example", examples(PAGES[0]), ids=lambda example: next(iter(example)))
 def test_an_example_is_accepted(example: dict[str, Any]):
+    if "vllm_head" in example:
+        hosts = {name: list(group["hosts"]) for name, group in example.items()}
+        addresses = {
+            host: given["ansible_host"]
+            for group in example.values()
+            for host, given in group["hosts"].items()
+        }
+        assert plan.inventory_problems(hosts, plan.HEAD_GROUP, plan.WORKER_GROUP) == []
+        assert plan.address_problems(addresses) == []
+        return
+    example = {name: value for name, value in example.items() if name not in CONNECTION}
     assert set(example) <= set(SETTINGS) | set(ROLE_OPTIONS)
     assert role_options.problems(ROLE_OPTIONS, example) == []
     values, problems = merged(**{name: value for name, value in example.items() if name != "vllm_profile"})

@@ -1,0 +1,87 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The guides in two languages say the same, their links lead somewhere, and the messages that they name exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from shipped import ROLE_OPTIONS, ROOT, SETTINGS
+
+CHINESE = sorted((ROOT / "docs").glob("*.zh-CN.md"))
+SPAN = re.compile(r"`([^`]+)`")
+LINK = re.compile(r"\]\(([^)#:]*)(#[^)]*)?\)")
+HEADING = re.compile(r"^#+ (.+)$", re.M)
+FENCE = re.compile(r"^```.*?^```$", re.M | re.S)
+VARIABLE = re.compile(r"^(?:vllm|weights|image|verify|serve|preflight)_[a-z_]+$")
+# Messages in troubleshooting.md that are not ours: of pip, Ansible, SSH, Docker, vLLM and CANN, and one that a template puts together.
+FOREIGN = {
+    "No matching distribution found for ansible>=11", "couldn't resolve module/action", "no vault secrets found",
+    "Host key verification failed", "Permission denied", "Missing sudo password", "x509", "timeout", "does not exist",
+    "unrecognized arguments", "EI0006", "docker ps", "NPU out of memory", "Address already in use",
+    "could not be pulled",
+}  # fmt: skip
+OURS = "".join(
+    path.read_text(encoding="utf-8")
+    for folder in ("plugins", "roles", "playbooks")
+    for path in sorted((ROOT / folder).rglob("*"))
+    if path.suffix in (".py", ".yml", ".j2")
+)
+
+
+def text(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def english(page: Path) -> Path:
+    return page.with_name(page.name.replace(".zh-CN", ""))
+
+
+def spans(page: Path) -> list[str]:
+    """Return the code of a page, sorted: sentences have another order in another language."""
+    return sorted({" ".join(span.split()) for span in SPAN.findall(FENCE.sub("", text(page)))})
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of the headings, as GitHub and MyST make them."""
+    titles = (
+        re.sub(r"[^\w\- ]", "", title.replace("`", "").lower()) for title in HEADING.findall(text(page))
+    )
+    return {title.strip().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", CHINESE, ids=lambda page: page.name)
+def test_both_languages_name_the_same_code_and_have_the_same_sections(page: Path):
+    pages = (english(page), page)
+    assert len(HEADING.findall(text(pages[0]))) == len(HEADING.findall(text(pages[1])))
+    assert spans(pages[0]) == spans(pages[1])
+
+
+@pytest.mark.parametrize(
+    "page", [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")], ids=lambda page: page.name
+)
+def test_every_link_within_the_repository_leads_somewhere(page: Path):
+    for target, anchor in LINK.findall(FENCE.sub("", text(page))):
+        linked = page.parent / target if target else page
+        assert linked.exists(), target
+        if anchor and linked.suffix == ".md":
+            assert anchor[1:] in anchors(linked), anchor
+
+
+@pytest.mark.parametrize(
+    "page", [*ROOT.glob("README*.md"), *(ROOT / "docs").glob("*.md")], ids=lambda page: page.name
+)
+def test_every_variable_exists(page: Path):
+    named = {span for span in SPAN.findall(text(page)) if VARIABLE.match(span)}
+    assert named - set(SETTINGS) - set(ROLE_OPTIONS) <= {"vllm_head", "vllm_workers"}
+
+
+def test_the_messages_that_troubleshooting_names_exist():
+    cells = re.findall(r"^\| ([^|]+) \|", text(ROOT / "docs/troubleshooting.md"), re.M)
+    named = {span for cell in cells for span in SPAN.findall(cell) if not span.startswith("-e ")}
+    one_line = re.sub(r'"?\s*\n\s*"?', " ", OURS)
+    missing = {span for span in named - FOREIGN if span not in OURS and span not in one_line}
+    assert missing == set()
