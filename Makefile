@@ -86,6 +86,10 @@ site: docs .cache/site/.installed ## Build README, docs and reference as a web s
 units: env ## Unit tests, and component tests, which run Ansible on this machine
 	$(GUARD) --numprocesses auto --dist worksteal tests/unit tests/component
 
+.PHONY: mutants
+mutants: env ## Small changes of the code, and which of them the unit tests notice; a score for each file. MUTANTS="_plan --count 40"
+	python tests/mutants.py $(MUTANTS)
+
 .PHONY: golden
 golden: env ## Write tests/unit/golden, the wording of messages; review its diff
 	python -m pytest --quiet --rewrite-golden -k golden tests/unit

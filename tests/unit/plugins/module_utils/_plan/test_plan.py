@@ -66,6 +66,7 @@ def test_one_host_may_serve_on_loopback():
     ("variables", "found"),
     [
         ({"vllm_api_port": 0}, "vllm_api_port is 0"),
+        ({"vllm_api_port": 65536}, "vllm_api_port is 65536"),
         ({"vllm_rpc_port": 8080}, "vllm_api_port and vllm_rpc_port are both 8080"),
         ({"vllm_supervisor_port": 8082}, "vllm_rpc_port and vllm_supervisor_port are both 8082"),
         ({"vllm_tensor_parallel_size": 16}, "is 16 x 1 = 16"),
@@ -90,6 +91,37 @@ def test_hosts_must_agree_on_what_is_common():
     assert (problem.where, problem.found) == ("host node1", "vllm_api_port is 9000")
 
 
+OTHER_ON_ONE_HOST = {
+    "model_repo": "a/b",
+    "model_revision": "v2",
+    "model_include": ["x"],
+    "model_exclude": ["x"],
+    "image": "x:y",
+    "patch_set": None,
+    "patch_repairs": False,
+    "served_model_name": "other",
+    "api_port": 1,
+    "rpc_port": 1,
+    "supervisor_port": 1,
+    "tensor_parallel_size": 4,
+    "data_parallel_size_local": 2,
+    "serve_args": {"max-num-seqs": 1},
+    "serve_extra_args": ["--x"],
+}
+
+
+@pytest.mark.parametrize("key", plan.COMMON_KEYS)
+def test_each_of_them_is_compared(key):
+    worker = settings(**{f"vllm_{key}": OTHER_ON_ONE_HOST[key]})
+    found = [problem.found for problem in plan.disagreements("node1", worker, "node0", settings())]
+    assert any(text.startswith(f"vllm_{key} is") for text in found)
+
+
+@pytest.mark.parametrize("key", sorted(set(OTHER_ON_ONE_HOST)))
+def test_what_vllm_would_not_notice_is_common(key):
+    assert key in plan.COMMON_KEYS
+
+
 def test_head_and_worker_differ_only_in_what_the_recipe_says():
     head, worker = (build(host)["serve"]["args"] for host in ("node0", "node1"))
     assert [arg for arg in worker if arg not in head] == [["--data-parallel-start-rank", "1"], ["--headless"]]
@@ -107,6 +139,21 @@ def test_ranks_follow_the_number_of_local_engines():
     )
     assert third["data_parallel"] == {"size": 6}
     assert ["--data-parallel-start-rank", "4"] in third["serve"]["args"]
+    command = third["container"]["command"]
+    assert {"--rank=2", "--hosts=3", "--engines=6"} <= set(command)
+
+
+def test_the_container_has_the_chips_that_are_chosen():
+    chosen = settings(vllm_npu_ids=[4, 5], vllm_tensor_parallel_size=2)
+    built = plan.build("node0", ["node0"], ADDRESSES, "enp1", chosen, FLAGS)
+    devices = built["container"]["devices"]
+    assert [path for path in devices if path.removeprefix("/dev/davinci").isdigit()] == [
+        "/dev/davinci4",
+        "/dev/davinci5",
+    ]
+    assert "/dev/davinci_manager" in devices
+    assert built["serve"]["env"]["ASCEND_RT_VISIBLE_DEVICES"] == "0,1"
+    assert built["npu"]["ids"] == [4, 5]
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,24 @@ def test_a_setting_without_a_value_is_named(own):
     assert len(others) == 3
 
 
+def test_null_in_a_mapping_of_a_file_stays():
+    assert layers.merge({"a": None}, {"b": 1}) == {"a": None, "b": 1}
+    assert layers.merge({"a": None, "b": 1}, {"b": None}) == {"a": None}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("vllm_patch_repairs", "False", False),
+        ("vllm_patch_repairs", "Yes", True),
+        ("vllm_api_port", " 9000 ", 9000),
+        ("vllm_npu_ids", "[0, 1]", [0, 1]),
+    ],
+)
+def test_what_surveys_and_the_command_line_send_is_read(name, text, value):
+    assert settings(**{name: text})[name[len("vllm_") :]] == value
+
+
 @pytest.mark.parametrize("name", ["vllm_patch_set", "vllm_airgap_dir"])
 def test_null_is_a_value_where_it_is_the_default(name):
     assert settings(**{name: None})[name[len("vllm_") :]] is None
@@ -183,6 +201,7 @@ def test_null_is_a_value_where_it_is_the_default(name):
         ("vllm_image", None, "vllm_image is null"),
         ("vllm_serve_args", None, "vllm_serve_args is null"),
         ("vllm_api_port", "http", "vllm_api_port is 'http'"),
+        ("vllm_model_dir", None, "vllm_model_dir is null"),
     ],
 )
 def test_a_wrong_value_of_the_inventory_is_named(name, value, found):

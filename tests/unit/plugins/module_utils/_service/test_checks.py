@@ -75,7 +75,9 @@ WRONG_PROMPTS = [
 ]
 
 
-@pytest.mark.parametrize(("prompts", "named"), WRONG_PROMPTS)
+@pytest.mark.parametrize(
+    ("prompts", "named"), [*WRONG_PROMPTS, ({"chat": {"request": {}, "requests": {}}}, "requests")]
+)
 def test_wrong_prompts_are_named(prompts: dict[str, Any], named: str):
     (error,) = checks.prompt_errors(prompts)
     assert named in error
@@ -105,6 +107,8 @@ def test_a_prompt_goes_to_the_model(name: str):
     assert sent.body["model"] == "glm47"
     assert "temperature" not in sent.body
     assert sent.body.get("stream", False) == (name in STREAMED)
+    counted = (sent.body.get("stream_options") or {}).get("include_usage", False)  # or no tokens per second
+    assert counted == (name in STREAMED)
 
 
 def test_other_messages_drop_the_known_answer():
@@ -456,6 +460,7 @@ def test_a_loop_is_seen(text: str):
         "",
         "No.",
         "ha ha ha",
+        "I laughed: " + "ha " * 12,
         "我是GLM-4.7。" * 3,
         PARAGRAPH * 2,
         "word " + " " * 400,

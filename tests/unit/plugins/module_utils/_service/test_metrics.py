@@ -19,6 +19,12 @@ def test_counters_become_rates_and_gauges_stay():
     assert (first["running"], first["requests"], second["requests"]) == (0.0, 2.0, 2.0)
 
 
+def test_only_answers_count_as_answered():
+    sample = 'vllm:request_success_total{{engine="{}",finished_reason="{}"}} {}'
+    rows = [("0", "stop", 2), ("0", "length", 1), ("0", "abort", 40), ("1", "abort", 5)]
+    assert metrics.answered("\n".join(sample.format(*row) for row in rows)) == {"0": 3, "1": 0}
+
+
 def test_what_is_not_given_is_unknown():
     assert metrics.engines(TEXT, TEXT, 2.0)[0]["waiting"] is None
     assert metrics.engines("", "", 2.0) == []

@@ -13,6 +13,9 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._text import redac
     [
         "non-default args: {'api_key': ['s3cret'], 'port': 8080}",
         "vllm serve --api-key s3cret --port 8080",
+        "docker login --password s3cret registry.example.com",
+        "vllm serve --hf-token s3cret",
+        "found hf_s3cret0123456789abcdef",
         "VLLM_API_KEY=s3cret",
         "MODELSCOPE_API_TOKEN=s3cret",
         "token: s3cret",

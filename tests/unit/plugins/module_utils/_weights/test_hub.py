@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import socket
 import sys
 import threading
@@ -120,6 +121,31 @@ def test_the_token_does_not_follow_a_redirect(endpoint: str, capfd: pytest.Captu
         with pytest.raises(ProblemError, match="HTTP 302"):
             Hub(address, TOKEN).snapshot(REPO, "master")
     assert capfd.readouterr().out == ""  # the other hub has seen nothing
+
+
+class Polite(BaseHTTPRequestHandler):
+    """Refuses with HTTP status 200, as the hub does at times."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(self.server.body).encode())
+
+    do_POST = do_GET
+
+    def log_message(self, *_arguments: object) -> None:
+        """Nothing."""
+
+
+@pytest.mark.parametrize("refusal", [{"Success": False}, {"Code": 10010205001}])
+def test_a_refusal_with_status_200_is_one(refusal: dict[str, object]):
+    server = HTTPServer(("127.0.0.1", 0), Polite)
+    server.body = {"Code": 200, "Success": True, "Message": "no", "Data": {"Files": []}, **refusal}
+    for address in served(server):
+        with pytest.raises(ProblemError):
+            Hub(address, TOKEN).log_in()
+        with pytest.raises(ProblemError, match="HTTP 200"):
+            Hub(address, TOKEN).snapshot(REPO, "master")
 
 
 def test_credentials_of_a_netrc_do_not_replace_the_token(

@@ -1,0 +1,107 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Both sides of what the checks distinguish, each on a host on which nothing else is wrong."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import checks
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.finding import FAIL, WARN, Finding
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.host import Host
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
+from two_hosts import PROFILE, npu, pair
+
+SERVICE = {"0a" * 32: PROFILE["container_name"]}
+UNSEEN = {"listening": True, "pid": None, "process": None, "container": None}
+GB = 10**9
+
+
+@pytest.fixture(scope="module")
+def npus(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    return [npu(tmp_path_factory.mktemp(f"node{index}"), index) for index in range(2)]
+
+
+@pytest.fixture(name="hosts")
+def healthy_hosts(npus) -> list[Host]:
+    return pair(copy.deepcopy(npus))
+
+
+def disk(free: int, used: int) -> Callable[[Host], None]:
+    return lambda host: host.facts["disks"][PROFILE["model_dir"]].update(
+        free_bytes=free * GB, used_bytes=used * GB
+    )
+
+
+def clock(seconds: int) -> Callable[[Host], None]:
+    return lambda host: host.facts.update(epoch=host.facts["epoch"] + seconds)
+
+
+def path(kind: str) -> Callable[[Host], None]:
+    return lambda host: host.facts["paths"].update({"/dev/davinci3": kind})
+
+
+def unseen_port(runs: bool) -> Callable[[Host], None]:
+    return lambda host: host.facts.update(ports={"8080": UNSEEN}, containers=SERVICE if runs else {})
+
+
+def tls(*states: str | None) -> Callable[[Host], None]:
+    def change(host: Host) -> None:
+        for port, state in zip(host.npu["fabric"], states, strict=False):
+            port["tls"] = state
+
+    return change
+
+
+def versions(running: str, installed: str) -> Callable[[Host], None]:
+    return lambda host: host.npu.update(driver_version=running, package_version=installed)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (disk(317, 400), []),
+        (disk(316, 400), ["disk"]),
+        (clock(-30), []),
+        (clock(-31), ["clock"]),
+        (clock(31), ["clock"]),
+        (path("char"), []),
+        (path("file"), ["devices"]),
+        (path("dir"), ["devices"]),
+        (unseen_port(runs=False), ["port"]),
+        (unseen_port(runs=True), []),
+        (versions("25.2.1", "25.2.1"), []),
+        (versions("25.2.2", "25.2.1"), ["reboot"]),
+        (versions("25.2.0", "25.2.1"), ["reboot"]),
+    ],
+)
+def test_each_side_of_a_limit(hosts, change, found):
+    change(hosts[1])
+    assert [one.id for one in checks.check(hosts)] == found
+
+
+def test_a_port_that_does_not_tell_its_tls_says_nothing_about_the_others(hosts):
+    for host in hosts:
+        tls(*[True] * 8)(host)
+    tls(None)(hosts[0])
+    assert "roce_tls" not in [one.id for one in checks.check(hosts)]
+    tls(False)(hosts[0])
+    assert "roce_tls" in [one.id for one in checks.check(hosts)]
+
+
+def test_a_failure_is_shown_before_a_warning_of_the_same_check(hosts):
+    problem = Problem("x", "y", "z")
+    for order in ((FAIL, WARN), (WARN, FAIL)):
+        found = [Finding("chips_busy", severity, "node0", problem) for severity in order]
+        assert checks.states(hosts, found)["chips_busy"] == {"node0": "fail", "node1": "ok"}
+
+
+def test_what_was_not_looked_at_has_no_state(hosts):
+    states = checks.states(hosts, [])
+    assert states["image_versions"] == {"node0": None, "node1": None}
+    assert states["weights"] == {"node0": None, "node1": None}
+    assert states["tcp"] == {"node0": None, "node1": None}
