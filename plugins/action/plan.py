@@ -16,6 +16,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible.utils.vars import load_extra_vars
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import (
+    lint,
     names,
     plan,
     role_options,
@@ -23,7 +24,14 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import (
 )
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.flags import Flags
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.profiles import Profiles
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.releases import Release
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import checks
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.finding import (
+    FAIL,
+    INFO,
+    WARN,
+    Finding,
+)
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import (
     Problem,
     ProblemError,
@@ -49,8 +57,16 @@ def options(role: str) -> dict[str, Any]:
 
 # Read while Ansible loads the plugin, which is once in a run, and not in the process of each task.
 SETTINGS = options("plan")
+CHOICES = ("hardware", "release", "image_variant")  # settings that choose a file, or a row of one
 STAGES = ("preflight", "image", "weights", "container", "patch", "serve", "verify")
 ROLE_OPTIONS = {name: option for stage in STAGES for name, option in options(stage).items()}
+
+
+ARGUMENTS = {
+    "lint": {"type": "str", "choices": ["warn", "report"], "default": "warn"},
+    "offline": {"type": "bool", "default": False},
+    "reuse": {"type": "bool", "default": False},
+}
 
 
 class ActionModule(ActionBase):
@@ -61,46 +77,85 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: Any = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
-        spec = {"offline": {"type": "bool", "default": False}, "reuse": {"type": "bool", "default": False}}
-        arguments = self.validate_argument_spec(spec)[1]
+        arguments = self.validate_argument_spec(ARGUMENTS)[1]
         self._variables = Variables(task_vars, self._templar)
         self._profiles = Profiles(COLLECTION / "profiles", self._read)
-        self._bases: dict[tuple[str, str], settings.Base] = {}
+        self._bases: dict[tuple[str, ...], tuple[settings.Base, settings.Base]] = {}
         self._flags: dict[str, Flags] = {}
+        self._releases: dict[str, Release | None] = {}
         try:
-            hosts, addresses = self._topology()
+            hosts = self._hosts()
+            if arguments["lint"] == "report":
+                return self._report(hosts)
+            addresses = self._addresses(hosts)
             served = self._variables.host in hosts
             # The first task of the playbooks is for localhost, which may be a host of the service as well.
             if not (served and arguments["reuse"]):
-                self._check_inventory(hosts)
+                self._warn(self._lint(hosts, self._check_inventory(hosts)))
             if served:
                 return self._plan(hosts, addresses, arguments["offline"], arguments["reuse"])
         except ProblemError as exc:
             refuse([exc.problem])
         return {"changed": False, "hosts": hosts}
 
-    def _topology(self) -> tuple[list[str], dict[str, Any]]:
-        """Return the hosts of the service, head first, and their addresses."""
+    def _hosts(self) -> list[str]:
+        """Return the hosts of the service, head first."""
         head_group, worker_group = plan.groups(self._variables.of(self._variables.host))
         groups = self._variables.task["groups"]
         refuse(plan.inventory_problems(groups, head_group, worker_group))
-        heads, workers = groups.get(head_group, []), groups.get(worker_group, [])
+        return [*groups.get(head_group, []), *groups.get(worker_group, [])]
+
+    def _addresses(self, hosts: list[str]) -> dict[str, Any]:
+        """Return the address of each host in the service network."""
         addresses = {}
-        for host in heads + workers:
+        for host in hosts:
             variables = self._variables.of(host)
             addresses[host] = variables.get("vllm_service_ip") or variables.get("ansible_host", host)
         refuse(plan.address_problems(addresses))
-        return heads + workers, addresses
+        return addresses
 
-    def _check_inventory(self, hosts: list[str]) -> None:
-        """Check the settings of all hosts, and the options of all stages, before the first one begins."""
+    def _check_inventory(self, hosts: list[str]) -> dict[str, dict[str, Any]]:
+        """Check the settings of all hosts, and the options of all stages. Return the settings."""
         extra = load_extra_vars(self._loader)
         late = [name for name in plan.GROUPS if name in self._variables.inventory and name not in extra]
         problems = [plan.late_group_problem(name) for name in late]
         for host in hosts:
             found = role_options.problems(ROLE_OPTIONS, self._variables.of(host))
             problems += [problem.at(f"host {host}") for problem in found]
-        self._settings(hosts, problems)
+        return self._settings(hosts, problems)
+
+    def _lint(self, hosts: list[str], merged: dict[str, dict[str, Any]]) -> list[Finding]:
+        """Return what the release of the service makes of the settings; nothing if it is not a known one."""
+        accept = {host: ids_of(self._variables.of(host).get(ACCEPT)) for host in hosts}
+        cases = []
+        for host in hosts:
+            release = self._release_of(merged[host])
+            if release:
+                shipped = {name[len("vllm_") :]: value for name, value in self._base(host)[1].values.items()}
+                cases.append(lint.Case(host, hosts, merged[host], merged[hosts[0]], shipped, release))
+        return lint.findings(cases, accept)
+
+    def _warn(self, findings: list[Finding]) -> None:
+        """Refuse what fails, warn of the rest, and count the notes."""
+        refuse(finding.shown().at(f"host {finding.host}") for finding in findings if finding.severity == FAIL)
+        for finding in findings:
+            if finding.severity == WARN:
+                display.warning(finding.paragraph(f"host {finding.host}"), formatted=True)
+        notes = sum(finding.severity == INFO for finding in findings)
+        if notes:
+            display.display(f"{notes} notes on the settings. playbooks/lint.yml shows them.")
+
+    def _report(self, hosts: list[str]) -> dict[str, Any]:
+        merged = self._check_inventory(hosts)
+        findings = self._lint(hosts, merged)
+        names = {host: getattr(self._release_of(merged[host]), "name", None) for host in hosts}
+        return {
+            "changed": False,
+            "hosts": hosts,
+            "releases": names,
+            "findings": [finding.data() for finding in findings],
+            "msg": "\n\n".join(finding.entry() for finding in findings),
+        }
 
     def _plan(
         self, hosts: list[str], addresses: dict[str, Any], offline: bool, reuse: bool
@@ -166,7 +221,7 @@ class ActionModule(ActionBase):
 
     def _settings_of(self, host: str) -> tuple[dict[str, Any], list[Problem]]:
         variables = self._variables.of(host)
-        files = self._files(variables.get("vllm_profile"), variables.get("vllm_hardware"))
+        files = self._base(host)[0]
         merged, problems = settings.settings(SETTINGS, files, settings.of_inventory(SETTINGS, variables))
         known, given = {**SETTINGS, **ROLE_OPTIONS}, self._variables.names(host)
         problems += names.wrong(known, given) + role_options.api_key_problems(variables)
@@ -180,12 +235,24 @@ class ActionModule(ActionBase):
         guessed = names.guessed(known, variables, flags.kinds, merged)
         return merged, guessed + plan.setting_problems(merged, flags)
 
-    def _files(self, profile: Any, hardware: Any) -> settings.Base:
-        """Return what the files say; hosts that share them share the work."""
-        chosen = str(profile or SETTINGS["vllm_profile"]["default"]), str(hardware or "")
+    def _base(self, host: str) -> tuple[settings.Base, settings.Base]:
+        """Return what the files of a host say, and what the shipped ones among them do; hosts share the work."""
+        variables = self._variables.of(host)
+        profile = str(variables.get("vllm_profile") or SETTINGS["vllm_profile"]["default"])
+        given = {key: str(variables.get(f"vllm_{key}") or "") for key in CHOICES}
+        chosen = (profile, *given.values())
         if chosen not in self._bases:
-            self._bases[chosen] = settings.read(SETTINGS, self._profiles.layers(*chosen))
+            layers = self._profiles.layers(profile, given)
+            shipped = [layer for layer in layers if layer.place.startswith("profiles/")]
+            self._bases[chosen] = settings.read(SETTINGS, layers), settings.read(SETTINGS, shipped)
         return self._bases[chosen]
+
+    def _release_of(self, chosen: Mapping[str, Any]) -> Release | None:
+        """Return the release that the image must be; None if the table does not have it."""
+        name = str(chosen["image_versions"].get("vllm_ascend") or chosen["release"])
+        if name not in self._releases:
+            self._releases[name] = self._profiles.release(name)
+        return self._releases[name]
 
     def _flags_of(self, chosen: Mapping[str, Any]) -> Flags:
         """Return the flags of the host's vLLM; hosts with the same version share the work."""

@@ -18,6 +18,17 @@ description:
   - Variables of the play, of a role or of the task hold for all hosts of the service.
 version_added: 0.1.0
 options:
+  lint:
+    description:
+      - What to do about the findings of the check against the release (C(profiles/releases.yml)), if the host is
+        outside of the service, or O(reuse=false).
+      - With V(warn), what the release refuses is an error, and each setting that does not do what it seems to is
+        a warning. Notes are only counted.
+      - With V(report), the findings of all hosts are returned, and nothing else is done. Addresses may be missing.
+      - Ids in the variable C(preflight_accept) of a host make a failure a warning, and a warning a note.
+    type: str
+    choices: [warn, report]
+    default: warn
   offline:
     description: Contact no host. C(vllm_service_nic) must be set then. C(vllm_host_facts) is not gathered.
     type: bool
@@ -61,9 +72,56 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+findings:
+  description: What the check against the release found, the head's first.
+  returned: with O(lint=report)
+  type: list
+  elements: dict
+  contains:
+    id:
+      description: Id of the rule.
+      type: str
+      sample: variable_unread
+    severity:
+      description: V(fail) if the release refuses to start, V(warn), or V(info) for a note.
+      type: str
+      sample: info
+    host:
+      description: Inventory name of the host; a worker's is left out if the head has the same.
+      type: str
+      sample: node0
+    accepted:
+      description: Whether C(preflight_accept) made it less severe.
+      type: bool
+      sample: false
+    found:
+      description: What was found.
+      type: str
+      sample: vllm_serve_env has VLLM_USE_V1, which neither vLLM 0.13.0 nor vLLM-Ascend 0.13.0rc1 reads
+    expected:
+      description: What was expected.
+      type: str
+      sample: variables that they read
+    remedy:
+      description: What to do about it.
+      type: str
+      sample: "remove it: vllm_serve_env: {VLLM_USE_V1: null}"
+    source:
+      description: Where it is documented.
+      type: str
+      sample: "v0.13.0rc1: vllm_ascend, by tests/ascend_settings.py"
+releases:
+  description: The release of each host by its name; null if C(profiles/releases.yml) does not have it.
+  returned: with O(lint=report)
+  type: dict
+  sample: {node0: 0.13.0rc1}
+msg:
+  description: The findings as text, empty if there are none.
+  returned: with O(lint=report)
+  type: str
 hosts:
   description: The hosts of the service, head first; on a host outside of it.
-  returned: on a host outside the service
+  returned: on a host outside the service, and with O(lint=report)
   type: list
   elements: str
   sample: [node0, node1]

@@ -203,6 +203,14 @@ def test_render_shows_what_the_strings_mean(job, tmp_path):
 
 
 @pytest.mark.usefixtures("unchanged")
+def test_settings_are_checked_against_their_release(job):
+    done = job("playbooks/lint.yml", SAME)
+    assert done.result.status == "successful", done.said
+    assert done.changed() == {}
+    assert "vLLM-Ascend: 0.13.0rc1. 0 failures, 0 warnings" in " ".join(done.said.split())
+
+
+@pytest.mark.usefixtures("unchanged")
 def test_status_is_shown(job):
     done = job("playbooks/status.yml", SAME)
     assert done.result.status == "successful", done.said

@@ -37,7 +37,7 @@ FLAGS = PROFILES.serve_flags("0.13.0")
 
 def merged(profile: str = "glm-4.7", **variables: Any) -> tuple[dict[str, Any], list[Any]]:
     """Return the settings of a profile with *variables* of an inventory, and the problems."""
-    files = layers.read(SETTINGS, PROFILES.layers(profile, ""))
+    files = layers.read(SETTINGS, PROFILES.layers(profile, {}))
     return layers.settings(SETTINGS, files, layers.of_inventory(SETTINGS, variables))
 
 

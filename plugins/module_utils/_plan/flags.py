@@ -13,6 +13,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 
 SWITCH = "switch"
+NO_FLAGS = ("environment", "tool_parsers", "reasoning_parsers")  # what profiles/flags/*.yml has beside them
 # Kinds of flags, as profiles/flags/*.yml has them, that take a list.
 LISTS = ("several", "repeated", "json")
 TEXTS = {"true": True, "false": False}  # what -e and surveys send
@@ -50,7 +51,8 @@ class Flags(NamedTuple):
 
 def of_file(content: Mapping[str, Any], release: str | None) -> Flags:
     """Return the flags that a file of profiles/flags has, by kind."""
-    return Flags({flag: kind for kind, flags in content.items() for flag in flags}, release)
+    kinds = {kind: flags for kind, flags in content.items() if kind not in NO_FLAGS}
+    return Flags({flag: kind for kind, flags in kinds.items() for flag in flags}, release)
 
 
 def problems(flags: Flags, settings: Mapping[str, Any]) -> list[Problem]:

@@ -42,6 +42,7 @@ GUESSES = {
     "vllm_shm_size": "vllm_container_shm_size",
     "vllm_timeout": "serve_timeout",
     "vllm_token": "weights_token",
+    "vllm_version": "vllm_release",
     "vllm_volumes": "vllm_container_extra_mounts",
 }
 # How similar a name must be to a setting's to be taken for a misspelt one. High, as users have their own.

@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Iterable, Mapping
 
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import flags, settings
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import flags, releases, settings
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.releases import Release
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import patch_set
 
@@ -18,6 +19,8 @@ MODEL = "models/{}.yml"
 HARDWARE = "hardware/{}.yml"
 PATCH_SET = "patches/{}/patch.yml"
 FLAGS = "flags/{}.yml"
+RELEASES = "releases.yml"
+ASCEND = "ascend/{}.yml"
 
 
 @dataclass(frozen=True)
@@ -27,18 +30,50 @@ class Profiles:
     root: Path
     read: Callable[[Path], Any]
 
-    def layers(self, profile: str, hardware: str) -> list[settings.Layer]:
-        """Return the layers below the inventory: defaults, hardware, the profile after what it extends."""
+    def layers(self, profile: str, given: Mapping[str, str]) -> list[settings.Layer]:
+        """Return the layers below the inventory: defaults, release, hardware, the profile after what it extends.
+
+        *given* are the values of vllm_hardware, vllm_release and vllm_image_variant in the inventory.
+        """
         defaults = self.root / "defaults.yml"
         chain = self._chain(profile)
+        files = [(defaults, self._mapping(defaults)), self._machine(profile, chain, given), *chain]
+        layers = [settings.of_file(self._place(path), content) for path, content in files]
+        chosen = {
+            key: given.get(key) or _last(content.get(key) for _path, content in files)
+            for key in ("release", "image_variant")
+        }
+        if chosen["release"]:
+            table = self.table()
+            content = releases.given(table, str(chosen["release"]), str(chosen["image_variant"]))
+            layers.insert(1, settings.of_file(self._place(self.root / RELEASES), content))
+        return layers
+
+    def _machine(
+        self, profile: str, chain: list[tuple[Path, dict[str, Any]]], given: Mapping[str, str]
+    ) -> tuple[Path, dict[str, Any]]:
         named = [(path, content["hardware"]) for path, content in chain if content.get("hardware")]
-        if not hardware and not named:
+        if not given.get("hardware") and not named:
             remedy = f"add a line hardware: to {self._place(chain[-1][0])}, or set vllm_hardware"
             raise ProblemError(f"profile {profile} names no hardware", self._known(HARDWARE), remedy)
-        path, name = (Path.cwd() / "inventory", hardware) if hardware else named[-1]
+        own = given.get("hardware")
+        path, name = (Path.cwd() / "inventory", own) if own else named[-1]
         machine = self._find("vllm_hardware", str(name), path.parent, HARDWARE)
-        files = [(defaults, self._mapping(defaults)), (machine, self._mapping(machine)), *chain]
-        return [settings.of_file(self._place(path), content) for path, content in files]
+        return machine, self._mapping(machine)
+
+    def table(self) -> dict[str, Any]:
+        """Return the table of releases."""
+        table: dict[str, Any] = self.read(self.root / RELEASES)
+        return table
+
+    def release(self, name: str | None) -> Release | None:
+        """Return a release; None if the table does not have it."""
+        table = self.table()
+        if name not in table["releases"]:
+            return None
+        row = table["releases"][name]
+        files = (ASCEND.format(row["settings"]), FLAGS.format(row["vllm"]))
+        return Release.of(table, str(name), *(self.read(self.root / file) for file in files))
 
     def serve_flags(self, vllm: Any) -> flags.Flags:
         """Return the flags of the version *vllm*; of the newest known one, unchecked, if it is not known."""
@@ -99,3 +134,8 @@ class Profiles:
     def _place(self, path: Path) -> str:
         inside = self.root in path.parents
         return str(path.relative_to(self.root.parent) if inside else path)
+
+
+def _last(values: Iterable[Any]) -> Any:
+    """Return the last of *values* that is not empty."""
+    return next((value for value in reversed(list(values)) if value), None)

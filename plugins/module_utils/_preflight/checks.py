@@ -16,7 +16,7 @@ from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.procfs import nic_of
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu.hccn_tool import UNSUPPORTED
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu.npu_smi import INCOMPLETE, UNREADABLE
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import lint, names
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.plan import PORTS
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import smoke_test
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.connectivity import LISTENER
@@ -101,8 +101,8 @@ def check(hosts: Sequence[Host]) -> list[Finding]:
 
 
 def ids() -> list[str]:
-    """Return the ids of all findings, those of the smoke test among them."""
-    return [*(name for one in CHECKS for name in one.ids), *smoke_test.IDS]
+    """Return the ids of all findings, those of the smoke test and of the settings among them."""
+    return [*(name for one in CHECKS for name in one.ids), *smoke_test.IDS, *lint.RULES]
 
 
 def require_ids(accept: Mapping[str, Iterable[str]]) -> None:

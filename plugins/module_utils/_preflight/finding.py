@@ -12,17 +12,19 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Pr
 
 FAIL = "fail"
 WARN = "warn"
+INFO = "info"  # a note: nothing has to be done
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something on a host that keeps the service from running (fail), or may do so (warn)."""
+    """Something that keeps the service from running (fail), that may do so (warn), or that is good to know (info)."""
 
     id: str
     severity: str
     host: str
     problem: Problem
     accepted: bool = False  # by preflight_accept
+    source: str = ""  # where it is documented
 
     def accept(self) -> Finding:
         """Return the finding as one that only warns."""
@@ -38,6 +40,7 @@ class Finding:
             "host": self.host,
             "accepted": self.accepted,
             **parts,
+            **({"source": self.source} if self.source else {}),
         }
 
     def paragraph(self, place: str) -> str:
@@ -46,13 +49,14 @@ class Finding:
         A problem that another stage found has its place already.
         """
         where = self.problem.where or place
-        return str(self._shown().at(f"{where} ({self.id})"))
+        return str(self.shown().at(f"{where} ({self.id})"))
 
     def entry(self) -> str:
         """Return the finding as a paragraph below a heading, for a report on all hosts."""
-        return f"{self.severity.upper()} {self.host}: {self.id}\n{self._shown().at('')}"
+        source = f"\nSource: {self.source}." if self.source else ""
+        return f"{self.severity.upper()} {self.host}: {self.id}\n{self.shown().at('')}{source}"
 
-    def _shown(self) -> Problem:
+    def shown(self) -> Problem:
         """Return the problem with what preflight_accept did, or could do, about it."""
         if self.accepted:
             return replace(self.problem, found=f"{self.problem.found}. Accepted by preflight_accept")

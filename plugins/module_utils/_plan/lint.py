@@ -1,0 +1,435 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Check settings against the release that they are for, before any host is contacted.
+
+Each rule is a function below, with the id of its findings. A finding fails only where the release refuses to start.
+It warns where a setting does not do what it seems to. What a shipped profile has just so is a note: it is known, and
+the same in every run.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, replace
+from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
+
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.releases import Release
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.finding import (
+    FAIL,
+    INFO,
+    WARN,
+    Finding,
+)
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.versions import compare, differences
+
+CONFIG = "additional-config"
+ENVIRONMENTS = ("container_env", "serve_env")
+# Variables that name a host's own address, NIC or chips.
+OWN_VARIABLES = re.compile(r"HCCL_IF_IP|.*_SOCKET_IFNAME|ASCEND_RT_VISIBLE_DEVICES|HCCL_LOGIC_SUPERPOD_ID")
+QUANTIZED = re.compile(r"[-_.]w\d+a\d+", re.IGNORECASE)
+IMAGE_TAG = re.compile(r":v(?P<release>\d[^-@]*)(?P<variant>(-(a\d|310p))?(-openeuler)?)(@.*)?$")
+MC2_RANKS = 16  # of expert parallelism, from which vllm-ascend chooses MC2 on A2
+MC2 = "https://github.com/vllm-project/vllm-ascend/issues/5947"
+INTRA = {"HCCL_INTRA_PCIE_ENABLE": "1", "HCCL_INTRA_ROCE_ENABLE": "0"}
+PARSER_PLUGINS = {"tool-call-parser": "tool-parser-plugin", "reasoning-parser": "reasoning-parser-plugin"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """The settings of one host, and what they are compared with."""
+
+    host: str
+    hosts: Sequence[str]  # head first
+    settings: Mapping[str, Any]
+    head: Mapping[str, Any]  # the settings of the head
+    shipped: Mapping[str, Any]  # those of the host as the collection ships them
+    release: Release
+
+    @property
+    def is_head(self) -> bool:
+        """Return whether the host has the API server."""
+        return self.host == self.hosts[0]
+
+    @property
+    def args(self) -> dict[str, Any]:
+        """Return the flags of the host, those among the raw words as well."""
+        own = {} if self.is_head else self.settings["serve_worker_args"]
+        return {**self.settings["serve_args"], **own, **raw(self.settings["serve_extra_args"])}
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Return the mapping of additional-config, of which vLLM takes parts as dotted flags, too."""
+        dotted = {
+            flag[len(CONFIG) + 1 :].partition(".")[0] for flag in self.args if flag.startswith(f"{CONFIG}.")
+        }
+        return {**mapping(self.args.get(CONFIG)), **dict.fromkeys(dotted)}
+
+    def variables(self) -> Iterator[tuple[str, str, Any]]:
+        """Yield setting, name and value of each variable."""
+        for key in ENVIRONMENTS:
+            for name, value in self.settings[key].items():
+                if value is not None:
+                    yield key, name, value
+
+    def is_shipped(self, key: str, *names: str) -> bool:
+        """Return whether entries of a setting are as the collection ships them."""
+        own, theirs = self.settings[key], self.shipped.get(key) or {}
+        return all(own.get(name) == theirs.get(name) for name in names)
+
+    @property
+    def engines(self) -> int:
+        """Return the size of data parallelism."""
+        return len(self.hosts) * int(self.settings["data_parallel_size_local"])
+
+    def __getitem__(self, cell: str) -> Any:
+        """Return a cell of the release."""
+        return self.release.row[cell]
+
+    def source(self, cell: str) -> str:
+        """Return where a cell of the release comes from."""
+        return self.release.sources[cell]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a rule found. *known* if it is just so in what the collection ships."""
+
+    severity: str
+    problem: Problem
+    source: str
+    known: bool = False
+
+
+Rule = Callable[[Case], Iterator[Found]]
+RULES: dict[str, Rule] = {}
+
+
+def rule(name: str) -> Callable[[Rule], Rule]:
+    """Register a rule under the id of its findings."""
+
+    def register(function: Rule) -> Rule:
+        RULES[name] = function
+        return function
+
+    return register
+
+
+def findings(cases: Sequence[Case], accept: Mapping[str, Iterable[str]]) -> list[Finding]:
+    """Return what is found, the head's first. A worker's is left out if the head has the same."""
+    found: dict[tuple[str, Problem], Finding] = {}
+    for case in cases:
+        for name, check in RULES.items():
+            for one in check(case):
+                severity = INFO if one.known and one.severity == WARN else one.severity
+                finding = Finding(name, severity, case.host, one.problem, source=one.source)
+                accepted = name in accept.get(case.host, ())
+                found.setdefault((name, one.problem), _accepted(finding) if accepted else finding)
+    return list(found.values())
+
+
+def _accepted(finding: Finding) -> Finding:
+    """Return a failure as a warning, and a warning as a note."""
+    severity = WARN if finding.severity == FAIL else INFO
+    return replace(finding, severity=severity, accepted=True)
+
+
+def raw(words: Sequence[str]) -> dict[str, Any]:
+    """Return the flags among the raw words of a command line; true for one without a value."""
+    flags: dict[str, Any] = {}
+    name = None
+    for word in map(str, words):
+        if word.startswith("--"):
+            name, given, value = word[2:].partition("=")
+            name = name.replace("_", "-")
+            flags[name] = value if given else True
+        elif name:
+            flags[name] = word
+            name = None
+    return flags
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """Return a mapping that may be given as JSON text; an empty one for anything else."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return {}
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+# Settings that nothing reads, and those that are refused
+
+
+@rule("config_unread")
+def _config(case: Case) -> Iterator[Found]:
+    refuses = case.release.refuses_keys
+    shipped = mapping((case.shipped.get("serve_args") or {}).get(CONFIG))
+    for key in sorted(set(case.config) - case.release.keys):
+        yield Found(
+            FAIL if refuses else WARN,
+            Problem(
+                f"additional-config has {key}, which vLLM-Ascend {case.release.name} "
+                + ("does not know, and so it does not start" if refuses else "does not read"),
+                "keys that it reads",
+                f"remove it: vllm_serve_args: {{additional-config: {{{key}: null}}}}",
+            ),
+            case.source("settings"),
+            known=key in shipped and shipped[key] == case.config[key],
+        )
+
+
+@rule("variable_unread")
+def _variables(case: Case) -> Iterator[Found]:
+    for key, name, _value in case.variables():
+        if name.startswith("VLLM_") and name not in case.release.variables:
+            successor = case.release.successors.get(name)
+            remedy = f"vllm_{key}: {{{name}: null}}"
+            if successor in case.release.keys:
+                remedy += f", and set {successor} in additional-config instead"
+            yield Found(
+                WARN,
+                Problem(
+                    f"vllm_{key} has {name}, which neither vLLM {case['vllm']} nor vLLM-Ascend {case.release.name} reads",
+                    "variables that they read",
+                    f"remove it: {remedy}",
+                ),
+                case.source("settings"),
+                known=case.is_shipped(key, name),
+            )
+
+
+@rule("parser_missing")
+def _parsers(case: Case) -> Iterator[Found]:
+    if not case.is_head or case.settings["patch_set"] is not None:
+        return
+    for flag, known in case.release.parsers.items():
+        name = case.args.get(flag)
+        if name and name not in known and not case.args.get(PARSER_PLUGINS[flag]):
+            yield Found(
+                FAIL,
+                Problem(
+                    f"{flag} is {name}, which vLLM {case['vllm']} does not have",
+                    f"one of {', '.join(sorted(known))}",
+                    "choose one of them, a release that has it, or a patch set that adds it (vllm_patch_set)",
+                ),
+                f"vLLM {case['vllm']}, by tests/vllm_flags.py",
+            )
+
+
+@rule("patch_set")
+def _patch_set(case: Case) -> Iterator[Found]:
+    name = case.settings["patch_set"]
+    if name and not name.endswith((".yml", ".yaml")) and name not in case["patch_sets"]:
+        yield Found(
+            WARN,
+            Problem(
+                f"vllm_patch_set is {name}, which has nothing for vLLM-Ascend {case.release.name}",
+                ", ".join(case["patch_sets"]) or "none",
+                "set vllm_patch_set: null",
+            ),
+            case.source("patch_sets"),
+        )
+
+
+# How the hosts start together
+
+
+@rule("head_start_rank")
+def _start_rank(case: Case) -> Iterator[Found]:
+    if case.is_head and "data-parallel-start-rank" in case.args and case["head_start_rank"] == "refused":
+        yield Found(
+            FAIL,
+            Problem(
+                f"the head has data-parallel-start-rank, and vLLM {case['vllm']} then refuses the workers",
+                "the flag on the workers only",
+                "remove it from vllm_serve_args and vllm_serve_extra_args",
+            ),
+            case.source("head_start_rank"),
+        )
+
+
+@rule("api_server_count")
+def _api_servers(case: Case) -> Iterator[Found]:
+    count = case.args.get("api-server-count")
+    harmless = ("0", "1") if case["api_servers"] == 1 else ("0",)
+    if not case.is_head and count is not None and str(count) not in harmless:
+        yield Found(
+            FAIL,
+            Problem(
+                f"a worker has api-server-count: {count}, and vLLM refuses that with headless",
+                "the flag on the head only",
+                "remove it from vllm_serve_worker_args and vllm_serve_extra_args, and set it in vllm_serve_args",
+            ),
+            case.source("api_servers"),
+        )
+    elif case.is_head and count is None and case["api_servers"] != 1 and case.engines > 1:
+        yield Found(
+            WARN,
+            Problem(
+                f"without api-server-count, vLLM {case['vllm']} starts {case.engines} API servers on the head, which "
+                "end after 600 s if the weights are not loaded by then",
+                "one API server",
+                "vllm_serve_args: {api-server-count: 1}, or a longer VLLM_ENGINE_READY_TIMEOUT_S in vllm_serve_env",
+            ),
+            case.source("api_servers"),
+            known=case.is_shipped("serve_args", "api-server-count"),
+        )
+
+
+@rule("moe_dispatch")
+def _moe_dispatch(case: Case) -> Iterator[Found]:
+    """MC2, the way tokens reach their experts from 16 ranks on, needs help between two A2, which PCIe joins inside."""
+    ranks = case.engines * int(case.settings["tensor_parallel_size"])
+    variables = {name: str(value) for _key, name, value in case.variables()}
+    has_pair = all(variables.get(name) == value for name, value in INTRA.items())
+    config = case.config
+    has_key = bool(config.get("enable_mc2_hierarchy_comm")) or config.get("mc2_comm_alg") == "hierarchy"
+    on_a2 = case.settings["image_variant"].startswith("a2")
+    parallel = case.args.get("enable-expert-parallel")
+    if case.is_head and on_a2 and len(case.hosts) > 1 and ranks >= MC2_RANKS and parallel in (True, "true"):
+        keys = {"mc2_comm_alg": '"hierarchy"', "enable_mc2_hierarchy_comm": "true"}
+        successor = next((key for key in keys if key in case.release.keys), None)
+        remedy = ", ".join(f'{name}: "{value}"' for name, value in INTRA.items())
+        remedy = f"vllm_serve_env: {{{remedy}}}"
+        if successor:
+            remedy += f", or vllm_serve_args: {{additional-config: {{{successor}: {keys[successor]}}}}}"
+        if not has_pair and not has_key:
+            yield Found(
+                WARN,
+                Problem(
+                    f"expert parallelism of {ranks} ranks over {len(case.hosts)} hosts, without a setting for MC2 between "
+                    "A2: the first request may fail with error 561000 or EI0007",
+                    "a setting that takes MC2 over the network in two steps",
+                    f"if it fails so, {remedy}",
+                ),
+                MC2,
+                known=case.is_shipped("serve_env", *INTRA)
+                and case.is_shipped("serve_args", "enable-expert-parallel"),
+            )
+
+
+@rule("hosts_differ")
+def _hosts_differ(case: Case) -> Iterator[Found]:
+    for key in ENVIRONMENTS:
+        theirs, own = case.head[key], case.settings[key]
+        for name in sorted({*theirs, *own}):
+            if theirs.get(name) != own.get(name) and not OWN_VARIABLES.fullmatch(name):
+                yield _difference(f"vllm_{key} has {name}: {own.get(name)}", theirs.get(name), case.hosts[0])
+    for key in ("npu_name", "image_versions"):
+        if case.head[key] != case.settings[key]:
+            yield _difference(f"vllm_{key} is {case.settings[key]}", case.head[key], case.hosts[0])
+
+
+def _difference(found: str, expected: Any, head: str) -> Found:
+    problem = Problem(found, f"{expected}, as on {head}", "set it for all hosts, not for one")
+    return Found(WARN, problem, "docs/design.md: all engines of a service are one program")
+
+
+# Image, driver and weights
+
+
+@rule("release_versions")
+def _versions(case: Case) -> Iterator[Found]:
+    given = {name: str(value) for name, value in case.settings["image_versions"].items()}
+    row = {name: case[name] for name in ("cann", "torch", "vllm") if case[name] is not None}
+    plain = {name: given[name] for name in row if name in given and given[name][0].isdigit()}
+    for name, version in differences(plain, {name: row[name] for name in plain}).items():
+        yield Found(
+            WARN,
+            Problem(
+                f"vllm_image_versions has {name}: {version}, with vllm_ascend {case.release.name}",
+                f"{name} {row[name]}, as in its image",
+                f"set vllm_release to the release of your image, or correct vllm_image_versions: {{{name}: …}}",
+            ),
+            case.source(name),
+        )
+
+
+@rule("release_image")
+def _image(case: Case) -> Iterator[Found]:
+    """Tags that do not follow upstream's scheme say nothing."""
+    tag = IMAGE_TAG.search(case.settings["image"])
+    if not tag:
+        return
+    if tag["release"] != case.release.name:
+        yield Found(
+            WARN,
+            Problem(
+                f"vllm_image has release {tag['release']} in its tag",
+                f"{case.release.name}, as vllm_image_versions says",
+                f"set vllm_release: {tag['release']}",
+            ),
+            case.source("images"),
+        )
+    machine, expected = _machine(tag["variant"].lstrip("-")), _machine(case.settings["image_variant"])
+    if machine != expected:
+        yield Found(
+            WARN,
+            Problem(
+                f"the tag of vllm_image is for {machine.upper()}, and {case.settings['npu_name']} is {expected.upper()}",
+                f"the image for {expected.upper()}",
+                "correct vllm_image, or vllm_hardware",
+            ),
+            case.source("images"),
+        )
+
+
+def _machine(variant: str) -> str:
+    """Return the kind of machine that a variant of the image is for."""
+    first = variant.partition("-")[0]
+    return "a2" if first in ("", "openeuler") else first
+
+
+@rule("driver_release")
+def _driver(case: Case) -> Iterator[Found]:
+    oldest, driver = case["driver"]["oldest"], str(case.settings["npu_driver_version"])
+    if oldest and compare(".".join(driver.split(".")[:2]), oldest) == -1:
+        yield Found(
+            WARN,
+            Problem(
+                f"vllm_npu_driver_version is {driver}, older than the CANN of vLLM-Ascend {case.release.name} supports",
+                f"driver {oldest} or later",
+                "install that driver and firmware first, and set vllm_npu_driver_version and "
+                "vllm_npu_firmware_version, or choose an older vllm_release",
+            ),
+            case.source("driver"),
+        )
+
+
+@rule("quantization")
+def _quantization(case: Case) -> Iterator[Found]:
+    names = [str(case.settings[key]).rpartition("/")[2] for key in ("model_repo", "model_dir")]
+    quantized = [name for name in names if QUANTIZED.search(name)]
+    if case.is_head and quantized and not case.args.get("quantization") and not case["quantization_found"]:
+        yield Found(
+            WARN,
+            Problem(
+                f"the weights {quantized[0]} are quantized, and the flag quantization is not set",
+                "quantization: ascend, as this release does not find it out by itself",
+                "vllm_serve_args: {quantization: ascend}",
+            ),
+            case.source("quantization_found"),
+        )
+
+
+@rule("graph_mtp")
+def _graph_mtp(case: Case) -> Iterator[Found]:
+    speculative, graph = (mapping(case.args.get(f"{name}-config")) for name in ("speculative", "compilation"))
+    tokens, sizes = speculative.get("num_speculative_tokens"), graph.get("cudagraph_capture_sizes")
+    full = str(graph.get("cudagraph_mode", "")).upper().startswith("FULL")
+    applies = case.is_head and case["draft_in_capture_sizes"] and full
+    if applies and sizes and isinstance(tokens, int) and tokens + 1 not in sizes:
+        yield Found(
+            WARN,
+            Problem(
+                f"{tokens} speculative tokens with {graph['cudagraph_mode']}, and cudagraph_capture_sizes "
+                f"without {tokens + 1}: this release fails on it",
+                f"{tokens + 1} among the sizes",
+                "add it, or leave cudagraph_capture_sizes out",
+            ),
+            case.source("draft_in_capture_sizes"),
+        )

@@ -1,0 +1,73 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Releases of vLLM-Ascend, from profiles/releases.yml and the files beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Mapping
+
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
+
+VERSIONS = ("python", "cann", "torch", "torch_npu", "vllm")  # cells that image_versions has, in its order
+
+
+@dataclass(frozen=True)
+class Release:
+    """A row of the table, and what the release reads."""
+
+    name: str
+    row: Mapping[str, Any]
+    keys: frozenset[str]  # of additional-config
+    refuses_keys: bool  # whether it does not start with others
+    variables: frozenset[str]  # VLLM_*
+    parsers: Mapping[str, frozenset[str]]  # by the flag that names one
+    successors: Mapping[str, str]  # {variable: key of additional-config}
+    sources: Mapping[str, str]  # by cell
+
+    @classmethod
+    def of(
+        cls, table: Mapping[str, Any], name: str, ascend: Mapping[str, Any], vllm: Mapping[str, Any]
+    ) -> Release:
+        """Return a release. *ascend* and *vllm* are the files with what they read."""
+        row = table["releases"][name]
+        return cls(
+            name,
+            row,
+            frozenset(ascend["additional_config"]),
+            ascend["refuses_unknown_keys"],
+            frozenset([*ascend["environment"], *vllm["environment"]]),
+            {
+                "tool-call-parser": frozenset(vllm["tool_parsers"]),
+                "reasoning-parser": frozenset(vllm["reasoning_parsers"]),
+            },
+            table["successors"],
+            sources(table, name),
+        )
+
+
+def sources(table: Mapping[str, Any], name: str) -> dict[str, str]:
+    """Return where each cell of a release comes from."""
+    given = {**table["sources"], **table["releases"][name].get("sources", {})}
+    return {cell: text.replace("{tag}", f"v{name}") for cell, text in given.items()}
+
+
+def image(table: Mapping[str, Any], name: str, variant: str) -> str:
+    """Return the image of a release."""
+    return f"{table['repository']}:{table['images'][variant].format(release=name)}"
+
+
+def given(table: Mapping[str, Any], name: str, variant: str) -> dict[str, Any]:
+    """Return the settings that a release gives: its image, and the versions in it."""
+    row = require(table["releases"], "vllm_release", name)
+    require(table["images"], "vllm_image_variant", variant)
+    versions = {key: row[key] for key in VERSIONS if row[key] is not None}
+    return {"image": image(table, name, variant), "image_versions": {**versions, "vllm_ascend": name}}
+
+
+def require(known: Mapping[str, Any], variable: str, name: str) -> Any:
+    """Return what is *known* under a name. Raises ProblemError if nothing is."""
+    if name not in known:
+        raise ProblemError(f"{variable} is {name!r}", f"one of {', '.join(known)}", "correct it")
+    return known[name]

@@ -1,0 +1,75 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The check of the settings: playbooks/lint.yml on the sample inventory, and in the first task of other playbooks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_run import ROOT, playbook
+
+PROD = ROOT / "inventories/prod"
+
+
+@pytest.fixture(name="filled")
+def inventory_with_addresses(tmp_path: Path) -> str:
+    text = (PROD / "hosts.yml").read_text(encoding="utf-8").replace("192.0.2.", "10.0.0.")
+    (tmp_path / "hosts.yml").write_text(text, encoding="utf-8")
+    return str(tmp_path / "hosts.yml")
+
+
+def lint(folder: Path, **variables: Any) -> tuple[int, list[dict[str, Any]], str]:
+    """Return exit code, findings and output of the playbook for the sample inventory."""
+    given = json.dumps({**variables, "lint_json": str(folder / "lint.json")})
+    done, _failures = playbook("playbooks/lint.yml", "-i", str(PROD), "-e", given)
+    findings = json.loads((folder / "lint.json").read_text(encoding="utf-8"))["findings"]
+    return done.returncode, findings, " ".join(done.stdout.split())
+
+
+def test_the_sample_inventory_has_only_notes_and_needs_no_addresses(tmp_path):
+    code, findings, output = lint(tmp_path)
+    assert code == 0, output
+    assert {finding["severity"] for finding in findings} == {"info"}
+    assert all(finding["source"] for finding in findings)
+    assert "0 failures, 0 warnings, 6 notes" in output
+    assert "node0 :" not in output  # in the recap: no host was contacted
+
+
+@pytest.mark.parametrize(("accept", "expected"), [([], 2), (["config_unread"], 0)])
+def test_what_the_release_refuses_fails_until_it_is_accepted(tmp_path, accept, expected):
+    code, findings, output = lint(tmp_path, vllm_release="0.30.0", preflight_accept=accept)
+    assert code == expected, output
+    refused = [finding for finding in findings if finding["id"] == "config_unread"]
+    assert [finding["accepted"] for finding in refused] == [bool(accept)] * 4
+
+
+def render(inventory: str, folder: Path, **variables: Any) -> tuple[int, str]:
+    given = {"vllm_service_nic": "enp67s0f0", "render_dir": str(folder / "out"), **variables}
+    done, _failures = playbook("playbooks/render.yml", "-i", inventory, "-e", json.dumps(given))
+    return done.returncode, " ".join((done.stdout + done.stderr).split())
+
+
+def test_other_playbooks_count_the_notes_in_one_line(filled, tmp_path):
+    code, output = render(filled, tmp_path)
+    assert code == 0, output
+    assert output.count("6 notes on the settings. playbooks/lint.yml shows them.") == 1
+    assert "[WARNING]" not in output
+
+
+def test_other_playbooks_warn(filled, tmp_path):
+    code, output = render(filled, tmp_path, vllm_serve_env={"VLLM_RPC_TIMEOUT": "1"})
+    assert code == 0, output
+    assert output.count("variable_unread") == 1
+    assert "VLLM_RPC_TIMEOUT: null" in output
+
+
+def test_other_playbooks_refuse_what_the_release_refuses(filled, tmp_path):
+    code, output = render(filled, tmp_path, vllm_release="0.30.0")
+    assert code != 0
+    assert "additional-config has enable_multistream_moe" in output
+    assert "add config_unread to preflight_accept" in output
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,244 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The table of releases, and settings against it: both sides of each rule, and the shipped profiles."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import lint, plan, releases
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import settings as layers
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.finding import Finding
+from shipped import MODELS, PROFILES, ROOT, SETTINGS
+
+TABLE = PROFILES.table()
+HOSTS = ("node0", "node1")
+RECIPE = Counter({("config_unread", "info"): 4, ("variable_unread", "info"): 1, ("moe_dispatch", "info"): 1})
+PLAIN = "glm-4.7-v0.23.0"  # nothing is found in it
+
+
+def settings(profile: str, variables: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the settings, and those of the files alone."""
+    files = layers.read(SETTINGS, PROFILES.layers(profile, {"release": variables.get("vllm_release", "")}))
+    merged, problems = layers.settings(SETTINGS, files, layers.of_inventory(SETTINGS, variables))
+    assert problems == []
+    return merged, {name[len("vllm_") :]: value for name, value in files.values.items()}
+
+
+def found(
+    profile: str, variables: dict[str, Any], worker: dict[str, Any] | None = None, **more: Any
+) -> list[Finding]:
+    """Return the findings for a service of two hosts; the second one may have variables of its own."""
+    head, shipped = settings(profile, variables)
+    cases = []
+    for host in more.get("hosts", HOSTS):
+        own = settings(profile, {**variables, **(worker or {})})[0] if host != HOSTS[0] else head
+        release = PROFILES.release(str(own["image_versions"]["vllm_ascend"]))
+        assert release
+        cases.append(lint.Case(host, more.get("hosts", HOSTS), own, head, shipped, release))
+    return lint.findings(cases, more.get("accept", {}))
+
+
+def counted(findings: list[Finding]) -> Counter[tuple[str, str]]:
+    return Counter((finding.id, finding.severity) for finding in findings)
+
+
+# The table
+
+
+@pytest.mark.parametrize("name", TABLE["releases"])
+def test_each_cell_of_a_release_has_a_source(name):
+    row = {cell for cell in TABLE["releases"][name] if cell != "sources"}
+    assert row | {"images"} == set(releases.sources(TABLE, name))
+
+
+@pytest.mark.parametrize("name", TABLE["releases"])
+def test_what_a_release_reads_is_known(name):
+    release = PROFILES.release(name)
+    assert release
+    assert PROFILES.serve_flags(release.row["vllm"]).release == release.row["vllm"]
+    assert {"enable_cpu_binding", "xlite_graph_config"} <= release.keys
+    assert {"VLLM_LOGGING_LEVEL", "VLLM_VERSION"} <= release.variables
+    assert {"hermes"} <= release.parsers["tool-call-parser"]
+    for patches in release.row["patch_sets"]:
+        assert (ROOT / f"profiles/patches/{patches}/patch.yml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("release", "variant", "image"),
+    [
+        ("0.13.0rc1", "a2", "quay.io/ascend/vllm-ascend:v0.13.0rc1"),
+        ("0.23.0", "a3-openeuler", "quay.io/ascend/vllm-ascend:v0.23.0-a3-openeuler"),
+    ],
+)
+def test_a_release_gives_image_and_versions(release, variant, image):
+    files = layers.read(SETTINGS, PROFILES.layers("glm-4.7", {"release": release, "image_variant": variant}))
+    assert files.values["vllm_image"] == image
+    assert files.values["vllm_image_versions"]["vllm_ascend"] == release
+
+
+@pytest.mark.parametrize("given", [{"release": "0.99.0"}, {"image_variant": "a9"}])
+def test_what_the_table_does_not_have_is_refused(given):
+    with pytest.raises(releases.ProblemError, match=r"vllm_\w+ is"):
+        PROFILES.layers("glm-4.7", given)
+
+
+# Shipped profiles
+
+
+@pytest.mark.parametrize("model", [path.stem for path in MODELS])
+def test_a_shipped_profile_has_no_warning(model):
+    for hosts in (HOSTS, HOSTS[:1]):
+        assert {finding.severity for finding in found(model, {}, hosts=hosts)} <= {"info"}
+
+
+def test_the_manual_procedure_has_only_notes():
+    assert counted(found("glm-4.7", {})) == RECIPE
+
+
+def test_the_next_releases_need_none():
+    assert found("glm-4.7-v0.18.0", {}) == found(PLAIN, {}) == []
+
+
+# Rules: what is found, and what is not
+
+
+@pytest.mark.parametrize(
+    ("profile", "variables", "expected"),
+    [
+        # Keys: a note as shipped, a warning as a user's own, refused from 0.30 on.
+        (PLAIN, {"vllm_serve_args": {"additional-config": {"fuse_muls_add": True}}}, "config_unread warn"),
+        (PLAIN, {"vllm_serve_args": {"additional-config": '{"fuse_muls_add": true}'}}, "config_unread warn"),
+        (PLAIN, {"vllm_serve_extra_args": ["--additional-config.fuse_muls_add=true"]}, "config_unread warn"),
+        (PLAIN, {"vllm_serve_args": {"additional-config": {"enable_mlapo": True}}}, ""),
+        ("glm-5.3-flash-w8a8", {"vllm_serve_args": {"additional-config": {"x": 1}}}, "config_unread fail"),
+        ("glm-5.3-flash-w8a8", {"vllm_serve_args": {"additional-config": {"mc2_comm_alg": "hierarchy"}}}, ""),
+        # Variables
+        (PLAIN, {"vllm_serve_env": {"VLLM_RPC_TIMEOUT": "1"}}, "variable_unread warn"),
+        (PLAIN, {"vllm_container_env": {"VLLM_ASCEND_ENABLE_TOPK_OPTIMIZE": "1"}}, "variable_unread warn"),
+        (PLAIN, {"vllm_serve_env": {"VLLM_ASCEND_ENABLE_MLAPO": "1", "HCCL_NEW": "1"}}, ""),
+        ("glm-5.3-flash-w8a8", {"vllm_serve_env": {"VLLM_ASCEND_ENABLE_MLAPO": "1"}}, "variable_unread warn"),
+        # Parsers and patches
+        (PLAIN, {"vllm_serve_args": {"tool-call-parser": "glm48"}}, "parser_missing fail"),
+        (PLAIN, {"vllm_serve_args": {"tool-call-parser": "own", "tool-parser-plugin": "/own.py"}}, ""),
+        ("glm-4.7", {"vllm_patch_set": None}, "parser_missing fail"),
+        (PLAIN, {"vllm_patch_set": "glm47"}, "patch_set warn"),
+        (PLAIN, {"vllm_patch_set": "/our/patch.yml"}, ""),
+        # The common start
+        (PLAIN, {"vllm_serve_args": {"api-server-count": None}}, "api_server_count warn"),
+        (PLAIN, {"vllm_serve_extra_args": ["--api_server_count=1"]}, "api_server_count fail"),
+        (
+            "glm-5.3-flash-w8a8",
+            {"vllm_serve_extra_args": ["--data-parallel-start-rank", "0"]},
+            "head_start_rank fail",
+        ),
+        (PLAIN, {"vllm_serve_extra_args": ["--data-parallel-start-rank", "0"]}, ""),
+        (PLAIN, {"vllm_serve_env": {"HCCL_INTRA_PCIE_ENABLE": None}}, "moe_dispatch warn"),
+        (PLAIN, {"vllm_serve_env": {"HCCL_INTRA_ROCE_ENABLE": "1"}}, "moe_dispatch warn"),
+        (PLAIN, {"vllm_serve_env": {"HCCL_INTRA_ROCE_ENABLE": None}, "vllm_tensor_parallel_size": 4}, ""),
+        (
+            PLAIN,
+            {
+                "vllm_serve_env": {"HCCL_INTRA_ROCE_ENABLE": None},
+                "vllm_serve_args": {"additional-config": {"enable_mc2_hierarchy_comm": True}},
+            },
+            "",
+        ),
+        # Versions, image, driver
+        (PLAIN, {"vllm_image_versions": {"vllm": "0.18.0"}}, "release_versions warn"),
+        (PLAIN, {"vllm_image_versions": {"cann": "9.0.1"}}, ""),
+        (PLAIN, {"vllm_image": "registry.example.com/va:v0.18.0"}, "release_image warn"),
+        (PLAIN, {"vllm_image": "registry.example.com/va:v0.23.0-a3"}, "release_image warn"),
+        (PLAIN, {"vllm_image": "registry.example.com/va:v0.23.0-openeuler"}, ""),
+        (PLAIN, {"vllm_image": "registry.example.com/va:nightly-a3"}, ""),
+        (PLAIN, {"vllm_npu_driver_version": "25.0.rc1.1"}, "driver_release warn"),
+        (PLAIN, {"vllm_npu_driver_version": "25.2.0"}, ""),
+        ("glm-5.3-flash-w8a8", {"vllm_npu_driver_version": "25.2.1"}, "driver_release warn"),
+        ("glm-5.3-flash-w8a8", {"vllm_npu_driver_version": "25.3.rc1"}, ""),
+        # Weights and graphs: from 0.18 on found out and mended by the release itself
+        ("glm-4.7", {"vllm_model_repo": "Eco-Tech/GLM-4.7-W8A8-floatmtp"}, "quantization warn"),
+        (
+            "glm-4.7",
+            {"vllm_model_repo": "a/GLM-4.7-W8A8", "vllm_serve_args": {"quantization": "ascend"}},
+            "",
+        ),
+        (PLAIN, {"vllm_model_repo": "Eco-Tech/GLM-4.7-W8A8-floatmtp"}, ""),
+        *(
+            (
+                profile,
+                {
+                    "vllm_serve_args": {
+                        "speculative-config": {"num_speculative_tokens": 3},
+                        "compilation-config": {
+                            "cudagraph_mode": mode,
+                            "cudagraph_capture_sizes": sizes,
+                        },
+                    }
+                },
+                expected,
+            )
+            for profile, mode, sizes, expected in (
+                ("glm-4.7", "FULL_DECODE_ONLY", [1, 2, 8], "graph_mtp warn"),
+                ("glm-4.7", "FULL_DECODE_ONLY", [4, 8], ""),
+                ("glm-4.7", "PIECEWISE", [1, 2, 8], ""),
+                (PLAIN, "FULL_DECODE_ONLY", [1, 2, 8], ""),
+            )
+        ),
+    ],
+)
+def test_a_rule(profile, variables, expected):
+    before = counted(found(profile, {}))
+    new = counted(found(profile, variables)) - before
+    assert sorted(" ".join(one) for one in new.elements()) == ([expected] if expected else [])
+
+
+@pytest.mark.parametrize(
+    ("worker", "expected"),
+    [
+        ({"vllm_serve_env": {"HCCL_BUFFSIZE": "512"}}, ["hosts_differ warn"]),
+        ({"vllm_serve_env": {"HCCL_SOCKET_IFNAME": "eth1"}}, []),
+        ({"vllm_npu_name": "910B3"}, ["hosts_differ warn"]),
+        ({"vllm_npu_driver_version": "25.0.2"}, ["driver_release warn"]),
+    ],
+)
+def test_a_worker_of_its_own(worker, expected):
+    findings = found(PLAIN, {}, worker)
+    assert [f"{finding.id} {finding.severity}" for finding in findings] == expected
+    assert {finding.host for finding in findings} <= {"node1"}
+
+
+def test_a_newer_release_refuses_the_keys_of_the_manual_procedure():
+    findings = counted(found("glm-4.7", {"vllm_release": "0.30.0"}))
+    assert findings["config_unread", "fail"] == 4
+    assert findings["patch_set", "warn"] == 1
+
+
+@pytest.mark.parametrize(
+    ("profile", "variables", "name", "severities"),
+    [
+        ("glm-4.7", {"vllm_release": "0.30.0"}, "config_unread", {"warn"}),
+        (PLAIN, {"vllm_serve_env": {"VLLM_RPC_TIMEOUT": "1"}}, "variable_unread", {"info"}),
+    ],
+)
+def test_an_accepted_finding_is_less_severe(profile, variables, name, severities):
+    findings = found(profile, variables, accept={"node0": [name], "node1": [name]})
+    accepted = [finding for finding in findings if finding.id == name]
+    assert {finding.severity for finding in accepted} == severities
+    assert all(finding.accepted for finding in accepted)
+
+
+def test_every_finding_has_a_source_and_a_remedy():
+    for finding in found("glm-4.7", {"vllm_release": "0.30.0"}):
+        assert finding.source
+        assert finding.problem.remedy
+
+
+@pytest.mark.parametrize("model", [path.stem for path in MODELS])
+def test_the_release_of_a_shipped_profile_has_its_flags(model):
+    own, _files = settings(model, {})
+    flags = PROFILES.serve_flags(own["image_versions"]["vllm"])
+    assert flags.release
+    assert plan.setting_problems(own, flags) == []
