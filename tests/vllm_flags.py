@@ -15,10 +15,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import sys
 import textwrap
+from pathlib import Path
 
 with contextlib.redirect_stdout(sys.stderr):  # vLLM logs to stdout
+    import vllm
     from vllm import __version__, envs
     from vllm.reasoning import ReasoningParserManager
     from vllm.tool_parsers import ToolParserManager
@@ -29,6 +32,8 @@ with contextlib.redirect_stdout(sys.stderr):  # vLLM logs to stdout
     except ImportError:  # before 0.30
         from vllm.entrypoints.openai.cli_args import make_arg_parser
 
+# Some variables are read without a line in vllm/envs.py.
+READ = re.compile(r"""(?:getenv|environ(?:\.\w+)?)[(\[]\s*["'](VLLM_\w+)""")
 KINDS = {
     "switch": "--NAME, or --no-NAME for false",
     "bare": "--NAME, and nothing for false",
@@ -81,6 +86,13 @@ def main() -> None:
     )
     show("tool_parsers", "values of tool-call-parser", ToolParserManager.list_registered())
     show("reasoning_parsers", "values of reasoning-parser", ReasoningParserManager.list_registered())
+
+
+def variables() -> list[str]:
+    """Return the variables VLLM_* that vLLM reads, in vllm/envs.py or elsewhere."""
+    sources = (path.read_text("utf-8-sig") for path in Path(vllm.__file__).parent.rglob("*.py"))
+    read = {name for source in sources for name in READ.findall(source)}
+    return [*read, *(name for name in envs.environment_variables if "VLLM" in name)]
 
 
 def show(name: str, comment: str, items: list[str]) -> None:
