@@ -12,7 +12,8 @@ description:
     hosts at once.
   - Runs once for all hosts, on the controller.
   - "Checks on each host: whether the driver works; the versions of driver and firmware, their
-    compatibility, and a pending reboot; number, name, health and HBM of the chips, and other users of them;
+    compatibility, and a pending reboot; number, name, health and HBM of the chips, whether the model fits on
+    them, and other users of them;
     device nodes and sources of mounts; the NIC of the service address; free ports; the Docker daemon;
     memory, and free disk space for image and weights."
   - "Checks also, if the service has several hosts: links, health, addresses, netmasks and TLS of the RoCE

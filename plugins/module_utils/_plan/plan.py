@@ -49,7 +49,7 @@ COMMON_KEYS = (
     "serve_extra_args",
 )
 PORTS = ("api_port", "rpc_port", "supervisor_port")  # of the head
-MODEL_KEYS = ("repo", "revision", "endpoint", "include", "exclude", "dir", "cache_dir", "size_gb")
+MODEL_KEYS = ("repo", "revision", "endpoint", "include", "exclude", "dir", "cache_dir", "size_gb", "config")
 NPU_KEYS = ("name", "hbm_mb", "driver_version", "firmware_version", "ids")
 # Settings in whose values a {name} is filled in.
 TEMPLATES = ("container_env", "serve_env", "serve_args", "serve_worker_args")

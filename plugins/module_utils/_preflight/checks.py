@@ -16,7 +16,7 @@ from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.procfs import nic_of
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu.hccn_tool import UNSUPPORTED
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu.npu_smi import INCOMPLETE, UNREADABLE
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import lint, names
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import capacity, lint, names
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.plan import PORTS
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import smoke_test
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.connectivity import LISTENER
@@ -632,6 +632,27 @@ def _hbm(host: Host) -> Iterator[Finding]:
         yield host.fail("hbm", f"HBM of {_by_value(small, 'chip')}", f"{expected} MB", remedy)
     if unknown:
         yield host.warn("hbm", f"HBM of unknown size (chip {_numbers(unknown)})", f"{expected} MB", remedy)
+
+
+@on_all_hosts("host", "capacity")
+def _capacity(hosts: Sequence[Host]) -> Iterator[Finding]:
+    """All hosts have the same share of the model, so it is a finding of the first one."""
+    first = hosts[0]
+    try:
+        model = capacity.of_plan(first.plan)
+    except ValueError as error:
+        yield first.warn(
+            "capacity",
+            str(error),
+            "keys of the model's config.json",
+            "Correct vllm_model_config, or empty it: the check is then left out",
+        )
+        return
+    reckoned = capacity.reckon(first.plan, model) if model else None
+    problem = capacity.problem(first.plan, model, reckoned) if model and reckoned else None
+    if reckoned and problem:
+        severity = FAIL if reckoned.verdict == capacity.TOO_LARGE else WARN
+        yield Finding("capacity", severity, first.name, problem)
 
 
 @on_each_host("chips", "chips_busy")

@@ -59,6 +59,11 @@ class Answer:
         data = self._body.get("Data")
         return data if isinstance(data, dict) else {}
 
+    @property
+    def document(self) -> dict[str, Any]:
+        """The whole answer, which is a file of a repository if the hub was asked for one."""
+        return self._body
+
     def __str__(self) -> str:
         code, message = self._body.get("Code"), self._body.get("Message")
         if message:
@@ -108,6 +113,18 @@ class Hub:
             revisions = self._ask("GET", f"{base}/revisions").data.get("RevisionMap") or {}
             raise self._no_revision(repo, revision, revisions)
         return found
+
+    def document(self, repo: str, revision: str, path: str) -> dict[str, Any]:
+        """Return the content of a JSON file of a revision. Raises ProblemError if there is none."""
+        file = {"Revision": revision, "FilePath": path}
+        answer = self._ask("GET", f"/api/v1/models/{quote(repo)}/repo", params=file)
+        if answer.ok:
+            return answer.document
+        raise ProblemError(
+            f"the hub {self.endpoint} answers {answer}, asked for {path} of {repo}",
+            "the JSON file that a model has",
+            "Check O(repo) and O(revision)",
+        )
 
     def _not_shown(self, repo: str, answer: Answer) -> ProblemError:
         reader = "with this token" if self._token else "without a token"

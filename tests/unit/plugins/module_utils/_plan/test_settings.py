@@ -55,7 +55,7 @@ def test_every_setting_has_a_type_and_a_sentence():
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 def test_a_shipped_model_is_right_and_short(path: Path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 45
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 50
 
 
 # Layers

@@ -20,6 +20,8 @@ from two_hosts import PROFILE, npu, pair
 
 OURS, OTHERS = "0a" * 32, "0b" * 32
 SERVING = {OURS: PROFILE["container_name"]}
+ONE = {"names": ("node0",)}
+W8A8 = {"model_size_gb": 365, "serve_args": {"quantization": "ascend"}}
 CARDS_FULL = {str(chip): 60185 for chip in range(8)}
 
 
@@ -55,7 +57,7 @@ def test_a_healthy_pair_gives_no_finding(healthy):
 
 
 def test_a_healthy_host_alone_needs_no_fabric(tmp_path):
-    hosts = pair([npu(tmp_path, link_down=[0], tls=[1])], names=("node0",))
+    hosts = pair([npu(tmp_path, link_down=[0], tls=[1])], **ONE, **W8A8)
     hosts[0].facts["hostname_addresses"] = ["127.0.1.1"]
     assert checks.check(hosts) == []
 
@@ -212,7 +214,7 @@ def test_a_package_of_unknown_version_is_told(healthy, tmp_path):
 def test_versions_are_ordered(healthy, older, newer):
     def severity(found: str, expected: str) -> str:
         npus = [dict(healthy[0], package_version=found, driver_version=found)]
-        hosts = pair(npus, names=("node0",), npu_driver_version=expected)
+        hosts = pair(npus, npu_driver_version=expected, **ONE, **W8A8)
         return only(checks.check(lenient(hosts))).severity
 
     assert severity(older, newer) == "fail"
@@ -224,20 +226,15 @@ def test_versions_are_ordered(healthy, older, newer):
     [("25.2.1", "25.2.1"), ("8.3.RC2", "8.3.rc2"), ("25.2", "25.2.0"), ("special", "Special")],
 )
 def test_versions_that_are_equal(healthy, one, same):
-    hosts = pair(
-        [dict(healthy[0], package_version=one, driver_version=one)], names=("node0",), npu_driver_version=same
-    )
+    npus = [dict(healthy[0], package_version=one, driver_version=one)]
+    hosts = pair(npus, npu_driver_version=same, **ONE, **W8A8)
     assert checks.check(hosts) == []
 
 
 def test_chips_that_the_service_does_not_use_are_not_judged(tmp_path):
     sick = npu(tmp_path, busy=[6], health=[7], link_down=[7])
-    assert (
-        checks.check(
-            pair([sick, npu(tmp_path / "node1", 1, tls=[7])], npu_ids=[0, 1, 2, 3], tensor_parallel_size=4)
-        )
-        == []
-    )
+    npus = [sick, npu(tmp_path / "node1", 1, tls=[7])]
+    assert checks.check(pair(npus, npu_ids=[0, 1, 2, 3], tensor_parallel_size=4, **W8A8)) == []
 
 
 def test_a_container_of_another_name_is_foreign_even_while_the_service_runs(healthy, tmp_path):
@@ -478,6 +475,45 @@ def test_an_ill_of_the_host(healthy, case):
     assert_finding(case, host_finding(healthy, case))
 
 
+# Whether the model fits
+
+SHARES = {
+    "BF16 on one host": (ONE, "fail", ("82.3 GiB", "57.6 GiB", "2 hosts")),
+    "a long context": (
+        {"serve_args": {"max-model-len": 202752}},
+        "warn",
+        ("202,752 tokens", "max-model-len"),
+    ),
+    "a broken description": ({"model_config": {"hidden_size": None}}, "warn", ("no hidden_size",)),
+}
+
+
+def share_finding(healthy: list[dict[str, Any]], overrides: dict[str, Any]) -> Finding:
+    return only(checks.check(pair(healthy, **overrides)))
+
+
+@pytest.mark.parametrize(("overrides", "severity", "names"), SHARES.values(), ids=SHARES)
+def test_a_model_that_does_not_fit_is_a_finding_before_it_is_downloaded(healthy, overrides, severity, names):
+    finding = share_finding(healthy, overrides)
+    assert (finding.host, finding.id, finding.severity) == ("node0", "capacity", severity)
+    assert all(name in text(finding) for name in names)
+
+
+def test_a_model_that_does_not_fit_can_be_accepted(healthy):
+    (host,) = pair(healthy, **ONE)
+    found = only(checks.check([replace(host, accept=frozenset({"capacity"}))]))
+    assert (found.severity, found.accepted) == ("warn", True)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [{**ONE, **W8A8}, {**ONE, "model_repo": "me/GLM-4.7-W8A8"}, {**ONE, "model_size_gb": 1}],
+    ids=["W8A8", "another repository", "the lab's tiny model"],
+)
+def test_a_model_that_fits_or_is_not_described_is_no_finding(healthy, overrides):
+    assert checks.check(pair(healthy, **overrides)) == []
+
+
 def test_the_listener_that_an_earlier_run_left_is_no_finding(healthy):
     hosts = pair(healthy)
     hosts[0].facts["ports"]["8082"].update(listening=True, pid=77, process="ascend-listener")
@@ -690,5 +726,6 @@ def test_golden_messages(healthy, tmp_path, golden):
     found = {name: npu_finding(healthy, tmp_path / name, case) for name, case in NPU_CASES.items()}
     found.update((name, host_finding(healthy, case)) for name, case in HOST_CASES.items())
     found.update((name, peer_finding(healthy, case)) for name, case in PEER_CASES.items())
+    found.update((name, share_finding(healthy, case[0])) for name, case in SHARES.items())
     texts = {name: text(finding) for name, finding in found.items()}
     golden("preflight", {**texts, "healthy": checks.summary(pair(healthy, nic="enp1"))})

@@ -18,11 +18,12 @@ from types import ModuleType
 
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights import model_files
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.hub import Hub
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import File
 
 REPO, TOKEN = "ZhipuAI/GLM-4.7", "the-right-token"
-FILES = {"config.json": b"{}", "sub/model.safetensors": b"weights"}
+FILES = {"config.json": b'{"hidden_size": 8}', "sub/model.safetensors": b"weights"}
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +69,16 @@ def test_a_revision_is_listed(endpoint: str, revision: str):
         File(name, len(content), hashlib.sha256(content).hexdigest()) for name, content in FILES.items()
     ]
     assert hub.snapshot(REPO, found.commit) == found
+
+
+def test_the_files_of_a_model_are_described_without_its_weights(endpoint: str):
+    files = model_files.of_hub(Hub(endpoint, TOKEN), REPO, "master")
+    assert files == (json.loads(FILES["config.json"]), len(FILES["sub/model.safetensors"]), {})
+
+
+def test_a_file_that_does_not_exist_is_named(endpoint: str):
+    with pytest.raises(ProblemError, match=r"config\.yml"):
+        Hub(endpoint, TOKEN).document(REPO, "master", "config.yml")
 
 
 def test_a_wrong_token_is_refused_with_the_hubs_message(endpoint: str):

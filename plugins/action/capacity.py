@@ -1,0 +1,108 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import capacity, plan
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import Model, of_config
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights import hub, model_files
+from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._inventory import Inventory
+
+ARGUMENTS = {
+    "source": {"type": "str", "choices": ["settings", "folder", "hub"], "default": "settings"},
+    "model_dir": {"type": "path"},
+    "token": {"type": "str", "no_log": True, "default": ""},
+    "download_mb": {"type": "int", "default": capacity.RATES.download // capacity.MB},
+    "load_mb": {"type": "int", "default": capacity.RATES.load // capacity.MB},
+}
+VARIABLES = {"repo": "vllm_model_repo", "revision": "vllm_model_revision", "endpoint": "vllm_model_endpoint"}
+NO_ADDRESS = "192.0.2.1"  # for documentation (RFC 5737): what a model takes does not depend on addresses
+
+
+class ActionModule(ActionBase):
+    """Reckons on the controller with the settings of all hosts, and contacts none of them."""
+
+    BYPASS_HOST_LOOP = True
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: Any = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        required = [("source", "folder", ("model_dir",))]
+        arguments = self.validate_argument_spec(ARGUMENTS, required_if=required)[1]
+        if min(arguments["download_mb"], arguments["load_mb"]) < 1:
+            raise AnsibleActionFail("download_mb and load_mb must be 1 or more.")
+        inventory = Inventory(self, task_vars)
+        try:
+            planned = _smallest(inventory)
+            model = _model(planned, arguments)
+        except ProblemError as error:
+            raise AnsibleActionFail(
+                str(error.problem.naming({**VARIABLES, "token": "weights_token"}))
+            ) from None
+        rates = capacity.Rates(arguments["download_mb"] * capacity.MB, arguments["load_mb"] * capacity.MB)
+        reckoned = capacity.reckon(planned, model, rates)
+        problem = capacity.problem(planned, model, reckoned)
+        return {
+            "changed": False,
+            "capacity": reckoned.data(),
+            "verdict": reckoned.verdict,
+            "problem": problem.data() if problem else {},
+            "report": capacity.report(reckoned),
+            "msg": capacity.verdict_line(reckoned, problem),
+        }
+
+
+def _smallest(inventory: Inventory) -> dict[str, Any]:
+    """Return the plan of the host whose chips have the least memory."""
+    hosts = inventory.hosts()
+    settings = inventory.merged(hosts)
+    host = min(hosts, key=lambda name: settings[name]["npu_hbm_mb"])
+    chosen = settings[host]
+    addresses = dict.fromkeys(hosts, NO_ADDRESS)
+    return plan.build(host, hosts, addresses, None, chosen, inventory.flags_of(chosen))
+
+
+def _model(planned: dict[str, Any], arguments: dict[str, Any]) -> Model:
+    """Return the model, as its files or the settings describe it."""
+    settings = planned["model"]
+    name = settings["repo"].rpartition("/")[2]
+    try:
+        if arguments["source"] == "settings":
+            model = capacity.of_plan(planned)
+            if model is None:
+                raise _unknown(settings)
+            return model
+        files = _files(settings, arguments)
+        return of_config(files.config, name, files.size or settings["size_gb"] * capacity.GB, files.tensors)
+    except ValueError as error:
+        expected = "a config.json of the families GLM-4, Qwen, DeepSeek or Llama"
+        raise ProblemError(f"{name}: {error}", expected, "Correct it") from None
+
+
+def _files(settings: dict[str, Any], arguments: dict[str, Any]) -> model_files.ModelFiles:
+    if arguments["source"] == "folder":
+        return model_files.of_folder(str(Path(arguments["model_dir"])))
+    if hub.REQUESTS_ERROR:
+        remedy = "Install it on this machine (python3 -m pip install requests), or name a folder"
+        raise ProblemError("Python has no package requests", "requests, to ask the hub", remedy)
+    source = hub.Hub(settings["endpoint"], arguments["token"])
+    return model_files.of_hub(source, settings["repo"], settings["revision"])
+
+
+def _unknown(settings: dict[str, Any]) -> ProblemError:
+    described = settings["config"].get("repo")
+    return ProblemError(
+        f"vllm_model_config describes {described}, and vllm_model_repo is {settings['repo']}"
+        if described
+        else "vllm_model_config is empty",
+        f"keys of the config.json of {settings['repo']}",
+        "Set vllm_model_config, or take the model's own file: -e plan_model_dir=FOLDER, or -e plan_hub=true",
+    )

@@ -1,0 +1,453 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a model fits on the NPUs of a plan, before it is downloaded.
+
+Weights and KV cache follow from the files of the model. What communication and computation take is an
+estimate, so a plan is only called too large if it would be so without them, on chips that keep nothing for
+themselves.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Iterator, Mapping, NamedTuple, Sequence
+
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import (
+    CACHE_DTYPES,
+    COPIED,
+    EXPERTS,
+    KINDS,
+    KV,
+    SHARED,
+    VOCABULARY,
+    Model,
+    of_config,
+)
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.progress import duration
+
+FITS, TIGHT, TOO_LARGE = "fits", "tight", "too large"
+GIB, MIB, GB, MB = 2**30, 2**20, 10**9, 10**6
+BLOCK = 128  # tokens, the default of vLLM-Ascend (platform.py, refresh_block_size)
+UTILIZATION = 0.9  # vLLM's default
+SEQUENCES, BATCHED_TOKENS = 128, 2048  # what is reckoned with where the flags say nothing
+# vLLM sees 65464696832 bytes of a chip with 65536 MiB (log in vllm-ascend#5993); A3 has a little more.
+VISIBLE = 65464696832 / (65536 * MIB)
+# A communicator has two buffers of HCCL_BUFFSIZE MB (CANN, environment variable reference). vLLM-Ascend gives
+# its groups 200 and the data-parallel one 50; only that of MC2 takes the variable (utils.py, v0.13.0rc1).
+GROUP_MB, DATA_GROUP_MB, HCCL_MB = 200, 50, 200
+MC2_DEVICES = 16  # on A2 fewer devices do not use MC2 (vllm_ascend/ascend_forward_context.py, v0.13.0rc1)
+RUNTIME = 0.25 * GIB  # non-torch memory of one chip without peers: 0.03 to 0.18 GiB in public logs
+# The estimates agree with public logs within about half a GiB (test_capacity.py), which are few.
+MARGIN = 1.0 * GIB
+LOADED = 0.98  # the least part of the counted weights that vLLM may hold
+MOST_HOSTS = 64
+UTILIZATION_MOST = 0.95
+# Flags that change what a device holds in ways that are not reckoned here.
+UNRECKONED = (
+    "cpu-offload-gb",
+    "decode-context-parallel-size",
+    "hf-overrides",
+    "kv-cache-memory",
+    "kv-cache-memory-bytes",
+    "num-gpu-blocks-override",
+    "prefill-context-parallel-size",
+)
+SUFFIXES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "K": 2**10, "M": 2**20, "G": 2**30}
+
+
+class Rates(NamedTuple):
+    """Bytes a second, of each host."""
+
+    download: float
+    load: float
+
+
+RATES = Rates(100 * MB, 1000 * MB)
+
+
+class Layout(NamedTuple):
+    """How a service divides the model."""
+
+    hosts: int
+    chips: int  # of each host
+    tensor: int
+    data: int
+    pipeline: int
+    expert: int  # devices that share the experts of a layer
+
+    @property
+    def text(self) -> str:
+        """The layout in a few words."""
+        more = f", PP {self.pipeline}" if self.pipeline > 1 else ""
+        return f"TP {self.tensor}, DP {self.data}{more}"
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What a service takes and has. Sizes are bytes of one device, if nothing else is said."""
+
+    model: str
+    layout: Layout
+    expert_parallel: bool
+    hbm: float  # as the vendor counts it
+    utilization: float
+    experts: float
+    rest: float
+    communication: float
+    computation: float
+    kv_token: float
+    context: int | None  # max-model-len
+    longest: int | None  # of the model
+    sequences: int | None  # max-num-seqs, of an engine
+    block: int
+    host_disk: float
+    host_memory: float
+    weights_size: float  # of the repository
+    download_seconds: float
+    load_seconds: float
+    doubts: tuple[str, ...]
+
+    @property
+    def weights(self) -> float:
+        """Weights of one device."""
+        return self.experts + self.rest
+
+    @property
+    def budget(self) -> float:
+        """What vLLM uses in all."""
+        return self.hbm * VISIBLE * self.utilization
+
+    @property
+    def cache(self) -> float:
+        """What is left for the KV cache, about."""
+        return self.budget - self.weights - self.communication - self.computation
+
+    @property
+    def tokens(self) -> int:
+        """Tokens in the KV cache of an engine."""
+        return cache_tokens(self.cache, self.kv_token, self.block)
+
+    @property
+    def largest_context(self) -> int:
+        """The largest max-model-len."""
+        return min(self.tokens, self.longest or self.tokens)
+
+    @property
+    def needed(self) -> float:
+        """KV cache of one request of the whole context, without which vLLM does not start."""
+        blocks = math.ceil((self.context or self.block) / self.block)
+        return blocks * self.block * self.kv_token
+
+    @property
+    def verdict(self) -> str:
+        """Whether the service fits; with doubts about the figures, at worst tight."""
+        if self.cache - self.needed >= MARGIN:
+            return FITS
+        certain = not self.doubts and self.hbm * self.utilization < self.weights * LOADED + self.needed
+        return TOO_LARGE if certain else TIGHT
+
+    def data(self) -> dict[str, Any]:
+        """Return all figures as a dictionary, sizes in bytes."""
+        computed = ("weights", "budget", "cache", "tokens", "largest_context", "needed", "verdict")
+        figures = {**asdict(self), **{name: getattr(self, name) for name in computed}}
+        figures.update(layout=self.layout._asdict(), doubts=list(self.doubts))
+        return {name: round(value) if _is_size(name, value) else value for name, value in figures.items()}
+
+
+def _is_size(name: str, value: Any) -> bool:
+    return isinstance(value, float) and name != "utilization"
+
+
+def of_plan(plan: Mapping[str, Any]) -> Model | None:
+    """Return the model that the settings of a *plan* describe; None if they describe none, or another one.
+
+    Raises ValueError if the description cannot be used.
+    """
+    settings = plan["model"]
+    config = settings["config"]
+    names = [str(repo).rpartition("/")[2] for repo in (config.get("repo"), settings["repo"])]
+    if not config or names[0] != names[1]:
+        return None
+    try:
+        return of_config(config, names[1], settings["size_gb"] * GB)
+    except ValueError as error:
+        raise ValueError(f"vllm_model_config: {error}") from None
+
+
+def reckon(plan: Mapping[str, Any], model: Model, rates: Rates = RATES, hosts: int | None = None) -> Capacity:
+    """Return what a *plan* takes of a *model*, on as many *hosts* as given, or else the plan's."""
+    flags = flags_of(plan["serve"]["args"])
+    layout = _layout(plan, flags, hosts)
+    speculative = flags.get("speculative-config", {})
+    draft = isinstance(speculative, Mapping) and "mtp" in str(speculative.get("method", ""))
+    weights = dict(model.weights)
+    if draft:
+        weights = {kind: weights[kind] + model.draft[kind] for kind in KINDS}
+    additional = flags.get("additional-config", {})
+    whole = isinstance(additional, Mapping) and additional.get("enable_shared_expert_dp") is True
+    parts = _divided(weights, layout, model, whole)
+    layers = math.ceil((model.layers + (model.draft_layers if draft else 0)) / layout.pipeline)
+    cache_dtype = str(flags.get("kv-cache-dtype", "auto"))
+    size = model.size
+    return Capacity(
+        model=model.name,
+        layout=layout,
+        expert_parallel="enable-expert-parallel" in flags,
+        hbm=float(plan["npu"]["hbm_mb"] * MIB),
+        utilization=_number(flags, "gpu-memory-utilization", UTILIZATION),
+        experts=parts[EXPERTS],
+        rest=sum(parts.values()) - parts[EXPERTS],
+        communication=_communication(plan, flags, layout, model),
+        computation=RUNTIME + _computation(plan, flags, layout, model),
+        kv_token=model.kv_bytes(layout.tensor, layers, CACHE_DTYPES.get(cache_dtype, 2)),
+        context=_context(flags, model),
+        longest=model.longest,
+        sequences=int(_number(flags, "max-num-seqs", 0)) or None,
+        block=int(_number(flags, "block-size", BLOCK)) or BLOCK,
+        host_disk=size + plan["image_size_gb"] * GB,
+        host_memory=float(plan["host_memory_gb"] * GB),
+        weights_size=size,
+        download_seconds=size / rates.download,
+        load_seconds=size / rates.load,
+        doubts=(*model.doubts, *_doubts(flags, cache_dtype, model)),
+    )
+
+
+def cache_tokens(cache: float, token: float, block: int) -> int:
+    """Return how many tokens vLLM keeps in *cache* bytes: those of whole blocks (kv_cache_utils.py)."""
+    return max(0, int(cache // (token * block)) * block)
+
+
+def flags_of(args: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """Return the flags of ``vllm serve`` by their names, as the plan has them: true, text, or a mapping.
+
+    ``--NAME.KEY VALUE`` is the mapping ``{KEY: VALUE}``.
+    """
+    flags: dict[str, Any] = {}
+    words = [word for one in args for word in one]
+    while words:
+        name, equals, value = words.pop(0).partition("=")
+        values = [value] if equals else []
+        while words and not words[0].startswith("--"):
+            values.append(words.pop(0))
+        if not name.startswith("--"):
+            continue
+        base, _dot, key = name[2:].replace("_", "-").partition(".")
+        read = _read(values[0]) if len(values) == 1 else values or True
+        if key:
+            flags[base] = flags[base] if isinstance(flags.get(base), dict) else {}
+            flags[base][key.replace("-", "_")] = read
+        else:
+            flags[base] = read
+    return flags
+
+
+def _read(text: str) -> Any:
+    """Return a mapping for JSON that is one, else the text."""
+    if text.startswith("{"):
+        try:
+            return json.loads(text)
+        except ValueError:
+            pass
+    return text
+
+
+def _number(flags: Mapping[str, Any], name: str, default: float) -> float:
+    """Return the number that a flag has, also one such as 32k or 32K, which vLLM takes, too."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)([kmgKMG]?)", str(flags.get(name, "")))
+    return float(match[1]) * SUFFIXES[match[2]] if match else default
+
+
+def _context(flags: Mapping[str, Any], model: Model) -> int | None:
+    """Return max-model-len. Without it vLLM takes the model's; with -1 or auto, what fits."""
+    if str(flags.get("max-model-len")) in ("-1", "auto"):
+        return None
+    return int(_number(flags, "max-model-len", model.longest or 0)) or None
+
+
+def _layout(plan: Mapping[str, Any], flags: Mapping[str, Any], hosts: int | None) -> Layout:
+    tensor = int(_number(flags, "tensor-parallel-size", 1))
+    data, have = plan["data_parallel"]["size"], len(plan["hosts"])
+    data = data * hosts // have if hosts else data
+    pipeline = int(_number(flags, "pipeline-parallel-size", 1))
+    return Layout(hosts or have, plan["npu"]["count"], tensor, data, pipeline, tensor * data)
+
+
+def _divided(
+    weights: Mapping[str, float], layout: Layout, model: Model, shared_whole: bool
+) -> dict[str, float]:
+    """Return the weights of one device by kind. Without expert parallelism each expert is divided."""
+    share = math.ceil(model.experts / layout.expert) / model.experts if model.experts else 0
+    parts = dict.fromkeys(KINDS, 1 / layout.tensor)
+    parts.update({EXPERTS: share, COPIED: 1, KV: 1 / min(layout.tensor, model.kv_heads)})
+    if shared_whole:
+        parts[SHARED] = 1
+    # The first stage has the embedding, the last one the output head.
+    layers = math.ceil(model.layers / layout.pipeline) / model.layers
+    stage = {kind: 0.5 if kind == VOCABULARY and layout.pipeline > 1 else layers for kind in KINDS}
+    return {kind: weights[kind] * parts[kind] * stage[kind] for kind in KINDS}
+
+
+def _uses_mc2(plan: Mapping[str, Any], flags: Mapping[str, Any], layout: Layout, model: Model) -> bool:
+    if not model.experts or "enable-expert-parallel" not in flags or layout.expert == 1:
+        return False
+    return layout.expert >= MC2_DEVICES or not _is_a2(plan)
+
+
+def _is_a2(plan: Mapping[str, Any]) -> bool:
+    return str(plan["npu"]["name"]).startswith("910B")
+
+
+def _communication(plan: Mapping[str, Any], flags: Mapping[str, Any], layout: Layout, model: Model) -> float:
+    """Return the buffers of HCCL's communicators, one for each kind of parallelism, and for MC2."""
+    buffer_mb = str(plan["serve"]["env"].get("HCCL_BUFFSIZE") or "").strip("'\"")
+    groups = GROUP_MB if layout.tensor > 1 else 0
+    groups += DATA_GROUP_MB if layout.data > 1 else 0
+    groups += GROUP_MB if model.experts and layout.expert > 1 else 0
+    if _uses_mc2(plan, flags, layout, model):
+        groups += int(buffer_mb) if buffer_mb.isdigit() else HCCL_MB
+    return float(2 * groups * MIB)
+
+
+def _computation(plan: Mapping[str, Any], flags: Mapping[str, Any], layout: Layout, model: Model) -> float:
+    """Return what a step takes at its peak, about: the logits, or the widest layer.
+
+    Each token is copied for each expert that it is sent to. On A2 a device does that for the tokens of all
+    engines, which it gathers.
+    """
+    tokens = _number(flags, "max-num-batched-tokens", BATCHED_TOKENS)
+    sequences = _number(flags, "max-num-seqs", SEQUENCES)
+    logits = 6 * sequences * model.vocabulary  # in half and in full precision
+    engines = layout.data if _is_a2(plan) else 1
+    rows = tokens * engines * model.chosen_experts
+    experts = 2 * rows * (2 * model.hidden + 3 * model.expert_width)
+    dense = 2 * tokens * (4 * model.hidden + 2 * model.width / layout.tensor)
+    return float(max(logits, experts + dense))
+
+
+def _doubts(flags: Mapping[str, Any], cache_dtype: str, model: Model) -> Iterator[str]:
+    for flag in UNRECKONED:
+        if flag in flags and str(flags[flag]) not in ("0", "1"):
+            yield f"{flag} is not reckoned with"
+    if cache_dtype not in ("auto", *CACHE_DTYPES):
+        yield f"the size of the KV cache type {cache_dtype} is not known"
+    if "quantization" in flags and not model.quantized:
+        yield "quantization is set, and the size of the weights is that of weights without it"
+
+
+def problem(plan: Mapping[str, Any], model: Model, capacity: Capacity) -> Problem | None:
+    """Return what keeps the service from starting, or may do so; None if it fits."""
+    if capacity.verdict == FITS:
+        return None
+    weights, needed = _gib(capacity.weights), _gib(capacity.needed)
+    context = f"a context of {_tokens(capacity.context)}" if capacity.context else "the smallest KV cache"
+    found = f"each NPU needs {weights} for weights and {needed} for {context}, "
+    if capacity.verdict == TOO_LARGE:
+        found += f"of {_gib(capacity.hbm * capacity.utilization)}"
+        found += f" (gpu-memory-utilization {capacity.utilization:g} of {_gib(capacity.hbm)})"
+    else:
+        other = _gib(capacity.communication + capacity.computation)
+        found += f"and about {other} beside, of {_gib(capacity.budget)} that vLLM uses"
+        found += "".join(f"; {doubt}" for doubt in capacity.doubts)
+    expected = "weights, KV cache and buffers that fit into the HBM that vLLM may use"
+    return Problem(found, expected, _remedy(plan, model, capacity))
+
+
+def _remedy(plan: Mapping[str, Any], model: Model, capacity: Capacity) -> str:
+    """Return the figures to change, each one by itself enough."""
+    ways = []
+    context = capacity.largest_context // BLOCK * BLOCK
+    margin = cache_tokens(capacity.cache - MARGIN, capacity.kv_token, capacity.block)
+    if capacity.context and 0 < margin < capacity.context:
+        ways.append(f"vllm_serve_args: {{max-model-len: {min(margin, context)}}}")
+    short = MARGIN - (capacity.cache - capacity.needed)
+    utilization = math.ceil(100 * (capacity.utilization + short / (capacity.hbm * VISIBLE))) / 100
+    if utilization <= UTILIZATION_MOST:
+        ways.append(f"vllm_serve_args: {{gpu-memory-utilization: {utilization}}}")
+    hosts = _hosts_that_fit(plan, model, capacity)
+    if hosts:
+        ways.append(f"{hosts} hosts such as these")
+    elif not model.experts:
+        ways.append("a larger vllm_tensor_parallel_size")
+    if not model.quantized:
+        ways.append("quantized weights")
+    return f"Use one of these: {'; '.join(ways)}" if ways else "Use more or larger NPUs"
+
+
+def _hosts_that_fit(plan: Mapping[str, Any], model: Model, capacity: Capacity) -> int | None:
+    """Return how many hosts would do, if the experts of more hosts are divided."""
+    for hosts in range(capacity.layout.hosts + 1, MOST_HOSTS + 1) if model.experts else ():
+        more = reckon(plan, model, hosts=hosts)
+        if replace(more, doubts=()).verdict == FITS:
+            return hosts
+    return None
+
+
+def report(capacity: Capacity) -> str:
+    """Return the figures as a table, with the verdict in the last line."""
+    layout = capacity.layout
+    parallel = f"{layout.text}, EP {layout.expert}" if capacity.expert_parallel else layout.text
+    head = f"{capacity.model} on {layout.hosts} x {layout.chips} NPUs of {_gib(capacity.hbm)}: {parallel}"
+    rows = [
+        ("HBM that vLLM may use", capacity.budget, f"gpu-memory-utilization {capacity.utilization:g}"),
+        ("weights: experts", capacity.experts, ""),
+        ("weights: the rest", capacity.rest, ""),
+        ("communication", capacity.communication, "about"),
+        ("computation", capacity.computation, "about"),
+        ("left for the KV cache", capacity.cache, "about"),
+    ]
+    table = [f"  {name:24}{size / GIB:6.1f} GiB  {note}".rstrip() for name, size, note in rows if size]
+    engine = "nothing is left for it"
+    if capacity.tokens:
+        engine = f"about {_tokens(capacity.tokens)} in each engine"
+    if capacity.context and capacity.tokens:
+        engine += (
+            f": {capacity.tokens / capacity.context:.1f} requests of {_tokens(capacity.context)} at once"
+        )
+        engine += f"; max-num-seqs is {capacity.sequences}" if capacity.sequences else ""
+    cached = (capacity.host_memory + capacity.weights_size) / GB
+    memory = (
+        f"{capacity.host_memory / GB:.0f} GB of memory, {cached:.0f} GB to keep the weights in the page cache"
+    )
+    times = f"download {duration(capacity.download_seconds)}, load {duration(capacity.load_seconds)}"
+    return "\n".join(
+        [
+            head,
+            "",
+            "each NPU",
+            *table,
+            "",
+            f"KV cache    {capacity.kv_token / 1024:.1f} KiB a token on each NPU",
+            f"            {engine}",
+            *(
+                [f"context     up to about {_tokens(capacity.largest_context)} (max-model-len)"]
+                if capacity.tokens
+                else []
+            ),
+            f"each host   {capacity.host_disk / GB:.0f} GB of disk for weights and image; {memory}",
+            f"time        {times}",
+            *(f"in doubt    {doubt}" for doubt in capacity.doubts),
+        ]
+    )
+
+
+def verdict_line(capacity: Capacity, found: Problem | None) -> str:
+    """Return the verdict as one line."""
+    if found is None:
+        spare = capacity.cache - capacity.needed
+        return f"Fits: {_gib(spare)} of each NPU are left after one request of the whole context"
+    word = "Does not fit" if capacity.verdict == TOO_LARGE else "Tight"
+    return f"{word}: {found.found}. {found.remedy}"
+
+
+def _gib(size: float) -> str:
+    return f"{size / GIB:.1f} GiB"
+
+
+def _tokens(number: int | None) -> str:
+    return f"{number or 0:,} tokens"

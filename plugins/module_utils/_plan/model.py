@@ -1,0 +1,277 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A model's weights and KV cache, from its own files: config.json and the safetensors.
+
+Weights are counted by kind, because vLLM divides each kind among the devices in another way.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Mapping
+
+# Kinds of weights.
+EXPERTS = "experts"  # routed experts: divided among all devices of a pipeline stage
+SHARED = "shared"  # shared experts: divided by tensor parallelism, unless enable_shared_expert_dp is set
+KV = "kv"  # projections to keys and values: divided into no more parts than there are KV heads
+SLICED = "sliced"  # all else that tensor parallelism divides
+COPIED = "copied"  # what each device has whole: norms, routers, the low-rank projections of MLA
+VOCABULARY = "vocabulary"  # embedding and output head: divided, and of the first and the last stage only
+KINDS = (EXPERTS, SHARED, KV, SLICED, COPIED, VOCABULARY)
+
+DTYPES = {"bfloat16": 2, "float16": 2, "float32": 4}
+CACHE_DTYPES = {"bfloat16": 2, "float16": 2, "fp8": 1, "fp8_e4m3": 1, "fp8_e5m2": 1, "int8": 1}
+NEAR = 0.03  # between a count and the real size of the same weights
+# Bytes a parameter in weights of 16, 8 and 4 bits: scales and offsets add some, layers that are not quantized
+# add more.
+PACKED = ((1.94, 2.06), (0.97, 1.2), (0.48, 0.75))
+LAYER = re.compile(r"\blayers\.(\d+)\.")
+# Tensors by their names in the repositories of GLM-4.x, Qwen3 and DeepSeek; the first that matches counts.
+NAMED = (
+    (EXPERTS, re.compile(r"\.experts\.")),
+    (SHARED, re.compile(r"\.shared_experts?\.")),
+    (VOCABULARY, re.compile(r"\b(embed_tokens|lm_head|shared_head\.head)\.")),
+    (COPIED, re.compile(r"norm|\.gate\.|_a_proj|\.indexer\.|eh_proj")),
+    (KV, re.compile(r"\.[kv]_proj\.")),
+    (SLICED, re.compile(r"")),
+)
+
+Bytes = Mapping[str, float]  # by kind
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a model takes: bytes of weights by kind, and bytes of KV cache for a token."""
+
+    name: str
+    layers: int
+    draft_layers: int  # of multi-token prediction, loaded only if the service uses it
+    weights: Bytes
+    draft: Bytes
+    hidden: int
+    vocabulary: int
+    kv_heads: int
+    head_size: int
+    latent: int  # numbers for a token and layer of MLA's cache, 0 without MLA
+    experts: int
+    chosen_experts: int  # of each token
+    expert_width: int
+    width: int  # of a dense layer's MLP
+    longest: int | None  # context
+    quantized: bool
+    doubts: tuple[str, ...] = ()  # why these figures may be wrong
+
+    @property
+    def size(self) -> float:
+        """Bytes of all weights, the draft layers included."""
+        return sum(self.weights.values()) + sum(self.draft.values())
+
+    def kv_bytes(self, tensor_parallel: int, layers: int, cache_bytes: float) -> float:
+        """Return the bytes that a token takes on a device with *layers* layers, each number of *cache_bytes*.
+
+        MLA's cache is whole on each device. KV heads are divided; if there are fewer of them than devices,
+        each device has one (vLLM 0.13.0, ``get_num_kv_heads``).
+        """
+        numbers = self.latent or 2 * max(1, self.kv_heads // tensor_parallel) * self.head_size
+        return layers * numbers * cache_bytes
+
+
+def of_config(
+    config: Mapping[str, Any], name: str, size: float | None = None, tensors: Mapping[str, int] | None = None
+) -> Model:
+    """Return the model that a *config* (config.json) describes.
+
+    *size* is that of all weights in bytes, *tensors* that of each tensor by its name. With the tensors,
+    nothing is counted. With the size, the count is fitted to it, which tells how many bits quantized weights have.
+    Raises ValueError if a key that the count needs is missing, or has no number.
+    """
+    try:
+        return _of_config(config, name, size, tensors or {})
+    except KeyError as error:
+        raise ValueError(f"there is no {error.args[0]}") from None
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        raise ValueError(f"a value is none that the count can use: {error}") from None
+
+
+def _of_config(config: Mapping[str, Any], name: str, size: float | None, tensors: Mapping[str, int]) -> Model:
+    doubts = []
+    if "text_config" in config:
+        config = {**config, **config["text_config"]}
+        doubts.append("the model has parts that are not for text, and these are not counted")
+    layers, hidden, heads = (
+        int(config[key]) for key in ("num_hidden_layers", "hidden_size", "num_attention_heads")
+    )
+    if min(layers, hidden, heads) < 1:
+        raise ValueError(f"{layers} layers, {heads} heads, hidden size {hidden}")
+    doubts += _doubts(config)
+    counted = _counted(config)
+    main: Bytes = _bytes(counted[0], config)
+    draft: Bytes = _bytes(counted[1], config)
+    plain = main[EXPERTS] + main[SLICED]
+    if tensors or size:
+        main, draft, doubt = _fitted(main, draft, size or sum(tensors.values()))
+        doubts += [doubt] if doubt else []
+    if tensors:
+        main, draft = _of_tensors(tensors, layers)
+    experts = _experts(config)
+    return Model(
+        name=name,
+        layers=layers,
+        draft_layers=int(config.get("num_nextn_predict_layers") or 0),
+        weights=main,
+        draft=draft,
+        hidden=hidden,
+        vocabulary=int(config["vocab_size"]),
+        kv_heads=int(config.get("num_key_value_heads") or heads),
+        head_size=_head_size(config),
+        latent=_latent(config),
+        experts=experts,
+        chosen_experts=int(config["num_experts_per_tok"]) if experts else 0,
+        expert_width=int(config["moe_intermediate_size"]) if experts else 0,
+        width=int(config["intermediate_size"]),
+        longest=config.get("max_position_embeddings"),
+        quantized=main[EXPERTS] + main[SLICED] < (1 - NEAR) * plain,
+        doubts=tuple(doubts),
+    )
+
+
+def _latent(config: Mapping[str, Any]) -> int:
+    return int(config["kv_lora_rank"]) + int(config["qk_rope_head_dim"]) if config.get("kv_lora_rank") else 0
+
+
+def _doubts(config: Mapping[str, Any]) -> list[str]:
+    """Return why the count of this model may be wrong, whatever its size says."""
+    doubts = []
+    kinds = set(config.get("layer_types") or ()) - {"full_attention"}
+    if kinds or config.get("full_attention_interval") or config.get("linear_num_value_heads"):
+        doubts.append("some layers have another cache than full attention, which takes less")
+    if config.get("sliding_window") and config.get("use_sliding_window", True):
+        doubts.append("attention has a sliding window, whose cache takes less")
+    if config.get("index_topk"):
+        doubts.append("sparse attention has a cache of its own, which is not counted")
+    return doubts
+
+
+def _experts(config: Mapping[str, Any]) -> int:
+    return int(config.get("n_routed_experts") or config.get("num_experts") or 0)
+
+
+def _head_size(config: Mapping[str, Any]) -> int:
+    return int(config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"])
+
+
+def _counted(config: Mapping[str, Any]) -> tuple[Bytes, Bytes]:
+    """Return the parameters of the model and of its draft layers."""
+    layers, hidden = int(config["num_hidden_layers"]), int(config["hidden_size"])
+    moe = _moe_layers(config)
+    main = dict.fromkeys(KINDS, 0.0)
+    _add(main, layers, _attention(config))
+    _add(main, layers - moe, _mlp(config, dense=True))
+    if moe:
+        _add(main, moe, _mlp(config, dense=False))
+    vocabulary = int(config["vocab_size"]) * hidden
+    main[VOCABULARY] += vocabulary * (1 if config.get("tie_word_embeddings") else 2)
+    main[COPIED] += hidden
+    draft = dict.fromkeys(KINDS, 0.0)
+    drafts = int(config.get("num_nextn_predict_layers") or 0)
+    own = {COPIED: 2 * hidden * hidden + 3 * hidden, VOCABULARY: 2 * vocabulary}
+    for part in (own, _attention(config), _mlp(config, dense=not moe)):
+        _add(draft, drafts, part)
+    return main, draft
+
+
+def _add(total: dict[str, float], times: int, part: Bytes) -> None:
+    for kind, number in part.items():
+        total[kind] += times * number
+
+
+def _moe_layers(config: Mapping[str, Any]) -> int:
+    """Return how many layers have experts: after the first dense ones, every one or every few."""
+    if not _experts(config):
+        return 0
+    layers = range(int(config["num_hidden_layers"]))
+    first = int(config.get("first_k_dense_replace") or 0)
+    step = int(config.get("decoder_sparse_step") or config.get("moe_layer_freq") or 1)
+    dense = config.get("mlp_only_layers") or ()
+    sparse = [number for number in layers if number >= first and number not in dense]
+    if config.get("decoder_sparse_step"):
+        return sum((number + 1) % step == 0 for number in sparse)
+    return sum(number % step == 0 for number in sparse)
+
+
+def _attention(config: Mapping[str, Any]) -> Bytes:
+    """Return the parameters of a layer's attention and norms."""
+    hidden, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
+    norms = 2 * hidden
+    if config.get("kv_lora_rank"):
+        rank, rope = int(config["kv_lora_rank"]), int(config["qk_rope_head_dim"])
+        plain, value = int(config["qk_nope_head_dim"]), int(config["v_head_dim"])
+        low = config.get("q_lora_rank")
+        queries = heads * (plain + rope) * (int(low) if low else hidden)
+        copied = hidden * (rank + rope) + rank + (hidden * int(low) + int(low) if low else 0) + norms
+        return {SLICED: queries + rank * heads * (plain + value) + heads * value * hidden, COPIED: copied}
+    size = _head_size(config)
+    keys = int(config.get("num_key_value_heads") or heads) * size
+    bias = 1 if config.get("attention_bias") else 0
+    return {
+        SLICED: (2 * hidden + bias) * heads * size,
+        KV: 2 * (hidden + bias) * keys,
+        COPIED: norms + 2 * size,
+    }
+
+
+def _mlp(config: Mapping[str, Any], dense: bool) -> Bytes:
+    hidden = int(config["hidden_size"])
+    if dense:
+        return {SLICED: 3 * hidden * int(config["intermediate_size"])}
+    width, experts = int(config["moe_intermediate_size"]), _experts(config)
+    shared = config.get("shared_expert_intermediate_size") or width * int(config.get("n_shared_experts") or 0)
+    return {
+        EXPERTS: 3 * hidden * width * experts,
+        SHARED: 3 * hidden * int(shared),
+        COPIED: (hidden + 1) * experts,
+    }
+
+
+def _bytes(parameters: Bytes, config: Mapping[str, Any]) -> dict[str, float]:
+    dtype = str(config.get("dtype") or config.get("torch_dtype") or "bfloat16").replace("torch.", "")
+    return {kind: number * DTYPES.get(dtype, 2) for kind, number in parameters.items()}
+
+
+def _fitted(main: Bytes, draft: Bytes, size: float) -> tuple[Bytes, Bytes, str | None]:
+    """Return the counts so that they make *size* together, and a doubt if nothing explains the difference.
+
+    Quantization leaves vocabulary, routers and norms as they are, and often the draft layers.
+    """
+    counted = sum(main.values()) + sum(draft.values())
+    if (
+        abs(size - sum(main.values())) < abs(size - counted) < NEAR * size
+    ):  # the repository has no draft layers
+        draft = dict.fromkeys(KINDS, 0.0)
+        counted = sum(main.values())
+    if abs(size - counted) < NEAR * size:
+        return _scaled(main, size / counted), _scaled(draft, size / counted), None
+    kept = main[VOCABULARY] + main[COPIED] + sum(draft.values())
+    packed = 2 * (size - kept) / (counted - kept)
+    if any(low <= packed <= high for low, high in PACKED):
+        own = {kind: 1.0 if kind in (VOCABULARY, COPIED) else packed / 2 for kind in KINDS}
+        return {kind: number * own[kind] for kind, number in main.items()}, draft, None
+    sizes = f"{counted / 1e9:.1f} GB, and they are said to have {size / 1e9:.1f} GB"
+    doubt = f"by config.json the weights have {sizes}"
+    return _scaled(main, size / counted), _scaled(draft, size / counted), doubt
+
+
+def _scaled(parts: Bytes, factor: float) -> Bytes:
+    return {kind: number * factor for kind, number in parts.items()}
+
+
+def _of_tensors(tensors: Mapping[str, int], layers: int) -> tuple[Bytes, Bytes]:
+    """Return the bytes of tensors by kind, those of layers beyond the last one apart."""
+    main, draft = dict.fromkeys(KINDS, 0.0), dict.fromkeys(KINDS, 0.0)
+    for name, size in tensors.items():
+        layer = LAYER.search(name)
+        part = draft if layer and int(layer[1]) >= layers else main
+        part[next(kind for kind, pattern in NAMED if pattern.search(name))] += size
+    return main, draft

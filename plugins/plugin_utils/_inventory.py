@@ -1,0 +1,184 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Hosts and settings of the service, read from the inventory and the files of profiles/."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names, plan, role_options, settings
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.flags import Flags
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.profiles import Profiles
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.releases import Release
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import checks
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, listed, together
+from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._accepted import ACCEPT, ids_of
+
+COLLECTION = Path(__file__).resolve().parents[2]
+display = Display()
+
+
+def read_yaml(path: Path) -> Any:
+    """Return the content of a YAML file of the collection, by the fast parser if there is one."""
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
+def options(role: str) -> dict[str, Any]:
+    """Return the options of all entry points of a role."""
+    specs = read_yaml(COLLECTION / "roles" / role / "meta/argument_specs.yml")["argument_specs"]
+    return {name: option for spec in specs.values() for name, option in spec["options"].items()}
+
+
+# Read while Ansible loads the plugin, which is once in a run, and not in the process of each task.
+SETTINGS = options("plan")
+CHOICES = ("hardware", "release", "image_variant")  # settings that choose a file, or a row of one
+STAGES = ("preflight", "image", "weights", "container", "patch", "serve", "verify")
+ROLE_OPTIONS = {name: option for stage in STAGES for name, option in options(stage).items()}
+
+
+class Inventory:
+    """The hosts of the service and their settings, as an action sees them."""
+
+    def __init__(self, action: ActionBase, task_vars: dict[str, Any]) -> None:
+        self.variables = Variables(task_vars, action._templar)
+        self.profiles = Profiles(COLLECTION / "profiles", self._read)
+        self._loader = action._loader
+        self._bases: dict[tuple[str, ...], tuple[settings.Base, settings.Base]] = {}
+        self._flags: dict[str, Flags] = {}
+        self._releases: dict[str, Release | None] = {}
+
+    def hosts(self) -> list[str]:
+        """Return the hosts of the service, head first."""
+        head_group, worker_group = plan.groups(self.variables.of(self.variables.host))
+        groups = self.variables.task["groups"]
+        refuse(plan.inventory_problems(groups, head_group, worker_group))
+        return [*groups.get(head_group, []), *groups.get(worker_group, [])]
+
+    def addresses(self, hosts: list[str]) -> dict[str, Any]:
+        """Return the address of each host in the service network."""
+        addresses = {}
+        for host in hosts:
+            variables = self.variables.of(host)
+            addresses[host] = variables.get("vllm_service_ip") or variables.get("ansible_host", host)
+        return addresses
+
+    def merged(self, hosts: Iterable[str], problems: Iterable[Problem] = ()) -> dict[str, dict[str, Any]]:
+        """Return the merged settings of each of *hosts*, head first, or refuse all that is wrong."""
+        hosts = list(dict.fromkeys(hosts))
+        merged: dict[str, dict[str, Any]] = {}
+        found = list(problems)
+        for host in hosts:
+            merged[host], own = self._settings_of(host)
+            found += [problem if problem.where else problem.at(f"host {host}") for problem in own]
+        refuse(found)
+        head = hosts[0]
+        refuse(p for host in hosts for p in plan.disagreements(host, merged[host], head, merged[head]))
+        return merged
+
+    def _settings_of(self, host: str) -> tuple[dict[str, Any], list[Problem]]:
+        variables = self.variables.of(host)
+        files = self.base(host)[0]
+        merged, problems = settings.settings(SETTINGS, files, settings.of_inventory(SETTINGS, variables))
+        known, given = {**SETTINGS, **ROLE_OPTIONS}, self.variables.names(host)
+        problems += names.wrong(known, given) + role_options.api_key_problems(variables)
+        unknown = checks.accept_problem(ids_of(variables.get(ACCEPT)))
+        problems += [unknown] if unknown else []
+        if problems:
+            return merged, problems
+        flags = self.flags_of(merged)
+        for name in names.foreign(known, given, flags.kinds):
+            display.warning(f"The variable {name} is not a setting of ascend_ops.vllm, and is ignored.")
+        guessed = names.guessed(known, variables, flags.kinds, merged)
+        return merged, guessed + plan.setting_problems(merged, flags)
+
+    def base(self, host: str) -> tuple[settings.Base, settings.Base]:
+        """Return what the files of a host say, and what the shipped ones among them do; hosts share the work."""
+        variables = self.variables.of(host)
+        profile = str(variables.get("vllm_profile") or SETTINGS["vllm_profile"]["default"])
+        given = {key: str(variables.get(f"vllm_{key}") or "") for key in CHOICES}
+        chosen = (profile, *given.values())
+        if chosen not in self._bases:
+            layers = self.profiles.layers(profile, given)
+            shipped = [layer for layer in layers if layer.place.startswith("profiles/")]
+            self._bases[chosen] = settings.read(SETTINGS, layers), settings.read(SETTINGS, shipped)
+        return self._bases[chosen]
+
+    def release_of(self, chosen: Mapping[str, Any]) -> Release | None:
+        """Return the release that the image must be; None if the table does not have it."""
+        name = str(chosen["image_versions"].get("vllm_ascend") or chosen["release"])
+        if name not in self._releases:
+            self._releases[name] = self.profiles.release(name)
+        return self._releases[name]
+
+    def flags_of(self, chosen: Mapping[str, Any]) -> Flags:
+        """Return the flags of the host's vLLM; hosts with the same version share the work."""
+        version = str(chosen["image_versions"].get("vllm"))
+        if version not in self._flags:
+            self._flags[version] = self.profiles.serve_flags(version)
+        return self._flags[version]
+
+    def _read(self, path: Path) -> Any:
+        """Return the content of a YAML file. Only one of the user's may be encrypted."""
+        shipped = COLLECTION in path.parents
+        return read_yaml(path) if shipped else self._loader.load_from_file(str(path), unsafe=True)
+
+
+class Variables:
+    """The variables of all hosts. Those of the play, the role or the task hold for each of them."""
+
+    def __init__(self, task_vars: dict[str, Any], templar: Any) -> None:
+        self.task = task_vars
+        self.host = task_vars["inventory_hostname"]
+        self.inventory = task_vars["hostvars"].raw_get(self.host)
+        self._own = Templated(task_vars, templar)
+        own = [name for name in SETTINGS if name in task_vars]
+        self._shared = {name: self._own[name] for name in own if not self._is_of_host(name)}
+
+    def of(self, host: str) -> Mapping[str, Any]:
+        """Return the variables of a host, as templates that are filled in when they are read."""
+        return self._own if host == self.host else ChainMap(self._shared, self.task["hostvars"][host])
+
+    def names(self, host: str) -> list[str]:
+        """Return the names of the variables of a host, without its facts, which Ansible may inject."""
+        facts = self.facts(host)
+        return [name for name in self.of(host) if name not in facts]
+
+    def facts(self, host: str) -> Mapping[str, Any]:
+        """Return the facts of a host."""
+        return self.task["hostvars"].raw_get(host).get("ansible_facts", {})
+
+    def _is_of_host(self, name: str) -> bool:
+        return name in self.inventory and self.inventory[name] == self.task[name]
+
+
+class Templated(Mapping[str, Any]):
+    """Variables that are filled in when they are read."""
+
+    def __init__(self, raw: Mapping[str, Any], templar: Any) -> None:
+        self._raw = raw
+        self._templar = templar
+
+    def __getitem__(self, name: str) -> Any:
+        return self._templar.template(self._raw[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._raw)
+
+    def __len__(self) -> int:
+        return len(self._raw)
+
+
+def refuse(problems: Iterable[Problem]) -> None:
+    """End the task if there are problems, with all of them."""
+    found = together(problems)
+    if found:
+        raise AnsibleActionFail("The inventory cannot be used:\n" + listed(found))

@@ -1,0 +1,372 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Figures against published weights and the logs of real services; verdicts on both sides of limits."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import capacity, plan
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import Model, of_config
+from shipped import FLAGS, ROOT, settings
+
+GIB, GB = 2**30, 10**9
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+GLM = settings()["model_config"]
+QWEN = settings("qwen3-235b-a22b")["model_config"]
+# config.json of DeepSeek-V3.1, Qwen3-14B, Qwen3-0.6B and Llama-3.1-8B-Instruct
+DEEPSEEK: dict[str, Any] = {
+    "hidden_size": 7168, "num_hidden_layers": 61, "num_nextn_predict_layers": 1, "num_attention_heads": 128,
+    "num_key_value_heads": 128, "kv_lora_rank": 512, "q_lora_rank": 1536, "qk_nope_head_dim": 128,
+    "qk_rope_head_dim": 64, "v_head_dim": 128, "intermediate_size": 18432, "moe_intermediate_size": 2048,
+    "n_routed_experts": 256, "n_shared_experts": 1, "num_experts_per_tok": 8, "first_k_dense_replace": 3,
+    "vocab_size": 129280, "max_position_embeddings": 163840,
+}  # fmt: skip
+QWEN_14B: dict[str, Any] = {
+    "hidden_size": 5120, "num_hidden_layers": 40, "num_attention_heads": 40, "num_key_value_heads": 8,
+    "head_dim": 128, "intermediate_size": 17408, "vocab_size": 151936, "max_position_embeddings": 40960,
+    "sliding_window": None, "use_sliding_window": False,
+}  # fmt: skip
+QWEN_06B = {
+    **QWEN_14B, "hidden_size": 1024, "num_hidden_layers": 28, "num_attention_heads": 16,
+    "intermediate_size": 3072, "tie_word_embeddings": True,
+}  # fmt: skip
+LLAMA_8B = {
+    **QWEN_14B, "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
+    "intermediate_size": 14336, "vocab_size": 128256,
+}  # fmt: skip
+TINY: dict[str, Any] = {  # the lab's, tests/lab/model/train.py
+    "hidden_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2,
+    "head_dim": 32,
+    "attention_bias": True, "intermediate_size": 256, "moe_intermediate_size": 64, "first_k_dense_replace": 1,
+    "n_routed_experts": 8, "n_shared_experts": 1, "num_experts_per_tok": 2, "vocab_size": 1024,
+    "max_position_embeddings": 8192,
+}  # fmt: skip
+# What the tutorial for DeepSeek-V3.1-W8A8 on two A2 sets (vllm-ascend v0.13.0rc1)
+DEEPSEEK_PLAN: dict[str, Any] = {
+    "vllm_tensor_parallel_size": 4,
+    "vllm_data_parallel_size_local": 2,
+    "vllm_serve_env": {"HCCL_BUFFSIZE": "200"},
+    "vllm_serve_args": {
+        "quantization": "ascend", "max-model-len": 16384, "max-num-batched-tokens": 4096, "max-num-seqs": 16,
+        "gpu-memory-utilization": 0.92, "speculative-config": {"num_speculative_tokens": 3, "method": "mtp"},
+    },
+}  # fmt: skip
+W8A8 = {"quantization": "ascend"}
+
+
+def planned(hosts: int = 2, **overrides: Any) -> dict[str, Any]:
+    names = [f"node{number}" for number in range(hosts)]
+    return plan.build("node0", names, dict.fromkeys(names, "10.0.0.10"), None, settings(**overrides), FLAGS)
+
+
+def args(**flags: Any) -> dict[str, Any]:
+    return {"vllm_serve_args": {name.replace("_", "-"): value for name, value in flags.items()}}
+
+
+def alone(hbm_mb: int = 65536, **flags: Any) -> dict[str, Any]:
+    """Return the plan of one engine on one chip, with nothing but these flags."""
+    own = {"tensor-parallel-size": "1", "data-parallel-size": "1", **flags}
+    words = [[f"--{name.replace('_', '-')}", str(value)] for name, value in own.items()]
+    result = planned(1)
+    result["serve"]["args"] = words
+    result["npu"].update(count=1, hbm_mb=hbm_mb)
+    return result
+
+
+def glm(size: float = 717, **config: Any) -> Model:
+    return of_config({**GLM, **config}, "GLM-4.7", size * GB)
+
+
+def verdict(its_plan: dict[str, Any], model: Model) -> str:
+    return capacity.reckon(its_plan, model).verdict
+
+
+# Figures
+
+
+@pytest.mark.parametrize(
+    ("config", "gigabytes"),
+    [
+        (GLM, 716.7),  # 352.8 billion parameters and 5.5 of the draft layer
+        (QWEN, 470.2),  # model.safetensors.index.json of Qwen/Qwen3-235B-A22B
+        (DEEPSEEK, 1369.0),  # 671 billion parameters, and 14 of the draft layer with a vocabulary of its own
+        (QWEN_14B, 29.54),
+        (QWEN_06B, 1.19),
+        (LLAMA_8B, 16.06),
+    ],
+)
+def test_counted_parameters_have_the_size_of_the_published_weights(config, gigabytes):
+    assert of_config(config, "model").size / GB == pytest.approx(gigabytes, rel=0.005)
+
+
+def test_figures_of_the_default_service():
+    figures = capacity.reckon(planned(), glm())
+    assert figures.experts / GIB == pytest.approx(39.1, abs=0.05)
+    assert figures.weights / GIB == pytest.approx(43.0, abs=0.2)
+    assert figures.kv_token == 46 * 1024
+    assert figures.budget / GIB == pytest.approx(54.9, abs=0.05)
+    assert replace(figures, context=202752).needed / GIB == pytest.approx(8.9, abs=0.01)
+    assert (figures.layout.tensor, figures.layout.data, figures.layout.expert) == (8, 2, 16)
+    assert figures.host_disk / GB == pytest.approx(737, abs=1)
+    assert figures.download_seconds == pytest.approx(7170, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("size", "rest"),
+    [(717, 4.0), (705.6, 4.0), (365, 2.3)],  # BF16; without the draft layer; W8A8
+)
+def test_the_size_tells_how_wide_the_weights_are(size, rest):
+    model = glm(size)
+    assert model.doubts == ()
+    assert model.size / GB == pytest.approx(size)
+    assert model.quantized == (size < 700)
+    assert capacity.reckon(planned(), model).rest / GIB == pytest.approx(rest, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("config", "tensor", "kibibytes"),
+    [
+        (GLM, 1, 368), (GLM, 8, 46), (GLM, 16, 46),  # eight KV heads: no device has less than one
+        (QWEN, 4, 47), (QWEN, 8, 47),
+        (DEEPSEEK, 1, 68.625), (DEEPSEEK, 16, 68.625),  # MLA: 61 layers of 576 numbers, whole on each device
+    ],
+)  # fmt: skip
+def test_the_kv_cache_of_a_token(config, tensor, kibibytes):
+    model = of_config(config, "model")
+    assert model.kv_bytes(tensor, model.layers, 2) == kibibytes * 1024
+
+
+def test_experts_that_do_not_divide_evenly_and_draft_layers_and_stages():
+    glm_plan = planned(3)
+    assert capacity.reckon(glm_plan, glm()).experts == pytest.approx(glm().weights["experts"] * 7 / 160)
+    draft = capacity.reckon(planned(**args(speculative_config={"method": "mtp"})), glm())
+    without = capacity.reckon(planned(), glm())
+    assert draft.weights - without.weights > sum(glm().draft.values()) / 17
+    assert draft.kv_token == without.kv_token * 93 / 92
+    stages = capacity.reckon(alone(pipeline_parallel_size=4), of_config(QWEN_14B, "model"))
+    assert stages.kv_token == 40 * 1024
+
+
+# Against the logs of real services
+
+
+@pytest.mark.parametrize("name", ["head_start", "worker_start"])
+def test_a_real_engine_has_the_tokens_that_were_predicted(name):
+    """vLLM 0.13.0 with a tiny GLM of 64 hidden numbers, on two hosts, and 1 GiB for its cache."""
+    text = (FIXTURES / f"vllm_log/{name}.log").read_text(encoding="utf-8")
+    logged = int(re.search(r"KV cache size: ([\d,]+) tokens", text)[1].replace(",", ""))
+    concurrency = re.search(r"Maximum concurrency for 8,192 tokens per request: ([\d.]+)x", text)
+    token = of_config({**TINY, "hidden_size": 64}, "tiny").kv_bytes(1, 3, 2)
+    tokens = capacity.cache_tokens(GIB, token, 128)
+    assert tokens == logged
+    if concurrency:
+        assert float(concurrency[1]) == pytest.approx(tokens / 8192, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "tokens", "weights"), [(1, 1_398_016, 1_908_000), (2, 2_796_160, 961_088)]
+)
+def test_real_ranks_have_the_weights_and_the_tokens_that_were_predicted(tensor, tokens, weights):
+    """vLLM 0.13.0 on a CPU with the lab's model: its log with 1 GiB of cache, and the sum of its parameters."""
+    figures = capacity.reckon(alone(tensor_parallel_size=tensor), of_config(TINY, "tiny"))
+    assert figures.weights == pytest.approx(weights, rel=0.01)
+    assert capacity.cache_tokens(GIB, figures.kv_token, 128) == tokens
+
+
+@pytest.mark.parametrize(
+    ("config", "layers", "cache", "tokens"),
+    [
+        (LLAMA_8B, 33, 34184553369, 252_800),  # vllm-ascend#2667: Llama 3.1 8B and a layer of EAGLE3
+        (QWEN_06B, 28, 54.98 * GIB, 514_688),  # vLLM-Ascend's own log for Qwen3-0.6B on an A3
+    ],
+)
+def test_published_services_have_the_tokens_that_are_predicted(config, layers, cache, tokens):
+    token = of_config(config, "model").kv_bytes(1, layers, 2)
+    assert capacity.cache_tokens(cache, token, 128) == pytest.approx(tokens, rel=0.0005)
+
+
+@pytest.mark.parametrize(
+    ("config", "flags", "hbm_gib", "weights", "others"),
+    [
+        # vllm-ascend#8289: 0.22 GiB for the activation and 0.13 beside torch
+        (QWEN_06B, {"max_num_seqs": 256}, 64, 1.14, 0.35),
+        # vllm-ascend#9372: -0.87 GiB are left of a 32 GB device with the default utilization
+        (QWEN_14B, {"max_model_len": 4096}, 32, 27.5376, 0.75),
+    ],
+)
+def test_published_services_of_one_chip_take_what_is_predicted(config, flags, hbm_gib, weights, others):
+    figures = capacity.reckon(alone(hbm_gib * 1024, **flags), of_config(config, "model"))
+    assert figures.weights / GIB == pytest.approx(weights, rel=0.03)
+    assert (figures.communication + figures.computation) / GIB == pytest.approx(others, abs=0.4)
+
+
+def test_communication_of_two_a2():
+    """Mooncake#2827: 3.15 GiB beside torch for experts on two A2, DP 2, TP 8, and HCCL_BUFFSIZE 1024."""
+    figures = capacity.reckon(planned(), glm())
+    assert (figures.communication + capacity.RUNTIME) / GIB == pytest.approx(3.15, abs=0.1)
+    assert capacity.reckon(planned(1), glm()).communication < GIB  # fewer than 16 devices do without MC2
+
+
+# Verdicts
+
+
+@pytest.mark.parametrize(
+    ("hosts", "overrides", "size", "expected"),
+    [
+        (2, {}, 717, "fits"),
+        (1, {}, 717, "too large"),
+        (1, args(gpu_memory_utilization=1), 717, "too large"),
+        (1, args(**W8A8), 365, "fits"),  # upstream: one A2 is enough for W8A8 (tutorials/models/GLM4.x.md)
+        (1, args(max_model_len=133000, **W8A8), 365, "fits"),
+        (2, args(max_model_len=202752), 717, "tight"),
+        (2, args(max_model_len=65536), 717, "fits"),
+        (2, args(max_model_len=98304), 717, "tight"),
+        (2, args(gpu_memory_utilization=0.75), 717, "tight"),
+        (2, args(gpu_memory_utilization=0.65), 717, "too large"),
+        (2, args(gpu_memory_utilization=0.75, max_model_len=202752), 717, "too large"),
+        (2, args(max_model_len="64k"), 717, "fits"),
+        (2, args(max_model_len=-1), 717, "fits"),
+    ],
+)
+def test_verdicts_on_glm(hosts, overrides, size, expected):
+    assert verdict(planned(hosts, **overrides), glm(size)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "hosts", "overrides", "config", "size", "expected"),
+    [
+        ("DeepSeek-V3.1 W8A8, two A2, as the tutorial has it", 2, DEEPSEEK_PLAN, DEEPSEEK, 700, "fits"),
+        ("DeepSeek-V3.1 W8A8, one A2", 1, DEEPSEEK_PLAN, DEEPSEEK, 700, "too large"),
+        ("DeepSeek-V3.1 BF16, two A2", 2, args(), DEEPSEEK, 1369, "too large"),
+        ("DeepSeek-V3.1 BF16, four A2", 4, args(max_num_batched_tokens=2048), DEEPSEEK, 1369, "fits"),
+        ("Qwen3-235B BF16, two A2", 2, args(max_model_len=32768), QWEN, 470, "fits"),
+        # The tutorial says that it can be deployed.
+        ("Qwen3-235B BF16, one A2", 1, args(gpu_memory_utilization=0.95), QWEN, 470, "tight"),
+        ("Qwen3-235B W8A8, one A2", 1, args(max_model_len=131072, **W8A8), QWEN, 240, "fits"),
+    ],
+)
+def test_verdicts_on_what_upstream_serves(name, hosts, overrides, config, size, expected):
+    assert verdict(planned(hosts, **overrides), of_config(config, name, size * GB)) == expected
+
+
+def test_a_service_that_failed_in_the_field_is_no_fit():
+    """vllm-ascend#9372: Qwen3-14B on a 32 GB device."""
+    figures = capacity.reckon(alone(32768, max_model_len=4096), of_config(QWEN_14B, "model"))
+    assert figures.verdict == "tight"
+    assert figures.cache < 0
+
+
+def test_limits_are_where_the_documentation_says():
+    figures = capacity.reckon(planned(), glm())
+    least = (figures.weights * capacity.LOADED + figures.needed) / figures.hbm
+    assert replace(figures, utilization=least - 1e-6).verdict == "too large"
+    assert replace(figures, utilization=least + 1e-6).verdict == "tight"
+    spare = figures.cache - figures.needed - capacity.MARGIN
+    assert replace(figures, computation=figures.computation + spare - 1).verdict == "fits"
+    assert replace(figures, computation=figures.computation + spare + 1).verdict == "tight"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "size", "config", "doubt"),
+    [
+        (args(**W8A8), 717, {}, "quantization is set"),
+        (args(), 1500, {}, "said to have 1500.0 GB"),
+        (args(cpu_offload_gb=20), 717, {}, "cpu-offload-gb"),
+        (args(kv_cache_memory_bytes=10**9), 717, {}, "kv-cache-memory-bytes"),
+        (args(hf_overrides={"num_hidden_layers": 4}), 717, {}, "hf-overrides"),
+        (args(), 717, {"layer_types": ["linear_attention", "full_attention"]}, "another cache"),
+        (args(), 717, {"sliding_window": 4096}, "sliding window"),
+        (args(), 717, {"index_topk": 2048}, "sparse attention"),
+        (args(), 717, {"text_config": {}}, "not for text"),
+        (args(kv_cache_dtype="nvfp4"), 717, {}, "nvfp4"),
+    ],
+)
+def test_with_doubts_nothing_is_refused(overrides, size, config, doubt):
+    its_plan, model = planned(1, **overrides), glm(size, **config)
+    figures = capacity.reckon(its_plan, model)
+    assert figures.verdict == "tight"
+    assert any(doubt.replace("other", "another") in text or doubt in text for text in figures.doubts)
+    assert doubt.replace("other", "another") in str(
+        capacity.problem(its_plan, model, figures)
+    ) or doubt in str(capacity.problem(its_plan, model, figures))
+
+
+# What to change
+
+
+@pytest.mark.parametrize("overrides", [{}, args(max_model_len=202752), args(gpu_memory_utilization=0.75)])
+@pytest.mark.parametrize("hosts", [1, 2])
+def test_each_figure_of_the_remedy_is_enough(hosts, overrides):
+    its_plan = planned(hosts, **overrides)
+    problem = capacity.problem(its_plan, glm(), capacity.reckon(its_plan, glm()))
+    if problem is None:
+        assert (hosts, overrides) == (2, {})
+        return
+    ways = {
+        "max-model-len": re.search(r"max-model-len: (\d+)", problem.remedy),
+        "gpu-memory-utilization": re.search(r"gpu-memory-utilization: ([\d.]+)", problem.remedy),
+    }
+    for flag, found in ways.items():
+        if found:
+            flags = {**overrides.get("vllm_serve_args", {}), flag: found[1]}
+            assert verdict(planned(hosts, vllm_serve_args=flags), glm()) == "fits"
+    enough = re.search(r"(\d+) hosts", problem.remedy)
+    assert verdict(planned(int(enough[1]), **overrides), glm()) == "fits"
+    assert "quantized weights" in problem.remedy
+
+
+# Descriptions and flags
+
+
+def test_a_description_of_another_model_is_not_used():
+    assert capacity.of_plan(planned()) is not None
+    assert capacity.of_plan(planned(vllm_model_repo="mirror/GLM-4.7")) is not None
+    assert capacity.of_plan(planned(vllm_model_repo="Eco-Tech/GLM-4.7-W8A8-floatmtp")) is None
+    assert capacity.of_plan(planned(vllm_model_config=dict.fromkeys(GLM))) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "found"), [(None, "no hidden_size"), ("wide", "wide"), (0, "hidden size 0"), ([1], "list")]
+)
+def test_a_description_that_cannot_be_used_is_named(value, found):
+    with pytest.raises(ValueError, match=found):
+        capacity.of_plan(planned(vllm_model_config={"hidden_size": value}))
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--max-model-len=8192"], {"max-model-len": "8192"}),
+        (["--max_model_len", "8192"], {"max-model-len": "8192"}),
+        (["--enable-expert-parallel", "--seed", "1"], {"enable-expert-parallel": True, "seed": "1"}),
+        (["--served-model-name", "a", "b"], {"served-model-name": ["a", "b"]}),
+        (["--speculative-config", '{"method": "mtp"}'], {"speculative-config": {"method": "mtp"}}),
+        (["--speculative-config.method", "mtp"], {"speculative-config": {"method": "mtp"}}),
+        (["--speculative-config", "{"], {"speculative-config": "{"}),
+    ],
+)
+def test_flags_are_read_as_vllm_reads_them(words, expected):
+    assert capacity.flags_of([words]) == expected
+    assert capacity.flags_of([[word] for word in words]) == expected
+
+
+def test_golden_reports(golden):
+    cases = {
+        "fits": planned(),
+        "tight": planned(**args(max_model_len=202752)),
+        "too large": planned(1),
+    }
+    texts = {}
+    for case, its_plan in cases.items():
+        figures = capacity.reckon(its_plan, glm())
+        line = capacity.verdict_line(figures, capacity.problem(its_plan, glm(), figures))
+        texts[case] = f"{capacity.report(figures)}\n\n{line}"
+    golden("capacity", texts)
+    for page in ("capacity.md", "capacity.zh-CN.md"):
+        assert texts["fits"] in (ROOT / "docs" / page).read_text(encoding="utf-8")
