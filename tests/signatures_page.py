@@ -4,12 +4,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Print the table of log signatures as a page in Markdown: a list of codes, and a section for each signature.
 
-Usage: PYTHONPATH=collections tests/signatures_page.py
+Usage: PYTHONPATH=collections:tests/support tests/signatures_page.py
 """
 
 from __future__ import annotations
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.signatures import (
+    BY_CODE,
     CAUSE,
     ECHO,
     PEER,
@@ -20,6 +21,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.signature
     WARNING,
     Signature,
 )
+from vendor_codes import LISTS, CodeList
 
 TITLE = "Log signatures"
 HEAD = """\
@@ -46,6 +48,12 @@ def page() -> str:
             f"# {TITLE}",
             "",
             HEAD,
+            "## Coverage",
+            "",
+            "| list of the vendor | known | |",
+            "|---|---|---|",
+            *map(_coverage, LISTS),
+            "",
             "## Codes",
             "",
             "| code | the vendor's meaning | signature |",
@@ -55,6 +63,11 @@ def page() -> str:
             *(line for one in SIGNATURES for line in _section(one)),
         ]
     )
+
+
+def _coverage(one: CodeList) -> str:
+    known = sum(code in BY_CODE for code in one.codes)
+    return f"| [{one.name}]({one.source.partition(',')[0]}) | {known} of {len(one.codes)} | {one.rest} |"
 
 
 def _section(one: Signature) -> list[str]:

@@ -129,6 +129,12 @@ ansible_facts:
         epoch:
           description: Time on the host, in seconds since 1970.
           type: float
+        ephemeral_ports:
+          description:
+            - The ports that the kernel gives to outgoing connections, C(first) and C(last), and those of them that
+              are C(reserved), as the kernel writes them.
+          type: dict
+          sample: {first: 32768, last: 60999, reserved: "60000-60015"}
         python_requests:
           description: Whether this Python has the package C(requests).
           type: bool
@@ -172,6 +178,7 @@ RESOLVER_SECONDS = 1.0
 DOCKER_SECONDS = docker.SECONDS  # lists of containers take seconds on busy hosts (moby#34649, #47581)
 SPARSE = 2  # a file with less than a half of its size on disk is one that a download has reserved
 NET = "/sys/class/net"
+IPV4 = "/proc/sys/net/ipv4"
 INIT_FOLDERS = (
     "/usr/bin",
     "/usr/local/bin",
@@ -411,6 +418,9 @@ def facts(params: Mapping[str, Any]) -> dict[str, Any]:
         **docker_facts(params["docker_socket"], params["image"]),
         "driver_package": installation.driver_package(),
         "memory_total_mb": procfs.memory_total_mb(read_text("/proc/meminfo")),
+        "ephemeral_ports": procfs.ephemeral_ports(
+            read_text(f"{IPV4}/ip_local_port_range"), read_text(f"{IPV4}/ip_local_reserved_ports")
+        ),
         "epoch": time.time(),
         "python_version": platform.python_version(),
         "python_requests": importlib.util.find_spec("requests") is not None,

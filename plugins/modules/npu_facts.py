@@ -141,10 +141,11 @@ ansible_facts:
           description:
             - The RoCE port of each chip, in the order of the chips, with C(device), C(link), C(net_health),
               C(ip), C(netmask), C(gateway), C(netdetect), C(tls) (whether it is on), C(lldp_port) (the port of
-              the switch), C(vnic), C(vnic_ip), C(message) and C(configured_ip). Null without C(hccn_tool).
+              the switch), C(vnic), C(vnic_ip), C(message) and C(configured). Null without C(hccn_tool).
             - C(ip) is an IPv6 address if the port has no IPv4 address. C(vnic) is the link over HCCS, V(UP)
               or V(DOWN), asked for only if the RoCE port has no address. C(message) is what C(hccn_tool)
-              printed instead of the state of the link. C(configured_ip) is the address in C(/etc/hccn.conf).
+              printed instead of the state of the link. C(configured) has the
+              C(ip), C(netmask) and C(gateway) of C(/etc/hccn.conf).
           type: list
           elements: dict
         hccn_tool_path:
@@ -190,13 +191,17 @@ def read_port(tool: str, device: int) -> dict[str, Any]:
         if answer.rc is None:  # it hangs, as all further calls would
             break
         texts[call] = answer.text
-    return {"device": device, **hccn_tool.parse_port(texts), "configured_ip": configured_ip(device)}
+    return {"device": device, **hccn_tool.parse_port(texts), "configured": configured(device)}
 
 
-def configured_ip(device: int) -> str | None:
-    """Return the address that the port of a chip gets when the host starts."""
+def configured(device: int) -> dict[str, str | None]:
+    """Return address, netmask and gateway that the port of a chip gets when the host starts."""
     values = npu_smi.parse_assignments(read_text(installation.HCCN_CONF))
-    return values.get(f"address_{device}") or values.get(f"IPv6address_{device}") or None
+    return {
+        "ip": values.get(f"address_{device}") or values.get(f"IPv6address_{device}") or None,
+        "netmask": values.get(f"netmask_{device}") or None,
+        "gateway": values.get(f"gateway_{device}") or None,
+    }
 
 
 def read_chips(smi: str, gather: Sequence[str]) -> dict[str, Any]:

@@ -10,6 +10,8 @@ module: service_records
 short_description: Gather what Docker and the kernel of a host have recorded about a serving container
 description:
   - Reads the log and the settings of a container, and the kernel's messages about NPUs or a lack of memory.
+  - If the log tells that the service failed and not why, or that CANN has logged more, reads CANN's own log in the container
+    as well.
   - Removes secrets before anything leaves the host.
   - Does not fail for what it cannot read, but lists it in C(errors).
 version_added: 0.1.0
@@ -22,6 +24,13 @@ options:
     description: Number of lines to read from the end of the log.
     type: int
     default: 5000
+  npu_log:
+    description:
+      - Folder in the container with the logs of CANN (C(plog)). It is where C(ASCEND_PROCESS_LOG_PATH) of the container's
+        environment points, if that is set.
+      - Of the newest 32 files, the errors in the last 256 kB of each are read, and at most 1000 lines.
+    type: path
+    default: /root/ascend/log
 author:
   - ascend_ops.vllm contributors (@ascend-ops)
 extends_documentation_fragment:
@@ -52,6 +61,9 @@ ansible_facts:
         log:
           description: The log, each line with its time.
           type: str
+        npu_log:
+          description: Errors that CANN has logged, as it writes them; empty if the log tells enough.
+          type: str
         kernel:
           description: The kernel's messages about NPUs or a lack of memory, each with its time.
           type: str
@@ -62,15 +74,20 @@ ansible_facts:
 """
 
 import re
-from typing import Any
+from typing import Any, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import commands
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.docker import Docker, DockerError
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import records
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._text import redaction
 
 KERNEL = re.compile(r"davinci|devdrv|devmm|hisi|ascend|\bnpu\b|out of memory|oom", re.IGNORECASE)
 KERNEL_LINES = 500
+NPU_FILES = 32  # a process of each of 16 chips, of two starts
+NPU_TAIL = 256 << 10  # bytes of each file
+NPU_WHOLE = 512 << 20  # bytes of the folder, a few seconds
+NPU_LINES = 1000
 DMESG = ("dmesg", "--time-format", "iso")
 
 
@@ -84,6 +101,23 @@ def container_records(docker_socket: str | None, name: str, lines: int) -> tuple
     except DockerError as error:
         return found, [redaction.text(error.problem.found)]
     return found, []
+
+
+def npu_records(params: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Return the errors of CANN's own log if the container's does not tell enough, and errors."""
+    container = found["container"]
+    if not container or not records.needs_npu_log(found["log"], container["State"]):
+        return "", []
+    folder = records.npu_log_folder(container, params["npu_log"])
+    try:
+        files, whole = Docker(params["docker_socket"]).newest_files(
+            params["container"], folder, NPU_FILES, NPU_TAIL, NPU_WHOLE
+        )
+    except DockerError as error:
+        return "", [redaction.text(error.problem.found)]
+    lines = records.npu_errors(files)[-NPU_LINES:]
+    incomplete = [] if whole else [f"{folder}: only its first {NPU_WHOLE >> 20} MB were read"]
+    return redaction.text("\n".join(lines)), incomplete
 
 
 def kernel_records() -> tuple[str, list[str]]:
@@ -100,15 +134,17 @@ def main() -> None:
         argument_spec={
             "container": {"type": "str", "required": True},
             "lines": {"type": "int", "default": 5000},
+            "npu_log": {"type": "path", "default": "/root/ascend/log"},
             "docker_socket": {"type": "path"},
         },
         supports_check_mode=True,
     )
     params = module.params
-    records, docker_errors = container_records(params["docker_socket"], params["container"], params["lines"])
+    found, docker_errors = container_records(params["docker_socket"], params["container"], params["lines"])
+    npu_log, npu_errors = npu_records(params, found)
     kernel, kernel_errors = kernel_records()
-    records.update(kernel=kernel, errors=docker_errors + kernel_errors)
-    module.exit_json(changed=False, ansible_facts={"vllm_records": records})
+    found.update(npu_log=npu_log, kernel=kernel, errors=docker_errors + npu_errors + kernel_errors)
+    module.exit_json(changed=False, ansible_facts={"vllm_records": found})
 
 
 if __name__ == "__main__":

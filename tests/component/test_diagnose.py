@@ -68,7 +68,7 @@ def records(role: str, *lines: str) -> dict:
     log = "\n".join(f"2026-11-25T04:00:{second:02}.0Z {line}" for second, line in enumerate(lines))
     return {
         "plan": {"role": role, "patch": None},
-        "records": {"container": container, "log": log, "kernel": "", "errors": []},
+        "records": {"container": container, "log": log, "npu_log": "", "kernel": "", "errors": []},
     }
 
 

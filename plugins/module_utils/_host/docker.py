@@ -16,7 +16,7 @@ import struct
 import tarfile
 import time
 import urllib.parse
-from typing import Any, Iterable, Mapping
+from typing import IO, Any, Iterable, Mapping
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import commands
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.procfs import read_text
@@ -37,6 +37,7 @@ CONTAINERD_CONFIGS = ("/var/run/docker/containerd/containerd.toml", "/etc/contai
 LABELS = "ascend_ops.vllm."  # the prefix of this collection's labels
 FRAME = struct.Struct(">BxxxL")  # before each piece of a log: stream and length
 STREAMS = (0, 1, 2)
+CHUNK = 1 << 20  # bytes
 
 
 class DockerError(ProblemError):
@@ -118,6 +119,39 @@ class Docker:
             file = archive.extractfile(entry) if entry.isreg() else None
             return entry, file.read() if file else None
 
+    def newest_files(
+        self, name: str, folder: str, count: int, tail: int, whole: int
+    ) -> tuple[dict[str, str], bool]:
+        """Return {path: text} of the *count* newest files below a folder of a container, and whether these are all.
+
+        Of each file, it is the last *tail* bytes. No more than *whole* bytes of the folder are read, because the daemon
+        sends all of it. Without such a container or folder there is no file.
+        """
+        query = urllib.parse.urlencode({"path": folder})
+        newest: list[tuple[float, str, bytes]] = []
+        read = 0
+        try:
+            with self._open("GET", _container(name, f"archive?{query}")) as answer, tarfile.open(
+                fileobj=answer, mode="r|"
+            ) as archive:
+                for entry in archive:
+                    read += entry.size
+                    file = archive.extractfile(entry) if entry.isreg() else None
+                    if read > whole:
+                        break
+                    if file:
+                        newest.append((entry.mtime, entry.name, _tail(file, tail)))
+                        newest = sorted(newest)[-count:]
+        except NotFound:
+            return {}, True
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from error
+        except tarfile.TarError as error:
+            raise DockerError(f"Docker sent an archive of {folder} that cannot be read: {error}") from error
+        finally:
+            self.close()  # what is left of the answer cannot be skipped
+        return {path: raw.decode("utf-8", "replace") for _time, path, raw in newest}, read <= whole
+
     def write_files(self, name: str, folder: str, files: Iterable[tuple[tarfile.TarInfo, bytes]]) -> None:
         """Write *files*, with paths relative to a folder that exists in the container."""
         body = io.BytesIO()
@@ -154,18 +188,26 @@ class Docker:
             return None
 
     def _request(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        try:
+            return self._open(method, path, body).read()
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise self._unreachable(error) from error
+
+    def _open(self, method: str, path: str, body: bytes | None = None) -> http.client.HTTPResponse:
+        """Return the answer to a request, to be read."""
         headers = {"Content-Type": "application/x-tar"} if body is not None else {}
         try:
             self._connection.request(method, path, body, headers)
             response = self._connection.getresponse()
+            if response.status < 400:
+                return response
             answer = response.read()
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise self._unreachable(error) from error
-        if response.status >= 400:
-            kind = NotFound if response.status == 404 else DockerError
-            raise kind(f"Docker answered {response.status} to {method} {path}: {_message(answer)}")
-        return answer
+        kind = NotFound if response.status == 404 else DockerError
+        raise kind(f"Docker answered {response.status} to {method} {path}: {_message(answer)}")
 
 
 def default_socket(environment: Mapping[str, str]) -> str:
@@ -180,6 +222,16 @@ def default_socket(environment: Mapping[str, str]) -> str:
 
 def _container(name: str, rest: str) -> str:
     return f"/containers/{urllib.parse.quote(name, safe='')}/{rest}"
+
+
+def _tail(file: IO[bytes], size: int) -> bytes:
+    """Return the last *size* bytes of a file that can only be read from its beginning."""
+    end = b""
+    while True:
+        piece = file.read(max(size, CHUNK))
+        if not piece:
+            return end
+        end = (end + piece)[-size:]
 
 
 def _reason(error: Exception) -> str:

@@ -60,6 +60,20 @@ def proxies(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def ephemeral_ports(ip_local_port_range: str, ip_local_reserved_ports: str) -> dict[str, Any] | None:
+    """Return the ports for outgoing connections, and those of them that are reserved, from the kernel's texts."""
+    bounds = ip_local_port_range.split()
+    if len(bounds) != 2:
+        return None
+    return {"first": int(bounds[0]), "last": int(bounds[1]), "reserved": ip_local_reserved_ports.strip()}
+
+
+def in_ranges(port: int, ranges: str) -> bool:
+    """Tell whether a port is in a text such as 8080,60000-60015."""
+    pairs = [part.partition("-")[::2] for part in ranges.split(",") if part]
+    return any(int(first) <= port <= int(last or first) for first, last in pairs)
+
+
 def memory_total_mb(meminfo: str) -> int | None:
     """Return the memory of the host, from the text of /proc/meminfo."""
     match = re.search(r"^MemTotal:\s+(\d+) kB", meminfo, re.M)

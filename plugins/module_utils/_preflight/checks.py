@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.procfs import nic_of
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.procfs import in_ranges, nic_of
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu.hccn_tool import UNSUPPORTED
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu.npu_smi import INCOMPLETE, UNREADABLE
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import capacity, lint, names
@@ -32,6 +32,8 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.versions imp
 IDLE_HBM_MB = 5120  # an idle 64 GB chip shows 3.2 to 3.4 GB in use
 HELPER_MB = 256  # agents and monitors hold about 110 MB of a chip beside vLLM (vllm-ascend#3810)
 CLOCK_SECONDS = 30
+HCCL_BASE_PORT = 60000
+HCCL_PORTS = 16
 COMPRESSED = 0.4  # containerd keeps the layers of an image compressed as well
 DOCKER_OLDEST = "18.09"
 DOCKER_CLONE3 = "20.10.10"
@@ -211,6 +213,27 @@ def _port_owner(host: Host, state: Mapping[str, Any]) -> str:
     container = host.containers.get(state["container"], state["container"])
     where = f" in container {container}" if container else ""
     return f"process {state['pid']} ({state['process']})" + where
+
+
+@on_each_host("host", "hccl_ports")
+def _hccl_ports(host: Host) -> Iterator[Finding]:
+    """HCCL listens on fixed ports of the host, which its manual asks to reserve (HCCL_IF_BASE_PORT): else any outgoing
+    connection may have one of them, and HCCL fails with EI0019 now and then.
+    """
+    ephemeral, variables = host.facts["ephemeral_ports"], host.plan["serve"]["env"]
+    base = str(variables.get("HCCL_IF_BASE_PORT") or HCCL_BASE_PORT).strip("'")
+    if ephemeral is None or "HCCL_HOST_SOCKET_PORT_RANGE" in variables or not base.isdigit():
+        return
+    first, last = int(base), int(base) + HCCL_PORTS - 1
+    ports = range(max(first, ephemeral["first"]), min(last, ephemeral["last"]) + 1)
+    if any(not in_ranges(port, ephemeral["reserved"]) for port in ports):
+        others = f"{ephemeral['reserved']}," if ephemeral["reserved"] else ""
+        yield host.warn(
+            "hccl_ports",
+            f"ports {first}-{last} are among those for outgoing connections ({ephemeral['first']}-{ephemeral['last']})",
+            "ports that are reserved for HCCL",
+            f"Reserve them (sysctl -w net.ipv4.ip_local_reserved_ports={others}{first}-{last}), also in /etc/sysctl.d",
+        )
 
 
 @on_all_hosts("host", "proxy")
@@ -818,21 +841,31 @@ def _roce_ip(host: Host) -> Iterator[Finding]:
 def _roce_config(host: Host) -> Iterator[Finding]:
     """A host without any address in the file gets them in another way."""
     ports = [port for port in host.ports if port["ip"] is not None]
-    if not any(port["configured_ip"] for port in ports):
+    if not any(port["configured"]["ip"] for port in ports):
         return
-    others = {
-        port["device"]: f"{port['configured_ip'] or 'nothing'} instead of {port['ip']}"
-        for port in ports
-        if port["configured_ip"] != port["ip"]
-    }
+    others = {port["device"]: text for port in ports for text in [_configured_otherwise(port)] if text}
     if others:
         yield host.warn(
             "roce_config",
             f"/etc/hccn.conf has {_by_value(others, 'port')}",
-            "the addresses that the ports have",
-            f"Correct the file, or set the address ({SET_ADDRESS}), which also writes it. A reboot brings the "
-            "address of the file",
+            "the addresses, netmasks and gateways that the ports have",
+            f"Correct the file, or set the values ({SET_ADDRESS}; hccn_tool -i N -gateway -s gateway IP), which also "
+            "writes it. A reboot brings the values of the file",
         )
+
+
+def _configured_otherwise(port: Mapping[str, Any]) -> str:
+    """Return what the file has for a port instead of what it runs with; empty for nothing.
+
+    A netmask or gateway that the port, or the file, does not show is none to compare.
+    """
+    texts = [
+        f"{key.replace('ip', 'address')} {port['configured'][key] or 'nothing'} instead of {port[key]}"
+        for key in ("ip", "netmask", "gateway")
+        if port["configured"][key] != port[key]
+        and (key == "ip" or None not in (port["configured"][key], port[key]))
+    ]
+    return " and ".join(texts)
 
 
 @on_all_hosts("fabric", "roce_duplicate")

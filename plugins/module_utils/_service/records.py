@@ -6,15 +6,20 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any, Iterator, Mapping
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import diagnosis, vllm_log
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.diagnosis import Host
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.signatures import CAUSE
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.vllm_log import Line
 
 RECORDS = "vllm_records"
 OTHER_FACTS = ("vllm_plan", "vllm_host_facts", "vllm_npu", "vllm_image_content")
+NPU_LOG_VARIABLE = "ASCEND_PROCESS_LOG_PATH"
+NPU_LOG_FILE = re.compile(r"(?:^|/)(?:debug|run)/plog/plog-[^/]*\.log$")
+SEE_NPU_LOG = re.compile(r"\bplog\b|\bascend log\b", re.I)  # torch_npu says the latter with an error
 PATCH_KEYS = ("set", "fixes", "dir", "digest")
 
 
@@ -29,14 +34,44 @@ def select(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def lines(facts: Mapping[str, Any]) -> list[Line]:
-    """Return the lines of the container's log and, in between, the kernel's messages since the log begins."""
+    """Return the lines of the container's log and, in between, CANN's errors and the kernel's messages since it begins."""
     records = facts[RECORDS]
     if not records:
         return []
     log = vllm_log.lines_of(records["log"])
     begin = next((line.at for line in log if line.at is not None), time.time())
-    kernel = [line for line in vllm_log.kernel_lines(records["kernel"]) if (line.at or 0) >= begin]
-    return sorted(log + kernel, key=lambda line: line.at or 0) if kernel else log
+    others = vllm_log.kernel_lines(records["kernel"]) + vllm_log.npu_lines(records["npu_log"])
+    later = [line for line in others if (line.at or 0) >= begin]
+    return sorted(log + later, key=lambda line: line.at or 0) if later else log
+
+
+def needs_npu_log(log: str, state: Mapping[str, Any]) -> bool:
+    """Tell whether the container's log leaves open why the service failed. A service that works has CANN's errors, too."""
+    lines = vllm_log.lines_of(log)
+    fatal = [one for one in diagnosis.findings("", lines) if one.severity == diagnosis.FATAL]
+    if any(one.kind == CAUSE for one in fatal):
+        return False
+    crashed = not state["Running"] and state["ExitCode"] != 0
+    refers = any(line.level not in vllm_log.QUIET and SEE_NPU_LOG.search(line.text) for line in lines)
+    return bool(fatal) or crashed or refers
+
+
+def npu_log_folder(container: Mapping[str, Any], default: str) -> str:
+    """Return the folder of CANN's logs in a container."""
+    variables = dict(entry.partition("=")[::2] for entry in container["Config"].get("Env") or [])
+    return variables.get(NPU_LOG_VARIABLE) or default
+
+
+def npu_errors(files: Mapping[str, str]) -> list[str]:
+    """Return the errors in CANN's logs, in the order of their times. Each file is the log of one process."""
+    found = [
+        line
+        for path, text in files.items()
+        if NPU_LOG_FILE.search(path)
+        for line in text.splitlines()
+        if vllm_log.npu_time(line) is not None
+    ]
+    return sorted(found, key=lambda line: vllm_log.npu_time(line) or 0)
 
 
 def host(name: str, facts: Mapping[str, Any], log: list[Line]) -> Host:
@@ -73,6 +108,7 @@ def files(
         if records:
             yield f"{name}/container.json", _json(records["container"])
             yield f"{name}/container.log", records["log"]
+            yield f"{name}/npu.log", records["npu_log"]
             yield f"{name}/kernel.log", records["kernel"]
             yield f"{name}/errors.txt", "\n".join(records["errors"])
 

@@ -28,6 +28,10 @@ LEVEL = re.compile(
     r"^(DEBUG|INFO|WARNING|ERROR|CRITICAL) (\d\d-\d\d \d\d:\d\d:\d\d) \[[^\]]+\] ?|^(INFO|DEBUG):(?=\s)"
 )
 KERNEL = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(,\d+)([+-]\d\d:\d\d) (.*)")
+# An error of CANN, with the module and the process that report it.
+NPU_ERROR = re.compile(
+    r"^\[(?:ERROR|CRITICAL)\] \w+\([^)]*\):(\d{4}-\d\d-\d\d)[- ](\d\d:\d\d:\d\d)\.(\d{3})\.?(\d{3})"
+)
 TIMESTAMP = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?Z")
 # What writes a log puts before each line: its time (docker, kubectl, journalctl -o short-iso), and a name.
 STAMP = re.compile(
@@ -289,3 +293,18 @@ def _offset(zone: str) -> int:
 def kernel_lines(text: str) -> list[Line]:
     """Return the messages of `dmesg --time-format iso`."""
     return [Line(clean(match[4]), _stamp(match)) for match in map(KERNEL.match, text.split("\n")) if match]
+
+
+def npu_time(raw: str) -> float | None:
+    """Return the time of an error in CANN's log, which images without a time zone write in UTC; None for other lines."""
+    match = NPU_ERROR.match(raw)
+    if not match:
+        return None
+    second = calendar.timegm(time.strptime(f"{match[1]} {match[2]}", "%Y-%m-%d %H:%M:%S"))
+    return second + int(match[3] + match[4]) / 1e6
+
+
+def npu_lines(text: str) -> list[Line]:
+    """Return the errors in CANN's log."""
+    timed = ((npu_time(raw), raw) for raw in text.split("\n"))
+    return [Line(clean(raw), at, "ERROR") for at, raw in timed if at is not None]

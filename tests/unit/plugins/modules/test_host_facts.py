@@ -43,6 +43,7 @@ def test_the_host_itself():
     assert facts["memory_total_mb"] == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
     assert abs(facts["epoch"] - time.time()) < 5
     assert facts["python_requests"] is True
+    assert 1024 <= facts["ephemeral_ports"]["first"] < facts["ephemeral_ports"]["last"] < 2**16
     assert facts["python_version"].split(".")[:2] == [str(part) for part in sys.version_info[:2]]
     assert (facts["kernel"], facts["containers"]) == (os.uname().release, None)
     assert facts["os"]

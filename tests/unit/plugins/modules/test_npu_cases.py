@@ -174,7 +174,8 @@ def test_the_new_wording_of_the_fabric(tmp_path: Path):
     port = facts("19_fabric_new_wording", tmp_path, 0)["fabric"][3]
     assert port == {
         "device": 3, "link": "UP", "net_health": "Success", "ip": "10.20.0.3", "netmask": "255.255.0.0", "gateway": "10.20.0.254",
-        "netdetect": "10.20.0.254", "tls": False, "lldp_port": "400GE1/1/3:1", "vnic": None, "vnic_ip": None, "message": None, "configured_ip": None,
+        "netdetect": "10.20.0.254", "tls": False, "lldp_port": "400GE1/1/3:1", "vnic": None, "vnic_ip": None, "message": None,
+        "configured": {"ip": None, "netmask": None, "gateway": None},
     }  # fmt: skip
 
 

@@ -56,7 +56,8 @@ def test_a_healthy_host(tmp_path):
     }  # fmt: skip
     assert npu["fabric"][7] == {
         "device": 7, "link": "UP", "net_health": "Success", "ip": "10.20.11.26", "netmask": "255.255.0.0", "gateway": "10.20.0.1",
-        "netdetect": "10.20.0.1", "tls": False, "lldp_port": "400GE1/2/4:2", "vnic": None, "vnic_ip": None, "message": None, "configured_ip": None,
+        "netdetect": "10.20.0.1", "tls": False, "lldp_port": "400GE1/2/4:2", "vnic": None, "vnic_ip": None, "message": None,
+        "configured": {"ip": None, "netmask": None, "gateway": None},
     }  # fmt: skip
 
 

@@ -658,13 +658,47 @@ def test_a_ping_to_another_port_shows_a_switch_without_lldp(healthy, tmp_path, r
     assert ids(checks.check([hosts[0], replace(hosts[1], peers=pings(crossing))])) == expected
 
 
-def test_addresses_that_a_reboot_changes(healthy):
-    ports = [dict(port, configured_ip=port["ip"]) for port in healthy[1]["fabric"]]
-    assert checks.check(pair([healthy[0], dict(healthy[1], fabric=ports)])) == []
-    ports[3]["configured_ip"] = "10.20.11.99"
-    one = only(checks.check(pair([healthy[0], dict(healthy[1], fabric=ports)])))
-    assert (one.id, one.severity) == ("roce_config", "warn")
-    assert "10.20.11.99 instead of 10.20.11.22 (port 3)" in one.problem.found
+@pytest.mark.parametrize(
+    ("key", "value", "text"),
+    [
+        ("ip", "10.20.11.99", "address 10.20.11.99 instead of 10.20.11.22 (port 3)"),
+        ("netmask", "255.255.255.0", "netmask 255.255.255.0 instead of 255.255.0.0 (port 3)"),
+        ("gateway", "10.20.9.1", "gateway 10.20.9.1 instead of 10.20.0.1 (port 3)"),
+        ("gateway", None, ""),
+        ("netmask", None, ""),
+    ],
+)
+def test_addresses_that_a_reboot_changes(healthy, key, value, text):
+    ports = [
+        dict(port, configured={name: port[name] for name in ("ip", "netmask", "gateway")})
+        for port in healthy[1]["fabric"]
+    ]
+    ports[3]["configured"][key] = value
+    findings = checks.check(pair([healthy[0], dict(healthy[1], fabric=ports)]))
+    if text:
+        assert (only(findings).id, findings[0].severity) == ("roce_config", "warn")
+        assert text in findings[0].problem.found
+    else:
+        assert findings == []
+
+
+@pytest.mark.parametrize(
+    ("ephemeral", "env", "warns"),
+    [
+        ({"reserved": ""}, {}, True),
+        ({"reserved": "8080,60000-60014"}, {}, True),
+        ({"reserved": "8080,50000-60015"}, {}, False),
+        ({"reserved": "", "last": 59999}, {}, False),
+        ({"reserved": "60000-60015"}, {"HCCL_IF_BASE_PORT": "50000"}, True),
+        ({"reserved": ""}, {"HCCL_IF_BASE_PORT": "20000"}, False),
+        ({"reserved": ""}, {"HCCL_HOST_SOCKET_PORT_RANGE": "auto"}, False),
+    ],
+)
+def test_ports_of_hccl_that_any_connection_may_have(healthy, ephemeral, env, warns):
+    hosts = pair(healthy, serve_env=env)
+    hosts[0].facts["ephemeral_ports"].update(ephemeral)
+    hosts[1].facts["ephemeral_ports"] = None
+    assert ids(checks.check(hosts)) == ([("node0", "hccl_ports", "warn")] if warns else [])
 
 
 # All together

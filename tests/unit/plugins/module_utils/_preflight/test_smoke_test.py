@@ -39,7 +39,7 @@ def host(*lines: str, npus: Any = PASSED, collective: Any = PASSED, result: bool
         "OOMKilled": False,
         "FinishedAt": "2026-11-25T04:01:00Z",
     }
-    records = {"container": {"State": state}, "log": log, "kernel": "", "errors": []}
+    records = {"container": {"State": state}, "log": log, "npu_log": "", "kernel": "", "errors": []}
     return {"vllm_plan": {"role": "head"}, "vllm_records": records}
 
 

@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import diagnosis, vllm_log
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.signatures import SIGNATURES
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.vllm_log import Line
+from vendor_codes import LISTS, CodeList
 
 LOGS = Path(__file__).parents[2] / "fixtures" / "vllm_log"
 OOM = "ERROR 11-24 12:00:05 [core.py:866] RuntimeError: NPU out of memory. Tried to allocate 3.47 GiB (NPU 0; 60.97 GiB total capacity)"
@@ -542,11 +543,9 @@ def test_a_code_is_known_in_the_forms_of_the_vendor(code: str, known: str):
         assert ids(log(form.format(code)))[:1] == [known], form
 
 
-def test_all_codes_of_hccl_are_known():
-    known = {code for code, _known in CODES}
-    assert {f"EI{number:04}" for number in range(1, 21)} | {
-        f"EJ{number:04}" for number in range(1, 5)
-    } <= known
+@pytest.mark.parametrize("one", [one for one in LISTS if not one.rest], ids=lambda one: one.name)
+def test_all_codes_of_a_list_of_the_vendor_are_known(one: CodeList):
+    assert set(one.codes) - {code for code, _known in CODES} == set()
 
 
 @pytest.mark.parametrize(
