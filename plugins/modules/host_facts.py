@@ -135,6 +135,12 @@ ansible_facts:
               are C(reserved), as the kernel writes them.
           type: dict
           sample: {first: 32768, last: 60999, reserved: "60000-60015"}
+        tuning:
+          description:
+            - C(cpu_governors), those of the processors, empty if they have none; C(numa_balancing), whether the kernel
+              moves memory between NUMA nodes; C(numa_nodes), their number.
+          type: dict
+          sample: {cpu_governors: [performance], numa_balancing: false, numa_nodes: 4}
         python_requests:
           description: Whether this Python has the package C(requests).
           type: bool
@@ -178,6 +184,7 @@ RESOLVER_SECONDS = 1.0
 DOCKER_SECONDS = docker.SECONDS  # lists of containers take seconds on busy hosts (moby#34649, #47581)
 SPARSE = 2  # a file with less than a half of its size on disk is one that a download has reserved
 NET = "/sys/class/net"
+CPU = "/sys/devices/system/cpu"
 IPV4 = "/proc/sys/net/ipv4"
 INIT_FOLDERS = (
     "/usr/bin",
@@ -384,6 +391,16 @@ def lower_nics(name: str) -> list[str]:
     return [os.path.basename(path)[len("lower_") :] for path in glob.glob(f"{NET}/{name}/lower_*")]
 
 
+def tuning() -> dict[str, Any]:
+    """Return the settings of processors and memory that make a service slow."""
+    governors = {read_text(path).strip() for path in glob.glob(f"{CPU}/cpu[0-9]*/cpufreq/scaling_governor")}
+    return {
+        "cpu_governors": sorted(governors - {""}),
+        "numa_balancing": read_text("/proc/sys/kernel/numa_balancing").strip() not in ("", "0"),
+        "numa_nodes": len(glob.glob("/sys/devices/system/node/node[0-9]*")),
+    }
+
+
 def resolve(name: str) -> list[str] | None:
     """Return the addresses of *name*; None without an answer in time, as without a network."""
     answers: list[list[str]] = []
@@ -418,6 +435,7 @@ def facts(params: Mapping[str, Any]) -> dict[str, Any]:
         **docker_facts(params["docker_socket"], params["image"]),
         "driver_package": installation.driver_package(),
         "memory_total_mb": procfs.memory_total_mb(read_text("/proc/meminfo")),
+        "tuning": tuning(),
         "ephemeral_ports": procfs.ephemeral_ports(
             read_text(f"{IPV4}/ip_local_port_range"), read_text(f"{IPV4}/ip_local_reserved_ports")
         ),

@@ -93,6 +93,7 @@ ansible_facts:
               one, and C(sent) and C(received), the numbers of packets.
             - C(crosses) is true for a ping that only looks for a switch, from a port without LLDP to one that is
               not its counterpart. It need not be answered.
+            - C(by_hccs) is true for a ping over HCCS, which is sent if that joins the hosts, and not RoCE.
             - If C(hccn_tool) printed no numbers, or no time was left, both are null, and C(text) has its
               output.
           type: list
@@ -170,7 +171,9 @@ def ping_all(tool: str, pings: Sequence[Mapping[str, Any]], deadline: float) -> 
         left = deadline - time.monotonic()
         text = "no time was left for it"
         if left > 0:
-            text = hccn_tool.ask(tool, ping["device"], hccn_tool.ping(ping["address"]), left).text
+            text = hccn_tool.ask(
+                tool, ping["device"], hccn_tool.ping(ping["address"], ping.get("by_hccs", False)), left
+            ).text
         sent, received = hccn_tool.parse_ping(text) or (None, None)
         output = text.strip() if sent is None else None
         results.append({**ping, "sent": sent, "received": received, "text": output})

@@ -45,6 +45,7 @@ def facts(its_plan: dict[str, Any]) -> dict[str, Any]:
         "paths": paths,
         "containers": {}, "epoch": 1.76e9, "proxies": {}, "memory_total_mb": 1031815, "os": "openEuler 22.03", "kernel": "5.10.0", "machine": "aarch64",
         "ephemeral_ports": {"first": 32768, "last": 60999, "reserved": "60000-60015"},
+        "tuning": {"cpu_governors": ["performance"], "numa_balancing": False, "numa_nodes": 4},
         "python_version": "3.9.9", "python_requests": True,
         "docker_error": None, "docker_remedy": None,
         "docker": {"engine": "Docker", "containerd": False, "seccomp": True, "init": True,

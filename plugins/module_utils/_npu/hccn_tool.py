@@ -82,12 +82,14 @@ def parse_port(texts: Mapping[str, str]) -> dict[str, str | bool | None]:
     return port
 
 
-def ping(address: str) -> str:
-    """Return the arguments that ping *address* once."""
+def ping(address: str, by_hccs: bool = False) -> str:
+    """Return the arguments that ping *address* once: of a RoCE port, or of a chip's virtual NIC over HCCS."""
+    if by_hccs:
+        return f"-hccs_ping -g address {address}"
     return f"-ping -inet6 -g ipv6_address {address}" if ":" in address else f"-ping -g address {address}"
 
 
 def parse_ping(text: str) -> tuple[int, int] | None:
-    """Return the packets that ``-ping -g address`` sent and received; None if the text has no numbers."""
+    """Return the packets that a ping sent and received, over RoCE or HCCS; None if the text has no numbers."""
     match = PINGED.search(text)
     return (int(match.group(1)), int(match.group(2))) if match else None

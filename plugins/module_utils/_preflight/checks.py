@@ -215,6 +215,27 @@ def _port_owner(host: Host, state: Mapping[str, Any]) -> str:
     return f"process {state['pid']} ({state['process']})" + where
 
 
+@on_each_host("host", "host_tuning")
+def _host_tuning(host: Host) -> Iterator[Finding]:
+    """What vLLM-Ascend's guide to optimization and tuning asks of the system."""
+    tuning = host.facts["tuning"]
+    slow = sorted(set(tuning["cpu_governors"]) - {"performance"})
+    texts = [f"CPU governor {', '.join(slow)}"] if slow else []
+    commands = (
+        ["echo performance | tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"] if slow else []
+    )
+    if tuning["numa_balancing"] and tuning["numa_nodes"] > 1:
+        texts.append("kernel.numa_balancing is on")
+        commands.append("sysctl -w kernel.numa_balancing=0, also in /etc/sysctl.d")
+    if texts:
+        yield host.warn(
+            "host_tuning",
+            "; ".join(texts),
+            "CPU governor performance and no NUMA balancing, as vLLM-Ascend recommends for speed",
+            f"Set it ({'; '.join(commands)})",
+        )
+
+
 @on_each_host("host", "hccl_ports")
 def _hccl_ports(host: Host) -> Iterator[Finding]:
     """HCCL listens on fixed ports of the host, which its manual asks to reserve (HCCL_IF_BASE_PORT): else any outgoing
@@ -736,13 +757,17 @@ def _hccn_tool(host: Host) -> Iterator[Finding]:
             "hccn_tool of the driver",
             "Reinstall the driver, which contains hccn_tool (driver/tools/hccn_tool)",
         )
-    if host.joined_by_hccs:
+    if host.joined_by_hccs and not _answers_over_hccs(host):
         links = {port["device"]: port["vnic"] or "unknown" for port in host.all_ports}
+        lost = "; ".join(
+            _ping(ping) for ping in _hccs_pings(host) if ping["received"] != ping["sent"] or not ping["sent"]
+        )
         yield host.warn(
             "roce",
-            f"no RoCE port is up or has an address. HCCS link: {_by_value(links, 'chip')}",
+            f"no RoCE port is up or has an address. HCCS link: {_by_value(links, 'chip')}"
+            + (f"; {lost}" if lost else ""),
             "hosts that HCCS joins, or RoCE ports with addresses",
-            "If these hosts are of one HCCS domain, nothing is to do: check it with hccn_tool -i N -hccs_ping -g "
+            "If these hosts are of one HCCS domain, check it with hccn_tool -i N -hccs_ping -g "
             "address VNIC_IP. Otherwise connect the RoCE ports and give them addresses",
         )
     unasked = [port["device"] for port in host.ports if _is_unsupported(port)]
@@ -753,6 +778,16 @@ def _hccn_tool(host: Host) -> Iterator[Finding]:
             "RoCE ports that can be checked",
             "Check link and addresses of the ports on the virtualization host",
         )
+
+
+def _hccs_pings(host: Host) -> list[Mapping[str, Any]]:
+    return [ping for ping in (host.peers["pings"] if host.peers else []) if ping.get("by_hccs")]
+
+
+def _answers_over_hccs(host: Host) -> bool:
+    """Return whether all pings over HCCS came back, so that RoCE is not needed."""
+    pings = _hccs_pings(host)
+    return bool(pings) and all(ping["sent"] and ping["received"] == ping["sent"] for ping in pings)
 
 
 def _is_unsupported(port: Mapping[str, Any]) -> bool:
@@ -916,8 +951,9 @@ def _roce_tls(hosts: Sequence[Host]) -> Iterator[Finding]:
 
 
 def _pings(host: Host) -> list[Mapping[str, Any]]:
-    """Return the pings that must be answered: all but those that look for a switch."""
-    return [ping for ping in (host.peers["pings"] if host.peers else []) if not ping.get("crosses")]
+    """Return the pings that must be answered: all but those that look for a switch or for HCCS."""
+    pings = host.peers["pings"] if host.peers else []
+    return [ping for ping in pings if not ping.get("crosses") and not ping.get("by_hccs")]
 
 
 def _reaches_others(host: Host) -> bool:

@@ -23,7 +23,7 @@ def assignments(name: str, hosts: Sequence[Host], pings: str) -> dict[str, Any]:
 
     Every host calls all ports on which another one listens. QUICK pings go from each chip to its counterpart
     on the next host, in a circle, and try both directions. FULL pings go from each chip to every chip of all
-    other hosts.
+    other hosts. They go over RoCE, or over HCCS if that joins both hosts.
     """
     own = next(host for host in hosts if host.name == name)
     others = [host for host in hosts if host is not own]
@@ -46,6 +46,9 @@ def _calls(other: Host) -> Iterator[dict[str, Any]]:
 
 def _to_next(own: Host, hosts: Sequence[Host]) -> Iterator[dict[str, Any]]:
     other = hosts[(hosts.index(own) + 1) % len(hosts)]
+    if _use_hccs(own, other):
+        pairs = zip(own.all_ports, other.all_ports)
+        yield from (_over_hccs(port, other, target) for port, target in pairs if target["vnic_ip"])
     for port, target in zip(own.ports, other.ports):
         if _is_usable(port) and _is_usable(target):
             yield _ping(port, other, target)
@@ -57,10 +60,22 @@ def _to_next(own: Host, hosts: Sequence[Host]) -> Iterator[dict[str, Any]]:
 
 
 def _to_all(own: Host, others: Sequence[Host]) -> Iterator[dict[str, Any]]:
+    for other in others:
+        if _use_hccs(own, other):
+            targets = [target for target in other.all_ports if target["vnic_ip"]]
+            yield from (_over_hccs(port, other, target) for port in own.all_ports for target in targets)
     for port in filter(_is_usable, own.ports):
         for other in others:
             for target in filter(_is_usable, other.ports):
                 yield _ping(port, other, target)
+
+
+def _use_hccs(own: Host, other: Host) -> bool:
+    return own.joined_by_hccs and other.joined_by_hccs
+
+
+def _over_hccs(port: Mapping[str, Any], other: Host, target: Mapping[str, Any]) -> dict[str, Any]:
+    return {**_ping(port, other, target), "address": target["vnic_ip"], "by_hccs": True}
 
 
 def _is_usable(port: Mapping[str, Any]) -> bool:

@@ -67,8 +67,8 @@ PLOGS = {
 def gather(folder: Path, lines: list[str], state: dict[str, Any], **container: Any) -> dict[str, Any]:
     """Run the parts of the module that ask Docker."""
     variables = container.get("env", [])
-    where = container.get("folder", "%2Froot%2Fascend%2Flog")
-    text = b"".join(service_records_frame(f"{line}\n".encode()) for line in log(lines).split("\n"))
+    where = container.get("npu_log", "%2Froot%2Fascend%2Flog")
+    text = b"".join(framed(f"{line}\n".encode()) for line in log(lines).split("\n"))
     answers = {
         "/containers/vllm/json": {"State": state, "Config": {"Env": variables}},
         "/containers/vllm/logs?stdout=1&stderr=1&timestamps=1&tail=5000": text,
@@ -82,7 +82,7 @@ def gather(folder: Path, lines: list[str], state: dict[str, Any], **container: A
     return found
 
 
-def service_records_frame(text: bytes) -> bytes:
+def framed(text: bytes) -> bytes:
     return b"\x01\0\0\0" + len(text).to_bytes(4, "big") + text
 
 
@@ -102,7 +102,7 @@ def test_when_it_is_read(tmp_path, lines, state, is_read):
 
 
 def test_its_folder_is_that_of_the_environment(tmp_path):
-    found = gather(tmp_path, FAILED, DOWN, env=["ASCEND_PROCESS_LOG_PATH=/var/npu"], folder="%2Fvar%2Fnpu")
+    found = gather(tmp_path, FAILED, DOWN, env=["ASCEND_PROCESS_LOG_PATH=/var/npu"], npu_log="%2Fvar%2Fnpu")
     assert found["npu_log"]
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import docker
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import checks
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu import hccn_tool
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import checks, connectivity
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.finding import Finding
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.host import Host
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, ProblemError
@@ -699,6 +700,52 @@ def test_ports_of_hccl_that_any_connection_may_have(healthy, ephemeral, env, war
     hosts[0].facts["ephemeral_ports"].update(ephemeral)
     hosts[1].facts["ephemeral_ports"] = None
     assert ids(checks.check(hosts)) == ([("node0", "hccl_ports", "warn")] if warns else [])
+
+
+@pytest.mark.parametrize(
+    ("tuning", "texts"),
+    [
+        ({"cpu_governors": [], "numa_nodes": 1, "numa_balancing": True}, []),
+        ({"cpu_governors": ["ondemand", "performance"]}, ["governor ondemand"]),
+        ({"numa_balancing": True}, ["numa_balancing"]),
+    ],
+)
+def test_settings_that_make_a_service_slow(healthy, tuning, texts):
+    hosts = pair(healthy)
+    hosts[1].facts["tuning"].update(tuning)
+    findings = checks.check(hosts)
+    assert ids(findings) == [("node1", "host_tuning", "warn")] * len(texts)
+    assert all(text in findings[0].problem.found for text in texts)
+
+
+def by_hccs(healthy) -> list[Host]:
+    """Two A3: RoCE is not connected, and HCCS joins them."""
+    hosts = pair(healthy)
+    for index, host in enumerate(hosts):
+        ports = [
+            dict(port, link="DOWN", ip=None, vnic="UP", vnic_ip=f"192.168.{index}.{port['device']}")
+            for port in host.npu["fabric"]
+        ]
+        chips = [dict(chip, phy_id=chip["device"]) for chip in host.npu["chips"]]
+        hosts[index] = replace(host, npu=dict(host.npu, fabric=ports, chips=chips))
+    return hosts
+
+
+@pytest.mark.parametrize("mode", ["quick", "full"])
+def test_hosts_that_hccs_joins_ping_each_other_over_it(healthy, mode):
+    hosts = by_hccs(healthy)
+    sent = connectivity.assignments("node0", hosts, mode)["pings"]
+    assert len(sent) == {"quick": 8, "full": 64}[mode]
+    assert (sent[3]["address"], sent[3]["by_hccs"]) == ("192.168.1.3", True)
+    assert hccn_tool.ping(sent[3]["address"], True) == "-hccs_ping -g address 192.168.1.3"
+    answered = [{**one, "sent": 3, "received": 3, "text": None} for one in sent]
+    assert ids(checks.check([replace(hosts[0], peers=pings(*answered)), hosts[1]])) == [
+        ("node1", "roce", "warn")
+    ]
+    answered[3]["received"] = 2
+    (one, _other) = checks.check([replace(hosts[0], peers=pings(*answered)), hosts[1]])
+    assert (one.id, one.severity) == ("roce", "warn")
+    assert "answers to 2 of 3 packets" in one.problem.found
 
 
 # All together
