@@ -69,6 +69,13 @@ def test_one_host_tells_the_other_that_its_npus_do_not_work(tmp_path):
     assert "host number 0" in other[1]["collective"]["text"]
 
 
+def test_a_host_that_cannot_join_the_group_ends_the_test_of_the_others(tmp_path):
+    sick, other = run(tmp_path, {"group_error": "EI0006: Getting socket times out"}, {})
+    assert (sick[0], states(sick[1])) == (1, ("passed", "failed")), sick[2]
+    assert "rank 0: RuntimeError: EI0006" in sick[1]["collective"]["text"]
+    assert (other[0], states(other[1])) == (1, ("passed", "not run")), other[2]
+
+
 @pytest.mark.parametrize(
     ("ill", "nodes", "npus", "expected", "text"),
     [

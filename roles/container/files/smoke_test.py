@@ -28,7 +28,8 @@ import sys
 import threading
 import time
 import traceback
-from multiprocessing.connection import Connection
+from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
 
 PREFIX = "[smoke test] "
@@ -41,11 +42,13 @@ HCCL_SECONDS = (
 )
 EXCHANGE_SECONDS = HCCL_SECONDS + 60
 LEAVE_SECONDS = 10
+GRACE_SECONDS = 15
 ELEMENTS = 1 << 18  # 1 MB, which no small packet carries
 LONGEST = 600  # characters of a problem
 MISSING = "there is no module "
 OWN_FAILED = "the NPUs of this host did not pass"
 LATE = "no answer within "
+OTHER_FAILED = "another NPU failed"
 
 Result = dict  # {"state": ..., "text": ...}
 
@@ -164,16 +167,25 @@ def start(count: int) -> list[Member]:
     return members
 
 
-def answers(members: list[Member], seconds: float) -> list[str]:
-    """Return the problem of each process, empty for none, as soon as all have answered or the time is over."""
-    end = time.monotonic() + seconds
-    return [answer(member, max(0.0, end - time.monotonic()), seconds) for member in members]
+def answers(members: list[Member], seconds: float, is_over: Callable[[], bool] = lambda: False) -> list[str]:
+    """Return the problem of each process, empty for none, as soon as all have answered or the time is over.
+
+    After a problem, or when *is_over* says so, it is over in GRACE_SECONDS: the others may wait for what has failed.
+    """
+    found: dict[int, str] = {}
+    end, late = time.monotonic() + seconds, f"{LATE}{seconds:.0f} s"
+    indices = {member.connection: index for index, member in enumerate(members)}
+    while indices and time.monotonic() < end:
+        for connection in wait(list(indices), 1):
+            index = indices.pop(connection)
+            found[index] = answer(members[index])
+        if late != OTHER_FAILED and (any(found.values()) or is_over()):
+            end, late = min(end, time.monotonic() + GRACE_SECONDS), OTHER_FAILED
+    return [found.get(index, late) for index in range(len(members))]
 
 
-def answer(member: Member, left: float, seconds: float) -> str:
-    """Return the problem of a process within *left* of the *seconds* that all have."""
-    if not member.connection.poll(left):
-        return f"{LATE}{seconds:.0f} s"
+def answer(member: Member) -> str:
+    """Return the problem that a process has sent, or how it has ended."""
     try:
         return str(member.connection.recv())
     except EOFError:
@@ -234,6 +246,14 @@ class Meeting:
         self._store.wait(keys, datetime.timedelta(seconds=seconds))
         return [json.loads(self._store.get(key)) for key in keys]
 
+    def fail(self) -> None:
+        """Tell the other hosts that this one has failed."""
+        self._store.set("failed", "")
+
+    def has_failed(self) -> bool:
+        """Return whether a host has failed."""
+        return bool(self._store.check(["failed"]))
+
     def leave(self, seconds: float) -> None:
         """Wait until all hosts are done: their processes need each other, and the store."""
         try:
@@ -266,20 +286,23 @@ def test_collective(options: argparse.Namespace, members: list[Member], npus: Re
         return result(NOT_RUN, f"the NPUs of host number {', '.join(others)} did not pass")
     counts = [count for count, _state in hosts]
     group = Group(options.head, options.port, sum(counts[: options.host]), sum(counts))
-    found = result(PASSED, "one NPU") if group.size == 1 else test_group(group, members)
+    found = result(PASSED, "one NPU") if group.size == 1 else test_group(group, members, meeting)
     meeting.leave(EXCHANGE_SECONDS)
     return found
 
 
-def test_group(group: Group, members: list[Member]) -> Result:
+def test_group(group: Group, members: list[Member], meeting: Meeting) -> Result:
     """Return the result of the exchange, as the processes of this host see it."""
     begin = time.monotonic()
     for member in members:
         member.connection.send(group)
-    problems = answers(members, EXCHANGE_SECONDS)
-    if any(problems):
+    problems = answers(members, EXCHANGE_SECONDS, meeting.has_failed)
+    if set(problems) - {"", OTHER_FAILED}:
+        meeting.fail()
         names = [f"rank {group.first_rank + index}" for index in range(len(members))]
         return result(FAILED, summary(problems, names))
+    if any(problems):
+        return result(NOT_RUN, OTHER_FAILED)
     return result(PASSED, f"{group.size} NPUs in {time.monotonic() - begin:.1f} s")
 
 
