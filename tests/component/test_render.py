@@ -145,11 +145,10 @@ def test_container_equals_the_recipes(rendered, host):
     assert "quay.io/ascend/vllm-ascend:v0.13.0rc1" in words
 
 
-def test_the_supervisor_is_beside_the_scripts(rendered):
-    for host in ("node0", "node1"):
-        assert (rendered / host / "supervise.py").read_bytes() == (
-            ROOT / "roles/container/files/supervise.py"
-        ).read_bytes()
+@pytest.mark.parametrize("host", ["node0", "node1"])
+@pytest.mark.parametrize("name", ["supervise.py", "drain.py"])
+def test_the_supervisor_is_beside_the_scripts(rendered, host, name):
+    assert (rendered / host / name).read_bytes() == (ROOT / "roles/container/files" / name).read_bytes()
 
 
 @pytest.fixture(name="one_host")

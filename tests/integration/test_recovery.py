@@ -209,6 +209,22 @@ def test_a_cut_for_good_ends_both_sides_and_heals():
     comes_back(before)
 
 
+def test_a_planned_stop_waits_for_the_running_answer():
+    stream = Stream()
+    runs: list[Run] = []
+    stop = threading.Thread(
+        target=lambda: runs.append(playbook("playbooks/stop.yml", "-i", "inventories/lab"))
+    )
+    stop.start()
+    wait(lambda: post(QUESTION, PATIENCE).status == 503, "new requests are refused")
+    stream.goes_on()
+    stop.join()
+    runs[0].succeeded()
+    assert stream.end == "whole"
+    assert "drained after" in on(HEAD, "sh", "-c", f"docker logs --tail 50 {CONTAINER} 2>&1")
+    playbook("playbooks/start.yml", "-i", "inventories/lab").succeeded()
+
+
 def test_a_lost_ssh_connection_is_waited_for():
     playbook("playbooks/stop.yml", "-i", "inventories/lab").succeeded()
     runs: list[Run] = []

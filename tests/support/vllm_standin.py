@@ -8,6 +8,8 @@ What it answers has the fields of vLLM's own answers, and streams come in chunks
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import itertools
 import json
 import subprocess
@@ -72,6 +74,8 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
+        if not self.passes():
+            return
         if self.path == "/health":
             self.reply(200 if time.monotonic() >= self.server.ready_at else 503, "")
         elif self.path == "/metrics":
@@ -84,6 +88,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if not self.passes():
+            return
         if not self.allowed():
             self.reply(401, {"error": "Unauthorized"})
         elif body["model"] != MODEL:
@@ -92,6 +98,27 @@ class Handler(BaseHTTPRequestHandler):
             self.refuse(400, f"'max_tokens' is too large: {body['max_tokens']}.", "BadRequestError")
         else:
             self.complete(body)
+
+    def passes(self) -> bool:
+        """Tell whether the middleware passes the request on. If not, it has answered it."""
+        passed, answer = [], []
+
+        async def app(scope: dict[str, Any], _receive: object, _send: object) -> None:
+            passed.append(scope)
+
+        async def send(message: dict[str, Any]) -> None:
+            answer.append(message)
+
+        asyncio.run(self.server.middleware(app)({"type": "http", "path": self.path}, None, send))
+        for message in answer:
+            if message["type"] == "http.response.start":
+                self.send_response(message["status"])
+                for name, value in message["headers"]:
+                    self.send_header(name.decode(), value.decode())
+                self.end_headers()
+            else:
+                self.wfile.write(message["body"])
+        return bool(passed)
 
     def complete(self, body: dict[str, Any]) -> None:
         server = self.server
@@ -111,6 +138,7 @@ class Handler(BaseHTTPRequestHandler):
             body["max_tokens"],
             server.asked[question],
         )
+        server.running[engine] += 1
         said, finish = cut(server.model(asked), body["max_tokens"])
         if server.fails(asked):
             self.refuse(500, "EngineCore encountered an issue.", "InternalServerError")
@@ -132,6 +160,7 @@ class Handler(BaseHTTPRequestHandler):
             choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
             usage = {"prompt_tokens": PROMPT_TOKENS, "completion_tokens": said.tokens}
             self.reply(200, {**envelope("chat.completion"), "choices": [choice], "usage": usage})
+        server.running[engine] -= 1
         server.answered[engine, finish if finish == "length" else "stop"] += 1
         server.tokens[engine] += said.tokens
 
@@ -212,6 +241,8 @@ class Server(ThreadingHTTPServer):
         self.hangs_after = -1  # pieces of a stream
         self.fails: Callable[[Asked], bool] = lambda _asked: False
         self.breaks: Callable[[Asked], bool] = lambda _asked: False
+        self.middleware: Callable[..., Any] = lambda app: app
+        self.running: Counter[str] = Counter()
         self.answered: Counter[tuple[str, str]] = Counter()
         self.tokens: Counter[str] = Counter()
         self.asked: Counter[str] = Counter()
@@ -226,7 +257,8 @@ class Server(ThreadingHTTPServer):
         label = f'model_name="{MODEL}"'
         lines = []
         for rank in self.ranks:
-            lines.append(f'vllm:num_requests_running{{engine="{rank}",{label}}} 0.0')
+            lines.append(f'vllm:num_requests_running{{engine="{rank}",{label}}} {self.running[rank]}.0')
+            lines.append(f'vllm:num_requests_waiting{{engine="{rank}",{label}}} 0.0')
             lines.append(f'vllm:generation_tokens_total{{engine="{rank}",{label}}} {self.tokens[rank]}.0')
             for reason in ("stop", "length", "abort"):
                 count = self.answered[rank, reason]
@@ -280,15 +312,21 @@ class EngineProcess:
         self._process.stdout.readline()
 
 
-def main(port: str, folder: str) -> None:
-    """Serve until killed, with two engines as processes and their pids in *folder*."""
+def main(port: str, folder: str, _flag: str = "", middleware: str = "") -> None:
+    """Serve until killed, with two engines as processes and their pids in *folder*.
+
+    The middleware is loaded as vLLM loads it.
+    """
     engines = {rank: EngineProcess(Path(folder, f"engine-{rank}")) for rank in ("0", "1")}
 
     def computed(asked: Asked) -> Said:
         engines[asked.engine].compute()
         return healthy(asked)
 
-    with Server(computed, int(port)):
+    with Server(computed, int(port)) as server:
+        if middleware:
+            module, name = middleware.rsplit(".", 1)
+            server.middleware = getattr(importlib.import_module(module), name)
         threading.Event().wait()
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Iterator, Mapping, NamedTuple
+from typing import Any, Iterable, Iterator, Mapping, NamedTuple
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
@@ -78,7 +78,16 @@ def problems(flags: Flags, settings: Mapping[str, Any]) -> list[Problem]:
         for flag, value in settings[key].items():
             if flag not in REFUSED and value is not None:
                 found += _flag(flags, f"vllm_{key}", flag, value)
-    return found
+    return [*found, *_raw(settings["serve_extra_args"])]
+
+
+def _raw(words: Iterable[str]) -> Iterator[Problem]:
+    """Yield a problem for each refused flag among the *words* of the command line, with or without its value."""
+    for word in words:
+        flag = word[2:].partition("=")[0].replace("_", "-") if word.startswith("--") else ""
+        if flag in REFUSED:
+            what, remedy = REFUSED[flag]
+            yield Problem(f"vllm_serve_extra_args has --{flag}: {what}", "no such flag", remedy)
 
 
 def _owned(

@@ -24,6 +24,9 @@ SUPERVISOR_KEY = "/etc/ascend-ops-supervise.key"
 API_KEY = "/etc/ascend-ops-api.key"
 SUPERVISOR_STATE = "/var/lib/ascend-ops-supervise.json"
 SUPERVISOR_STATUS = "/var/lib/ascend-ops-supervise.status"
+MIDDLEWARE = "/usr/local/lib/ascend_ops_drain.py"
+DRAINING = "/var/lib/ascend-ops-draining"  # exists while the API refuses requests
+STOP_SECONDS = 20  # for a stop after the drain: the supervisor gives vLLM 8 s
 
 # RFC 5737 and RFC 3849: addresses for documentation, as the sample inventory has them.
 PLACEHOLDER_NETWORKS = [
@@ -43,6 +46,7 @@ COMMON_KEYS = (
     "api_port",
     "rpc_port",
     "supervisor_port",
+    "drain_seconds",
     "tensor_parallel_size",
     "data_parallel_size_local",
     "serve_args",
@@ -298,7 +302,11 @@ def supervised(rank: int, hosts: int, names: Mapping[str, Any], settings: Mappin
         "api-key-file": API_KEY,
         "engines": hosts * settings["data_parallel_size_local"],
         "probe-seconds": settings["supervisor_probe_seconds"],
+        "drain-seconds": settings["drain_seconds"],
+        "draining": DRAINING,
     }
+    if rank == 0 and settings["drain_seconds"]:
+        options["middleware"] = MIDDLEWARE
     return [
         "python3",
         SUPERVISOR,
@@ -401,5 +409,7 @@ def _container(settings: Mapping[str, Any], names: Mapping[str, Any]) -> dict[st
         "supervisor": SUPERVISOR,
         "supervisor_key": SUPERVISOR_KEY,
         "supervisor_status": SUPERVISOR_STATUS,
+        "middleware": MIDDLEWARE,
+        "stop_timeout": settings["drain_seconds"] + STOP_SECONDS,
         "api_key": API_KEY,
     }

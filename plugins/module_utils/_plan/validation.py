@@ -78,6 +78,7 @@ PATTERNS = {
     "supervisor_grace": Pattern(r"[1-9]\d+", "10 or more seconds"),
     "supervisor_probe_seconds": NOT_NEGATIVE,
     "supervisor_max_failures": POSITIVE,
+    "drain_seconds": NOT_NEGATIVE,
     "serve_env_scripts": ABSOLUTE_PATH,
     "serve_env": VARIABLE,
     "serve_args": FLAG,
@@ -115,6 +116,15 @@ def problems(settings: Mapping[str, Any]) -> list[Problem]:
         for name, value in settings["container_env"].items()
         for match in values.VARIABLE.finditer(str(value))
     ]
+    path = settings["serve_env"].get("PYTHONPATH")
+    if settings["drain_seconds"] and path is not None and "PYTHONPATH" not in variables(path):
+        found.append(
+            Problem(
+                f"vllm_serve_env has PYTHONPATH: {path!r}, which hides the middleware that drains the service",
+                "the former value in it",
+                f"write {path}:$PYTHONPATH, or set vllm_drain_seconds to 0",
+            )
+        )
     for name, condition in settings["image_versions"].items():
         if isinstance(condition, float) or not versions.is_condition(str(condition)):
             expected = "a version, or conditions, in quotes, such as >=3.10,<3.12"
@@ -122,6 +132,11 @@ def problems(settings: Mapping[str, Any]) -> list[Problem]:
     expected = "requests and answers by the names of the built-in conversations"
     errors = checks.prompt_errors(settings["probe"])
     return found + [wrong(f"vllm_probe: {text}", expected) for text in errors]
+
+
+def variables(value: Any) -> set[str]:
+    """Return the names of the variables that bash replaces in *value*."""
+    return {name for names in values.VARIABLE.findall(str(value)) for name in names}
 
 
 def wrong(found: str, expected: str) -> Problem:

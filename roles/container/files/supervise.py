@@ -15,6 +15,9 @@ restart policy brings them back for the next generation. A shorter silence chang
 The head also asks vLLM whether it is ready. From then on, it asks for a token of each engine that has computed
 none for a while, because the processes of an engine that hangs live on.
 
+A planned stop of any host drains the service first: the head lets vLLM refuse new requests (`drain.py`), and
+waits until no engine has a request left, at most `--drain-seconds`.
+
 The connections are TCP between the service addresses. Both sides prove that they know the key, and sign every
 message.
 """
@@ -44,12 +47,19 @@ HANDSHAKE_SECONDS = 5
 CONNECT_SECONDS = 2
 RECONNECT_SECONDS = 0.5
 MAX_BACKOFF_SECONDS = 600
-WAITING_SECONDS = 60  # between two lines about the hosts that have not joined
 LINGER_SECONDS = 5  # after a planned stop of another host, in which this one may be stopped too
 READY_POLL_SECONDS = 2
 REQUEST_SECONDS = 5  # for an answer of /health, /metrics and /v1/models
+DRAIN_POLL_SECONDS = 1
+DRAIN_REQUEST_SECONDS = 2  # for an answer of /metrics while the service drains
+DRAIN_LOG_SECONDS = 10
+# In a row. When an engine has no request left, the API may still be sending the end of its answer. And a request
+# that came before the refusal may not have reached an engine yet.
+IDLE_READINGS = 2
+DRAIN_MARGIN_SECONDS = 5  # that a worker waits longer than the head, for its answer
 RANK_HEADER = "X-data-parallel-rank"
 TOKENS = re.compile(r"^vllm:(?:prompt|generation)_tokens_total\{([^}]*)\} ([0-9.eE+]+)$", re.M)
+REQUESTS = re.compile(r"^vllm:num_requests_(?:running|waiting)\{[^}]*\} ([0-9.eE+]+)$", re.M)
 ENGINE_LABEL = re.compile(r'engine="(\d+)"')
 MAX_MESSAGE_BYTES = 4096
 # Connections that have not yet proved that they know the key: from all addresses, and from one.
@@ -236,6 +246,12 @@ class Api:
             counts[rank] = counts.get(rank, 0) + float(value)
         return counts
 
+    async def requests(self) -> int | None:
+        """Return how many requests run or wait on all engines; None if the API does not say."""
+        _status, text = await self._ask("GET", "/metrics", DRAIN_REQUEST_SECONDS)
+        counts = REQUESTS.findall(text)
+        return round(sum(map(float, counts))) if counts else None
+
     async def compute(self, model: str, rank: int, seconds: float) -> int:
         """Let an engine compute one token. Return the status of the answer, 0 for none in time."""
         message = {"role": "user", "content": "1"}
@@ -365,11 +381,12 @@ class Supervisor:
             log(text)
         self.logged.add(about or text)
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run *work* in the background. If it fails, stop: half a supervisor must not go on."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -396,7 +413,13 @@ class Supervisor:
         return code
 
     def _signal(self) -> None:
-        self._signalled.set()
+        if not self._signalled.is_set():
+            self._signalled.set()
+            self.spawn(self._stop_as_planned())
+
+    async def _stop_as_planned(self) -> None:
+        if self.options.drain_seconds:
+            await self.drain()
         self.stop("the container was stopped", False, 0)
 
     async def begin(self) -> None:
@@ -405,6 +428,10 @@ class Supervisor:
 
     async def notify_peers(self, reason: str) -> None:
         """Send the peers the reason to stop."""
+        raise NotImplementedError
+
+    async def drain(self) -> None:
+        """Wait until the service has no request left, but not longer than it may take."""
         raise NotImplementedError
 
     async def send_heartbeats(self, channel: Channel) -> None:
@@ -416,8 +443,15 @@ class Supervisor:
     async def start_vllm(self, generation: str) -> None:
         """Start the vLLM process. When it exits, stop."""
         self.generation = generation
-        log(f"generation {generation}: starting {' '.join(self.options.command)}")
-        self._vllm = await asyncio.create_subprocess_exec(*self.options.command, start_new_session=True)
+        command, environment = list(self.options.command), dict(os.environ)
+        if self.options.middleware:
+            self.options.draining.unlink(missing_ok=True)
+            environment["ASCEND_OPS_DRAINING"] = str(self.options.draining)
+            folders = (environment.get("PYTHONPATH"), str(self.options.middleware.parent))
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, folders))
+            command += ["--middleware", f"{self.options.middleware.stem}.Refusal"]
+        log(f"generation {generation}: starting {' '.join(command)}")
+        self._vllm = await asyncio.create_subprocess_exec(*command, env=environment, start_new_session=True)
         self.spawn(self._watch_vllm(self._vllm))
 
     async def _watch_vllm(self, vllm: asyncio.subprocess.Process) -> None:
@@ -442,6 +476,8 @@ class Head(Supervisor):
         addresses = dict.fromkeys(("127.0.0.1", options.address))
         self._api = Api(addresses, options.api_port, options.api_key_file)
         self._begun, self._ready = 0.0, False
+        self._engine_watch: asyncio.Task[None] | None = None
+        self._drained: asyncio.Future[None] | None = None
         self._all_joined = asyncio.Event()
         # Connections and their addresses, the oldest first.
         self._unproven: dict[asyncio.StreamWriter, str] = {}
@@ -469,6 +505,52 @@ class Head(Supervisor):
             self._count.reset()
         elif self.generation:
             self._count.fail(0 if self._ready else time.monotonic() - self._begun)
+
+    async def drain(self) -> None:
+        if not self._ready:
+            return
+        if not self._drained:  # for all hosts that are stopped
+            self._drained = asyncio.ensure_future(self._drain())
+        await asyncio.shield(self._drained)
+
+    async def _drain(self) -> None:
+        seconds, began = self.options.drain_seconds, time.monotonic()
+        if self._engine_watch:  # whose requests would be refused, too
+            self._engine_watch.cancel()
+        self._refuse_requests()
+        idle, next_line = 0, 0.0
+        while True:
+            requests = await self._api.requests()
+            passed = time.monotonic() - began
+            idle = idle + 1 if requests == 0 else 0
+            left = "an unknown number of" if requests is None else requests
+            if idle == IDLE_READINGS:
+                log(f"drained after {passed:.0f} s")
+                return
+            if passed >= seconds:
+                log(f"not drained after {seconds:g} s: {left} request(s) are cut")
+                return
+            if requests != 0:
+                self.report(f"draining: {left} request(s) left")
+                if passed >= next_line:
+                    log(f"draining: {left} request(s) left, waiting up to {seconds - passed:.0f} s for them")
+                    next_line = passed + DRAIN_LOG_SECONDS
+            await asyncio.sleep(min(DRAIN_POLL_SECONDS, seconds - passed))
+
+    def _refuse_requests(self) -> None:
+        try:
+            write(self.options.draining, "")
+        except OSError as error:
+            log(
+                f"cannot write {self.options.draining}: {error}; vLLM accepts new requests until it is stopped"
+            )
+
+    async def _drain_for(self, rank: int) -> None:
+        """Drain before a worker stops, and tell it."""
+        await self.drain()
+        member = self._members.get(rank)
+        if member and member.channel:
+            member.channel.send(drained=True)
 
     @staticmethod
     async def _serve_forever(server: asyncio.AbstractServer) -> None:
@@ -515,7 +597,7 @@ class Head(Supervisor):
 
     async def _name_missing(self) -> None:
         while not self.generation:
-            await asyncio.sleep(WAITING_SECONDS)
+            await asyncio.sleep(self.options.waiting_seconds)
             missing = [str(rank) for rank in range(1, self.options.hosts) if rank not in self._members]
             if missing and not self.generation:
                 log(f"waiting for host {', '.join(missing)}")
@@ -529,7 +611,7 @@ class Head(Supervisor):
         self.report("ready")
         self.spawn(self._settle())
         if self.options.probe_seconds:
-            self.spawn(self._watch_engines())
+            self._engine_watch = self.spawn(self._watch_engines())
 
     async def _settle(self) -> None:
         await asyncio.sleep(self.options.settled_seconds)
@@ -647,8 +729,7 @@ class Head(Supervisor):
             while True:
                 message = await channel.receive(self.grace)
                 member.heard = time.monotonic()
-                if "end" in message:
-                    self.stop(message["end"], message["failure"])
+                self._handle_message(rank, message)
         finally:
             heartbeats.cancel()
             if self._members.get(rank) is member:
@@ -656,6 +737,12 @@ class Head(Supervisor):
                 if not self.generation:  # a generation starts only while all are connected
                     del self._members[rank]
                     self._all_joined.clear()
+
+    def _handle_message(self, rank: int, message: dict[str, Any]) -> None:
+        if "drain" in message:
+            self.spawn(self._drain_for(rank))
+        if "end" in message:
+            self.stop(message["end"], message["failure"])
 
     async def _check_heartbeats(self) -> None:
         while True:
@@ -671,6 +758,10 @@ class Worker(Supervisor):
 
     _channel: Channel | None = None
 
+    def __init__(self, options: argparse.Namespace) -> None:
+        super().__init__(options)
+        self._drained = asyncio.Event()
+
     async def begin(self) -> None:
         self.report("not connected to the head yet")
         self.spawn(self._stay_connected())
@@ -679,6 +770,15 @@ class Worker(Supervisor):
         if self._channel:
             self._channel.send(end=f"host {self.options.rank} reported: {reason}", failure=self.failure)
             await self._channel.close()
+
+    async def drain(self) -> None:
+        """Ask the head, which has the API."""
+        if self._channel and self.generation:
+            self.report("waiting until the head has drained the service")
+            self._channel.send(drain=True)
+            seconds = self.options.drain_seconds + DRAIN_MARGIN_SECONDS
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._drained.wait(), seconds)
 
     async def _stay_connected(self) -> None:
         heard = time.monotonic()
@@ -728,6 +828,8 @@ class Worker(Supervisor):
     async def _handle_message(self, message: dict[str, Any]) -> None:
         if "end" in message:
             self.stop(f"the head reported: {message['end']}", message.get("failure", True))
+        if "drained" in message:
+            self._drained.set()
         if "start" in message and not self.generation:
             await self.start_vllm(message["start"])
 
@@ -763,6 +865,20 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--probe-timeout", type=float, default=120, help="seconds that such an engine then has to compute"
     )
+    parser.add_argument(
+        "--waiting-seconds",
+        type=float,
+        default=60,
+        help="seconds between two lines about the hosts that have not joined",
+    )
+    parser.add_argument(
+        "--drain-seconds",
+        type=float,
+        required=True,
+        help="seconds that a planned stop waits for running requests; 0 to stop at once",
+    )
+    parser.add_argument("--middleware", type=Path, help="file of drain.py, to refuse requests meanwhile")
+    parser.add_argument("--draining", type=Path, required=True, help="file that exists while it refuses them")
     parser.add_argument(
         "--settled-seconds", type=float, default=600, help="seconds after which a ready generation is good"
     )

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
+import http.client
 import importlib.util
 import json
 import os
@@ -30,7 +32,8 @@ from hypothesis import strategies as st
 from polling import wait_until
 from ports import free_port
 
-SUPERVISE = Path(__file__).resolve().parents[4] / "roles/container/files/supervise.py"
+FILES = Path(__file__).resolve().parents[4] / "roles/container/files"
+SUPERVISE = FILES / "supervise.py"
 GRACE = 3
 PATIENCE = 20  # seconds that a busy machine may take for what usually takes one
 ENGINE = "echo $$ >{pid_file}; exec sleep 600"
@@ -50,6 +53,7 @@ class Host:
             "rank": rank, "hosts": hosts, "address": f"127.0.0.{rank + 1}", "head": "127.0.0.1", "port": port,
             "key": self.key, "state": self.state, "grace": GRACE, "max-failures": 3,
             "status": folder / f"status{rank}", "api-port": api_port, "engines": hosts, "probe-seconds": 0,
+            "drain-seconds": 0, "draining": folder / f"draining{rank}",
         }  # fmt: skip
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -86,7 +90,8 @@ class Host:
 
     def health(self) -> str:
         """What the container's health check sees."""
-        return Path(self.options["status"]).read_text(encoding="utf-8").strip()
+        status = Path(self.options["status"])
+        return status.read_text(encoding="utf-8").strip() if status.exists() else ""
 
     def says(self) -> str:
         return self.log.read_text(encoding="utf-8") if self.log.exists() else ""
@@ -165,6 +170,43 @@ def test_no_engine_starts_before_all_hosts_are_there(make):
     assert not first.pid_file.exists()
     second.start()
     wait_for_engines(head, first, second)
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_a_host_that_is_absent_and_then_late_is_named_and_waited_for(make, count):
+    """One host is absent, and one is slow: its supervisor stands still for most of the grace period."""
+    hosts = make(count)
+    head, *workers, late = hosts
+    head.options["waiting-seconds"] = 1
+    for host in (head, *workers):
+        host.start()
+    wait(lambda: head.says().count(f"waiting for host {count - 1}\n") > 1, *hosts)
+    slow = workers[-1]
+    slow.signal(signal.SIGSTOP)
+    time.sleep(GRACE * 0.7)
+    slow.signal(signal.SIGCONT)
+    assert not any(host.engine_pid() for host in hosts)
+    assert head.health() == "ok: waiting for all hosts"
+    late.start()
+    wait_for_engines(*hosts)
+    assert all(host.health().startswith("ok: ") for host in hosts)
+    assert [head.count()["failures"], *(host.signs().count("other_host_failed") for host in hosts)] == [0] * (
+        count + 1
+    )
+
+
+def test_one_host_that_is_lost_ends_all_others_and_is_named(make):
+    hosts = make(4)
+    for host in hosts:
+        host.start()
+    wait_for_engines(*hosts)
+    *others, lost = hosts
+    lost.remove()
+    assert [host.code() for host in others] == [1, 1, 1]
+    assert "host 3 sent no heartbeat" in others[0].says()
+    for host in hosts:
+        host.start()
+    wait_for_engines(*hosts)
 
 
 def test_a_worker_waits_for_its_head_and_counts_no_failure(make):
@@ -386,6 +428,59 @@ def test_silent_connections_neither_keep_a_worker_out_nor_fill_the_log(make):
     assert len(head.says().splitlines()) < 20
 
 
+HOSTILE = (
+    b"",
+    b"x\n",
+    b"\xc3\xa9\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc",
+    b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"x\n" + b"0" * 64 + b' {"rank": 1, "generation": ""}\n',
+    b"x" * 5000,
+)
+
+
+async def assault(address: tuple[str, int], count: int, at_a_time: int = 200) -> None:
+    """Open *count* connections, each with other bytes: closed at once, half closed, reset, or left to the other side."""
+    slots = asyncio.Semaphore(at_a_time)
+
+    async def attack(number: int) -> None:
+        source = f"127.0.{2 + number % 50}.{1 + number % 199}"
+        async with slots:
+            with contextlib.suppress(OSError, asyncio.TimeoutError):
+                opening = asyncio.open_connection(*address, local_addr=(source, 0))
+                reader, writer = await asyncio.wait_for(opening, PATIENCE)
+                writer.write(HOSTILE[number % len(HOSTILE)])
+                if number % 4 == 0:
+                    writer.transport.abort()
+                elif number % 4 == 1:
+                    writer.write_eof()
+                if number % 4 != 3:
+                    await asyncio.wait_for(reader.read(), 0.5)
+                writer.close()
+
+    await asyncio.gather(*(attack(number) for number in range(count)))
+
+
+def test_hostile_connections_change_nothing(make):
+    """While they last, a worker joins, and heartbeats pass. `make hostile` opens ten thousand."""
+    count = int(os.environ.get("HOSTILE_CONNECTIONS", "1000"))
+    head, worker = make(2)
+    head.start()
+    wait(lambda: "gathering" in head.stages(), head)
+    address = ("127.0.0.1", head.options["port"])
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        attack = pool.submit(asyncio.run, assault(address, count))
+        worker.start()
+        wait_for_engines(head, worker)
+        engines = [host.engine_pid() for host in (head, worker)]
+        attack.result(120)
+    time.sleep(GRACE)
+    assert [host.engine_pid() for host in (head, worker)] == engines
+    assert len(head.says().splitlines()) < 20
+    descriptors = Path(f"/proc/{head.process.pid}/fd")
+    wait(lambda: len(list(descriptors.iterdir())) < 32, head)
+
+
 def test_only_the_service_address_is_bound(pair):
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.9", pair[0].options["port"]), timeout=PATIENCE)
@@ -410,8 +505,13 @@ def serving_host(make, tmp_path):
     key.write_text(vllm_standin.KEY + "\n", encoding="ascii")
     host.options.update({"engines": 2, "api-key-file": key, "probe-seconds": 1.5, "probe-timeout": 1.5})
     host.options["settled-seconds"] = 1
-    command = f"{sys.executable} {vllm_standin.__file__} {host.options['api-port']} {tmp_path}"
-    host.engine = f"echo $$ >{host.pid_file}; exec {command}"
+    return serve(host)
+
+
+def serve(host: Host) -> Host:
+    """Let the host's command serve vLLM's API, with the flags that the supervisor adds."""
+    command = f"{sys.executable} {vllm_standin.__file__} {host.options['api-port']} {host.log.parent}"
+    host.engine = f'echo $$ >{host.pid_file}; exec {command} "$0" "$@"'
     return host
 
 
@@ -489,3 +589,137 @@ def test_an_api_that_refuses_the_probe_is_left_alone(serving):
     wait(lambda: "cannot ask engine" in serving.says(), serving)
     time.sleep(4)
     assert serving.runs()
+
+
+# Planned stops while vLLM answers
+
+
+class Client:
+    """A client of the service. Its request runs for as long as the engine is stopped."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def ask(self, method: str, path: str) -> int:
+        """Return the status of the answer once it is complete."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._host.options["api-port"], timeout=PATIENCE)
+        message = {"role": "user", "content": "Who are you?"}
+        body = {"model": vllm_standin.MODEL, "messages": [message], "max_tokens": 100, "stream": True}
+        headers = {"Authorization": f"Bearer {vllm_standin.KEY}", supervise.RANK_HEADER: "0"}
+        with contextlib.closing(connection):
+            connection.request(method, path, json.dumps(body) if method == "POST" else None, headers)
+            response = connection.getresponse()
+            response.read()
+            return response.status
+
+    def complete(self) -> int:
+        return self.ask("POST", "/v1/chat/completions")
+
+    @contextlib.contextmanager
+    def request(self):
+        """A request that runs on engine 0 until the engine is continued: yields its future status."""
+        engine = engine_of(self._host, 0)
+        os.kill(engine, signal.SIGSTOP)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            try:
+                status = pool.submit(self.complete)
+                wait(lambda: self.running() == 1, self._host)
+                yield status
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(engine, signal.SIGCONT)
+
+    def running(self) -> int | None:
+        api = supervise.Api(["127.0.0.1"], self._host.options["api-port"], None)
+        return asyncio.run(api.requests())
+
+    def resume(self) -> None:
+        os.kill(engine_of(self._host, 0), signal.SIGCONT)
+
+
+@pytest.fixture(name="draining")
+def draining_host(serving):
+    """A host that serves, and drains before a planned stop."""
+    return drain(serving)
+
+
+def drain(host: Host) -> Host:
+    """Let the host drain. The middleware has the name that it has in a container."""
+    middleware = host.log.parent / "ascend_ops_drain.py"
+    middleware.write_bytes((FILES / "drain.py").read_bytes())
+    host.options.update({"drain-seconds": 60, "middleware": middleware})
+    return host
+
+
+def start_until_ready(*hosts: Host) -> None:
+    for host in hosts:
+        host.start()
+    wait(lambda: hosts[0].health() == "ok: ready", *hosts)
+
+
+def test_a_stop_waits_for_the_running_answer_and_refuses_others(draining):
+    start_until_ready(draining)
+    client = Client(draining)
+    with client.request() as answer:
+        draining.signal(signal.SIGTERM)
+        wait(lambda: draining.health() == "ok: draining: 1 request(s) left", draining)
+        assert [client.complete(), client.ask("GET", "/health"), client.ask("GET", "/metrics")] == [
+            503,
+            503,
+            200,
+        ]
+        time.sleep(4)  # for longer than an engine may compute nothing: the other one is not asked now
+        assert draining.runs()
+        client.resume()
+        assert answer.result(PATIENCE) == 200
+    assert draining.code() == 0
+    assert "drained after" in draining.says()
+    assert draining.count()["failures"] == 0
+    start_until_ready(draining)
+    assert client.complete() == 200
+
+
+def test_a_drain_is_bounded(draining):
+    draining.options["drain-seconds"] = 2
+    start_until_ready(draining)
+    with Client(draining).request() as answer:
+        draining.signal(signal.SIGTERM)
+        assert draining.code() == 0
+        assert answer.exception(PATIENCE)
+    assert "not drained after 2 s: 1 request(s) are cut" in draining.says()
+
+
+@pytest.fixture(name="draining_pair")
+def draining_pair_of_hosts(make):
+    """Head and worker that drain. The head's API is over two engines."""
+    head, worker = make(2)
+    drain(serve(head))
+    worker.options["drain-seconds"] = 60
+    return head, worker
+
+
+def test_a_stop_of_a_worker_drains_the_service(draining_pair):
+    head, worker = draining_pair
+    start_until_ready(head, worker)
+    client = Client(head)
+    with client.request() as answer:
+        worker.signal(signal.SIGTERM)
+        wait(lambda: head.health() == "ok: draining: 1 request(s) left", head, worker)
+        head.signal(signal.SIGTERM)
+        time.sleep(GRACE)
+        assert worker.engine_pid()
+        client.resume()
+        assert answer.result(PATIENCE) == 200
+    assert [head.code(), worker.code()] == [0, 0]
+
+
+def test_a_service_that_is_not_ready_is_stopped_at_once(draining_pair):
+    head, worker = draining_pair
+    head.engine = f"sleep 600; {head.engine}"
+    for host in draining_pair:
+        host.start()
+    wait_for_engines(worker)
+    began = time.monotonic()
+    worker.signal(signal.SIGTERM)
+    assert worker.code() == 0
+    assert time.monotonic() - began < GRACE

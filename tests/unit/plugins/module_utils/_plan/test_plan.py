@@ -78,6 +78,8 @@ def test_one_host_may_serve_on_loopback():
         ),
         ({"vllm_model_dir": "/srv/models"}, "under no mount"),
         ({"vllm_serve_args": {"api-key": "x"}}, "`ps` would show"),
+        ({"vllm_serve_extra_args": ["--api_key", "x"]}, "`ps` would show"),
+        ({"vllm_serve_extra_args": ["--ssl-certfile=/etc/cert.pem"]}, "TLS, which the checks do not speak"),
         ({"vllm_serve_env": {"A": "{local_ip}"}}, "vllm_serve_env has {local_ip} in A"),
     ],
 )
@@ -103,6 +105,7 @@ OTHER_ON_ONE_HOST = {
     "api_port": 1,
     "rpc_port": 1,
     "supervisor_port": 1,
+    "drain_seconds": 30,
     "tensor_parallel_size": 4,
     "data_parallel_size_local": 2,
     "serve_args": {"max-num-seqs": 1},
@@ -126,6 +129,16 @@ def test_head_and_worker_differ_only_in_what_the_recipe_says():
     head, worker = (build(host)["serve"]["args"] for host in ("node0", "node1"))
     assert [arg for arg in worker if arg not in head] == [["--data-parallel-start-rank", "1"], ["--headless"]]
     assert [arg for arg in head if arg not in worker] == []
+
+
+@pytest.mark.parametrize(("seconds", "refuses"), [(0, False), (300, True)])
+def test_a_stop_has_time_to_drain(seconds: int, refuses: bool):
+    head, worker = (build(host, vllm_drain_seconds=seconds)["container"] for host in ("node0", "node1"))
+    assert {head["stop_timeout"], worker["stop_timeout"]} == {seconds + 20}
+    assert f"--drain-seconds={seconds}" in head["command"]
+    assert f"--drain-seconds={seconds}" in worker["command"]
+    assert (f"--middleware={plan.MIDDLEWARE}" in head["command"]) == refuses
+    assert not any(word.startswith("--middleware") for word in worker["command"])
 
 
 def test_ranks_follow_the_number_of_local_engines():
