@@ -151,6 +151,29 @@ def test_the_supervisor_is_beside_the_scripts(rendered, host, name):
     assert (rendered / host / name).read_bytes() == (ROOT / "roles/container/files" / name).read_bytes()
 
 
+def test_a_hardened_container_is_created_with_less_rights(rendered, tmp_path):
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text("vllm_head: {hosts: {node0: {ansible_host: 10.0.0.10}}}\n", encoding="utf-8")
+    given = ("-e", "vllm_service_nic=enp67s0f0", "-e", "vllm_container_hardened=true")
+    rendering = render(inventory, tmp_path / "out", *given)
+    assert rendering.returncode == 0, rendering.stdout
+    script = (tmp_path / "out/node0/docker_run.sh").read_text(encoding="utf-8")
+    words = shlex.split(script.replace("\\\n", " "), comments=True)
+    given = {(words[i], words[i + 1]) for i in range(len(words) - 1)}
+    rights = {
+        ("--security-opt", "no-new-privileges:true"),
+        ("--cap-drop", "ALL"),
+        ("--cap-add", "DAC_OVERRIDE"),
+    }
+    assert rights <= given
+    weights = "/opt/data/verification/models/GLM-4.7,target=/root/.cache/verification/models/GLM-4.7"
+    assert ("--mount", f"type=bind,source={weights},readonly") in given
+    assert ("--mount", "type=bind,source=/usr/local/dcmi,target=/usr/local/dcmi,readonly") in given
+    assert ("--mount", "type=bind,source=/opt/data,target=/root/.cache") in given
+    other = (rendered / "node0/docker_run.sh").read_text(encoding="utf-8")
+    assert not any(word in other for word in ("--cap", "--security-opt", "readonly"))
+
+
 @pytest.fixture(name="one_host")
 def inventory_of_one_host(tmp_path):
     inventory = tmp_path / "hosts.yml"

@@ -55,6 +55,9 @@ COMMON_KEYS = (
 PORTS = ("api_port", "rpc_port", "supervisor_port")  # of the head
 MODEL_KEYS = ("repo", "revision", "endpoint", "include", "exclude", "dir", "cache_dir", "size_gb", "config")
 NPU_KEYS = ("name", "hbm_mb", "driver_version", "firmware_version", "ids")
+# What root in a hardened container still needs: to use files and devices of other owners, as those of the driver.
+CAPABILITIES = ("DAC_OVERRIDE",)
+FIRST_FREE_PORT = 1024  # below it, a port takes a capability
 # Settings in whose values a {name} is filled in.
 TEMPLATES = ("container_env", "serve_env", "serve_args", "serve_worker_args")
 # Flags that multiply the chips of one engine, as tensor-parallel-size does.
@@ -154,6 +157,9 @@ def setting_problems(settings: Mapping[str, Any], known: Flags) -> list[Problem]
         found = f"vllm_image is {settings['image']!r} and vllm_airgap_dir is set"
         expected = "an image with a tag alone, because an archive keeps no digest"
         problems.append(validation.wrong(found, expected))
+    if settings["container_hardened"] and settings["container_options"].get("privileged"):
+        found = "vllm_container_hardened is true and vllm_container_options has privileged: true"
+        problems.append(Problem(found, "one of them", "remove the other"))
     if container_path(settings["model_dir"], mounts(settings)) is None:
         found = f"vllm_model_dir is {settings['model_dir']}, under no mount of the container"
         remedy = "move it there, or add a mount to vllm_container_extra_mounts"
@@ -263,10 +269,35 @@ def mounts(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
         for text in settings[key]:
             source, target, mode = [*text.split(":"), "", ""][:3]
             target = target or source
-            mount = {"type": "bind", "source": source, "target": target, "read_only": mode == "ro"}
+            read_only = mode == "ro" or (settings["container_hardened"] and key == "npu_driver_mounts")
+            mount = {"type": "bind", "source": source, "target": target, "read_only": read_only}
             if mount not in result:
                 result.append(mount)
     return result
+
+
+def security(settings: Mapping[str, Any], folder: str | None) -> dict[str, Any]:
+    """Return the options of community.docker.docker_container that harden the container; none if it is not to be.
+
+    *folder* is where the container has the weights. A plan without it is refused.
+    """
+    if not settings["container_hardened"]:
+        return {}
+    low_ports = any(settings[key] < FIRST_FREE_PORT for key in PORTS)
+    return {
+        "security_opts": ["no-new-privileges:true"],
+        "cap_drop": ["ALL"],
+        "capabilities": [*CAPABILITIES, *(["NET_BIND_SERVICE"] if low_ports else [])],
+        "mounts": _with_fixed_weights(mounts(settings), settings["model_dir"], folder),
+    }
+
+
+def _with_fixed_weights(
+    bind_mounts: Sequence[Mapping[str, Any]], source: str, target: str | None
+) -> list[dict[str, Any]]:
+    """Return the mounts with the weights read-only. The folders around them stay as they are, for the caches."""
+    others = [dict(mount) for mount in bind_mounts if posixpath.normpath(mount["target"]) != target]
+    return [*others, {"type": "bind", "source": source, "target": target, "read_only": True}]
 
 
 def container_path(path: str, bind_mounts: Sequence[Mapping[str, Any]]) -> str | None:
@@ -358,6 +389,7 @@ def build(
     passed the checks above. *patch* is the patch set as loaded, *real* as for link_problem. The API key itself is no part of a plan.
     """
     names = placeholders(host, hosts, addresses, service_nic, settings)
+    container_dir = real_container_path(settings, real or {})
     worker = host != hosts[0]
     args = {**settings["serve_args"], **(settings["serve_worker_args"] if worker else {})}
     extra = [[word] for word in settings["serve_extra_args"]]
@@ -376,7 +408,7 @@ def build(
         "data_parallel": {"size": names["data_parallel_size"]},
         "model": {
             **{key: settings[f"model_{key}"] for key in MODEL_KEYS},
-            "container_dir": real_container_path(settings, real or {}),
+            "container_dir": container_dir,
         },
         "npu": {
             **{key: settings[f"npu_{key}"] for key in NPU_KEYS},
@@ -384,6 +416,7 @@ def build(
         },
         "container": {
             **_container(settings, names),
+            "security": security(settings, container_dir),
             "command": supervised(hosts.index(host), len(hosts), names, settings),
         },
         "serve": {

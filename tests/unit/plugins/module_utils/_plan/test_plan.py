@@ -77,6 +77,10 @@ def test_one_host_may_serve_on_loopback():
             "vllm_airgap_dir is set",
         ),
         ({"vllm_model_dir": "/srv/models"}, "under no mount"),
+        (
+            {"vllm_container_hardened": True, "vllm_container_options": {"privileged": True}},
+            "vllm_container_options has privileged: true",
+        ),
         ({"vllm_serve_args": {"api-key": "x"}}, "`ps` would show"),
         ({"vllm_serve_extra_args": ["--api_key", "x"]}, "`ps` would show"),
         ({"vllm_serve_extra_args": ["--ssl-certfile=/etc/cert.pem"]}, "TLS, which the checks do not speak"),
@@ -188,10 +192,45 @@ def test_every_placeholder_has_a_value():
     assert None not in names.values()
 
 
+WEIGHTS = {
+    "source": "/opt/data/verification/models/GLM-4.7",
+    "target": "/root/.cache/verification/models/GLM-4.7",
+}
+
+
+def test_a_hardened_container_can_write_to_its_caches_only():
+    container = build("node0", vllm_container_hardened=True)["container"]
+    assert container["security"]["security_opts"] == ["no-new-privileges:true"]
+    assert container["security"]["cap_drop"] == ["ALL"]
+    assert container["security"]["capabilities"] == ["DAC_OVERRIDE"]
+    hardened = container["security"]["mounts"]
+    assert [mount["target"] for mount in hardened if not mount["read_only"]] == ["/root/.cache"]
+    assert hardened[-1] == {"type": "bind", **WEIGHTS, "read_only": True}
+    assert all(mount["source"] != WEIGHTS["source"] for mount in container["mounts"])  # may not be there yet
+    assert build("node0")["container"]["security"] == {}
+
+
+def test_a_hardened_container_on_a_low_port():
+    container = build("node0", vllm_container_hardened=True, vllm_api_port=80)["container"]
+    assert container["security"]["capabilities"] == ["DAC_OVERRIDE", "NET_BIND_SERVICE"]
+
+
+def test_weights_with_a_mount_of_their_own_are_mounted_once():
+    mount = [f"{WEIGHTS['source']}:/weights"]
+    container = build("node0", vllm_container_hardened=True, vllm_container_extra_mounts=mount)["container"]
+    (weights,) = [one for one in container["security"]["mounts"] if one["source"] == WEIGHTS["source"]]
+    assert (weights["target"], weights["read_only"]) == ("/weights", True)
+
+
 def mounts(*texts: str):
     first, *others = texts
     return plan.mounts(
-        {"npu_driver_mounts": [first], "container_mounts": [], "container_extra_mounts": others}
+        {
+            "npu_driver_mounts": [first],
+            "container_mounts": [],
+            "container_extra_mounts": others,
+            "container_hardened": False,
+        }
     )
 
 
