@@ -113,6 +113,13 @@ ansible_facts:
               containers, their C(image_id) and this collection's C(labels); C(stopped), the same of the others.
             - C(image_id), the id of O(image), null if the host does not have it.
           type: dict
+        docker_order:
+          description:
+            - The order in which systemd starts Docker; null if it does not run Docker.
+            - C(needed), the units of the driver and of the mounts below O(paths) and O(disks) that systemd does
+              not start before Docker by default; C(missing), those of them that it starts at any time.
+          type: dict
+          sample: {needed: [host_sys_init.service, opt-data.mount], missing: [opt-data.mount]}
         docker_error:
           description: Why there are no facts about the Docker daemon; null if there are.
           type: str
@@ -176,11 +183,12 @@ import time
 from typing import Any, Iterable, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import docker, procfs
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import commands, docker, procfs, systemd
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.procfs import read_text
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu import installation
 
 RESOLVER_SECONDS = 1.0
+SYSTEMD_SECONDS = 10.0
 DOCKER_SECONDS = docker.SECONDS  # lists of containers take seconds on busy hosts (moby#34649, #47581)
 SPARSE = 2  # a file with less than a half of its size on disk is one that a download has reserved
 NET = "/sys/class/net"
@@ -375,6 +383,16 @@ def has_init(info: Mapping[str, Any]) -> bool:
     )
 
 
+def docker_order(folders: Iterable[str]) -> dict[str, list[str]] | None:
+    """Return which units Docker has to wait for, and for which it does not; None if systemd does not run it."""
+    mount_points = sorted({space(folder)["mount"] for folder in folders})
+    mounts = [systemd.unit_name(point, kind) for point in mount_points for kind in ("mount", "automount")]
+    argv = ["systemctl", "show", f"--property={systemd.PROPERTIES}", systemd.DOCKER, systemd.DRIVER, *mounts]
+    known = systemd.units(commands.run(argv, SYSTEMD_SECONDS).text)
+    needed = systemd.needed(known, mount_points)
+    return None if needed is None else {"needed": needed, "missing": systemd.missing(known, needed)}
+
+
 def nic_facts(name: str | None) -> dict[str, Any] | None:
     """Return MTU and bond of a NIC, or of the bond below a VLAN; None without a name."""
     if name is None:
@@ -422,18 +440,21 @@ def facts(params: Mapping[str, Any]) -> dict[str, Any]:
     nics = interfaces()
     service_nic = procfs.nic_of(params["service_ip"], nics)
     hostname = socket.gethostname()
+    paths = {path: kind(path) for path in params["paths"]}
+    sources = [path for path, what in paths.items() if what not in ("char", "block")]
     return {
         "hostname": hostname,
         "hostname_addresses": resolve(hostname),
         "interfaces": nics,
         "service_nic": service_nic,
         "service_nic_state": nic_facts(service_nic),
-        "paths": {path: kind(path) for path in params["paths"]},
+        "paths": paths,
         "real_paths": {path: os.path.realpath(path) for path in [*params["paths"], *params["disks"]]},
         "disks": {path: dict(space(path), used_bytes=used_bytes(path)) for path in params["disks"]},
         "ports": port_states(params["ports"]),
         **docker_facts(params["docker_socket"], params["image"]),
         "driver_package": installation.driver_package(),
+        "docker_order": docker_order([*params["disks"], *sources]),
         "memory_total_mb": procfs.memory_total_mb(read_text("/proc/meminfo")),
         "tuning": tuning(),
         "ephemeral_ports": procfs.ephemeral_ports(

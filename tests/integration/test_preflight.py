@@ -10,6 +10,7 @@ import os
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import ansible_run
 import pytest
 from lab import Run, assert_names, finding_ids, lab, place, playbook, state
 
@@ -71,6 +72,29 @@ def test_a_healthy_pair_passes(tmp_path):
     assert {report["checks"][check]["node1"] for check in ("tcp", "roce_ping", "weights", "chip_health")} == {
         "ok"
     }
+
+
+DRIVER_UNIT = "/etc/systemd/system/host_sys_init.service"
+DROP_IN = "/etc/systemd/system/docker.service.d/ascend-ops-*.conf"
+INSTALL = (
+    f"printf '[Service]\\nType=oneshot\\nExecStart=/bin/true\\n' >{DRIVER_UNIT} && systemctl daemon-reload"
+)
+UNINSTALL = f"rm -f {DRIVER_UNIT} {DROP_IN} && systemctl daemon-reload"
+
+
+def test_docker_that_may_start_before_the_driver_is_a_warning_until_a_drop_in_orders_it(tmp_path):
+    with done(("exec", "node1", "sh", "-c", INSTALL), ("exec", "node1", "sh", "-c", UNINSTALL)):
+        run, report = preflight(tmp_path / "before.json")
+        run.succeeded()
+        assert found(report) == [("node1", "docker_order", "warn")]
+        order = json.dumps({"name": "ascend_ops.vllm.container", "tasks_from": "docker_order"})
+        role = ("-m", "ansible.builtin.include_role", "-a", order)
+        written = ansible_run.run("ansible", "node1", *INVENTORY, *role)
+        assert written.returncode == 0, written.stdout
+        after = lab("exec", "node1", "systemctl", "show", "docker", "--property=After", "--value")
+        assert "host_sys_init.service" in after.split()
+        _run, report = preflight(tmp_path / "after.json")
+        assert found(report) == []
 
 
 def test_this_machine_needs_no_sudo_where_the_hosts_do(tmp_path, monkeypatch):

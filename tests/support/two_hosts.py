@@ -47,7 +47,7 @@ def facts(its_plan: dict[str, Any]) -> dict[str, Any]:
         "ephemeral_ports": {"first": 32768, "last": 60999, "reserved": "60000-60015"},
         "tuning": {"cpu_governors": ["performance"], "numa_balancing": False, "numa_nodes": 4},
         "python_version": "3.9.9", "python_requests": True,
-        "docker_error": None, "docker_remedy": None,
+        "docker_error": None, "docker_remedy": None, "docker_order": {"needed": ["host_sys_init.service"], "missing": []},
         "docker": {"engine": "Docker", "containerd": False, "seccomp": True, "init": True,
                     "version": "26.1.3", "disk": {"mount": "/", "free_bytes": 60 * 10**9}, "served": {},
                    "image_id": None},

@@ -391,6 +391,19 @@ def _init(host: Host) -> Iterator[Finding]:
         )
 
 
+@on_each_host("host", "docker_order")
+def _docker_order(host: Host) -> Iterator[Finding]:
+    units = (host.facts["docker_order"] or {"missing": []})["missing"]
+    if units:
+        yield host.warn(
+            "docker_order",
+            f"at boot, Docker may start before {', '.join(units)}",
+            "devices and mounts first, because Docker does not start a container again that lacks one of them",
+            "Set container_docker_order: true, which writes a drop-in for docker.service. Else run start.yml "
+            "after a reboot",
+        )
+
+
 @on_all_hosts("host", "service_mtu", "service_bond")
 def _service_nics(hosts: Sequence[Host]) -> Iterator[Finding]:
     sizes = [(host.facts["service_nic_state"] or {}).get("mtu") for host in hosts]

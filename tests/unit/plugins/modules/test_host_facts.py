@@ -53,6 +53,26 @@ def test_an_address_of_no_nic():
     assert gather(service_ip="198.51.100.1")["service_nic"] is None
 
 
+def test_the_order_in_which_docker_starts(tmp_path, monkeypatch):
+    """Of a real file system that is not the root's, as systemd would report it."""
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(
+        """#!/bin/sh
+for unit in "$@"; do
+  case $unit in *.service|*.mount)
+    printf 'Id=%s\\nLoadState=loaded\\nFragmentPath=/x\\nAfter=basic.target\\nBefore=\\n\\n' "$unit" ;;
+  esac
+done
+""",
+        encoding="ascii",
+    )
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    order = ["host_sys_init.service", "-.mount", "proc.mount"]
+    facts = gather(paths=["/", "/proc/self", "/dev/null", "/nowhere"])
+    assert facts["docker_order"] == {"needed": order, "missing": order}
+
+
 def test_paths(tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to("/dev/null")

@@ -367,6 +367,10 @@ def age_docker_a_little(found: dict[str, Any]) -> None:
     found["docker"]["version"] = "18.09.0"
 
 
+def start_docker_early(found: dict[str, Any]) -> None:
+    found["docker_order"]["missing"] = ["host_sys_init.service", "opt-data.mount"]
+
+
 def lack_init(found: dict[str, Any]) -> None:
     found["docker"]["init"] = False
 
@@ -440,6 +444,7 @@ HOST_CASES = {
     "no Docker": Case(stop_docker, "docker", "fail", ("/var/run/docker.sock",)),
     "old Docker": Case(age_docker, "docker", "warn", ("18.06.3-ce", "18.09")),
     "Docker before clone3": Case(age_docker_a_little, "docker_seccomp", "warn", ("18.09.0", "20.10.10")),
+    "Docker before its disks": Case(start_docker_early, "docker_order", "warn", ("opt-data.mount",)),
     "no init": Case(lack_init, "docker_init", "warn", ("vllm_container_init",)),
     "another MTU": Case(shrink_packets, "service_mtu", "warn", ("1400", "1500", "enp1")),
     "half a bond": Case(lose_a_slave, "service_bond", "warn", ("eth1", "bond0")),
