@@ -90,6 +90,10 @@ units: env ## Unit tests, and component tests, which run Ansible on this machine
 mutants: env ## Small changes of the code, and which of them the unit tests notice; a score for each file. MUTANTS="_plan --count 40"
 	python tests/mutants.py $(MUTANTS)
 
+.PHONY: hostile
+hostile: env ## Ten thousand hostile connections against a supervisor, on this machine
+	HOSTILE_CONNECTIONS=10000 python -m pytest -k hostile --durations=1 tests/unit/roles/container/test_supervise.py
+
 .PHONY: golden
 golden: env ## Write tests/unit/golden, the wording of messages; review its diff
 	python -m pytest --quiet --rewrite-golden -k golden tests/unit
@@ -165,6 +169,10 @@ diagnosis: env root ## What goes wrong while the service starts on the lab, and 
 .PHONY: recovery
 recovery: env root ## What breaks while the service runs on the lab, and that it comes back by itself (root)
 	tests/with-lab.sh $(GUARD) tests/integration/test_recovery.py
+
+.PHONY: kill-upgrade
+kill-upgrade: env root ## An upgrade killed after each of its tasks on the lab, and what helps then; takes hours (root)
+	tests/with-lab.sh python -m pytest -s tests/integration/test_killed_upgrade.py
 
 .PHONY: commands
 commands: env root ## Every command in the docs, on the lab in the place of production (root)
