@@ -50,7 +50,7 @@ def needed(known: Units, mount_points: Iterable[str]) -> list[str] | None:
     """Return the units that Docker has to wait for and does not by default; None if systemd does not run Docker.
 
     Those are the driver's, and mounts that are not among the local ones of /etc/fstab: ``nofail`` and network
-    mounts. What somebody mounted by hand, without a unit, is not systemd's to order.
+    mounts. A mount without a unit, made by hand, is not in systemd's order.
     """
     docker = known.get(DOCKER)
     if docker is None:
@@ -71,7 +71,7 @@ def needed(known: Units, mount_points: Iterable[str]) -> list[str] | None:
     ]
 
 
-def missing(known: Units, wanted: Iterable[str]) -> list[str]:
+def missing(known: Units, required: Iterable[str]) -> list[str]:
     """Return those of the units that Docker does not wait for."""
     after = known[DOCKER]["After"].split()
-    return [unit for unit in wanted if unit not in after]
+    return [unit for unit in required if unit not in after]

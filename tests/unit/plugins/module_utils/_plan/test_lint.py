@@ -158,7 +158,7 @@ def test_the_next_releases_need_none():
         (PLAIN, {"vllm_npu_driver_version": "25.2.0"}, ""),
         ("glm-5.3-flash-w8a8", {"vllm_npu_driver_version": "25.2.1"}, "driver_release warn"),
         ("glm-5.3-flash-w8a8", {"vllm_npu_driver_version": "25.3.rc1"}, ""),
-        # Weights and graphs: from 0.18 on found out and mended by the release itself
+        # Weights and graphs: from 0.18 on found and handled by the release itself
         ("glm-4.7", {"vllm_model_repo": "Eco-Tech/GLM-4.7-W8A8-floatmtp"}, "quantization warn"),
         (
             "glm-4.7",
