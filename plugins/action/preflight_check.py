@@ -10,11 +10,10 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import checks
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.finding import FAIL, WARN, Finding
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.host import Host
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._accepted import accepted
-from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._place import place
+from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._findings import warn_and_fail
 
 ARGUMENTS = {
     "accept": {"type": "list", "elements": "str", "default": []},
@@ -47,22 +46,13 @@ class ActionModule(ActionBase):
             entries = "\n\n".join(finding.entry() for finding in findings)
             message = entries or checks.summary(hosts)
             return {"changed": False, "findings": data, "checks": states, "msg": message}
-        for finding in findings:
-            if finding.severity == WARN:
-                display.warning(self._paragraph(finding), formatted=True)
-        failures = [finding for finding in findings if finding.severity == FAIL]
-        if failures:
+        message = warn_and_fail(self._task, findings, "The hosts cannot run the service:")
+        if message:
             # Without the states: Ansible prints all that a failed task returns.
-            return {"failed": True, "findings": data, "msg": self._message(failures)}
+            return {"failed": True, "findings": data, "msg": message}
         summary = checks.summary(hosts)
         display.display(summary)
         return {"changed": False, "findings": data, "checks": states, "msg": summary}
-
-    def _message(self, failures: list[Finding]) -> str:
-        return "The hosts cannot run the service:\n\n" + "\n\n".join(map(self._paragraph, failures))
-
-    def _paragraph(self, finding: Finding) -> str:
-        return finding.paragraph(place(self._task, finding.host))
 
     @staticmethod
     def _host(name: str, arguments: dict[str, Any], task_vars: dict[str, Any]) -> Host:

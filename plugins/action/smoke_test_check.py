@@ -10,10 +10,9 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import checks, smoke_test
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.finding import FAIL
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._accepted import accepted
-from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._place import place
+from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._findings import warn_and_fail
 from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._redacted import redacted_facts
 
 display = Display()
@@ -39,14 +38,9 @@ class ActionModule(ActionBase):
         known = redacted_facts(task_vars)
         hosts = {name: known[name] for name in names}
         found = [one.accept() if one.id in accept[one.host] else one for one in smoke_test.findings(hosts)]
-        paragraphs = {one: one.paragraph(place(self._task, one.host)) for one in found}
-        failures = [text for one, text in paragraphs.items() if one.severity == FAIL]
-        for one, text in paragraphs.items():
-            if one.severity != FAIL:
-                display.warning(text, formatted=True)
         data = [one.data() for one in found]
-        if failures:
-            message = "The NPUs cannot run the service:\n\n" + "\n\n".join(failures)
+        message = warn_and_fail(self._task, found, "The NPUs cannot run the service:")
+        if message:
             return {"failed": True, "findings": data, "msg": message}
         if not found:
             display.display(smoke_test.summary(hosts))
