@@ -20,7 +20,8 @@ import pytest
 from ansible_run import ROOT, environment, module
 from polling import wait_until
 
-IMAGE = "registry.example.com/ascend/vllm-ascend:v1"
+# Pulls of one image are one job on a machine: a worker of pytest must not meet another's.
+IMAGE = f"registry.example.com/ascend/vllm-ascend:{os.environ.get('PYTEST_XDIST_WORKER', 'v1')}"
 USER, PASSWORD = "robot", "a-password-that-must-not-be-shown"
 DOCKER = """\
 #!/bin/sh
