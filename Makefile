@@ -155,11 +155,12 @@ clients: env root ## The OpenAI client and curl against the endpoint on the lab,
 .PHONY: campaign
 campaign: env root ## The tests and scenarios that make test leaves out: more faults of each kind (root)
 	python -m pytest -m campaign tests/component
+	tests/versions.sh tests/unit/plugins
 	tests/with-lab.sh python -m pytest -m campaign tests/integration
 	molecule test -s faults -s single
 
 .PHONY: versions
-versions: env ## Syntax, rendering and plugin units with the oldest and the newest Ansible
+versions: env ## Syntax, rendering and modules with the oldest and the newest Ansible
 	tests/versions.sh
 
 .PHONY: diagnosis

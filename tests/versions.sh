@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs what depends on the controller's Ansible with the oldest and the newest one: the syntax of the playbooks, rendering for inventories/prod,
-# and the tests of the plugins.
+# and the tests of the modules. Argument: what to test with the newest one instead, for example all of tests/unit/plugins.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,4 +20,4 @@ with() { # NAME TESTS
 
 # module_utils know nothing of Ansible; `make units` tests them with another Python.
 with oldest tests/unit/plugins/modules
-with newest tests/unit/plugins
+with newest "${1:-tests/unit/plugins/modules}"
