@@ -141,7 +141,7 @@ def test_credentials_that_the_host_has_are_used_and_kept(stage, login: str, file
         (
             {"image_registry_username": USER},
             "localhost",
-            ("host node0", "image_registry_username", "image_registry_password"),
+            ("node0", "image_registry_username", "image_registry_password"),
         ),
     ],
     ids=["none", "wrong", "half"],
