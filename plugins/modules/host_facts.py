@@ -387,7 +387,15 @@ def docker_order(folders: Iterable[str]) -> dict[str, list[str]] | None:
     """Return which units Docker has to wait for, and for which it does not; None if systemd does not run it."""
     mount_points = sorted({space(folder)["mount"] for folder in folders})
     mounts = [systemd.unit_name(point, kind) for point in mount_points for kind in ("mount", "automount")]
-    argv = ["systemctl", "show", f"--property={systemd.PROPERTIES}", "--", systemd.DOCKER, systemd.DRIVER, *mounts]
+    argv = [
+        "systemctl",
+        "show",
+        f"--property={systemd.PROPERTIES}",
+        "--",
+        systemd.DOCKER,
+        systemd.DRIVER,
+        *mounts,
+    ]
     known = systemd.units(commands.run(argv, SYSTEMD_SECONDS).text)
     needed = systemd.needed(known, mount_points)
     return None if needed is None else {"needed": needed, "missing": systemd.missing(known, needed)}
