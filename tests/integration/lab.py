@@ -9,9 +9,12 @@ import contextlib
 import re
 import socket
 import subprocess
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import ansible_run
+import pytest
 from ansible_run import ROOT, Failure
 
 NODES = ("node0", "node1")
@@ -88,6 +91,14 @@ def place(host: str, stage: str) -> str:
 def assert_names(message: str, *names: str) -> None:
     """Assert that the message names hosts, stages, variables and values, however it is worded."""
     assert [name for name in names if name.lower() not in message.lower()] == [], message
+
+
+def guard_and_campaign(cases: Mapping[str, object], guard: Collection[str]) -> list[Any]:
+    """Return the cases as parameters of a test. Those that *guard* does not name belong to the campaign."""
+    return [
+        pytest.param(case, id=name.replace(" ", "_"), marks=[] if name in guard else pytest.mark.campaign)
+        for name, case in cases.items()
+    ]
 
 
 def listens(address: str, port: int) -> bool:

@@ -12,7 +12,7 @@ import json
 import re
 import tarfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_run import ROOT
-from lab import NODES, assert_names, lab, place, playbook
+from lab import NODES, assert_names, guard_and_campaign, lab, place, playbook
 from polling import wait_until
 
 CONTAINER = "vllm-ascend-v0.13.0rc1"
@@ -131,14 +131,7 @@ GUARD = (
 )  # each host's own, one host's, before the start
 
 
-def cases(all_cases: Mapping[str, object]) -> list[Any]:
-    return [
-        pytest.param(case, id=name.replace(" ", "_"), marks=[] if name in GUARD else pytest.mark.campaign)
-        for name, case in all_cases.items()
-    ]
-
-
-@pytest.mark.parametrize("case", cases(CASES))
+@pytest.mark.parametrize("case", guard_and_campaign(CASES, GUARD))
 def test_site_ends_at_once_and_names_the_cause(case):
     with ExitStack() as stack:
         for undo in case.undo:
@@ -185,7 +178,7 @@ EARLY = {
 }
 
 
-@pytest.mark.parametrize("case", cases(EARLY))
+@pytest.mark.parametrize("case", guard_and_campaign(EARLY, GUARD))
 def test_what_would_keep_a_worker_away_is_named_before_the_start(case):
     finding, make, undo = case
     with ExitStack() as stack:

@@ -83,6 +83,7 @@ def test_a_container_that_does_not_exist_yet_is_previewed_in_check_mode_only():
     assert_names(patch().failed()["node0"], place("node0", "patch"), NAME)
 
 
+@pytest.mark.campaign
 def test_fixes_go_off_and_on(container):
     patched(1)
     assert "any number of arguments" in parser()
@@ -102,12 +103,13 @@ def test_a_running_container_is_patched_and_stopped(container):
     ("spoil", "names"),
     [
         (f"echo >>{PACKAGE}/tool_parsers/__init__.py", ("tool_parsers/__init__.py", "SHA-256 37d3214")),
-        (
+        pytest.param(
             f"rm {PACKAGE}/reasoning/holo2_reasoning_parser.py",
             ("reasoning/holo2_reasoning_parser.py", "SHA-256 863b86b"),
+            marks=pytest.mark.campaign,
         ),
         (f"sed -i s/0.13.0/0.12.0/ {PACKAGE}/_version.py", ("0.12.0", "0.13.0", "vllm_patch_set")),
-        (f"mv {PACKAGE} {PACKAGE}.away", (PACKAGE, "vllm_patch_dir")),
+        pytest.param(f"mv {PACKAGE} {PACKAGE}.away", (PACKAGE, "vllm_patch_dir"), marks=pytest.mark.campaign),
     ],
     ids=["changed file", "missing file", "unsupported version", "no package"],
 )
@@ -162,7 +164,11 @@ def test_an_image_that_the_patch_set_does_not_support_is_reported(container, tmp
     assert containers(TEMPORARY) == ""
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "signal_number",
+    [pytest.param(signal.SIGINT, marks=pytest.mark.campaign), signal.SIGKILL],
+    ids=lambda number: number.name,
+)
 def test_an_interrupted_smoke_test_is_repeated_and_cleaned_up(container, tmp_path, signal_number):
     option = patch_set_with("import time\ntime.sleep(600)\n", tmp_path)
     command = ["ansible-playbook", *PLAYBOOK, "--tags", "smoke_test", "-e", option]

@@ -97,6 +97,7 @@ def test_docker_that_may_start_before_the_driver_is_a_warning_until_a_drop_in_or
         assert found(report) == []
 
 
+@pytest.mark.campaign
 def test_this_machine_needs_no_sudo_where_the_hosts_do(tmp_path, monkeypatch):
     monkeypatch.setenv("ANSIBLE_BECOME_ALLOW_SAME_USER", "1")  # as if it were not root who runs this
     here = "hosts: {localhost: {ansible_connection: local, ansible_become_exe: no-such-sudo}}"
@@ -121,6 +122,7 @@ def test_two_sick_hosts_are_reported_together(tmp_path):
     assert_names(run.output, "chip_health FAIL ok", "80E01801")
 
 
+@pytest.mark.campaign
 def test_pings_that_do_not_come_back(tmp_path):
     with (
         done(("sick", "node0", 'unreachable=["10.20.11.22"]'), ("heal", "node0")),
@@ -185,6 +187,7 @@ def test_tls_is_switched_off_by_choice_only(tmp_path):
         playbook("site.yml", *options).succeeded()
 
 
+@pytest.mark.campaign
 def test_the_stage_image_refuses_other_versions():
     # A container of another name, for the service that runs from this image is the proof that it was found right.
     wishes = {

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import yaml
 from ansible_run import ROOT
-from lab import NODES, Run, lab, playbook
+from lab import NODES, Run, guard_and_campaign, lab, playbook
 from polling import wait_until
 
 HEAD, WORKER = NODES
@@ -145,13 +145,10 @@ FAULTS = {
 GUARD = ("head_supervisor_killed", "both_rebooted")  # a process is gone, or both hosts are
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [pytest.param(name, marks=[] if name in GUARD else pytest.mark.campaign) for name in FAULTS],
-)
+@pytest.mark.parametrize("fault", guard_and_campaign(FAULTS, GUARD))
 def test_it_comes_back_by_itself(fault):
     before = {node: started(node) for node in NODES}
-    FAULTS[fault]()
+    fault()
     comes_back(before)
 
 

@@ -114,7 +114,10 @@ def test_the_image_is_pulled_with_user_and_password_and_the_password_is_seen_now
 
 @pytest.mark.parametrize(
     ("login", "file"),
-    [(LOGIN, "/root/.docker/config.json"), (HELPER, "/usr/local/bin/docker-credential-lab")],
+    [
+        (LOGIN, "/root/.docker/config.json"),
+        pytest.param(HELPER, "/usr/local/bin/docker-credential-lab", marks=pytest.mark.campaign),
+    ],
     ids=["docker login", "credential helper"],
 )
 def test_credentials_that_the_host_has_are_used_and_kept(stage, login: str, file: str):
@@ -128,20 +131,22 @@ def test_credentials_that_the_host_has_are_used_and_kept(stage, login: str, file
 @pytest.mark.parametrize(
     ("variables", "failing", "names"),
     [
-        (
+        pytest.param(
             {},
             "node0",
             (IMAGE, "no basic auth credentials", "image_registry_username"),
+            marks=pytest.mark.campaign,
         ),
         (
             {"image_registry_username": USER, "image_registry_password": "of somebody else"},
             "node0",
             (place("node0", "image"), IMAGE, USER, "unauthorized"),
         ),
-        (
+        pytest.param(
             {"image_registry_username": USER},
             "localhost",
             ("node0", "image_registry_username", "image_registry_password"),
+            marks=pytest.mark.campaign,
         ),
     ],
     ids=["none", "wrong", "half"],
