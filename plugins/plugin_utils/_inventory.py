@@ -41,8 +41,8 @@ def options(role: str) -> dict[str, Any]:
 # Read while Ansible loads the plugin, which is once in a run, and not in the process of each task.
 SETTINGS = options("plan")
 CHOICES = ("hardware", "release", "image_variant")  # settings that choose a file, or a row of one
-STAGES = ("preflight", "image", "weights", "container", "patch", "serve", "verify")
-ROLE_OPTIONS = {name: option for stage in STAGES for name, option in options(stage).items()}
+ROLES = ("preflight", "image", "weights", "container", "patch", "serve", "verify", "gateway")
+ROLE_OPTIONS = {name: option for role in ROLES for name, option in options(role).items()}
 
 
 class Inventory:

@@ -25,7 +25,7 @@ PROGRAMS = "ansible|ansible-playbook|ansible-doc|ansible-galaxy|ansible-vault|an
 IN_BLOCK = re.compile(rf"^ {{4}}((?:{PROGRAMS}) .*?)(?: +#.*)?$", re.MULTILINE)
 IN_TEXT = re.compile(rf"`((?:{PROGRAMS}) [^`]+)`")
 # Pictures, settings and output, which are no commands.
-PICTURE = re.compile(r"^ *```(?:mermaid|text|yaml)\n.*?^ *```$", re.MULTILINE | re.DOTALL)
+PICTURE = re.compile(r"^ *```(?:mermaid|text|yaml|python)\n.*?^ *```$", re.MULTILINE | re.DOTALL)
 # Lines of their own that are no commands: an inventory, and what a command wants in the environment.
 NO_COMMAND = re.compile(r"(?:vllm_head|vllm_workers|all): \{|export CONTROLLER_HOST=")
 
@@ -82,6 +82,14 @@ ELSEWHERE = {
     "ansible-playbook playbooks/upgrade.yml -i inventories/prod": (
         "extensions/molecule/upgrade/verify.yml",
         "playbooks/upgrade.yml",
+    ),
+    "ansible-playbook playbooks/gateway.yml -i inventories/prod": (
+        "tests/component/test_gateway.py",
+        "roles: [ascend_ops.vllm.gateway]",
+    ),
+    "ansible-playbook playbooks/gateway.yml -i inventories/prod -e gateway_state=absent": (
+        "tests/component/test_gateway.py",
+        'gateway_state="absent"',
     ),
     "docker logs -f vllm-ascend-v0.13.0rc1": ("tests/integration/test_diagnosis.py", "docker logs"),
 }

@@ -153,7 +153,7 @@ def test_every_module_and_every_role_is_documented(installed):
     assert {
         name for name in modules if shown[name]["doc"]["short_description"] and shown[name]["examples"]
     } == set(modules)
-    roles = [f"{NAME}.{stage}" for stage in STAGES]
+    roles = [f"{NAME}.{role}" for role in (*STAGES, "gateway")]
     shown = json.loads(installed("ansible-doc", "--json", "--type", "role", *roles))
     assert {name for name in roles if shown[name]["entry_points"]["main"]["short_description"]} == set(roles)
 

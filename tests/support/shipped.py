@@ -29,8 +29,8 @@ def options(role: str) -> dict[str, Any]:
 SETTINGS = options("plan")
 DEFAULTS = read(ROOT / "profiles/defaults.yml")
 PROFILES = Profiles(ROOT / "profiles", read)
-STAGES = ("preflight", "image", "weights", "container", "patch", "serve", "verify")
-ROLE_OPTIONS = {name: option for stage in STAGES for name, option in options(stage).items()}
+ROLES = ("preflight", "image", "weights", "container", "patch", "serve", "verify", "gateway")
+ROLE_OPTIONS = {name: option for role in ROLES for name, option in options(role).items()}
 
 FLAGS = PROFILES.serve_flags("0.13.0")
 

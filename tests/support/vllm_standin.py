@@ -228,6 +228,7 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 1024  # as uvicorn's, about
 
     def __init__(self, model: Callable[[Asked], Said] = healthy, port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), Handler)

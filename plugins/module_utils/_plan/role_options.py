@@ -51,9 +51,15 @@ def _is_port(name: str) -> bool:
     return name.endswith("_port")
 
 
-def secret_problems(name: str, _option: schema.Option, value: Any) -> list[Problem]:
+def secret_problems(name: str, option: schema.Option, value: Any) -> list[Problem]:
     """Return what is wrong with a secret, none of its text in it."""
     if value is None or value == "":
+        return []
+    if option.get("type") == "dict":
+        try:
+            schema.coerce(option, value)
+        except schema.WrongType:
+            return [Problem(f"{name} is not a mapping", "NAME: VALUE for each", "correct it")]
         return []
     if not isinstance(value, (str, int)) or isinstance(value, bool):
         return [Problem(f"{name} is neither a string nor a number", "one of them", "correct it")]

@@ -1,0 +1,99 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wrong with the options of the role gateway. No text shows a key."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from typing import Any, Iterator, Mapping
+
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
+
+NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")  # goes into the access log
+KEY = re.compile(r"[A-Za-z0-9._~+/=-]{20,256}")  # RFC 6750: what may follow "Bearer"
+ROUTE = re.compile(r"(GET|POST) (/v1(?:/[A-Za-z0-9_-]+)+)")
+URL = re.compile(r"http://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?")
+ADDRESS = re.compile(r"[0-9.]+|\[[0-9A-Fa-f:]+\]")
+CERTIFICATE_NAME = re.compile(r"[A-Za-z0-9.:*_-]+")
+# Below /v1, and only for operators: they change what the engines have loaded.
+CLOSED = ("/v1/load_lora_adapter", "/v1/unload_lora_adapter")
+
+
+def problems(options: Mapping[str, Any]) -> list[Problem]:
+    """Return what is wrong with the options, given by their names, ``upstream`` and ``engine_key`` among them."""
+    return [*_of_keys(options), *_of_routes(options["gateway_routes"]), *_of_place(options)]
+
+
+def _of_keys(options: Mapping[str, Any]) -> Iterator[Problem]:
+    keys = {str(name): value for name, value in options["gateway_api_keys"].items()}
+    if not keys:
+        found = "gateway_api_keys has no key"
+        yield Problem(found, "one for each client", "add NAME: KEY; `openssl rand -hex 32` makes a key")
+    owners = defaultdict(list)
+    for name, value in keys.items():
+        if not NAME.fullmatch(name):
+            found = f"gateway_api_keys has the name {name!r}"
+            yield Problem(found, "up to 64 letters, digits or ._-, for the access log", "rename it")
+        if not isinstance(value, str) or not KEY.fullmatch(value):
+            found = f"gateway_api_keys: the key of {name} is too short, too long, or has other characters"
+            expected = "20 to 256 letters, digits or -._~+/= in quotes"
+            yield Problem(found, expected, "replace it by one that `openssl rand -hex 32` makes")
+        elif value == options["engine_key"]:
+            found = f"gateway_api_keys: the key of {name} is vllm_api_key, which opens the service itself"
+            yield Problem(found, "a key of its own", "replace it by one that `openssl rand -hex 32` makes")
+        owners[value if isinstance(value, str) else id(value)].append(name)
+    for names in owners.values():
+        if len(names) > 1:
+            found = f"gateway_api_keys: {', '.join(names)} have the same key"
+            yield Problem(found, "a key for each, so that one can be revoked", "replace all but one")
+
+
+def _of_routes(routes: list[str]) -> Iterator[Problem]:
+    if not routes:
+        yield Problem(
+            "gateway_routes is empty", "what clients may use", "add a route, or remove the variable"
+        )
+    paths = Counter(route.partition(" ")[2] for route in routes)
+    for path, count in paths.items():
+        if count > 1:
+            yield Problem(
+                f"gateway_routes has {path} {count} times", "one method a path", "remove the others"
+            )
+    for route in routes:
+        match = ROUTE.fullmatch(route)
+        if not match:
+            found, expected = f"gateway_routes has {route!r}", "one such as 'POST /v1/embeddings'"
+            yield Problem(
+                found, expected, "correct it; /health is always exposed, and nothing outside /v1 is"
+            )
+        elif match[2] in CLOSED:
+            found = f"gateway_routes has {route!r}, which changes what the engines have loaded"
+            yield Problem(found, "routes that only answer", "remove it, and call that route on the head")
+
+
+def _of_place(options: Mapping[str, Any]) -> Iterator[Problem]:
+    upstream, address = options["upstream"], options["gateway_listen_address"]
+    if not upstream:
+        found = "it is not known where the service is: the head has no plan"
+        remedy = "run playbooks/gateway.yml without --limit, or set gateway_upstream"
+        yield Problem(found, "the head in this run", remedy)
+    elif not URL.fullmatch(upstream):
+        found = f"gateway_upstream is {upstream!r}"
+        yield Problem(found, "a URL without a path, such as http://10.0.0.10:8080", "correct it")
+    if not ADDRESS.fullmatch(address):
+        found = f"gateway_listen_address is {address!r}"
+        yield Problem(found, "an address of the host, in brackets if it is IPv6", "correct it")
+    if not 1 <= options["gateway_port"] <= 65535:
+        yield Problem(f"gateway_port is {options['gateway_port']}", "a port from 1 to 65535", "correct it")
+    for name in options["gateway_names"]:
+        if not CERTIFICATE_NAME.fullmatch(name):
+            yield Problem(f"gateway_names has {name!r}", "a name or an address", "correct it")
+    for name in ("requests_per_minute", "connections_per_key", "max_body_mb", "answer_timeout"):
+        if options[f"gateway_{name}"] < 1:
+            found = f"gateway_{name} is {options[f'gateway_{name}']}"
+            yield Problem(found, "a whole number from 1 up", "correct it")
+    if bool(options["gateway_certificate"]) != bool(options["gateway_certificate_key"]):
+        found = "one of gateway_certificate and gateway_certificate_key is set, the other is not"
+        yield Problem(found, "both, or none for a self-signed certificate", "add the other")
