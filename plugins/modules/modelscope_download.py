@@ -61,6 +61,13 @@ options:
       - If it has credentials, it is hidden in all output.
     type: str
     default: ""
+  ca_bundle:
+    description:
+      - A file on the host, in PEM format, with the authorities to trust for the hub and its CDN. The client gets
+        it read-only. By default those of the host's requests count, and those of the client's image.
+      - It replaces the public authorities. Use the bundle of the host, such as C(/etc/pki/tls/certs/ca-bundle.crt)
+        with the company's authority added, if both are needed.
+    type: path
   token:
     description:
       - Access token. Without it, only public repositories can be downloaded.
@@ -236,6 +243,7 @@ problem:
 
 import functools
 import os
+import ssl
 from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
@@ -279,6 +287,7 @@ ARGUMENTS = {
     "cache_dir": {"type": "path", "required": True},
     "endpoint": {"type": "str", "default": "https://www.modelscope.cn"},
     "proxy": {"type": "str", "default": "", "no_log": True},
+    "ca_bundle": {"type": "path"},
     "token": {"type": "str", "default": "", "no_log": True},
     "image": {"type": "str"},
     "python": {"type": "path"},
@@ -318,6 +327,22 @@ def require_usable(params: dict[str, Any]) -> None:
         )
 
 
+def require_authorities(path: str) -> None:
+    """Raise ProblemError for a file that has no certificates."""
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:  # of which ssl.SSLError is one
+        raise ProblemError(
+            f"O(ca_bundle) is {path}, which cannot be used: {error.strerror or error}",
+            "a file on the host with certificates in PEM format",
+            "Copy it to the host, or correct O(ca_bundle)",
+        ) from None
+
+
+def asks_hub(params: dict[str, Any]) -> bool:
+    return not params["source"] and not params["checksums"]
+
+
 def needs_client(params: dict[str, Any]) -> bool:
     return params["fetch"] and not params["source"]
 
@@ -328,7 +353,7 @@ def listing(params: dict[str, Any], request: Request, folder: Folder) -> sources
         return sources.ManifestListing(params["source"], request)
     if params["checksums"]:
         return sources.ChecksumListing(params["checksums"], folder, request.choice)
-    return sources.HubListing(Hub(params["endpoint"], params["token"]), request)
+    return sources.HubListing(Hub(params["endpoint"], params["token"], params["ca_bundle"] or ""), request)
 
 
 def client(
@@ -337,9 +362,10 @@ def client(
     """Return the client, not started yet."""
     runtime: Container | HostPython
     if params["python"]:
-        runtime = HostPython(params["python"], job.private_dir)
+        runtime = HostPython(params["python"], job.private_dir, params["ca_bundle"] or "")
     else:
-        runtime = Container(docker, params["image"] or "", [params["dir"], params["cache_dir"]])
+        folders = [params["dir"], params["cache_dir"]]
+        runtime = Container(docker, params["image"] or "", folders, params["ca_bundle"] or "")
     fanout = Fanout(**params["fanout"]) if params["fanout"] and len(params["fanout"]["peers"]) > 1 else None
     settings = {key: params[key] for key in ("endpoint", "token", "cache_dir", "workers")}
     return Client(runtime, request, folder, settings, fanout)
@@ -446,7 +472,9 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     if params["state"] == "stopped":
         return stop(params, module.get_bin_path("docker"), job_of(params), module.check_mode)
     require_usable(params)
-    if REQUESTS_ERROR and not params["source"] and not params["checksums"]:
+    if params["ca_bundle"] and asks_hub(params):
+        require_authorities(params["ca_bundle"])
+    if REQUESTS_ERROR and asks_hub(params):
         module.fail_json(msg=missing_required_lib("requests"), exception=REQUESTS_ERROR)
     if params["proxy"]:
         os.environ.update(dict.fromkeys(PROXIED, params["proxy"]))

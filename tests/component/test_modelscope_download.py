@@ -165,11 +165,22 @@ def test_a_proxy_that_does_not_answer_is_named_without_its_credentials(
     ("arguments", "says"),
     [
         ({"workers": 0}, "workers is 0"),
+        ({"lease": 5}, "lease is 5"),
+        (
+            {"ca_bundle": "/nowhere.pem"},
+            "ca_bundle is /nowhere.pem, which cannot be used: No such file or directory",
+        ),
         ({"python": "/nowhere/python"}, "python is /nowhere/python, which is not a program on this host"),
     ],
 )
 def test_a_client_that_cannot_run_is_refused(tmp_path: Path, arguments: dict[str, Any], says: str):
     assert run(tmp_path / "model", "--check", **arguments)["problem"]["found"] == says
+
+
+def test_a_file_without_certificates_is_refused(tmp_path: Path):
+    (tmp_path / "ca.pem").write_text("-----BEGIN NOTHING-----\n", encoding="ascii")
+    problem = run(tmp_path / "model", "--check", ca_bundle=f"{tmp_path}/ca.pem")["problem"]
+    assert problem["found"].startswith(f"ca_bundle is {tmp_path}/ca.pem, which cannot be used: ")
 
 
 @pytest.mark.parametrize(

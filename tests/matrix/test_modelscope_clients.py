@@ -20,6 +20,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 import pytest
+from hub.authority import Authority
 from hub.faulty import PIECE, Fault, FaultyHub
 from hub.hub import Tokens
 
@@ -54,26 +55,34 @@ def installed_client(request: pytest.FixtureRequest) -> Path:
     return python
 
 
-@pytest.fixture(name="hub")
-def running_hub(tmp_path: Path) -> Iterator[FaultyHub]:
+@pytest.fixture(name="files")
+def files_of_a_repository(tmp_path: Path) -> Path:
     files = tmp_path / "repository"
     for path, content in {**CONTENTS, ".gitattributes": b"*.safetensors filter=lfs\n"}.items():
         (files / path).parent.mkdir(parents=True, exist_ok=True)
         (files / path).write_bytes(content)
+    return files
+
+
+@pytest.fixture(name="hub")
+def running_hub(files: Path) -> Iterator[FaultyHub]:
     hub = FaultyHub(("127.0.0.1", 0), files, REPO, OWNER)
     hub.tokens = Tokens(OWNER, READER)
     with hub.serving():
         yield hub
 
 
-def download(client: Path, hub: FaultyHub, folder: Path, token: str) -> subprocess.CompletedProcess[str]:
+def download(
+    client: Path, hub: FaultyHub, folder: Path, token: str, **options: str
+) -> subprocess.CompletedProcess[str]:
     arguments = {
         "repo": REPO,
-        "endpoint": f"http://127.0.0.1:{hub.server_address[1]}",
+        "endpoint": hub.url,
         "dir": str(folder / "weights"),
         "cache_dir": str(folder / "cache"),
         "token": token,
         "python": str(client),
+        **options,
     }
     command = ["ansible", "localhost", "-i", "localhost,", "-c", "local"]
     command += ["-m", "ascend_ops.vllm.modelscope_download", "-a", json.dumps(arguments)]
@@ -111,3 +120,25 @@ def test_a_busy_hub_is_asked_again(client: Path, hub: FaultyHub, tmp_path: Path)
     done = download(client, hub, tmp_path, OWNER)
     assert done.returncode == 0, done.stdout
     assert hub.faults[0].times == 0
+
+
+def test_a_company_authority_is_trusted_for_hub_and_cdn(client: Path, files: Path, tmp_path: Path):
+    authority = Authority(tmp_path / "authority")
+    authority.issue(["127.0.0.1"])
+    with FaultyHub(("127.0.0.1", 0), files, REPO, OWNER, authority.context()).serving() as hub:
+        assert "certificate that is not trusted" in download(client, hub, tmp_path, OWNER).stdout
+        done = download(client, hub, tmp_path, OWNER, ca_bundle=str(authority.certificate))
+    assert done.returncode == 0, done.stdout
+    assert (tmp_path / "weights/README.md").read_bytes() == CONTENTS["README.md"]
+
+
+def test_what_the_client_compared_with_is_known_without_a_question_after_the_last_byte(
+    client: Path, hub: FaultyHub, tmp_path: Path
+):
+    """So a token may expire by then. Clients from 1.38 on keep their listing to themselves, and the hub is asked."""
+    assert download(client, hub, tmp_path, OWNER).returncode == 0
+    listings = [path for path in hub.asked if "/repo/files" in path]
+    objects = [place for place, path in enumerate(hub.asked) if "/lfs-objects/" in path]
+    assert listings
+    asked = any("/repo/files" in path for path in hub.asked[objects[-1] :])
+    assert asked == (client.parents[1].name in ("1.38.1", NEWEST))

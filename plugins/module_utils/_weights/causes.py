@@ -37,9 +37,9 @@ CAUSES = (
     Cause(
         r"CERTIFICATE_VERIFY_FAILED|certificate verify failed",
         "the client does not trust the certificate that it is shown",
-        "a certificate of an authority that the image knows",
-        "If a proxy inspects TLS, exempt the hub and its CDN from it. Or run the client with O(python), a "
-        "Python of the host that knows the authority",
+        "a certificate of an authority that it knows",
+        "If the authority is a company's own, or that of a proxy that inspects TLS, set O(ca_bundle) to a file "
+        "with it, and with the public ones if not all connections are inspected",
     ),
     Cause(
         r"Proxy Authentication Required|\b407\b.*[Pp]roxy",

@@ -22,6 +22,8 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.folder im
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import File, Request
 
 HOME = "/run/ascend-ops-weights"  # in the container, in memory: for the credentials of the ModelScope client
+CA_BUNDLE = "/run/ascend-ops-ca-bundle.pem"  # in the container
+DONE = ("true", "false")  # answers of a downloader that has fetched all
 INTERRUPTED_SECONDS = 30  # without a further byte, for Docker to come back or a former client to end
 OUTAGE_SECONDS = 1800  # without a further byte, for a hub or a network to come back
 PAUSE_SECONDS = 5  # between two starts, well below downloader.SILENT_SECONDS
@@ -40,9 +42,11 @@ RUN_AGAIN = (
 class Container:
     """Python of the serving image, in a container that Docker removes when it ends."""
 
-    def __init__(self, docker: str, image: str, folders: Sequence[str]) -> None:
+    def __init__(self, docker: str, image: str, folders: Sequence[str], ca_bundle: str = "") -> None:
         self.place = f"image {image}"
-        self._docker, self._image, self._folders = docker, image, folders
+        self.ca_bundle = CA_BUNDLE if ca_bundle else ""
+        self._docker, self._image = docker, image
+        self._folders, self._host_ca_bundle = folders, ca_bundle
 
     def home(self) -> str:
         """Return the folder for the client's credentials."""
@@ -59,14 +63,17 @@ class Container:
         options = ["--rm", "--interactive", "--network=host", "--entrypoint=python3"]
         options += [f"--tmpfs={HOME}:mode=0700", f"--name={container_name(self._folders[0])}"]
         options += [f"--volume={path}:{path}" for path in self._folders]
+        if self.ca_bundle:
+            options.append(f"--volume={self._host_ca_bundle}:{self.ca_bundle}:ro")
         return [self._docker, "run", *options, self._image]
 
 
 class HostPython:
     """A Python of the host that has the package modelscope."""
 
-    def __init__(self, python: str, private_dir: Callable[[str], str]) -> None:
+    def __init__(self, python: str, private_dir: Callable[[str], str], ca_bundle: str = "") -> None:
         self.place = f"Python {python}"
+        self.ca_bundle = ca_bundle
         self._python, self._private_dir = python, private_dir
 
     def home(self) -> str:
@@ -122,8 +129,8 @@ class Client:
         self._process = self._started()
         return self._process
 
-    def fetch(self, files: list[File], missing: list[File]) -> None:
-        """Fetch *missing*, of *files*.
+    def fetch(self, files: list[File], missing: list[File]) -> bool:
+        """Fetch *missing*, of *files*. Return whether all were compared on arrival with the hashes of *files*.
 
         A downloader that was interrupted is started again, as long as further bytes arrive. So is one that
         could not reach the hub, for half an hour, and one that received a damaged file, some times.
@@ -147,6 +154,7 @@ class Client:
             # A file gets its own name only once it is verified.
             missing = [file for file in missing if size(self._folder.join(file.path)) != file.size]
         require_success(outcome, self._folder.path, self._runtime.place)
+        return outcome.out == DONE[0]
 
     def _downloader_job(self) -> dict[str, Any]:
         """Return what the downloader has to know before the files to fetch are determined."""
@@ -161,6 +169,7 @@ class Client:
             "dir": self._folder.path,
             "workers": workers,
             "home": self._runtime.home(),
+            "ca_bundle": self._runtime.ca_bundle,
             "proxies": {
                 key: value for key, value in os.environ.items() if key.lower() in procfs.PROXY_VARIABLES
             },
@@ -232,7 +241,7 @@ def _name_is_in_use(returncode: int, text: str) -> bool:
 
 def require_success(outcome: commands.Streams, folder: str, place: str) -> None:
     """Raise ProblemError unless the downloader, at *place*, has reported success."""
-    if outcome.out == "null":  # also if Docker went away before it reported the end of the container
+    if outcome.out in DONE:  # also if Docker went away before it reported the end of the container
         return
     try:
         failure = str(json.loads(outcome.out)).rstrip(".")

@@ -9,8 +9,8 @@ hosts of the run.
 
 It reads two lines of JSON from its standard input: at once the job, with the token and all else that does not
 depend on the files, and later the work, the files to fetch. In the end it writes one line of JSON to its
-standard output: null, or why it failed. When its standard input is closed, the process that started it has
-ended, and it ends too.
+standard output: why it failed, or whether all files were compared on arrival with the hashes of the work. When
+its standard input is closed, the process that started it has ended, and it ends too.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def end_with_input() -> None:
 
 def environment(job: Mapping[str, Any]) -> dict[str, str]:
     """Return the settings of the client that its functions have no argument for."""
+    trust = dict.fromkeys(("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE"), job["ca_bundle"])
     return {
+        **(trust if job["ca_bundle"] else {}),
         **job["proxies"],
         "HOME": job["home"],
         "MODELSCOPE_CACHE": job["cache_dir"],
@@ -78,6 +80,33 @@ def import_client(endpoint: str) -> None:
             vars(module)["MODELSCOPE_URL_SCHEME"] = endpoint.partition("://")[0] + "://"
 
 
+def watch_listing(wanted: Mapping[str, str], seen: set[str]) -> None:
+    """Have the client fail if the hub lists other hashes than *wanted* by now, before it fetches such files.
+
+    *seen* takes the paths that it lists with the wanted hash. They need no further comparison once the client
+    has them. A listing that the client reads from the stream by itself, as newer ones do, cannot be read here.
+    """
+    import requests
+
+    send = requests.Session.send
+
+    def watching(session: Any, request: Any, **options: Any) -> Any:
+        response = send(session, request, **options)
+        is_listing = response.status_code == OK and urlsplit(request.url).path.endswith("/repo/files")
+        if is_listing and not options.get("stream"):
+            for entry in (response.json().get("Data") or {}).get("Files") or []:
+                path, digest = entry.get("Path"), entry.get("Sha256")
+                if wanted.get(path, digest) != digest:
+                    raise RuntimeError(
+                        f"the hub lists another {path} than before, its SHA-256 is {digest} now"
+                    )
+                if path in wanted:
+                    seen.add(path)
+        return response
+
+    requests.Session.send = watching  # type: ignore[method-assign, assignment]
+
+
 def log_in(token: str, endpoint: str) -> None:
     """Log in with an access token.
 
@@ -96,9 +125,12 @@ def log_in(token: str, endpoint: str) -> None:
         ModelScopeConfig.save_cookies(jar)
 
 
-def download(job: Mapping[str, Any], patterns: Sequence[str]) -> None:
+def download(
+    job: Mapping[str, Any], patterns: Sequence[str], wanted: Mapping[str, str], seen: set[str]
+) -> None:
     """Log in and download, as the manual procedure does."""
     import_client(job["endpoint"])
+    watch_listing(wanted, seen)
     from modelscope.hub.snapshot_download import snapshot_download  # type: ignore[import-not-found]
 
     if job["token"]:
@@ -415,18 +447,22 @@ def main() -> None:
         exchange = Exchange(job["dir"], **job["share"]) if job["share"] else None
         work = json.loads(sys.stdin.readline())
         threading.Thread(target=end_with_input, daemon=True).start()
+        fetched: set[str] = set()
+        seen: set[str] = set()
+        wanted = {file["path"]: file["sha256"] for file in work["files"]}
+
+        def fetch(paths: Sequence[str]) -> None:
+            fetched.update(paths)
+            download(job, [work["missing"][path] for path in paths], wanted, seen)
+
         if exchange:
-            exchange.run(
-                work["files"],
-                work["missing"],
-                lambda paths: download(job, [work["missing"][path] for path in paths]),
-            )
+            exchange.run(work["files"], work["missing"], fetch)
         else:
-            download(job, list(work["missing"].values()))
-        failure = None
+            fetch(list(work["missing"]))
+        outcome: bool | str = fetched <= seen
     except Exception as error:
-        failure = f"{type(error).__name__}: {error}"
-    answer.write(json.dumps(failure) + "\n")
+        outcome = f"{type(error).__name__}: {error}"
+    answer.write(json.dumps(outcome) + "\n")
     answer.flush()
     os._exit(0)
 

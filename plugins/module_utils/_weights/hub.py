@@ -9,8 +9,8 @@ import json
 import os
 import time
 import traceback
-from typing import Any, Mapping
-from urllib.parse import quote
+from typing import Any, Callable, Mapping
+from urllib.parse import quote, urlsplit
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import procfs
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
@@ -30,6 +30,13 @@ SUCCESS = 200
 # Answers of a hub that is busy, or of what lies before it.
 BUSY = (429, 500, 502, 503, 504)
 PAUSES = (1, 2, 4, 8)  # seconds, before a question is asked again
+RECONNECT_PAUSES = (1, 2)  # for a hub that cannot be reached: mostly that does not end by itself
+REFUSED = (401, 403, 407)
+FIRST_BYTE = {"Range": "bytes=0-0"}
+
+
+class RefusedError(ProblemError):
+    """The hub does not let this token read: to ask again does not help."""
 
 
 class Answer:
@@ -74,8 +81,10 @@ class Answer:
 class Hub:
     """A hub and the token to read it with; without a token, anonymously."""
 
-    def __init__(self, endpoint: str, token: str) -> None:
+    def __init__(self, endpoint: str, token: str, ca_bundle: str = "") -> None:
+        """*ca_bundle* is a file with the authorities to trust, by default those of requests."""
         self.endpoint, self._token = endpoint.rstrip("/"), token
+        self._trust: str | bool = ca_bundle or True
 
     def log_in(self) -> None:
         """Validate the token, if there is one.
@@ -91,7 +100,7 @@ class Hub:
             raise self._unexpected("log in", answer)
         # A read-only token gets no login, but it has a profile.
         if self._ask("GET", "/openapi/v1/users/me").status != SUCCESS:
-            raise ProblemError(
+            raise RefusedError(
                 f"the hub {self.endpoint} refuses the token ({answer})",
                 "a token that it issued and that has not expired",
                 f"Create one ({TOKEN_PAGE} for www.modelscope.cn) and set it as O(token), from a vault",
@@ -126,10 +135,37 @@ class Hub:
             "Check O(repo) and O(revision)",
         )
 
-    def _not_shown(self, repo: str, answer: Answer) -> ProblemError:
+    def try_out(self, repo: str, revision: str, path: str) -> None:
+        """Ask for the first byte of a file, as far as the host that has it.
+
+        A large file is a redirect to the CDN, which is another host. Raises ProblemError, with its name, if it
+        cannot be reached or refuses.
+        """
+        query = {"Revision": revision, "FilePath": path}
+        file = f"/api/v1/models/{quote(repo)}/repo"
+        with self._send("GET", file, params=query, headers=FIRST_BYTE, stream=True) as answer:
+            place = answer.headers.get("Location", "")
+        if not place:
+            return  # the hub's own answer: it has been reached
+        host = urlsplit(place).netloc
+        with _persistently(
+            f"the CDN {host}, which has the files of the hub,",
+            lambda: requests.get(
+                place, headers=FIRST_BYTE, auth=_anonymous, timeout=SECONDS, stream=True, verify=self._trust
+            ),
+        ) as answer:
+            status = answer.status_code
+        if status in REFUSED:
+            raise ProblemError(
+                f"the CDN {host} answers HTTP {status} to an address that the hub has just signed",
+                "the first byte of a file",
+                f"Compare the host's clock with the hub's, and check what lies between ({_proxies()})",
+            )
+
+    def _not_shown(self, repo: str, answer: Answer) -> RefusedError:
         reader = "with this token" if self._token else "without a token"
         access = "the account of O(token) may read it" if self._token else "it is public, or set O(token)"
-        return ProblemError(
+        return RefusedError(
             f"the hub {self.endpoint} does not show {repo} {reader} ({answer})",
             "a repository that exists and may be read",
             f"Check the name in O(repo), and that {access}",
@@ -159,7 +195,7 @@ class Hub:
         )
 
     def _ask(self, method: str, path: str, **content: Any) -> Answer:
-        """Send a request, again if the hub is busy. It follows no redirect: the token is for the endpoint alone."""
+        """Send a request, again if the hub is busy."""
         for pause in PAUSES:
             answer = self._ask_once(method, path, **content)
             if answer.status not in BUSY:
@@ -168,24 +204,24 @@ class Hub:
         return self._ask_once(method, path, **content)
 
     def _ask_once(self, method: str, path: str, **content: Any) -> Answer:
-        try:
-            response = requests.request(
+        response = self._send(method, path, headers={"Accept": "application/json"}, **content)
+        return Answer(response.status_code, response.content)
+
+    def _send(self, method: str, path: str, headers: dict[str, str], **content: Any) -> requests.Response:
+        """Send a request. It follows no redirect: the token is for the endpoint alone."""
+        return _persistently(
+            f"the hub {self.endpoint}",
+            lambda: requests.request(
                 method,
                 self.endpoint + path,
-                headers={"Accept": "application/json", "User-Agent": "ascend_ops.vllm"},
+                headers={"User-Agent": "ascend_ops.vllm", **headers},
                 auth=self._authorize,
                 timeout=SECONDS,
                 allow_redirects=False,
+                verify=self._trust,
                 **content,
-            )
-        except requests.RequestException as error:
-            raise ProblemError(
-                f"the hub {self.endpoint} cannot be reached: {_root_cause(error)}",
-                f"an answer within {SECONDS} s ({_proxies()})",
-                "Check this host's name resolution, routes, firewall and proxy variables, O(endpoint) and O(proxy). Or "
-                "bring the weights: O(source), or O(fetch)",
-            ) from None
-        return Answer(response.status_code, response.content)
+            ),
+        )
 
     def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Add the token. Also without one, this keeps requests from sending the credentials of a .netrc."""
@@ -193,6 +229,43 @@ class Hub:
             request.headers["Authorization"] = f"Bearer {self._token}"
             request.headers["Cookie"] = f"m_session_id={self._token}"
         return request
+
+
+def _anonymous(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Add nothing, and keep requests from adding the credentials of a .netrc."""
+    return request
+
+
+def _persistently(what: str, send: Callable[[], requests.Response], tried: int = 0) -> requests.Response:
+    """Return the answer of *what*, to which *send* sends a request, again if there is no connection."""
+    try:
+        return send()
+    except requests.RequestException as error:
+        if tried == len(RECONNECT_PAUSES) or not _may_end(error):
+            raise _unreachable(what, error) from None
+    time.sleep(RECONNECT_PAUSES[tried])
+    return _persistently(what, send, tried + 1)
+
+
+def _may_end(error: requests.RequestException) -> bool:
+    """Whether a failure to connect may end by itself within seconds."""
+    lasting = (requests.exceptions.SSLError, requests.exceptions.ProxyError, requests.exceptions.Timeout)
+    return isinstance(error, requests.ConnectionError) and not isinstance(error, lasting)
+
+
+def _unreachable(what: str, error: requests.RequestException) -> ProblemError:
+    if isinstance(error, requests.exceptions.SSLError):
+        return ProblemError(
+            f"{what} shows a certificate that is not trusted: {_root_cause(error)}",
+            "one of an authority that this host trusts",
+            "If it is a company's own, or that of a proxy that inspects TLS: set O(ca_bundle) to a file with it",
+        )
+    return ProblemError(
+        f"{what} cannot be reached: {_root_cause(error)}",
+        f"an answer within {SECONDS} s ({_proxies()})",
+        "Check this host's name resolution, routes, firewall and proxy variables, O(endpoint) and O(proxy). Or "
+        "bring the weights: O(source), or O(fetch)",
+    )
 
 
 def _root_cause(error: BaseException) -> BaseException:

@@ -13,7 +13,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.paths import
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.client import Client
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.comparison import Comparison
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.folder import Folder, require_space
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.hub import Hub
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.hub import Hub, RefusedError
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import (
     MANIFEST,
     Choice,
@@ -27,6 +27,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing i
 # A question after the last byte is repeated for so long: reading all files takes longer.
 AFTERWARDS_SECONDS = 300
 AFTERWARDS_PAUSE = 10
+IN_REPOSITORY = 1 << 20  # up to this size, a file comes from the hub itself, and not from its CDN
 SMALL = 64 << 20  # up to this size, reading a file again costs nothing
 
 
@@ -38,6 +39,9 @@ class Listing:
     def read(self) -> Snapshot:
         """Return the files of the request. Raises ProblemError if it cannot be fulfilled."""
         raise NotImplementedError
+
+    def try_out(self, file: File) -> None:
+        """Raise ProblemError if the host that has the content of *file* cannot be reached."""
 
 
 class HubListing(Listing):
@@ -51,6 +55,9 @@ class HubListing(Listing):
         self._hub.log_in()
         snapshot = self._hub.snapshot(self._request.repo, self._request.revision)
         return snapshot.chosen(self._request.choice)
+
+    def try_out(self, file: File) -> None:
+        self._hub.try_out(self._request.repo, self._request.revision, file.path)
 
 
 class ManifestListing(Listing):
@@ -135,11 +142,14 @@ class HubSource(Source):
     def require(self, folder: Folder, found: Comparison) -> None:
         super().require(folder, found)
         require_space(self._cache_dir, "cache_dir")
+        shards = [file for file in found.wrong if file.size > IN_REPOSITORY]
+        if shards:
+            self.listing.try_out(shards[0])
 
     def fetch(self, folder: Folder, files: list[File], missing: list[File]) -> list[File]:
-        self._client.fetch(files, missing)
-        # A listing that is the same as before the download is what the client compared with.
-        if missing and self._listed_now() == files:
+        compared = self._client.fetch(files, missing)
+        # Else a listing that is the same as before the download is what the client compared with.
+        if missing and (compared or self._listed_now() == files):
             return [file for file in missing if file.size > SMALL]
         return []
 
@@ -152,6 +162,8 @@ class HubSource(Source):
         while True:
             try:
                 return self.listing.read().files
+            except RefusedError:
+                return None
             except ProblemError:
                 if time.monotonic() > deadline:
                     return None

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -40,13 +41,16 @@ class Faults(Handler):
     server: FaultyHub
 
     def _get(self, path: str, query: dict[str, str], body: bytes) -> None:
-        self.server.count_request()
+        self.server.note_request(self.path)
         fault = self.server.next_fault(self.path, of_body=False)
         if fault and fault.status:
             raise Refused(fault.status, (int(fault.status), fault.status.phrase))
         super()._get(path, query, body)
 
     def _send(self, file: BinaryIO, first: int, count: int) -> None:
+        if count == 1:  # a look whether it is reached
+            super()._send(file, first, count)
+            return
         each = self.server.bytes_per_second_each
         fault = self.server.next_fault(self.path, of_body=True)
         if not fault and not self.server.bytes_per_second and not each:
@@ -71,21 +75,34 @@ class Faults(Handler):
 class FaultyHub(Hub):
     """A hub that starts and stops within a test."""
 
-    def __init__(self, address: tuple[str, int], root: Path, repo: str, token: str) -> None:
-        super().__init__(address, Repository(root, repo), Tokens(token), Faults)
+    def __init__(
+        self,
+        address: tuple[str, int],
+        root: Path,
+        repo: str,
+        token: str,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        super().__init__(address, Repository(root, repo), Tokens(token), Faults, tls=tls)
         self.repository.commit()
         self.faults: list[Fault] = []
-        self.sent = self.requests = 0
+        self.sent = 0  # bytes of files
+        self.asked: list[str] = []  # the path of each request
         self.bytes_per_second: float | None = None  # of all connections together
         self.bytes_per_second_each: float | None = None
         self._lock = threading.Lock()
         self._next = 0.0
         self._connections: list[socket.socket] = []
 
-    def count_request(self) -> None:
-        """Count a request, to the hub or to its CDN."""
+    def note_request(self, path: str) -> None:
+        """Note a request, to the hub or to its CDN."""
         with self._lock:
-            self.requests += 1
+            self.asked.append(path)
+
+    @property
+    def requests(self) -> int:
+        """How many requests there were."""
+        return len(self.asked)
 
     def next_fault(self, path: str, of_body: bool) -> Fault | None:
         """Return the fault that this request meets, of its status or *of_body*."""

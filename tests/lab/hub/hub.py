@@ -20,12 +20,14 @@ import json
 import os
 import re
 import socket
+import ssl
 import sys
 import threading
 import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http import HTTPStatus
 from http.cookies import SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -157,6 +159,11 @@ class Tokens:
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Hub
+
+    def handle(self) -> None:
+        """Answer the requests of a connection. A client that does not trust the certificate ends it."""
+        with suppress(ssl.SSLError, ConnectionError):
+            super().handle()
 
     def do_GET(self) -> None:
         self._answer(self._get)
@@ -326,7 +333,8 @@ class Handler(BaseHTTPRequestHandler):
 class Hub(ThreadingHTTPServer):
     """The repository, its tokens, and the two sockets that serve it: the hub's own, and that of its CDN.
 
-    *cdn* is the address of the second one. Without it, it is a free port of the hub's own host.
+    *cdn* is the address of the second one. Without it, it is a free port of the hub's own host. With *tls*, both
+    speak HTTPS.
     """
 
     daemon_threads = True
@@ -340,11 +348,24 @@ class Hub(ThreadingHTTPServer):
         tokens: Tokens,
         handler: type[Handler] = Handler,
         cdn: tuple[str, int] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.repository, self.tokens = repository, tokens
         self._secret = os.urandom(32)
+        self._scheme = "https" if tls else "http"
         super().__init__(address, handler)
         self.cdn = Cdn(self, cdn or (address[0], 0))
+        if tls:
+            for server in (self, self.cdn):  # each connection shakes hands in its own thread
+                server.socket = tls.wrap_socket(
+                    server.socket, server_side=True, do_handshake_on_connect=False
+                )
+
+    @property
+    def url(self) -> str:
+        """The endpoint."""
+        host, port = self.server_address
+        return f"{self._scheme}://{host}:{port}"
 
     def connected(self, connection: socket.socket) -> None:
         """Note a connection to either socket; the hub itself has no use for it."""
@@ -357,7 +378,7 @@ class Hub(ThreadingHTTPServer):
         host, port = self.cdn.server_address
         target = OBJECTS + str(path.relative_to(self.repository.root))
         expires = int(time.time()) + self.url_seconds
-        return f"http://{host}:{port}{quote(target)}?auth_key={expires}-{self._signature(target, expires)}"
+        return f"{self._scheme}://{host}:{port}{quote(target)}?auth_key={expires}-{self._signature(target, expires)}"
 
     def is_signed(self, target: str, auth_key: str) -> bool:
         expires, _dash, given = auth_key.partition("-")
@@ -421,7 +442,7 @@ def main() -> None:
     repository = Repository(options.root, options.repo)
     repository.commit()  # reads every file, so that the first listing need not
     with Hub(parse(options.listen), repository, tokens, cdn=parse(options.cdn)) as hub:
-        print(f"serving {options.root} as {options.repo} on http://{options.listen}", flush=True)
+        print(f"serving {options.root} as {options.repo} on {hub.url}", flush=True)
         hub.serve_forever()
 
 

@@ -84,7 +84,7 @@ def test_a_failed_client_is_explained(outcome: Streams, named: str):
         (Streams(125, "", "docker: Error response from daemon: No such image: image:tag"), False),
         (Streams(1, "", "Traceback"), False),
         (Streams(0, '"FileDownloadError: a: Hash mismatch"', ""), False),
-        (Streams(0, "null", ""), False),
+        (Streams(0, "true", ""), False),
     ],
 )
 def test_only_a_client_that_was_ended_from_outside_is_started_again(outcome: Streams, interrupted: bool):
@@ -105,7 +105,7 @@ def test_what_a_fanout_reports_is_no_failure_of_the_client():
 
 @pytest.mark.parametrize(
     "outcome",
-    [Streams(0, "null", "a warning"), Streams(125, "null", "error waiting for container: unexpected EOF")],
+    [Streams(0, "true", "a warning"), Streams(125, "false", "error waiting for container: unexpected EOF")],
 )
 def test_a_client_that_reports_success_is_trusted(outcome: Streams):
     require_success(outcome, "/models", "image image:tag")

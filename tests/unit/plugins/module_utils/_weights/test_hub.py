@@ -11,6 +11,7 @@ import json
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -18,12 +19,20 @@ from types import ModuleType
 
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights import model_files
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights import hub, model_files
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.hub import Hub
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import File
+from hub.authority import Authority
+from ports import free_port
 
 REPO, TOKEN = "ZhipuAI/GLM-4.7", "the-right-token"
 FILES = {"config.json": b'{"hidden_size": 8}', "sub/model.safetensors": b"weights"}
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not wait seconds for what never comes back."""
+    monkeypatch.setattr(hub, "RECONNECT_PAUSES", (0.1, 0.8))
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +67,114 @@ def endpoint(lab: ModuleType, tmp_path: Path) -> Iterator[str]:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content)
     yield from served(lab.Hub(("127.0.0.1", 0), lab.Repository(tmp_path, REPO), lab.Tokens(TOKEN)))
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    authority = Authority(tmp_path_factory.mktemp("authority"))
+    authority.issue(["127.0.0.1"])
+    return authority
+
+
+@pytest.fixture
+def over_tls(lab: ModuleType, endpoint: str, tmp_path: Path, authority: Authority) -> Iterator[str]:
+    """The same repository over HTTPS."""
+    hub = lab.Hub(
+        ("127.0.0.1", 0), lab.Repository(tmp_path, REPO), lab.Tokens(TOKEN), tls=authority.context()
+    )
+    yield from (address.replace("http:", "https:") for address in served(hub))
+
+
+def test_a_company_authority_is_trusted_for_hub_and_cdn(over_tls: str, authority: Authority):
+    hub = Hub(over_tls, TOKEN, str(authority.certificate))
+    hub.log_in()
+    assert hub.snapshot(REPO, "master").files
+    hub.try_out(REPO, "master", "sub/model.safetensors")
+
+
+def test_a_company_authority_that_is_not_trusted_is_named_as_the_cause(over_tls: str):
+    with pytest.raises(ProblemError, match="certificate that is not trusted") as error:
+        Hub(over_tls, TOKEN).log_in()
+    assert "O(ca_bundle)" in str(error.value)
+
+
+class Cdn(BaseHTTPRequestHandler):
+    """The hub of one file, which redirects to the host that has it, and this host."""
+
+    def do_GET(self) -> None:
+        self.server.asked.append((self.path, dict(self.headers)))
+        place = "" if self.path.startswith("/file") else self.server.place
+        self.send_response(302 if place else self.server.status)
+        self.send_header("Location", place) if place else None
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_arguments: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def cdn() -> Iterator[HTTPServer]:
+    server = HTTPServer(("127.0.0.1", 0), Cdn)
+    server.place, server.status, server.asked = f"http://localhost:{server.server_address[1]}/file", 206, []
+    for _address in served(server):
+        yield server
+
+
+def asked_for_a_byte(cdn: HTTPServer) -> None:
+    Hub(f"http://127.0.0.1:{cdn.server_address[1]}", TOKEN).try_out(REPO, "master", "model.safetensors")
+
+
+def test_one_byte_is_asked_of_the_cdn_without_the_token(cdn: HTTPServer):
+    asked_for_a_byte(cdn)
+    (_path, of_hub), (path, of_cdn) = cdn.asked
+    assert TOKEN in of_hub["Authorization"]
+    assert (path, of_cdn["Range"]) == ("/file", "bytes=0-0")
+    assert TOKEN not in str(of_cdn)
+
+
+@pytest.mark.parametrize(
+    ("place", "status", "found"),
+    [
+        (
+            "http://127.0.0.1:1/file",
+            206,
+            "the CDN 127.0.0.1:1, which has the files of the hub, cannot be reached",
+        ),
+        (
+            "http://cdn.invalid/file",
+            206,
+            "the CDN cdn.invalid, which has the files of the hub, cannot be reached",
+        ),
+        (None, 403, "the CDN localhost:"),
+    ],
+    ids=["closed port", "unknown name", "refused"],
+)
+def test_a_cdn_that_cannot_be_used_is_named(cdn: HTTPServer, place: str | None, status: int, found: str):
+    cdn.place, cdn.status = place or cdn.place, status
+    with pytest.raises(ProblemError) as error:
+        asked_for_a_byte(cdn)
+    assert error.value.problem.found.startswith(found)
+
+
+@pytest.mark.parametrize("status", [200, 206, 404, 503])
+def test_other_answers_of_a_cdn_are_no_reason_to_refuse(cdn: HTTPServer, status: int):
+    cdn.status = status
+    asked_for_a_byte(cdn)
+
+
+def test_a_hub_that_comes_back_within_seconds_is_asked_again(lab: ModuleType, endpoint: str, tmp_path: Path):
+    port = free_port()
+    served_again = lab.Repository(tmp_path, REPO), lab.Tokens(TOKEN)
+    found = []
+    asking = threading.Thread(
+        target=lambda: found.append(Hub(f"http://127.0.0.1:{port}", TOKEN).snapshot(REPO, "master"))
+    )
+    asking.start()
+    time.sleep(0.5)
+    for _address in served(lab.Hub(("127.0.0.1", port), *served_again)):
+        asking.join()
+    assert found[0].files
 
 
 @pytest.mark.parametrize("revision", ["master", "v1.0"])
