@@ -24,11 +24,13 @@ from pathlib import Path
 
 import pytest
 from ansible_run import ROOT, environment
+from hub.authority import Authority
 from hub.faulty import Fault, FaultyHub
 from lab import NODES, Run, assert_names, lab, listens, place, playbook
 from polling import wait_until
 
 NET = os.environ.get("ASCEND_LAB_NET", "10.77.0")
+STATE = Path(os.environ.get("ASCEND_LAB_STATE", "/var/lib/ascend-ops-lab"))
 SHARD = int(os.environ.get("ASCEND_TEST_SHARD_MB", "24")) << 20
 SHARDS = [f"model-{number:05}-of-00004.safetensors" for number in range(1, 5)]
 TOTAL_SHARDS = SHARD * len(SHARDS)
@@ -63,8 +65,9 @@ def a_hub(files: Path) -> Iterator[FaultyHub]:
         yield hub
 
 
-def new_hub(files: Path) -> FaultyHub:
-    return FaultyHub((f"{NET}.1", PORT), files, REPO, TOKEN)
+def new_hub(files: Path, address: str = f"{NET}.1") -> FaultyHub:
+    """Return a hub with a certificate of the lab's authority."""
+    return FaultyHub((address, PORT), files, REPO, TOKEN, Authority(STATE / "authority").context())
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -87,7 +90,7 @@ def clear() -> None:
 
 def options(**variables: object) -> list[str]:
     given = {
-        "vllm_model_endpoint": f"http://{NET}.1:{PORT}",
+        "vllm_model_endpoint": f"https://{NET}.1:{PORT}",
         "vllm_model_dir": MODEL,
         "vllm_model_cache_dir": f"{FOLDER}/.cache",
         "weights_token": TOKEN,
@@ -251,8 +254,8 @@ def a_proxy() -> Iterator[str]:
 def test_a_hub_that_only_a_proxy_reaches(files: Path, proxy: str, tmp_path: Path):
     secret = tmp_path / "proxy.json"
     secret.write_text(json.dumps({"weights_proxy": proxy}), encoding="ascii")
-    with FaultyHub(("127.0.0.1", PORT), files, REPO, TOKEN).serving() as hub:
-        there = options(vllm_model_endpoint=f"http://127.0.0.1:{PORT}", vllm_model_include=["config.json"])
+    with new_hub(files, "127.0.0.1").serving() as hub:
+        there = options(vllm_model_endpoint=f"https://127.0.0.1:{PORT}", vllm_model_include=["config.json"])
         run = playbook("tests/integration/weights.yml", *there, "-e", f"@{secret}", "-vvvv")
         assert PASSWORD not in run.succeeded()
         assert hub.sent == (files / "config.json").stat().st_size

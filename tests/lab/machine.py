@@ -16,6 +16,7 @@ _NEEDS = {
     str(DEBIAN_KEYRING): "debian-archive-keyring",  # proves Debian's packages where the machine is not Debian
     "curl": "curl",  # asks the endpoint, as the demo's last line tells a person to
     "ip": "iproute2",  # namespaces, links and addresses
+    "openssl": "openssl",  # the certificate of the hub
     "ssh-keygen": "openssh-client",  # the key to the nodes
     "nsenter": "util-linux",  # entering nodes
 }

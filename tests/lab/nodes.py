@@ -141,11 +141,12 @@ def _init(node: Node) -> int:
     return processes.children(pid)[0]
 
 
-def introduce(nodes: Sequence[Node]) -> None:
-    """Every node knows every node by name."""
+def introduce(nodes: Sequence[Node], authority: str) -> None:
+    """Every node knows every node by name, and has the certificate of the hub's authority in a file."""
     hosts = "127.0.0.1 localhost\n" + "".join(f"{node.address} {node.name}\n" for node in nodes)
     for node in nodes:
         (_root(node) / "etc/hosts").write_text(hosts, encoding="ascii")
+        _install(_root(node) / "etc/ssl/lab-ca.pem", authority)
 
 
 def sicken(node: Node, ills: dict) -> dict:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import cgroups
 import processes
+from hub.authority import Authority
 from polling import wait_until
 from settings import MODEL, SOURCES, Settings
 from system import LabError, say, tail
@@ -53,6 +54,7 @@ def start_registry(settings: Settings) -> None:
 
 def start_hub(settings: Settings) -> None:
     _ensure_token(settings.hub_token)
+    authority = hub_authority(settings)
     model = ["--root", settings.cache / "model", "--repo", MODEL]
     command = [
         sys.executable,
@@ -64,8 +66,19 @@ def start_hub(settings: Settings) -> None:
         settings.cdn,
         "--token-file",
         settings.hub_token,
+        "--certificate",
+        authority.issued,
+        "--key",
+        authority.key,
     ]
-    _start(settings, "hub", settings.hub, command)
+    _start(settings, "hub", settings.hub, command, "https")
+
+
+def hub_authority(settings: Settings) -> Authority:
+    """Return the authority that hosts have to trust for the hub and its CDN; tests run hubs of their own by it."""
+    authority = Authority(settings.authority)
+    authority.issue([settings.controller, "127.0.0.1"])
+    return authority
 
 
 def stop_all(settings: Settings) -> None:
@@ -82,7 +95,9 @@ def answers(address: str) -> bool:
         return False
 
 
-def _start(settings: Settings, name: str, address: str, command: Sequence[str | Path]) -> None:
+def _start(
+    settings: Settings, name: str, address: str, command: Sequence[str | Path], scheme: str = "http"
+) -> None:
     record, log = settings.pid_file(name), settings.log_file(name)
     if processes.running(record) and answers(address):
         return
@@ -104,7 +119,7 @@ def _start(settings: Settings, name: str, address: str, command: Sequence[str | 
         _SECONDS_TO_START,
         lambda: f"the {name} answers on {address}; the end of {log}:\n{tail(log)}",
     )
-    say(f"{name}: http://{address}")
+    say(f"{name}: {scheme}://{address}")
 
 
 def _ensure_token(file: Path) -> None:

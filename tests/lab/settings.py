@@ -69,6 +69,11 @@ class Settings:
         return f"{self.controller}:8090"
 
     @property
+    def authority(self) -> Path:
+        """A folder with the authority of the hub's certificate."""
+        return self.state / "authority"
+
+    @property
     def cdn(self) -> str:
         """Where the hub redirects to for large files."""
         return f"{self.controller}:8091"

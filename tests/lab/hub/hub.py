@@ -435,13 +435,17 @@ def main() -> None:
     parser.add_argument("--listen", required=True, help="IP:PORT")
     parser.add_argument("--cdn", required=True, help="IP:PORT of the host that large files are redirected to")
     parser.add_argument("--token-file", type=Path, required=True, help="a file that holds the access token")
+    parser.add_argument("--certificate", type=Path, required=True, help="of both, in PEM format")
+    parser.add_argument("--key", type=Path, required=True, help="the key of the certificate")
     options = parser.parse_args()
     if not options.root.is_dir():
         sys.exit(f"{options.root} is no folder; wanted the one with the files of {options.repo}")
     tokens = Tokens(options.token_file.read_text(encoding="ascii").strip())
     repository = Repository(options.root, options.repo)
     repository.commit()  # reads every file, so that the first listing need not
-    with Hub(parse(options.listen), repository, tokens, cdn=parse(options.cdn)) as hub:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(options.certificate, options.key)
+    with Hub(parse(options.listen), repository, tokens, cdn=parse(options.cdn), tls=tls) as hub:
         print(f"serving {options.root} as {options.repo} on {hub.url}", flush=True)
         hub.serve_forever()
 
