@@ -87,7 +87,7 @@ def test_a_failed_update_is_reported_with_its_cause(awx: StandIn):
     awx.repositories[URL] = list(PLAYBOOKS)
     code, output = setup(awx)
     assert code == 0, output
-    assert len(awx.things["job_templates"]) == 11
+    assert len(awx.things["job_templates"]) == 12
 
 
 def test_everything_is_made_once_and_no_secret_replaces_the_inventorys(awx: StandIn):
@@ -116,7 +116,7 @@ def test_organizations_and_services_stand_side_by_side_and_given_secrets_stay(aw
         code, output = setup(awx, SECRETS, awx_setup_organization=organization, **image)
         assert code == 0, output
     assert len(awx.things["inventories"]) == len(awx.things["execution_environments"]) == 2
-    assert len(awx.things["job_templates"]) == 22
+    assert len(awx.things["job_templates"]) == 24
     groups = {"vllm_head_group": "qwen_head", "vllm_worker_group": "qwen_workers"}
     qwen = {"awx_setup_service": "Qwen", "awx_setup_extra_vars": groups}
     code, output = setup(

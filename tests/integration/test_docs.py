@@ -123,6 +123,16 @@ def run(command: str, folder: Path) -> str:
     arguments = shlex.split(command)
     if arguments[0] == "ansible-playbook":
         arguments += ["-e", f"diagnose_dir={folder}"]
+    if "playbooks/benchmark.yml" in arguments:
+        arguments += [
+            "-e",
+            f"benchmark_dir={folder}",
+            "-e",
+            "benchmark_minutes=1",
+            "-e",
+            "benchmark_max_concurrency=2",
+        ]
+        arguments += ["-e", "benchmark_input_tokens=32", "-e", "benchmark_output_tokens=16"]
     if "playbooks/render.yml" in arguments:
         arguments += ["-e", "vllm_service_nic=eth0"]
     where = folder if arguments[0] == "ansible" else ROOT

@@ -1,0 +1,105 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The sweep against an engine whose speed is a formula, on a clock of its own."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import benchmark
+
+TOKENS = 100  # of each answer
+
+
+class Engine:
+    """Answers at 10 tokens a second each, but no more than *most* in all; a run has 5 s of *overhead*."""
+
+    def __init__(self, most: float, overhead: float = 5) -> None:
+        self.most = most
+        self.overhead = overhead
+        self.now = 0.0
+        self.asked: list[tuple[int, int]] = []
+
+    def measure(self, concurrency: int, requests: int, seconds: float) -> dict[str, Any]:
+        self.asked.append((concurrency, requests))
+        rate = min(10.0 * concurrency, self.most)
+        duration = requests * TOKENS / rate
+        self.now += min(self.overhead + duration, seconds)
+        if self.overhead + duration > seconds:
+            raise benchmark.TimeOver
+        return result(duration, requests, rate, 1000 * TOKENS * concurrency / rate)
+
+    def sweep(self, seconds: float, most: int = 256) -> tuple[list[int], str]:
+        levels, ended = benchmark.sweep(self.measure, seconds, most, lambda: self.now)
+        return [level["concurrency"] for level in levels], ended
+
+
+def result(duration: float, completed: int, rate: float, answer_ms: float, failed: int = 0) -> dict[str, Any]:
+    """Return what `vllm bench serve` of 0.13.0 writes, as far as it is read."""
+    times = {
+        f"{kind}_{name}_ms": answer_ms
+        for name in benchmark.METRICS
+        for kind in ("mean", *benchmark.QUANTILES)
+    }
+    rates = {
+        "request_throughput": rate / TOKENS,
+        "output_throughput": rate,
+        "total_token_throughput": 5 * rate,
+    }
+    return {"duration": duration, "completed": completed, "failed": failed, **rates, **times}
+
+
+@pytest.mark.parametrize(
+    ("most", "seconds", "limit", "levels", "ended"),
+    [
+        (80, 6000, 256, [1, 2, 4, 8, 16, 32], "no growth"),
+        (10, 6000, 256, [1, 2, 4], "no growth"),
+        (1e9, 6000, 16, [1, 2, 4, 8, 16], "limit"),
+        (1e9, 200, 256, [1, 2, 4, 8, 16, 32, 64], "time"),
+        (80, 30, 256, [1], "time"),
+    ],
+)
+def test_it_ends_where_nothing_grows_or_the_time_is_over(most, seconds, limit, levels, ended):
+    engine = Engine(most)
+    assert engine.sweep(seconds, limit) == (levels, ended)
+    assert engine.now <= seconds
+
+
+def test_each_level_has_two_rounds_or_more_and_a_bounded_time():
+    engine = Engine(1e9)
+    engine.sweep(600)
+    measured = dict(engine.asked[1:])
+    assert all(requests % concurrency == 0 for concurrency, requests in measured.items())
+    assert all(2 <= requests // concurrency <= 20 for concurrency, requests in measured.items())
+    assert max(requests / concurrency * 10 for concurrency, requests in measured.items()) <= 70
+
+
+def test_a_level_that_does_not_end_is_left_out():
+    def measure(concurrency: int, requests: int, seconds: float) -> dict[str, Any]:
+        if concurrency == 4:
+            raise benchmark.TimeOver
+        return result(1, requests, 10 * concurrency, 1000)
+
+    levels, ended = benchmark.sweep(measure, 600, 256)
+    assert ([level["concurrency"] for level in levels], ended) == ([1, 2], "time")
+
+
+def test_a_service_that_answers_nothing_is_a_problem():
+    with pytest.raises(ProblemError, match="none of 2 requests at 1 at a time was answered"):
+        benchmark.sweep(lambda *_asked: {"completed": 0, "failed": 2, "duration": 1.0}, 600, 256)
+
+
+def test_too_little_time_for_the_first_level_is_a_problem():
+    with pytest.raises(ProblemError, match="2 requests, one after the other, took more"):
+        Engine(10).sweep(15)
+
+
+def test_numbers_that_are_none_do_not_reach_the_report():
+    raw = result(1, 2, 10, 1000)
+    raw["p99_tpot_ms"] = float("nan")
+    parsed = benchmark.parsed(json.dumps(raw))
+    assert benchmark.level(1, parsed)["tpot_ms"]["p99"] == 0
