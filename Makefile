@@ -4,7 +4,7 @@ BIN := $(CURDIR)/.venv/bin
 LAB := tests/lab/lab
 
 # The order of `make test`: the quick ones first. What comes after lab-up shares one lab, and it is down in the end.
-STEPS := lint units versions parsers install site sanity molecule lab-up faults weights runner roles clients commands diagnosis recovery
+STEPS := lint units monitoring versions parsers install site sanity molecule lab-up faults weights runner roles clients commands diagnosis recovery
 
 # Most tests of the field's faults belong to the campaign, which takes an hour of its own: `make test` has one of each kind.
 GUARD := python -m pytest -m "not campaign"
@@ -85,6 +85,11 @@ site: docs .cache/site/.installed ## Build README, docs and reference as a web s
 .PHONY: units
 units: env ## Unit tests, and component tests, which run Ansible on this machine
 	$(GUARD) --numprocesses auto --dist worksteal tests/unit tests/component
+
+.PHONY: monitoring
+monitoring: env ## Alert rules, as the distribution's Prometheus sees them: each fires, and each is silent
+	tests/prometheus.sh
+	python -m pytest --numprocesses auto tests/monitoring
 
 .PHONY: mutants
 mutants: env ## Small changes of the code, and which of them the unit tests notice; a score for each file. MUTANTS="_plan --count 40"

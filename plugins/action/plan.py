@@ -55,14 +55,17 @@ class ActionModule(ActionBase):
             addresses = self._inventory.addresses(hosts)
             refuse(plan.address_problems(addresses))
             served = self._variables.host in hosts
+            result: dict[str, Any] = {"changed": False, "hosts": hosts}
             # The first task of the playbooks is for localhost, which may be a host of the service as well.
             if not (served and arguments["reuse"]):
-                self._warn(self._lint(hosts, self._check_inventory(hosts)))
+                merged = self._check_inventory(hosts)
+                self._warn(self._lint(hosts, merged))
+                result["service"] = plan.service(hosts, addresses, merged)
             if served:
-                return self._plan(hosts, addresses, arguments["offline"], arguments["reuse"])
+                result.update(self._plan(hosts, addresses, arguments["offline"], arguments["reuse"]))
         except ProblemError as exc:
             refuse([exc.problem])
-        return {"changed": False, "hosts": hosts}
+        return result
 
     def _check_inventory(self, hosts: list[str]) -> dict[str, dict[str, Any]]:
         """Check the settings of all hosts, and the options of all stages. Return the settings."""

@@ -120,11 +120,33 @@ msg:
   returned: with O(lint=report)
   type: str
 hosts:
-  description: The hosts of the service, head first; on a host outside of it.
-  returned: on a host outside the service, and with O(lint=report)
+  description: The hosts of the service, head first.
+  returned: success
   type: list
   elements: str
   sample: [node0, node1]
+service:
+  description: The service as those outside of it see it, such as a monitoring system.
+  returned: on a host outside the service, and with O(reuse=false)
+  type: dict
+  contains:
+    name:
+      description: Name of the model in requests.
+      type: str
+      sample: glm47
+    api_port:
+      description: Port of the endpoint, on the head. C(rpc_port) and C(supervisor_port) are the other ports.
+      type: int
+      sample: 8080
+    engines:
+      description: Number of engines on all hosts.
+      type: int
+      sample: 2
+    hosts:
+      description: The hosts, head first, each with C(name), C(address) and C(rank), the rank of its first engine.
+      type: list
+      elements: dict
+      sample: [{name: node0, address: 10.0.0.10, rank: 0}]
 ansible_facts:
   description: The facts of a host of the service.
   returned: on a host of the service

@@ -71,6 +71,10 @@ ELSEWHERE = {
         "extensions/molecule/airgap/prepare.yml",
         "--no-index --find-links",
     ),
+    "ansible-playbook playbooks/monitoring.yml -i inventories/prod": (
+        "tests/support/monitoring.py",
+        '"playbooks/monitoring.yml"',
+    ),
     "ansible-playbook playbooks/stop.yml -i inventories/prod": (
         "tests/integration/test_diagnosis.py",
         '"playbooks/stop.yml"',

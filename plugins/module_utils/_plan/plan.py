@@ -372,6 +372,27 @@ def placeholders(
     return {name: computed[name] if name in computed else settings[name] for name in values.NAMES}
 
 
+def service(
+    hosts: Sequence[str], addresses: Mapping[str, Any], merged: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return what those outside of the service need to know of it, without contact to a host.
+
+    *hosts*, head first, and *addresses* are as for `build`; *merged* has the settings of each host. The rank of a host is
+    that of its first engine.
+    """
+    settings = merged[hosts[0]]
+    local = settings["data_parallel_size_local"]
+    return {
+        "name": settings["served_model_name"],
+        **{port: settings[port] for port in PORTS},
+        "engines": len(hosts) * local,
+        "hosts": [
+            {"name": host, "address": str(addresses[host]), "rank": index * local}
+            for index, host in enumerate(hosts)
+        ],
+    }
+
+
 def build(
     host: str,
     hosts: Sequence[str],

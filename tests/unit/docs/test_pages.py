@@ -9,14 +9,23 @@ import re
 from pathlib import Path
 
 import pytest
-from shipped import ROLE_OPTIONS, ROOT, SETTINGS
+from shipped import ROLE_OPTIONS, ROOT, SETTINGS, options
 
 CHINESE = sorted((ROOT / "docs").glob("*.zh-CN.md"))
 SPAN = re.compile(r"`([^`]+)`")
 LINK = re.compile(r"\]\(([^)#:]*)(#[^)]*)?\)")
 HEADING = re.compile(r"^#+ (.+)$", re.M)
 FENCE = re.compile(r"^```.*?^```$", re.M | re.S)
-VARIABLE = re.compile(r"^(?:vllm|weights|image|verify|serve|preflight|gateway)_[a-z_]+$")
+VARIABLE = re.compile(r"^(?:vllm|weights|image|verify|serve|preflight|gateway|monitoring)_[a-z_]+$")
+KNOWN = {
+    *SETTINGS,
+    *ROLE_OPTIONS,
+    *options("monitoring"),
+    "vllm_head",
+    "vllm_workers",
+    "vllm_gateway",
+    "vllm_monitoring",
+}
 # Messages in troubleshooting.md that are not ours: of pip, Ansible, SSH, Docker, vLLM and CANN, and one that a template puts together.
 FOREIGN = {
     "No matching distribution found for ansible>=11", "couldn't resolve module/action", "no vault secrets found",
@@ -76,7 +85,7 @@ def test_every_link_within_the_repository_leads_somewhere(page: Path):
 )
 def test_every_variable_exists(page: Path):
     named = {span for span in SPAN.findall(text(page)) if VARIABLE.match(span)}
-    assert named - set(SETTINGS) - set(ROLE_OPTIONS) <= {"vllm_head", "vllm_workers", "vllm_gateway"}
+    assert named <= KNOWN
 
 
 def test_the_messages_that_troubleshooting_names_exist():

@@ -281,3 +281,13 @@ def test_links_of_the_host_are_followed_to_the_weights(real: dict[str, str], ins
 def test_the_innermost_mount_decides_where_a_path_appears(path, inside):
     bind_mounts = mounts("/opt/data:/root/.cache", "/opt/data/fast:/fast")
     assert plan.container_path(path, bind_mounts) == inside
+
+
+def test_others_see_the_endpoint_and_each_host_with_its_first_engine():
+    chosen = settings(vllm_data_parallel_size_local=2, vllm_tensor_parallel_size=4, vllm_api_port=9000)
+    seen = plan.service(["node0", "node1"], ADDRESSES, {"node0": chosen, "node1": chosen})
+    assert (seen["name"], seen["api_port"], seen["engines"]) == ("glm47", 9000, 4)
+    assert seen["hosts"] == [
+        {"name": "node0", "address": "10.0.0.10", "rank": 0},
+        {"name": "node1", "address": "10.0.0.11", "rank": 2},
+    ]

@@ -1,0 +1,73 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Role monitoring on this machine: what it writes, what a second run and check mode do, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import yaml
+from monitoring import watch
+from shipped import ROOT, options, read
+
+
+def counts(output: str) -> str:
+    return re.search(r"^watch .*changed=(\d+)", output, re.M)[1]
+
+
+def test_targets_have_labels_and_a_second_run_changes_nothing(tmp_path):
+    hosts = {"node0": {"ansible_host": "10.0.0.10"}, "node1": {"vllm_service_ip": "fd00::11"}}
+    exporters = {"node": 9100, "npu": "8090"}
+    done, _failures = watch(tmp_path, "--check", hosts=hosts, monitoring_exporters=exporters)
+    assert (done.returncode, counts(done.stdout)) == (0, "1"), done.stdout
+    assert not (tmp_path / "written").exists()
+
+    done, _failures = watch(tmp_path, hosts=hosts, monitoring_exporters=exporters)
+    assert done.returncode == 0, done.stdout
+    assert "node0 :" not in done.stdout  # in the recap: no host of the service was contacted
+    targets = json.loads((tmp_path / "written/targets-glm47.json").read_text(encoding="utf-8"))
+    assert {(one["labels"]["job"], one["labels"]["rank"], one["targets"][0]) for one in targets} == {
+        ("vllm", "0", "10.0.0.10:8080"),
+        ("node", "0", "10.0.0.10:9100"),
+        ("npu", "0", "10.0.0.10:8090"),
+        ("node", "1", "[fd00::11]:9100"),
+        ("npu", "1", "[fd00::11]:8090"),
+    }
+    assert {one["labels"]["service"] for one in targets} == {"glm47"}
+
+    done, _failures = watch(tmp_path, "--check", "--diff", hosts=hosts, monitoring_exporters=exporters)
+    assert (done.returncode, counts(done.stdout)) == (0, "0"), done.stdout
+    another = ("--check", "--diff", "-e", "vllm_api_port=9000")
+    done, _failures = watch(tmp_path, *another, hosts=hosts, monitoring_thresholds={"error_ratio": 0.25})
+    assert (done.returncode, counts(done.stdout)) == (0, "2"), done.stdout
+    assert re.search(r"^\+.*10\.0\.0\.10:9000", done.stdout, re.M)
+    assert re.search(r"^\+.*> 0\.25", done.stdout, re.M)
+
+
+def test_a_service_of_any_name_has_files_and_labels_of_its_own(tmp_path):
+    name = 'Qwen/3 "big"'
+    done, _failures = watch(tmp_path, monitoring_service=name)
+    assert done.returncode == 0, done.stdout
+    rules = yaml.safe_load((tmp_path / "written/rules-Qwen-3--big-.yml").read_text(encoding="utf-8"))
+    assert rules["groups"][0]["rules"][0]["expr"] == f'up{{job="vllm",service={json.dumps(name)}}} == 0'
+
+
+def test_an_exporter_must_not_have_a_port_of_the_service(tmp_path):
+    done, failures = watch(tmp_path, monitoring_exporters={"npu": 8082})
+    assert done.returncode != 0
+    assert "port 8082 in monitoring_exporters, a port of the service itself" in failures[0].message
+    assert not (tmp_path / "written").exists()
+
+
+def test_the_group_must_have_hosts(tmp_path):
+    done, failures = watch(tmp_path, "-e", "vllm_monitoring_group=nobody")
+    assert done.returncode != 0
+    assert "no host in the group nobody" in failures[0].message
+
+
+def test_the_thresholds_are_as_documented():
+    documented = options("monitoring")["monitoring_thresholds"]["options"]
+    used = read(ROOT / "roles/monitoring/vars/main.yml")["__monitoring_default_thresholds"]
+    assert {name: option["default"] for name, option in documented.items()} == used

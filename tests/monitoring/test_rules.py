@@ -1,0 +1,245 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each alert fires when it should and is silent when not, as Prometheus itself evaluates the rules."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from monitoring import promtool
+from shipped import ROOT
+
+HEAD = {"service": "glm47", "host": "node0", "rank": "0"}
+Series = dict[str, str]
+
+
+def series(job: str, metric: str, values: str, **labels: str) -> Series:
+    """Return a series in the notation of promtool, one value a minute."""
+    shown = ",".join(f'{name}="{value}"' for name, value in {"job": job, **HEAD, **labels}.items())
+    return {"series": f"{metric}{{{shown}}}", "values": values}
+
+
+def vllm(metric: str, values: str, **labels: str) -> Series:
+    return series("vllm", f"vllm:{metric}", values, **labels)
+
+
+def engine(running: str, written: str, read: str = "0x60") -> list[Series]:
+    return [
+        vllm("num_requests_running", running, engine="1"),
+        vllm("generation_tokens_total", written, engine="1"),
+        vllm("prompt_tokens_total", read, engine="1"),
+    ]
+
+
+def requests(failed: str, good: str) -> list[Series]:
+    return [
+        series("vllm", "http_requests_total", failed, status="5xx", handler="/v1/chat/completions"),
+        series("vllm", "http_requests_total", good, status="2xx", handler="/v1/chat/completions"),
+    ]
+
+
+def finished(aborted: str, good: str) -> list[Series]:
+    return [
+        vllm("request_success_total", aborted, engine="0", finished_reason="abort"),
+        vllm("request_success_total", good, engine="0", finished_reason="stop"),
+    ]
+
+
+def latency(metric: str, edge: str, quick: str, all_of_them: str) -> list[Series]:
+    return [
+        vllm(f"{metric}_bucket", quick, engine="0", le=edge),
+        vllm(f"{metric}_bucket", all_of_them, engine="0", le="640.0"),
+        vllm(f"{metric}_bucket", all_of_them, engine="0", le="+Inf"),
+    ]
+
+
+def load(waiting: tuple[str, str], running: tuple[str, str]) -> list[Series]:
+    return [
+        *(vllm("num_requests_waiting", value, engine=str(rank)) for rank, value in enumerate(waiting)),
+        *(vllm("num_requests_running", value, engine=str(rank)) for rank, value in enumerate(running)),
+    ]
+
+
+def disk(left: str, kind: str = "xfs") -> list[Series]:
+    mount = {"mountpoint": "/var/lib/docker", "fstype": kind, "device": "/dev/sda1"}
+    return [
+        series("node", "node_filesystem_avail_bytes", left, **mount),
+        series("node", "node_filesystem_size_bytes", "1000x600", **mount),
+    ]
+
+
+def memory(left: str) -> list[Series]:
+    return [
+        series("node", "node_memory_MemAvailable_bytes", left),
+        series("node", "node_memory_MemTotal_bytes", "100000x600"),
+    ]
+
+
+def npu(metric: str, values: str, **labels: str) -> Series:
+    return series("npu", f"npu_chip_{metric}", values, id="3", model_name="910B3", **labels)
+
+
+def roce(received: str, sent: str) -> list[Series]:
+    return [npu("roce_rx_err_pkt_num", received), npu("roce_tx_err_pkt_num", sent)]
+
+
+def hbm(used: str) -> list[Series]:
+    return [npu("info_hbm_used_memory", used), npu("info_hbm_total_memory", "65536x600")]
+
+
+@dataclass(frozen=True)
+class Case:
+    """An alert, what makes it fire after a time, and what looks like that and must not."""
+
+    alert: str
+    at: str
+    fires: list[Series]
+    silent: tuple[list[Series], ...]
+
+
+CASES = [
+    Case("VllmDown", "4m", [series("vllm", "up", "1 0x60")], (
+        [series("vllm", "up", "1x60")],
+        [series("vllm", "up", "1 1 0 1 1 0")],  # two scrapes that were lost
+        [series("vllm", "up", "0x60", service="other")],
+    )),
+    Case("VllmNotScraped", "15m", [series("vllm", "up", "1x60", service="other")], ([series("vllm", "up", "0x60")],)),
+    Case("VllmRestarts", "50m", [series("vllm", "process_start_time_seconds", "1x10 2x10 3x10 4x30")], (
+        [series("vllm", "process_start_time_seconds", "1x10 2x10 3x60")],
+    )),
+    Case("VllmHangs", "15m", engine("1x60", "7x60"), (
+        engine("0x60", "7x60"),  # nothing to do
+        engine("1x60", "0+1x60"),
+        engine("1x60", "7x60", read="0+5000x60"),  # long prompts
+        engine("1x9 0 1x60", "0x60"),  # one request has ended in the meantime
+    )),
+    Case("VllmErrors", "15m", requests("0+2x60", "0+100x60"), (
+        requests("0x60", "0+100x60"),
+        requests("0+2x60", "0+1000x60"),
+        requests("0x10 1x60", "0+1x60"),  # a single one of few
+    )),
+    Case("VllmQueueLong", "10m", load(("60x60", "60x60"), ("8x60", "8x60")), (
+        load(("20x60", "20x60"), ("8x60", "8x60")),
+        load(("0x7 200 0x60", "0x60"), ("8x60", "8x60")),
+    )),
+    Case("VllmQueueSlow", "25m", latency("request_queue_time_seconds", "60.0", "0+8x60", "0+10x60"), (
+        latency("request_queue_time_seconds", "60.0", "0+99x60", "0+100x60"),
+        latency("request_queue_time_seconds", "60.0", "9x60", "9x60"),  # no requests at all
+    )),
+    Case("VllmFirstTokenSlow", "25m", latency("time_to_first_token_seconds", "10.0", "0+8x60", "0+10x60"), (
+        latency("time_to_first_token_seconds", "10.0", "0+99x60", "0+100x60"),
+    )),
+    Case("VllmTokensSlow", "25m", latency("inter_token_latency_seconds", "1.0", "0+8x60", "0+10x60"), (
+        latency("inter_token_latency_seconds", "1.0", "0+99x60", "0+100x60"),
+    )),
+    Case("VllmClientsGiveUp", "30m", finished("0+4x60", "0+4x60"), (
+        finished("0+1x60", "0+9x60"),
+        finished("0x20 3x60", "0x60"),  # three in a quiet hour
+    )),
+    Case("VllmKvCacheFull", "20m", [vllm("kv_cache_usage_perc", "0.99x60", engine="0")], (
+        [vllm("kv_cache_usage_perc", "0.8x60", engine="0")],
+        [vllm("kv_cache_usage_perc", "0.99x8 0.5x5 0.99x60", engine="0")],
+    )),
+    Case("VllmPreempts", "25m", [vllm("num_preemptions_total", "0+5x60", engine="0")], (
+        [vllm("num_preemptions_total", "0x5 4x60", engine="0")],
+    )),
+    Case("VllmRanksUneven", "25m", load(("0x60", "20x60"), ("1x60", "8x60")), (
+        load(("20x60", "20x60"), ("8x60", "8x60")),
+        load(("0x60", "0x60"), ("0x60", "2x60")),  # little to do is never even
+    )),
+    Case("HostSilent", "10m", [series("node", "up", "1x4 0x60")], (
+        [series("node", "up", "1x60")],
+        [series("node", "up", "0x60")],  # there is no exporter
+    )),
+    Case("HostDiskFull", "8h", disk("560-1x600"), (
+        disk("600+0x600"),
+        disk("20+0x600"),  # full of weights for good
+        disk("560-1x600", "tmpfs"),
+    )),
+    Case("HostMemoryLow", "10m", memory("2000x60"), (memory("20000x60"), memory("50000x7 2000 50000x60"))),
+    Case("HostMemoryShrinks", "9h", memory("60000-60x600"), (
+        memory("60000x600"),
+        memory("90000x450 20000x200"),  # the weights were loaded
+        memory("90000-1x600"),
+    )),
+    Case("NpuExporterSilent", "15m", [series("npu", "up", "1x4 0x60")], (
+        [series("npu", "up", "1x60")],
+        [series("npu", "up", "0x60")],
+    )),
+    Case("NpuUnhealthy", "5m", [npu("info_health_status", "1 0x60")], ([npu("info_health_status", "1x60")],)),
+    Case("NpuErrorCode", "15m", [npu("info_error_code", "2147588883x60")], (
+        [npu("info_health_status", "1x60")],
+        [npu("info_error_code", "0x60")],
+    )),
+    Case("NpuHot", "10m", [npu("info_temperature", "95x60")], ([npu("info_temperature", "70x60")],)),
+    Case("NpuLinkDown", "5m", [npu("info_link_status", "1 0x60")], ([npu("info_link_status", "1x60")],)),
+    Case("NpuLinkFlaps", "50m", [npu("link_up_num", "1x9 2x9 3x9 4x60")], (
+        [npu("link_up_num", "1x60")],
+        [npu("link_up_num", "1x9 2x60")],
+    )),
+    Case("NpuRoceErrors", "25m", roce("0+100x60", "0x60"), (roce("7x60", "0x60"), roce("0+1x60", "0+1x60"))),
+    Case("NpuMemoryErrors", "100m", [npu("info_hbm_ecc_double_bit_error_cnt", "0x80 2x60")], (
+        [npu("info_hbm_ecc_double_bit_error_cnt", "2x180")],
+        [npu("info_hbm_ecc_double_bit_error_cnt", "-1x80 2x60")],  # it could not be read before
+    )),
+    Case("NpuMemoryGrows", "9h", hbm("59500+5x600"), (
+        hbm("59700x600"),
+        hbm("3000x30 59700x600"),  # vLLM has started
+    )),
+]  # fmt: skip
+
+
+def test_of(case: Case, given: list[Series], firing: bool) -> dict[str, Any]:
+    """Return a test as promtool reads it."""
+    expression = f'count(ALERTS{{alertname="{case.alert}",alertstate="firing"}}) or vector(0)'
+    expected = {
+        "expr": expression,
+        "eval_time": case.at,
+        "exp_samples": [{"labels": "{}", "value": int(firing)}],
+    }
+    return {"interval": "1m", "input_series": given, "promql_expr_test": [expected]}
+
+
+test_of.__test__ = False  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="module", name="rules")
+def alert_rules(written: Path) -> list[dict[str, Any]]:
+    groups = yaml.safe_load((written / "rules-glm47.yml").read_text(encoding="utf-8"))["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.alert)
+def test_an_alert_fires_when_it_should_and_is_silent_otherwise(case, rules, tmp_path):
+    only = [rule for rule in rules if rule["alert"] == case.alert]  # all of them take a second each time
+    tests = [test_of(case, case.fires, True), *(test_of(case, given, False) for given in case.silent)]
+    files = {
+        "rules.yml": {"groups": [{"name": "one", "rules": only}]},
+        "test.yml": {"rule_files": ["rules.yml"], "evaluation_interval": "1m", "tests": tests},
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_text(json.dumps(content), encoding="utf-8")
+    promtool("test", "rules", tmp_path / "test.yml")
+
+
+def test_every_alert_has_a_case(rules):
+    assert [case.alert for case in CASES] == [rule["alert"] for rule in rules]
+
+
+def test_every_alert_leads_to_what_to_do(rules, written):
+    promtool("check", "rules", written / "rules-glm47.yml")
+    page = (ROOT / "docs/monitoring.md").read_text(encoding="utf-8")
+    for rule in rules:
+        section = rule["annotations"]["runbook_url"].partition("#")[2]
+        heading = re.search(rf"^### {section.replace('-', '.')}$(.*?)(?=^#|\Z)", page, re.M | re.S | re.I)
+        assert heading, section
+        assert f"`{rule['alert']}`" in heading[1]
+        assert rule["labels"]["severity"] in ("critical", "warning")
+        assert len(rule["annotations"]["description"]) > 60
