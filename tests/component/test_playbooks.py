@@ -63,13 +63,26 @@ def test_the_gateway_is_on_its_own_group_or_on_the_head(tmp_path, group, expecte
         assert done.stdout.split("  play #")[play + 1].split()[-1] == expected
 
 
+def test_status_writes_json_also_of_hosts_that_it_cannot_reach(nobody, tmp_path):
+    done, _failures = playbook(
+        "playbooks/status.yml", "-i", nobody, "-e", f"status_json={tmp_path}/status.json"
+    )
+    assert done.returncode == 0, done.stdout
+    assert (tmp_path / "status.json").stat().st_mode & 0o777 == 0o600
+    state = json.loads((tmp_path / "status.json").read_text(encoding="utf-8"))
+    assert state["service"]["answers"] is False
+    assert state["service"]["error"] == "the head cannot be reached"
+    nothing = {"reachable": False, "role": None, "container": None, "npus": None}
+    assert state["hosts"] == [{"name": name, **nothing} for name in ("node0", "node1")]
+
+
 REPORT = """\
 - hosts: vllm_head:vllm_workers
   gather_facts: false
   tasks:
     - ansible.builtin.set_fact:
         status_container: {container: "{{ container }}"}
-        vllm_plan: {role: head, url: "http://10.0.0.10:8080", served_model_name: glm47, image: img}
+        vllm_plan: {role: head, url: "http://10.0.0.10:8080", served_model_name: glm47, image: img, container: {name: vllm}}
         vllm_npu: {error: null, chip_count: 8, model: 910B2, chips: []}
         cacheable: true
 - hosts: localhost
@@ -79,6 +92,10 @@ REPORT = """\
     - ansible.builtin.copy:
         dest: "{{ out }}"
         content: "{{ lookup('ansible.builtin.template', template) | ascend_ops.vllm.report | to_json }}"
+        mode: "0644"
+    - ansible.builtin.copy:
+        dest: "{{ out }}.json"
+        content: "{{ lookup('ansible.builtin.template', template | replace('.txt.', '.json.')) }}"
         mode: "0644"
 """
 STOPPED = {"Status": "exited", "ExitCode": 0, "Running": False, "FinishedAt": "2026-11-28T01:19:31.5Z"}
@@ -109,6 +126,11 @@ def test_status_tells_what_to_run_for_a_service_that_does_not_answer(tmp_path, s
     command = ("ansible-playbook", str(tmp_path / "play.yml"), "-i", str(tmp_path / "hosts.json"))
     done = run(*command, "-e", json.dumps(variables))
     assert done.returncode == 0, done.stdout
+    hosts = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["hosts"]
+    codes = [host["container"] and host["container"]["exit_code"] for host in hosts]
+    assert codes == [state and state["ExitCode"] for state in states]
+    assert hosts[0]["container"]["since"] == STOPPED["FinishedAt"]
+    assert hosts[1]["npus"] == {"count": 8, "model": "910B2", "error": None, "not_ok": []}
     lines = json.loads((tmp_path / "out").read_text(encoding="utf-8"))
     assert "exited since 2026-11-28T01:19:31Z" in lines[1]
     assert lines[-1].endswith(
