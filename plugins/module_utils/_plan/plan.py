@@ -23,6 +23,7 @@ SUPERVISOR = "/usr/local/bin/ascend-ops-supervise"
 SUPERVISOR_KEY = "/etc/ascend-ops-supervise.key"
 API_KEY = "/etc/ascend-ops-api.key"
 SUPERVISOR_STATE = "/var/lib/ascend-ops-supervise.json"
+METRICS = "/var/lib/ascend-ops-metrics"  # the folder vllm_supervisor_metrics_dir of the host
 SUPERVISOR_STATUS = "/var/lib/ascend-ops-supervise.status"
 MIDDLEWARE = "/usr/local/lib/ascend_ops_drain.py"
 DRAINING = "/var/lib/ascend-ops-draining"  # exists while the API refuses requests
@@ -273,6 +274,9 @@ def mounts(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
             mount = {"type": "bind", "source": source, "target": target, "read_only": read_only}
             if mount not in result:
                 result.append(mount)
+    metrics = settings["supervisor_metrics_dir"]
+    if metrics:
+        result.append({"type": "bind", "source": metrics, "target": METRICS, "read_only": False})
     return result
 
 
@@ -338,6 +342,8 @@ def supervised(rank: int, hosts: int, names: Mapping[str, Any], settings: Mappin
     }
     if rank == 0 and settings["drain_seconds"]:
         options["middleware"] = MIDDLEWARE
+    if settings["supervisor_metrics_dir"]:
+        options["metrics"] = posixpath.join(METRICS, metrics_file(settings))
     return [
         "python3",
         SUPERVISOR,
@@ -346,6 +352,11 @@ def supervised(rank: int, hosts: int, names: Mapping[str, Any], settings: Mappin
         "/bin/bash",
         SERVE_SCRIPT,
     ]
+
+
+def metrics_file(settings: Mapping[str, Any]) -> str:
+    """Return the name of the file with the supervisor's figures. Services on one host have different ports."""
+    return f"ascend-ops-{settings['api_port']}.prom"
 
 
 def placeholders(
@@ -453,6 +464,7 @@ def _container(settings: Mapping[str, Any], names: Mapping[str, Any]) -> dict[st
     prefix = "container_"
     given = {key[len(prefix) :]: value for key, value in settings.items() if key.startswith(prefix)}
     del given["extra_mounts"]
+    folder = settings["supervisor_metrics_dir"]
     return {
         **given,
         "devices": [f"/dev/davinci{i}" for i in settings["npu_ids"]] + settings["npu_control_devices"],
@@ -463,6 +475,7 @@ def _container(settings: Mapping[str, Any], names: Mapping[str, Any]) -> dict[st
         "supervisor": SUPERVISOR,
         "supervisor_key": SUPERVISOR_KEY,
         "supervisor_status": SUPERVISOR_STATUS,
+        "metrics": posixpath.join(folder, metrics_file(settings)) if folder else None,
         "middleware": MIDDLEWARE,
         "stop_timeout": settings["drain_seconds"] + STOP_SECONDS,
         "api_key": API_KEY,

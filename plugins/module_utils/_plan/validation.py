@@ -60,6 +60,7 @@ PATTERNS = {
     "image_versions": Pattern(r"[a-z_]+", "names such as torch_npu"),
     "image_size_gb": NOT_NEGATIVE,
     "airgap_dir": ABSOLUTE_PATH,
+    "supervisor_metrics_dir": ABSOLUTE_PATH,
     "host_memory_gb": NOT_NEGATIVE,
     "npu_ids": NOT_NEGATIVE,
     "npu_hbm_mb": NOT_NEGATIVE,

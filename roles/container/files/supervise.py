@@ -15,6 +15,9 @@ restart policy brings them back for the next generation. A shorter silence chang
 The head also asks vLLM whether it is ready. From then on, it asks for a token of each engine that has computed
 none for a while, because the processes of an engine that hangs live on.
 
+With `--metrics`, figures for Prometheus are in a file of that name, as the textfile collector of node_exporter reads
+them. Nothing listens for that.
+
 A planned stop of any host drains the service first: the head lets vLLM refuse new requests (`drain.py`), and
 waits until no engine has a request left, at most `--drain-seconds`.
 
@@ -56,7 +59,10 @@ DRAIN_LOG_SECONDS = 10
 # In a row. When an engine has no request left, the API may still be sending the end of its answer. And a request
 # that came before the refusal may not have reached an engine yet.
 IDLE_READINGS = 2
+METRICS_SECONDS = 10  # between two writes of the figures, in which a supervisor that is gone is noticed
+STATES = ("waiting", "pausing", "loading", "ready", "draining", "stopped")
 DRAIN_MARGIN_SECONDS = 5  # that a worker waits longer than the head, for its answer
+PROBE_RESULTS = ("answered", "refused", "failed")
 RANK_HEADER = "X-data-parallel-rank"
 TOKENS = re.compile(r"^vllm:(?:prompt|generation)_tokens_total\{([^}]*)\} ([0-9.eE+]+)$", re.M)
 REQUESTS = re.compile(r"^vllm:num_requests_(?:running|waiting)\{[^}]*\} ([0-9.eE+]+)$", re.M)
@@ -325,13 +331,48 @@ class Member:
 class Engine:
     """An engine that is ready.
 
-    `silence`: seconds without a token. `probed`: the silence at which it was first asked for one.
+    `silence`: seconds without a token. `probed`: the silence at which it was first asked for one. `probes`: how often it
+    was asked, by PROBE_RESULTS.
     """
 
     rank: int
     silence: float = 0.0
     probed: float | None = None
-    probe: asyncio.Task[bool] | None = None
+    probe: asyncio.Task[str] | None = None
+    probes: dict[str, int] = dataclasses.field(default_factory=lambda: dict.fromkeys(PROBE_RESULTS, 0))
+
+    def answer(self) -> str:
+        """Return and count what the engine has answered since it was asked; nothing if it has not yet."""
+        if not (self.probe and self.probe.done()):
+            return ""
+        result = self.probe.result()
+        self.probe = None
+        self.probes[result] += 1
+        return result
+
+
+class Metrics:
+    """Figures for Prometheus, in its text format: https://prometheus.io/docs/instrumenting/exposition_formats/.
+
+    Several services may run on a host, so each figure has the label `port`, that of the service's API.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._lines: list[str] = []
+        self._names: set[str] = set()
+
+    def add(self, name: str, value: float, **labels: object) -> None:
+        """Add a figure. Those of one name must follow each other."""
+        name = f"ascend_ops_{name}"
+        if name not in self._names:
+            self._names.add(name)
+            self._lines.append(f"# TYPE {name} {'counter' if name.endswith('_total') else 'gauge'}")
+        shown = ",".join(f'{key}="{label}"' for key, label in {"port": self._port, **labels}.items())
+        self._lines.append(f"{name}{{{shown}}} {value:.3f}")
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines) + "\n"
 
 
 class Supervisor:
@@ -347,6 +388,8 @@ class Supervisor:
         self._vllm: asyncio.subprocess.Process | None = None
         self._stopped: asyncio.Future[tuple[str, int]] = asyncio.get_running_loop().create_future()
         self._reported = ""
+        self._state = STATES[0]
+        self._generation_began = 0.0  # seconds since the epoch
         self._signalled = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -354,6 +397,35 @@ class Supervisor:
     def heartbeat_seconds(self) -> float:
         """Seconds between two heartbeats."""
         return self.grace / 6
+
+    def enter(self, state: str) -> None:
+        """Record the state of this host, one of STATES."""
+        self._state = state
+        self.write_metrics()
+
+    def metrics(self) -> Metrics:
+        """Return the figures of this host."""
+        metrics = Metrics(self.options.api_port)
+        metrics.add("supervisor_updated_time_seconds", time.time())
+        if self._generation_began:
+            metrics.add("supervisor_generation_start_time_seconds", self._generation_began)
+        for state in STATES:
+            metrics.add("supervisor_state", state == self._state, state=state)
+        return metrics
+
+    def write_metrics(self) -> None:
+        """Write the figures, if somebody wants them."""
+        if not self.options.metrics:
+            return
+        try:
+            write(self.options.metrics, str(self.metrics()))
+        except OSError as error:
+            self.log_once(f"cannot write {self.options.metrics}: {error}", about="metrics")
+
+    async def _keep_metrics(self) -> None:
+        while True:
+            self.write_metrics()
+            await asyncio.sleep(METRICS_SECONDS)
 
     def report(self, text: str, failing: bool = False) -> None:
         """Write the state of the service, as far as this host knows it, for the container's health check."""
@@ -398,6 +470,8 @@ class Supervisor:
         """Supervise until there is a reason to stop. Return the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._signal)
+        if self.options.metrics:
+            self.spawn(self._keep_metrics())
         await self.begin()
         reason, code = await self._stopped
         log(f"stopping: {reason}")
@@ -410,6 +484,7 @@ class Supervisor:
                 code = 0
         for task in self._tasks:
             task.cancel()
+        self.enter("waiting" if code else "stopped")
         return code
 
     def _signal(self) -> None:
@@ -442,7 +517,8 @@ class Supervisor:
 
     async def start_vllm(self, generation: str) -> None:
         """Start the vLLM process. When it exits, stop."""
-        self.generation = generation
+        self.generation, self._generation_began = generation, time.time()
+        self.enter("loading")
         command, environment = list(self.options.command), dict(os.environ)
         if self.options.middleware:
             self.options.draining.unlink(missing_ok=True)
@@ -476,6 +552,7 @@ class Head(Supervisor):
         addresses = dict.fromkeys(("127.0.0.1", options.address))
         self._api = Api(addresses, options.api_port, options.api_key_file)
         self._begun, self._ready = 0.0, False
+        self._engines = [Engine(rank) for rank in range(options.engines)]
         self._engine_watch: asyncio.Task[None] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._all_joined = asyncio.Event()
@@ -495,6 +572,23 @@ class Head(Supervisor):
         else:
             self._all_joined.set()
         self.spawn(self._start_generation())
+
+    def metrics(self) -> Metrics:
+        metrics = super().metrics()
+        metrics.add("supervisor_failed_generations", self._count.failures)
+        metrics.add("supervisor_failed_generations_limit", self.options.max_failures)
+        metrics.add("supervisor_hosts", self.options.hosts)
+        metrics.add("supervisor_hosts_joined", 1 + len(self._members))
+        if self._ready and self.options.probe_seconds:
+            for engine in self._engines:
+                metrics.add("engine_silence_seconds", engine.silence, engine=engine.rank)
+            for engine in self._engines:
+                unanswered = 0 if engine.probed is None else engine.silence - engine.probed
+                metrics.add("engine_unanswered_seconds", unanswered, engine=engine.rank)
+            for engine in self._engines:
+                for result, count in engine.probes.items():
+                    metrics.add("engine_probes_total", count, engine=engine.rank, result=result)
+        return metrics
 
     async def notify_peers(self, reason: str) -> None:
         for member in list(self._members.values()):  # one whose connection closes meanwhile is removed
@@ -518,6 +612,7 @@ class Head(Supervisor):
         if self._engine_watch:  # whose requests would be refused, too
             self._engine_watch.cancel()
         self._refuse_requests()
+        self.enter("draining")
         idle, next_line = 0, 0.0
         while True:
             requests = await self._api.requests()
@@ -588,7 +683,9 @@ class Head(Supervisor):
                 "`docker restart` this container on every host."
             )
         self._report_generation(f"the next starts within {pause:.0f} s")
+        self.enter("pausing")
         await asyncio.sleep(pause)
+        self.enter("waiting")
 
     def _report_generation(self, text: str) -> None:
         failures = self._count.failures
@@ -607,6 +704,7 @@ class Head(Supervisor):
         while not await self._api.is_ready():
             await asyncio.sleep(READY_POLL_SECONDS)
         self._ready = True
+        self.enter("ready")
         log(f"generation {self.generation}: ready after {time.monotonic() - self._begun:.0f} s")
         self.report("ready")
         self.spawn(self._settle())
@@ -616,12 +714,12 @@ class Head(Supervisor):
     async def _settle(self) -> None:
         await asyncio.sleep(self.options.settled_seconds)
         self._count.settle()
+        self.write_metrics()
 
     async def _watch_engines(self) -> None:
         """Stop when an engine computes nothing. While it does, its tokens prove it, and nothing is sent."""
         seconds, timeout = self.options.probe_seconds, self.options.probe_timeout
         interval = min(seconds, timeout) / 6
-        engines = [Engine(rank) for rank in range(self.options.engines)]
         counts, last = await self._api.tokens(), time.monotonic()
         while True:
             await asyncio.sleep(interval)
@@ -630,35 +728,35 @@ class Head(Supervisor):
             passed = min(time.monotonic() - last, interval + 2 * REQUEST_SECONDS)
             last = time.monotonic()
             hanging = []
-            for engine in engines:
+            for engine in self._engines:
                 engine.silence += passed
-                answered = engine.probe and engine.probe.done() and engine.probe.result()
+                answered = engine.answer() in ("answered", "refused")
                 if counts.get(engine.rank, 0) > before.get(engine.rank, 0):
                     answered = True
                 if answered:
                     engine.silence, engine.probed = 0, None
                 elif engine.probed is not None and engine.silence - engine.probed > timeout:
                     hanging.append(engine)
-                if engine.probe and engine.probe.done():
-                    engine.probe = None
                 if engine.silence > seconds and not engine.probe:
                     if engine.probed is None:
                         engine.probed = engine.silence
                     engine.probe = asyncio.ensure_future(self._probe(engine.rank))
+            self.write_metrics()
             if hanging:  # where one hangs in a collective operation, the others soon wait for it
                 ranks = ", ".join(str(engine.rank) for engine in hanging)
                 silence = min(engine.silence for engine in hanging)
                 self.stop(f"engine {ranks} hangs: no token for {silence:.0f} s, and none when asked for one")
                 return
 
-    async def _probe(self, rank: int) -> bool:
-        """Tell whether an engine computes a token. A refusal of the API shows nothing, so it counts as one."""
+    async def _probe(self, rank: int) -> str:
+        """Return which of PROBE_RESULTS it is. A refusal of the API shows nothing, so it counts as an answer."""
         status, model = await self._api.model()
         if model:
             status = await self._api.compute(model, rank, self.options.probe_timeout)
         if 400 <= status < 500:
             self.log_once(f"cannot ask engine {rank} for a token: HTTP status {status}", about="probe")
-        return 0 < status < 500
+            return "refused"
+        return "answered" if 0 < status < 400 else "failed"
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Accept a connection. Where too many are unproven, close the oldest of them."""
@@ -775,6 +873,7 @@ class Worker(Supervisor):
         """Ask the head, which has the API."""
         if self._channel and self.generation:
             self.report("waiting until the head has drained the service")
+            self.enter("draining")
             self._channel.send(drain=True)
             seconds = self.options.drain_seconds + DRAIN_MARGIN_SECONDS
             with contextlib.suppress(asyncio.TimeoutError):
@@ -853,6 +952,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--max-failures", type=int, required=True, help="failed generations in a row that make it unhealthy"
     )
     parser.add_argument("--status", type=Path, required=True, help="file for the container's health check")
+    parser.add_argument("--metrics", type=Path, help="file for figures that Prometheus can read")
     parser.add_argument("--api-port", type=int, required=True, help="port of vLLM's API on the head")
     parser.add_argument("--api-key-file", type=Path, help="file with the API key of vLLM, if there is one")
     parser.add_argument("--engines", type=int, required=True, help="number of engines on all hosts")

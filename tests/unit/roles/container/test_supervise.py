@@ -12,6 +12,7 @@ import http.client
 import importlib.util
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -589,6 +590,78 @@ def test_an_api_that_refuses_the_probe_is_left_alone(serving):
     wait(lambda: "cannot ask engine" in serving.says(), serving)
     time.sleep(4)
     assert serving.runs()
+
+
+# Figures for Prometheus
+
+
+def figures(host: Host) -> dict[str, float]:
+    """What is in the host's file of figures: those of its states by the state, the others by name and engine."""
+    file = Path(host.options["metrics"])
+    text = file.read_text(encoding="ascii") if file.exists() else ""
+    found = re.findall(
+        r'^ascend_ops_(\w+)\{port="\d+"(?:,\w+="(\w+)")?(?:,result="(\w+)")?\} ([0-9.]+)$', text, re.M
+    )
+    shown = [line for line in text.splitlines() if not line.startswith("# TYPE ")]
+    assert len(found) == len(shown), text
+    return {" ".join(filter(None, name)): float(value) for *name, value in found}
+
+
+def in_state(host: Host, state: str) -> bool:
+    return figures(host).get(f"supervisor_state {state}") == 1
+
+
+def test_figures_follow_a_service_from_its_start_to_its_planned_stop(serving, tmp_path):
+    serving.options.update({"metrics": tmp_path / "out/ascend-ops.prom", "probe-timeout": 60})
+    serving.state.write_text('{"failures": 1, "running": false, "lasted": 1.0}', encoding="ascii")
+    serving.engine = f"sleep 2; {serving.engine}"
+    serving.start()
+    wait(lambda: in_state(serving, "pausing"), serving)
+    assert figures(serving)["supervisor_failed_generations"] == 1
+    assert "supervisor_generation_start_time_seconds" not in figures(serving)
+    wait(lambda: in_state(serving, "loading"), serving)
+    assert time.time() - figures(serving)["supervisor_generation_start_time_seconds"] < PATIENCE
+    wait(lambda: in_state(serving, "ready"), serving)
+    wait(lambda: figures(serving)["supervisor_failed_generations"] == 0, serving)
+    wait(lambda: figures(serving).get("engine_probes_total 1 answered", 0) >= 2, serving)
+    os.kill(engine_of(serving, 1), signal.SIGSTOP)
+    wait(lambda: figures(serving)["engine_unanswered_seconds 1"] > 1, serving)
+    assert figures(serving)["engine_silence_seconds 1"] > figures(serving)["engine_unanswered_seconds 1"]
+    assert figures(serving)["engine_unanswered_seconds 0"] < 1
+    os.kill(engine_of(serving, 1), signal.SIGCONT)
+    wait(lambda: figures(serving)["engine_unanswered_seconds 1"] == 0, serving)
+    serving.signal(signal.SIGTERM)
+    assert serving.code() == 0
+    states = {name: value for name, value in figures(serving).items() if "state" in name}
+    assert states.pop("supervisor_state stopped") == 1
+    assert set(states.values()) == {0}
+    assert time.time() - figures(serving)["supervisor_updated_time_seconds"] < PATIENCE
+
+
+def test_each_host_has_figures_and_the_head_tells_who_is_missing(make, tmp_path):
+    hosts = make(2)
+    for host in hosts:
+        host.options["metrics"] = tmp_path / f"ascend-ops-{host.options['rank']}.prom"
+    head, worker = hosts
+    head.start()
+    wait(lambda: in_state(head, "waiting"), head)
+    assert [figures(head)[f"supervisor_hosts{rest}"] for rest in ("", "_joined")] == [2, 1]
+    worker.start()
+    wait_for_engines(*hosts)
+    wait(lambda: all(in_state(host, "loading") for host in hosts), *hosts)
+    assert figures(head)["supervisor_hosts_joined"] == 2
+    worker.remove()
+    assert head.code() == 1
+    assert in_state(head, "waiting")
+    assert figures(head)["supervisor_failed_generations"] == 1
+
+
+def test_a_disk_that_is_full_costs_the_figures_and_not_the_service(serving, tmp_path):
+    (tmp_path / "taken").write_text("no folder", encoding="ascii")
+    serving.options["metrics"] = tmp_path / "taken/ascend-ops.prom"
+    serving.start()
+    wait(lambda: serving.health() == "ok: ready", serving)
+    assert serving.says().count("cannot write") == 1
 
 
 # Planned stops while vLLM answers

@@ -230,6 +230,7 @@ def mounts(*texts: str):
             "container_mounts": [],
             "container_extra_mounts": others,
             "container_hardened": False,
+            "supervisor_metrics_dir": None,
         }
     )
 
@@ -291,3 +292,13 @@ def test_others_see_the_endpoint_and_each_host_with_its_first_engine():
         {"name": "node0", "address": "10.0.0.10", "rank": 0},
         {"name": "node1", "address": "10.0.0.11", "rank": 2},
     ]
+
+
+def test_the_supervisor_writes_figures_where_the_host_wants_them():
+    quiet, asked = build("node1"), build("node1", vllm_supervisor_metrics_dir="/var/lib/metrics")
+    assert quiet["container"]["metrics"] is None
+    assert not [option for option in quiet["container"]["command"] if option.startswith("--metrics")]
+    assert asked["container"]["metrics"] == "/var/lib/metrics/ascend-ops-8080.prom"
+    (mount,) = [one for one in asked["container"]["mounts"] if one not in quiet["container"]["mounts"]]
+    assert (mount["source"], mount["read_only"]) == ("/var/lib/metrics", False)
+    assert f"--metrics={mount['target']}/ascend-ops-8080.prom" in asked["container"]["command"]
