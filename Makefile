@@ -87,7 +87,7 @@ units: env ## Unit tests, and component tests, which run Ansible on this machine
 	$(GUARD) --numprocesses auto --dist worksteal tests/unit tests/component
 
 .PHONY: monitoring
-monitoring: env ## Alert rules, as the distribution's Prometheus sees them: each fires, and each is silent
+monitoring: env ## Alert rules and dashboard, as the distribution's Prometheus sees them
 	tests/prometheus.sh
 	python -m pytest --numprocesses auto tests/monitoring
 

@@ -36,6 +36,7 @@ def test_targets_have_labels_and_a_second_run_changes_nothing(tmp_path):
         ("npu", "1", "[fd00::11]:8090"),
     }
     assert {one["labels"]["service"] for one in targets} == {"glm47"}
+    assert json.loads((tmp_path / "written/dashboards/vllm.json").read_text(encoding="utf-8"))["uid"]
 
     done, _failures = watch(tmp_path, "--check", "--diff", hosts=hosts, monitoring_exporters=exporters)
     assert (done.returncode, counts(done.stdout)) == (0, "0"), done.stdout
@@ -46,10 +47,16 @@ def test_targets_have_labels_and_a_second_run_changes_nothing(tmp_path):
     assert re.search(r"^\+.*> 0\.25", done.stdout, re.M)
 
 
-def test_a_service_of_any_name_has_files_and_labels_of_its_own(tmp_path):
+def test_a_service_of_any_name_has_files_and_labels_of_its_own_and_grafana_finds_the_dashboard(tmp_path):
     name = 'Qwen/3 "big"'
-    done, _failures = watch(tmp_path, monitoring_service=name)
+    provisioning = tmp_path / "grafana/provisioning/dashboards"
+    provisioning.mkdir(parents=True)
+    done, _failures = watch(
+        tmp_path, monitoring_service=name, monitoring_grafana_dir=str(tmp_path / "grafana")
+    )
     assert done.returncode == 0, done.stdout
+    (provider,) = read(provisioning / "ascend-ops.yml")["providers"]
+    assert provider["options"]["path"] == str(tmp_path / "written/dashboards")
     rules = yaml.safe_load((tmp_path / "written/rules-Qwen-3--big-.yml").read_text(encoding="utf-8"))
     assert rules["groups"][0]["rules"][0]["expr"] == f'up{{job="vllm",service={json.dumps(name)}}} == 0'
 

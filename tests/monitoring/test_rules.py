@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from monitoring import promtool
+from ansible_run import run
+from monitoring import PROGRAMS, promtool
 from shipped import ROOT
 
 HEAD = {"service": "glm47", "host": "node0", "rank": "0"}
@@ -94,6 +97,36 @@ def hbm(used: str) -> list[Series]:
     return [npu("info_hbm_used_memory", used), npu("info_hbm_total_memory", "65536x600")]
 
 
+def supervisor(metric: str, values: str, **labels: str) -> Series:
+    return series("node", f"ascend_ops_{metric}", values, port="8080", **labels)
+
+
+def state(values: str, name: str, **labels: str) -> Series:
+    return supervisor("supervisor_state", values, state=name, **labels)
+
+
+def failures(values: str) -> list[Series]:
+    limit = supervisor("supervisor_failed_generations_limit", "5x600")
+    return [supervisor("supervisor_failed_generations", values), limit]
+
+
+def missing(joined: str, waiting: str = "1x60") -> list[Series]:
+    hosts = supervisor("supervisor_hosts", "2x60"), supervisor("supervisor_hosts_joined", joined)
+    return [*hosts, state(waiting, "waiting")]
+
+
+def probes(refused: str, answered: str) -> list[Series]:
+    counts = {"refused": refused, "answered": answered}
+    return [
+        supervisor("engine_probes_total", value, engine="0", result=result)
+        for result, value in counts.items()
+    ]
+
+
+def updated(values: str, stopped: str = "0x60") -> list[Series]:
+    return [supervisor("supervisor_updated_time_seconds", values), state(stopped, "stopped")]
+
+
 @dataclass(frozen=True)
 class Case:
     """An alert, what makes it fire after a time, and what looks like that and must not."""
@@ -109,10 +142,12 @@ CASES = [
         [series("vllm", "up", "1x60")],
         [series("vllm", "up", "1 1 0 1 1 0")],  # two scrapes that were lost
         [series("vllm", "up", "0x60", service="other")],
+        [series("vllm", "up", "0x60"), state("1x60", "stopped")],  # as planned
     )),
     Case("VllmNotScraped", "15m", [series("vllm", "up", "1x60", service="other")], ([series("vllm", "up", "0x60")],)),
     Case("VllmRestarts", "50m", [series("vllm", "process_start_time_seconds", "1x10 2x10 3x10 4x30")], (
         [series("vllm", "process_start_time_seconds", "1x10 2x10 3x60")],
+        [supervisor("supervisor_generation_start_time_seconds", "1x10 _ 2x10 _ 3x60")],
     )),
     Case("VllmHangs", "15m", engine("1x60", "7x60"), (
         engine("0x60", "7x60"),  # nothing to do
@@ -153,6 +188,25 @@ CASES = [
     Case("VllmRanksUneven", "25m", load(("0x60", "20x60"), ("1x60", "8x60")), (
         load(("20x60", "20x60"), ("8x60", "8x60")),
         load(("0x60", "0x60"), ("0x60", "2x60")),  # little to do is never even
+    )),
+    Case("SupervisorCountsFailures", "5m", failures("1x60"), (failures("0x60"), failures("5x60"))),
+    Case("SupervisorKeepsFailing", "5m", failures("5x60"), (failures("4x60"),)),
+    Case("SupervisorMissesHost", "10m", missing("1x60"), (
+        missing("2x60"),
+        missing("1x60", waiting="0x60"),  # its file is from before the end
+        missing("1 1 2x60"),
+    )),
+    Case("SupervisorLoadsLong", "70m", [state("1x120", "loading")], (
+        [state("1x30 0x90", "loading")],
+        [state("1x120", "loading", host="node1", rank="1")],  # a worker does not know when the service is ready
+    )),
+    Case("SupervisorAsksInVain", "10m", [supervisor("engine_unanswered_seconds", "0x4 60+60x60", engine="1")], (
+        [supervisor("engine_unanswered_seconds", "0 5 0 5 0 5 0 5 0 5 0 5", engine="1")],
+    )),
+    Case("SupervisorIsRefused", "30m", probes("0+1x60", "0x60"), (probes("0x60", "0+1x60"), probes("0+1x60", "0+1x60"))),
+    Case("SupervisorSilent", "10m", updated("0 60 120x60"), (
+        updated("0+60x60"),
+        updated("0 60 120x60", stopped="1x60"),
     )),
     Case("HostSilent", "10m", [series("node", "up", "1x4 0x60")], (
         [series("node", "up", "1x60")],
@@ -243,3 +297,23 @@ def test_every_alert_leads_to_what_to_do(rules, written):
         assert f"`{rule['alert']}`" in heading[1]
         assert rule["labels"]["severity"] in ("critical", "warning")
         assert len(rule["annotations"]["description"]) > 60
+
+
+def test_a_prometheus_of_its_own_reads_what_is_written(written, tmp_path):
+    source, target = ROOT / "roles/monitoring/templates/prometheus.yml.j2", tmp_path / "prometheus.yml"
+    variables = {"monitoring_dir": str(written), "ansible_python_interpreter": sys.executable}
+    task = ("-m", "ansible.builtin.template", "-a", f"src={source} dest={target}")
+    done = run("ansible", "localhost", "-c", "local", *task, "-e", json.dumps(variables))
+    assert done.returncode == 0, done.stdout
+    assert f"{written}/rules-glm47.yml" in promtool("check", "config", target)
+
+
+@pytest.mark.parametrize("page", ["monitoring.md", "monitoring.zh-CN.md"])
+def test_the_example_of_the_guide_is_a_configuration_of_alertmanager(page, tmp_path):
+    blocks = re.findall(
+        r"^```yaml\n(.*?)^```", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.M | re.S
+    )
+    (example,) = (block for block in map(yaml.safe_load, blocks) if "monitoring_alertmanager_config" in block)
+    content = json.dumps(example["monitoring_alertmanager_config"])
+    (tmp_path / "alertmanager.yml").write_text(content, encoding="utf-8")
+    subprocess.run([PROGRAMS / "amtool", "check-config", tmp_path / "alertmanager.yml"], check=True)

@@ -1,0 +1,252 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The dashboard is as Grafana's schema has it, and each of its queries returns data from a Prometheus that scrapes the service.
+
+metrics/ has what the real vLLM 0.13.0 with two engines answered before and after some requests, and figures as npu-exporter's source makes
+them. node_exporter is the real one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import json
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.dashboard import Dashboard
+from monitoring import PROGRAMS, watch
+from polling import wait_until
+from ports import free_port
+from shipped import ROOT, read
+
+METRICS = Path(__file__).parent / "metrics"
+HOSTS = {"node0": "127.0.0.1", "node1": "127.0.0.2"}
+
+
+@contextlib.contextmanager
+def answering(address: str, port: int, texts: list[str]) -> Iterator[None]:
+    """Answer each request of Prometheus with the next of the texts, and then with the last."""
+    left = list(texts)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            scrape = self.headers.get("User-Agent", "").startswith(
+                "Prometheus"
+            )  # the supervisor asks as well
+            data = (left.pop(0) if scrape and len(left) > 1 else left[0]).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_arguments: object) -> None:
+            """Log nothing."""
+
+    with http.server.ThreadingHTTPServer((address, port), Handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        yield
+        server.shutdown()
+
+
+@contextlib.contextmanager
+def running(program: str, *options: str, log: Path) -> Iterator[None]:
+    with log.open("wb") as output:
+        process = subprocess.Popen([str(PROGRAMS / program), *options], stdout=output, stderr=output)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+class Site:
+    """Prometheus over a service of two hosts on this machine, with what role monitoring has written."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder, self.url = folder, url
+        self.dashboard: dict[str, Any] = json.loads(
+            (folder / "written/dashboards/vllm.json").read_text(encoding="utf-8")
+        )
+
+    def ask(self, query: str) -> list[dict[str, Any]]:
+        """Return the series that Prometheus has for a query of the dashboard."""
+        filled = query.replace("$service", "glm47").replace("$__range", "1h")
+        answer = requests.get(f"{self.url}/api/v1/query", {"query": filled}, timeout=10).json()
+        assert answer["status"] == "success", answer
+        series: list[dict[str, Any]] = answer["data"]["result"]
+        return series
+
+    def queries(self) -> dict[str, str]:
+        """Return the queries of all panels and annotations, by their names."""
+        panels = {
+            f"{panel['title']} {target['refId']}": target["expr"]
+            for panel in self.dashboard["panels"]
+            for target in panel.get("targets", [])
+        }
+        return panels | {one["name"]: one["expr"] for one in self.dashboard["annotations"]["list"]}
+
+
+@pytest.fixture(scope="module", name="site")
+def watched_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("site")
+    ports = {name: free_port() for name in ("vllm", "node", "npu", "prometheus")}
+    exporters = {"node": ports["node"], "npu": ports["npu"]}
+    done, _failures = watch(folder, "-e", f"vllm_api_port={ports['vllm']}", monitoring_exporters=exporters)
+    assert done.returncode == 0, done.stdout
+    written = folder / "written"
+    targets = written / "targets-glm47.json"
+    text = targets.read_text(encoding="utf-8")
+    for name, address in zip(("10.0.0.10", "10.0.0.11"), HOSTS.values(), strict=True):
+        text = text.replace(name, address)  # a service of two hosts on loopback addresses would be refused
+    targets.write_text(text, encoding="utf-8")
+    (folder / "prometheus.yml").write_text(
+        json.dumps(
+            {
+                "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+                "rule_files": [str(written / "rules-*.yml")],
+                "scrape_configs": [
+                    {"job_name": "vllm", "file_sd_configs": [{"files": [str(written / "targets-*.json")]}]}
+                ],
+            }
+        ),
+        encoding="utf-8",
+    )
+    before, after = (
+        (METRICS / f"vllm-{name}.txt").read_text(encoding="utf-8") for name in ("before", "after")
+    )
+    started = re.sub(r"^(process_start_time_seconds) .*", r"\1 1.7e9", after, flags=re.M)
+    npu = (METRICS / "npu_exporter.txt").read_text(encoding="utf-8")
+    url = f"http://127.0.0.1:{ports['prometheus']}"
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(answering(HOSTS["node0"], ports["vllm"], [started, before, after]))
+        for name, address in HOSTS.items():
+            figures = folder / name
+            figures.mkdir()
+            stack.enter_context(answering(address, ports["npu"], [npu]))
+            supervise(stack, figures, name, ports["vllm"])
+            options = (
+                f"--web.listen-address={address}:{ports['node']}",
+                f"--collector.textfile.directory={figures}",
+            )
+            stack.enter_context(running("prometheus-node-exporter", *options, log=folder / f"{name}.log"))
+        options = (
+            f"--config.file={folder}/prometheus.yml",
+            f"--storage.tsdb.path={folder}/data",
+            f"--web.listen-address={url.removeprefix('http://')}",
+        )
+        stack.enter_context(running("prometheus", *options, log=folder / "prometheus.log"))
+        wait_until(lambda: answers(f"{url}/-/ready"), 30, lambda: (folder / "prometheus.log").read_text())
+        yield Site(folder, url)
+
+
+def answers(url: str) -> bool:
+    with contextlib.suppress(requests.ConnectionError):
+        return requests.get(url, timeout=5).status_code == 200
+    return False
+
+
+def supervise(stack: contextlib.ExitStack, folder: Path, name: str, api_port: int) -> None:
+    """Let the supervisor of a host write its figures to the folder, for an engine that only waits."""
+    rank = list(HOSTS).index(name)
+    (folder / "key").write_text("the key of the service\n", encoding="ascii")
+    failed = {"failures": 1, "running": False, "lasted": 0}  # an alert fires
+    (folder / "state.json").write_text(json.dumps(failed), encoding="ascii")
+    options = {
+        "rank": rank, "hosts": len(HOSTS), "address": HOSTS[name], "head": HOSTS["node0"], "port": api_port + 1,
+        "key": folder / "key", "state": folder / "state.json", "grace": 30, "max-failures": 3, "status": folder / "status",
+        "api-port": api_port, "engines": 2, "probe-seconds": 60, "drain-seconds": 0, "draining": folder / "draining",
+        "metrics": folder / f"ascend-ops-{api_port}.prom",
+    }  # fmt: skip
+    command = [sys.executable, str(ROOT / "roles/container/files/supervise.py")]
+    command += [*(f"--{option}={value}" for option, value in options.items()), "--", "sleep", "600"]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stderr=log)
+    stack.callback(process.wait)
+    stack.callback(process.terminate)
+
+
+def test_every_query_returns_data(site: Site):
+    missing = site.queries()
+
+    def all_there() -> bool:
+        for name, query in list(missing.items()):
+            values = [float(one["value"][1]) for one in site.ask(query)]
+            if values and values[0] == values[0]:  # not NaN, which is what latencies of no requests are
+                del missing[name]
+        return not missing
+
+    wait_until(all_there, 60, lambda: f"no data for {', '.join(missing)}")
+
+
+def test_targets_and_rules_are_as_prometheus_wants_them(site: Site):
+    def up() -> bool:
+        return {(one["metric"]["job"], one["metric"]["host"], one["value"][1]) for one in site.ask("up")} == {
+            ("vllm", "node0", "1"), *((job, host, "1") for job in ("node", "npu") for host in HOSTS)
+        }  # fmt: skip
+
+    wait_until(up, 30, lambda: str(site.ask("up")))
+    groups = requests.get(f"{site.url}/api/v1/rules", timeout=10).json()["data"]["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    assert len(rules) > 30
+    assert [rule["lastError"] for rule in rules if rule["health"] != "ok" and "lastError" in rule] == []
+
+
+def test_grafana_knows_each_key(site: Site):
+    """What its own types do not know is lost when they read the dashboard and write it again."""
+    again = json.loads(json.dumps(Dashboard.from_json(site.dashboard), cls=JSONEncoder))
+    # Its data source for Prometheus has a title for annotations, which the general types leave out.
+    assert [place for place in lost(site.dashboard, again) if not place.endswith(".titleFormat")] == []
+    ids = [panel["id"] for panel in site.dashboard["panels"]]
+    assert len(ids) == len(set(ids)) > 30
+
+
+def lost(given: Any, again: Any, place: str = "") -> list[str]:
+    """Return the places of what is in the one and not in the other."""
+    if isinstance(given, Mapping) and isinstance(again, Mapping):
+        found = [f"{place}.{key}" for key in given if key not in again and given[key] is not None]
+        return found + [
+            one for key in given if key in again for one in lost(given[key], again[key], f"{place}.{key}")
+        ]
+    if isinstance(given, list) and isinstance(again, list):
+        return [
+            one
+            for index, pair in enumerate(zip(given, again, strict=False))
+            for one in lost(*pair, f"{place}[{index}]")
+        ]
+    return [] if given == again else [f"{place}: {given!r} is {again!r}"]
+
+
+def test_panels_do_not_overlap(site: Site):
+    cells = [
+        (x, y)
+        for panel in site.dashboard["panels"]
+        for grid in [panel["gridPos"]]
+        for x in range(grid["x"], grid["x"] + grid["w"])
+        for y in range(grid["y"], grid["y"] + grid["h"])
+    ]
+    assert len(cells) == len(set(cells))
+    assert max(x for x, _y in cells) == 23
+
+
+def test_every_release_has_the_metrics_of_vllm_that_are_used(site: Site):
+    rules = (site.folder / "written/rules-glm47.yml").read_text(encoding="utf-8")
+    expressions = [rule["expr"] for group in yaml.safe_load(rules)["groups"] for rule in group["rules"]]
+    used = set(re.findall(r"vllm:\w+", " ".join([*expressions, *site.queries().values()])))
+    assert len(used) > 10
+    names = read(METRICS / "names.yml")
+    assert set(names) == {row["vllm"] for row in read(ROOT / "profiles/releases.yml")["releases"].values()}
+    assert {version: used - set(those) for version, those in names.items()} == {
+        version: set() for version in names
+    }
