@@ -117,8 +117,8 @@ sanity: env ## ansible-test sanity, all tests, with the oldest and the newest An
 	tests/sanity.sh
 
 .PHONY: molecule
-molecule: env root ## The whole chain on the lab, its check mode, air-gapped hosts and an upgrade (root)
-	molecule test -s default -s airgap -s upgrade
+molecule: env root ## The whole chain on the lab, its check mode and upgrades (root)
+	molecule test -s default -s upgrade
 
 .PHONY: faults
 faults: env root ## Bad input on the lab: each refused with a clear reason, nothing changed; and no secret shows (root)
@@ -162,7 +162,7 @@ campaign: env root ## The tests and scenarios that make test leaves out: more fa
 	python -m pytest -m campaign tests/component
 	tests/versions.sh tests/unit/plugins
 	tests/with-lab.sh python -m pytest -m campaign tests/integration
-	molecule test -s faults -s single
+	molecule test -s airgap -s faults -s single
 
 .PHONY: versions
 versions: env ## Syntax, rendering and modules with the oldest and the newest Ansible

@@ -78,6 +78,7 @@ def credentials(awx: StandIn, template: str) -> set[str]:
     return {thing["name"] for thing in awx.related[awx.named("job_templates")[template]["id"], "credentials"]}
 
 
+@pytest.mark.campaign
 def test_a_failed_update_is_reported_with_its_cause(awx: StandIn, templates: list[dict]):
     awx.repositories.clear()
     code, output = setup(awx)

@@ -33,6 +33,7 @@ echo "$options" >"$FOLDER/options"
 echo pull >>"$FOLDER/pulls"
 [ "$config" ] && cp "$config/config.json" "$FOLDER" && stat --format=%a "$config" >"$FOLDER/mode"
 sleep "${PULL_SECONDS:-3}"
+while [ -e "$FOLDER/hold" ]; do sleep 0.2; done
 echo "Status: Downloaded newer image for $2"
 """
 
@@ -131,12 +132,14 @@ def pulls(folder: Path) -> int:
 
 
 def test_a_lost_connection_is_waited_for(folder: Path):
-    pull = Pull(folder, PULL_SECONDS="10")
+    (folder / "hold").touch()
+    pull = Pull(folder)
     wait_until(lambda: pulls(folder), 30, "the pull begins")
-    time.sleep(3)  # the first poll, without which nobody knows that it has begun
+    time.sleep(5)  # the first poll, without which nobody knows that it has begun
     (folder / "cut").touch()
-    wait_until((folder / "refused").exists, 20, "the next poll finds no connection")
+    wait_until((folder / "refused").exists, 30, "the next poll finds no connection")
     (folder / "cut").unlink()
+    (folder / "hold").unlink()
     shown = pull.ended()
     assert "CHANGED" in shown, shown
     assert "cannot be reached" in shown
