@@ -156,6 +156,7 @@ def test_progress_is_read_from_the_events(job):
     )
     assert [stage.rsplit(".", 1)[-1] for stage in stages] == [
         "plan",
+        "serve",  # are all hosts of the service in this run?
         "preflight",
         "weights",
         "image",
@@ -301,6 +302,19 @@ def test_awx_is_set_up(job):
         assert (things, awx.related) == made
     assert awx.token not in first.said + second.said
     assert second.changed() == {"localhost": 1}  # AWX does not show secrets, so that they are sent again
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize(
+    ("playbook", "survey", "names"),
+    [
+        ("benchmark", {"benchmark_minutes": "long"}, ("minutes", "long")),
+        ("gateway", {}, ("node0", "gateway_api_keys")),
+        ("monitoring", {}, ("vllm_monitoring",)),
+    ],
+)
+def test_a_survey_that_lacks_something_is_refused(job, playbook, survey, names):
+    assert_names(job(f"playbooks/{playbook}.yml", survey).failed(), *names)
 
 
 def test_every_playbook_is_run_as_a_job():
