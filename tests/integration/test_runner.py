@@ -162,7 +162,6 @@ def test_progress_is_read_from_the_events(job):
         "image",
         "container",
         "patch",
-        "serve",
         "verify",
     ]
     tasks = done.names("playbook_on_task_start", "task")
@@ -308,7 +307,7 @@ def test_awx_is_set_up(job):
 @pytest.mark.parametrize(
     ("playbook", "survey", "names"),
     [
-        ("benchmark", {"benchmark_minutes": "long"}, ("minutes", "long")),
+        ("benchmark", {"benchmark_minutes": "long"}, ("argument 'minutes'",)),
         ("gateway", {}, ("node0", "gateway_api_keys")),
         ("monitoring", {}, ("vllm_monitoring",)),
     ],
