@@ -47,4 +47,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by their names."""
-        return {"benchmark_page": lambda report, former=None: page(report, former or None)}
+        return {"benchmark_page": page}

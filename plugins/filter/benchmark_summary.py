@@ -46,4 +46,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by their names."""
-        return {"benchmark_summary": lambda report, former=None: summary(report, former or None)}
+        return {"benchmark_summary": summary}

@@ -8,6 +8,7 @@ from typing import Any, Callable, Mapping
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import listed
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.gateway import problems
+from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._inventory import ROLE_OPTIONS
 
 DOCUMENTATION = r"""
 name: gateway_problems
@@ -44,7 +45,7 @@ _value:
 
 def gateway_problems(options: Mapping[str, Any]) -> str:
     """Return the problems of *options*, a line each."""
-    return listed(problems(options))
+    return listed(problems(ROLE_OPTIONS, options))
 
 
 class FilterModule:

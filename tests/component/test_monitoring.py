@@ -58,8 +58,11 @@ def test_a_service_of_any_name_has_files_and_labels_of_its_own_and_grafana_finds
     (provider,) = read(provisioning / "ascend-ops.yml")["providers"]
     assert provider["options"]["path"] == str(tmp_path / "written/dashboards")
     rules = yaml.safe_load((tmp_path / "written/rules-Qwen-3--big-.yml").read_text(encoding="utf-8"))
-    expression = rules["groups"][0]["rules"][0]["expr"]
-    assert expression.startswith(f'up{{job="vllm",service={json.dumps(name)}}} == 0')
+    service = f"service={json.dumps(name)}"
+    stopped = f'ascend_ops_supervisor_state{{job="node",{service},port="8080",state="stopped"}} == 1'
+    assert rules["groups"][0]["rules"][0]["expr"] == (
+        f'up{{job="vllm",{service}}} == 0 unless on (service, host) {stopped}'
+    )
 
 
 def test_an_exporter_must_not_have_a_port_of_the_service(tmp_path):

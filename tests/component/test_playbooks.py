@@ -58,7 +58,7 @@ def test_status_shows_hosts_that_it_cannot_reach(nobody):
 )
 def test_the_gateway_is_on_its_own_group_or_on_the_head(tmp_path, group, expected):
     (tmp_path / "hosts.yml").write_text(HOSTS + group, encoding="utf-8")
-    for name, play in (("gateway", 1), ("uninstall", 0)):
+    for name, play in (("gateway", 1), ("uninstall", 1)):
         done, _failures = playbook(f"playbooks/{name}.yml", "-i", str(tmp_path / "hosts.yml"), "--list-hosts")
         assert done.stdout.split("  play #")[play + 1].split()[-1] == expected
 

@@ -43,15 +43,21 @@ INVENTORY_CASES = {
     ),
     "two hosts with one address": Case(
         hosts=HEAD + WORKER % ', vllm_service_ip: "{{ lab_net }}.10"',
-        names=("node1", "vllm_service_ip", ".10'", "node0"),
+        names=("host node1", "vllm_service_ip", ".10'", "host node0"),
     ),
     "values that Docker or vLLM would refuse hours later": Case(
         options=("-e", '{"vllm_container_shm_size": "lots", "vllm_serve_args": {"max_model_len": 1}}'),
-        names=("node0", "vllm_container_shm_size", "'lots'", "vllm_serve_args", "'max_model_len'"),
+        names=(
+            "hosts node0, node1",
+            "vllm_container_shm_size",
+            "'lots'",
+            "vllm_serve_args",
+            "'max_model_len'",
+        ),
     ),
     "an option of the last stage": Case(
         options=("-e", '{"verify_timeout": "long", "verify_checks": ["chatt"]}'),
-        names=("node0", "verify_timeout", "'long'", "verify_checks", "'chatt'", "health"),
+        names=("hosts node0, node1", "verify_timeout", "'long'", "verify_checks", "'chatt'", "health"),
     ),
     "an address that no NIC has": Case(
         hosts=HEAD + WORKER % ', vllm_service_ip: "{{ lab_net }}.99"',
@@ -64,7 +70,7 @@ HOST_CASES = {
     "a limit that leaves a host out": Case(
         options=("--limit", "node0", "-e", '{"vllm_serve_args": {"max-model-len": 4096}}'),
         failing="node0",
-        names=("node0", "node1", "--limit"),
+        names=("host node0", "node1", "--limit"),
     ),
     "driver of another version": Case(
         make=("sick", "node1", "driver_version=24.1.0"),
@@ -151,7 +157,7 @@ def test_it_is_refused(case, tmp_path):
 
 def test_the_sample_inventory_is_refused_until_it_is_filled_in():
     message = refused("-i", "inventories/prod").failed()["localhost"]
-    assert_names(message, "vllm_service_ip", "node0", "192.0.2.10", "node1", "192.0.2.11")
+    assert_names(message, "vllm_service_ip", "host node0", "192.0.2.10", "host node1", "192.0.2.11")
 
 
 @pytest.mark.parametrize("name", ["preflight", "status", "diagnose"])

@@ -145,7 +145,7 @@ def test_credentials_that_the_host_has_are_used_and_kept(stage, login: str, file
         pytest.param(
             {"image_registry_username": USER},
             "localhost",
-            ("node0", "image_registry_username", "image_registry_password"),
+            ("hosts node0, node1", "image_registry_username", "image_registry_password"),
             marks=pytest.mark.campaign,
         ),
     ],

@@ -17,12 +17,8 @@ FLAT_LEVELS = 2  # so many levels without growth end the sweep
 SHORTEST, LONGEST = 10.0, 60.0  # seconds that one level is measured for
 FEWEST_ROUNDS, MOST_ROUNDS = 2, 20  # requests of each stream at one level
 FULL, TIME, MOST = "no growth", "time", "limit"  # why a sweep ended
-METRICS = (
-    "ttft",
-    "tpot",
-    "itl",
-    "e2el",
-)  # first token, time for each next one, gaps between them, whole answer
+# First token, time for each next one, gaps between them, whole answer.
+METRICS = ("ttft", "tpot", "itl", "e2el")
 QUANTILES = ("p50", "p90", "p99")
 
 # Run by bash in the container. The serve script has the environment, and the API key in a variable: neither is in an
@@ -87,11 +83,11 @@ def sweep(
         ) from None
     overhead = max(0.0, clock() - began - first["seconds"])
     answer = first["e2el_ms"]["mean"] / 1000
-    wanted = min(max(seconds / 12, SHORTEST), LONGEST)
+    each = min(max(seconds / 12, SHORTEST), LONGEST)  # seconds for a level
     levels: list[dict[str, Any]] = []
     concurrency = 1
     while True:
-        rounds = min(max(round(wanted / max(answer, 0.001)), FEWEST_ROUNDS), MOST_ROUNDS)
+        rounds = min(max(round(each / max(answer, 0.001)), FEWEST_ROUNDS), MOST_ROUNDS)
         left = end - clock()
         if overhead + rounds * answer > left:
             rounds = FEWEST_ROUNDS

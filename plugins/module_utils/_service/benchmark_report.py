@@ -101,8 +101,8 @@ def best(report: Report) -> Mapping[str, Any]:
     return max(report["levels"], key=lambda level: level["output_tokens_per_second"])
 
 
-def summary(report: Report, former: Report | None) -> str:
-    """Return the report in a few lines for a terminal."""
+def summary(report: Report, former: Report | None = None) -> str:
+    """Return the report in a few lines for a terminal. An empty *former* report is none."""
     top, single = best(report), report["levels"][0]
     lines = [
         f"{top['output_tokens_per_second']:g} tokens/s at {top['concurrency']} requests at a time. {ENDED[report['ended']]}",
@@ -111,7 +111,7 @@ def summary(report: Report, former: Report | None) -> str:
     failed = sum(level["failed"] for level in report["levels"])
     if failed:
         lines.append(f"{failed} requests failed.")
-    if former is None:
+    if not former:
         lines.append("There is no former report to compare with.")
     elif not comparable(report, former):
         lines.append(
@@ -124,9 +124,9 @@ def summary(report: Report, former: Report | None) -> str:
     return "\n".join(lines)
 
 
-def page(report: Report, former: Report | None) -> str:
-    """Return the report as one HTML page, which loads nothing."""
-    old = former if former is not None and comparable(report, former) else None
+def page(report: Report, former: Report | None = None) -> str:
+    """Return the report as one HTML page, which loads nothing. An empty *former* report is none."""
+    old = former if former and comparable(report, former) else None
     title = f"{report['service'].get('model')}, {report['date']}"
     intro = "".join(f"<p>{html.escape(line)}</p>" for line in summary(report, former).splitlines())
     parts = [

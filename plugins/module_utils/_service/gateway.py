@@ -9,6 +9,7 @@ import re
 from collections import Counter, defaultdict
 from typing import Any, Iterator, Mapping
 
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import role_options, schema
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")  # goes into the access log
@@ -21,9 +22,17 @@ CERTIFICATE_NAME = re.compile(r"[A-Za-z0-9.:*_-]+")
 CLOSED = ("/v1/load_lora_adapter", "/v1/unload_lora_adapter")
 
 
-def problems(options: Mapping[str, Any]) -> list[Problem]:
-    """Return what is wrong with the options, given by their names, ``upstream`` and ``engine_key`` among them."""
-    return [*_of_keys(options), *_of_routes(options["gateway_routes"]), *_of_place(options)]
+def problems(specs: Mapping[str, schema.Option], options: Mapping[str, Any]) -> list[Problem]:
+    """Return what is wrong with the options, given by their names, ``upstream`` and ``engine_key`` among them.
+
+    *specs* are those of the role's options, by name.
+    """
+    return [
+        *role_options.problems(specs, options),
+        *_of_keys(options),
+        *_of_routes(options["gateway_routes"]),
+        *_of_place(options),
+    ]
 
 
 def _of_keys(options: Mapping[str, Any]) -> Iterator[Problem]:
@@ -85,15 +94,9 @@ def _of_place(options: Mapping[str, Any]) -> Iterator[Problem]:
     if not ADDRESS.fullmatch(address):
         found = f"gateway_listen_address is {address!r}"
         yield Problem(found, "an address of the host, in brackets if it is IPv6", "correct it")
-    if not 1 <= options["gateway_port"] <= 65535:
-        yield Problem(f"gateway_port is {options['gateway_port']}", "a port from 1 to 65535", "correct it")
     for name in options["gateway_names"]:
         if not CERTIFICATE_NAME.fullmatch(name):
             yield Problem(f"gateway_names has {name!r}", "a name or an address", "correct it")
-    for name in ("requests_per_minute", "connections_per_key", "max_body_mb", "answer_timeout"):
-        if options[f"gateway_{name}"] < 1:
-            found = f"gateway_{name} is {options[f'gateway_{name}']}"
-            yield Problem(found, "a whole number from 1 up", "correct it")
     if bool(options["gateway_certificate"]) != bool(options["gateway_certificate_key"]):
         found = "one of gateway_certificate and gateway_certificate_key is set, the other is not"
         yield Problem(found, "both, or none for a self-signed certificate", "add the other")

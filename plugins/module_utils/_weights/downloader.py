@@ -80,10 +80,10 @@ def import_client(endpoint: str) -> None:
             vars(module)["MODELSCOPE_URL_SCHEME"] = endpoint.partition("://")[0] + "://"
 
 
-def watch_listing(wanted: Mapping[str, str], seen: set[str]) -> None:
-    """Have the client fail if the hub lists other hashes than *wanted* by now, before it fetches such files.
+def watch_listing(expected: Mapping[str, str], seen: set[str]) -> None:
+    """Have the client fail if the hub lists other hashes than *expected* by now, before it fetches such files.
 
-    *seen* takes the paths that it lists with the wanted hash. They need no further comparison once the client
+    *seen* takes the paths that it lists with the expected hash. They need no further comparison once the client
     has them. A listing that the client reads from the stream by itself, as newer ones do, cannot be read here.
     """
     import requests
@@ -96,11 +96,11 @@ def watch_listing(wanted: Mapping[str, str], seen: set[str]) -> None:
         if is_listing and not options.get("stream"):
             for entry in (response.json().get("Data") or {}).get("Files") or []:
                 path, digest = entry.get("Path"), entry.get("Sha256")
-                if wanted.get(path, digest) != digest:
+                if expected.get(path, digest) != digest:
                     raise RuntimeError(
                         f"the hub lists another {path} than before, its SHA-256 is {digest} now"
                     )
-                if path in wanted:
+                if path in expected:
                     seen.add(path)
         return response
 
@@ -126,11 +126,11 @@ def log_in(token: str, endpoint: str) -> None:
 
 
 def download(
-    job: Mapping[str, Any], patterns: Sequence[str], wanted: Mapping[str, str], seen: set[str]
+    job: Mapping[str, Any], patterns: Sequence[str], expected: Mapping[str, str], seen: set[str]
 ) -> None:
     """Log in and download, as the manual procedure does."""
     import_client(job["endpoint"])
-    watch_listing(wanted, seen)
+    watch_listing(expected, seen)
     from modelscope.hub.snapshot_download import snapshot_download  # type: ignore[import-not-found]
 
     if job["token"]:
@@ -449,11 +449,11 @@ def main() -> None:
         threading.Thread(target=end_with_input, daemon=True).start()
         fetched: set[str] = set()
         seen: set[str] = set()
-        wanted = {file["path"]: file["sha256"] for file in work["files"]}
+        expected = {file["path"]: file["sha256"] for file in work["files"]}
 
         def fetch(paths: Sequence[str]) -> None:
             fetched.update(paths)
-            download(job, [work["missing"][path] for path in paths], wanted, seen)
+            download(job, [work["missing"][path] for path in paths], expected, seen)
 
         if exchange:
             exchange.run(work["files"], work["missing"], fetch)

@@ -236,15 +236,17 @@ def _anonymous(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-def _persistently(what: str, send: Callable[[], requests.Response], tried: int = 0) -> requests.Response:
+def _persistently(what: str, send: Callable[[], requests.Response]) -> requests.Response:
     """Return the answer of *what*, to which *send* sends a request, again if there is no connection."""
-    try:
-        return send()
-    except requests.RequestException as error:
-        if tried == len(RECONNECT_PAUSES) or not _may_end(error):
-            raise _unreachable(what, error) from None
-    time.sleep(RECONNECT_PAUSES[tried])
-    return _persistently(what, send, tried + 1)
+    pauses = iter(RECONNECT_PAUSES)
+    while True:
+        try:
+            return send()
+        except requests.RequestException as error:
+            pause = next(pauses, None)
+            if pause is None or not _may_end(error):
+                raise _unreachable(what, error) from None
+        time.sleep(pause)
 
 
 def _may_end(error: requests.RequestException) -> bool:

@@ -414,7 +414,7 @@ class Supervisor:
         return metrics
 
     def write_metrics(self) -> None:
-        """Write the figures, if somebody wants them."""
+        """Write the figures, if `--metrics` asks for them."""
         if not self.options.metrics:
             return
         try:

@@ -11,7 +11,8 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import ga
 from shipped import options
 
 KEY = "0123456789abcdefghij"
-DEFAULTS = {name: option["default"] for name, option in options("gateway").items() if "default" in option}
+SPECS = options("gateway")
+DEFAULTS = {name: option["default"] for name, option in SPECS.items() if "default" in option}
 RIGHT = {
     **DEFAULTS,
     "gateway_api_keys": {"team-a": KEY, "ci": KEY + "-._~+/="},
@@ -33,7 +34,7 @@ RIGHT = {
     ],
 )
 def test_what_is_right_is_taken(name: str, value: Any):
-    assert gateway.problems({**RIGHT, name: value}) == []
+    assert gateway.problems(SPECS, {**RIGHT, name: value}) == []
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_what_is_right_is_taken(name: str, value: Any):
     ],
 )
 def test_what_is_wrong_is_named_without_a_key(name: str, value: Any, found: str):
-    (problem,) = gateway.problems({**RIGHT, name: value})
+    (problem,) = gateway.problems(SPECS, {**RIGHT, name: value})
     assert found in problem.found
     assert KEY not in str(problem)
     assert "the-key-of-the-service" not in str(problem)
