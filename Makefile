@@ -88,7 +88,7 @@ units: env ## Unit tests, and component tests, which run Ansible on this machine
 
 .PHONY: monitoring
 monitoring: env ## Alert rules and dashboard, as the distribution's Prometheus sees them
-	tests/prometheus.sh
+	tests/unpack.sh .cache/prometheus prometheus prometheus-alertmanager prometheus-node-exporter
 	python -m pytest --numprocesses auto tests/monitoring
 
 .PHONY: mutants
