@@ -96,6 +96,11 @@ levels:
       tpot_ms: {p50: 18.9, p90: 20.1, p99: 21.0, mean: 19.0}
       itl_ms: {p50: 18.7, p90: 21.0, p99: 30.2, mean: 19.0}
       e2el_ms: {p50: 5130.0, p90: 5300.0, p99: 5400.0, mean: 5150.0}
+load:
+  description: What was asked of the service, the C(input tokens) and C(output tokens) of each request.
+  returned: success, but in check mode
+  type: dict
+  sample: {input tokens: 1024, output tokens: 256}
 ended:
   description: Why the measurement ended, V(no growth), V(time) or V(limit).
   returned: success, but in check mode
@@ -171,7 +176,8 @@ def main() -> None:
         )
     except ProblemError as error:
         module.fail_json(**failure(error.problem))
-    module.exit_json(changed=False, levels=levels, ended=ended)
+    load = {f"{name} tokens": module.params[f"{name}_tokens"] for name in ("input", "output")}
+    module.exit_json(changed=False, load=load, levels=levels, ended=ended)
 
 
 if __name__ == "__main__":
