@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import os
 import re
@@ -14,6 +13,7 @@ import socket
 import ssl
 import statistics
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -58,6 +58,14 @@ TRICKS = """
 /v1/models/../load_lora_adapter /v1/models/..%2fload_lora_adapter //v1/load_lora_adapter /v1/%6coad_lora_adapter
 /health/../v1/load_lora_adapter /v1/models/ /v1/models;/../load_lora_adapter /V1/LOAD_LORA_ADAPTER /health/../metrics /v1/models%00
 """
+
+
+def title(pid: str) -> str:
+    """Return what a process calls itself, "" if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 class Gateway:
@@ -115,6 +123,19 @@ class Gateway:
         subprocess.run(
             [self.folder / "bin/systemctl", action, "ascend-ops-gateway"], env=environment, check=True
         )
+
+    def workers(self) -> set[int]:
+        """Return the processes that take new connections."""
+        master = int((self.folder / "nginx.pid").read_text(encoding="ascii"))
+        children = Path(f"/proc/{master}/task/{master}/children").read_text(encoding="ascii").split()
+        return {int(pid) for pid in children if not re.search("shutting down|^$", title(pid))}
+
+    def reload(self) -> None:
+        """Reload, and return when the former workers take no new connection: until then they answer as before."""
+        former = self.workers()
+        self.systemctl("reload")
+        while not (workers := self.workers()) or workers & former:
+            time.sleep(0.01)
 
     def context(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(self.folder / "etc/gateway/tls.crt"))
@@ -247,17 +268,21 @@ def test_only_what_is_exposed_answers(gateway: Gateway):
 
 
 def test_a_stream_arrives_as_it_is_said(gateway: Gateway, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(gateway.server, "pause", 0.03)
+    over = threading.Event()
+    monkeypatch.setattr(gateway.server, "stop", over)
+    monkeypatch.setattr(gateway.server, "hangs_after", 2)
     with gateway.client() as client:
         messages = [{"role": "user", "content": PROMPT}]
-        begun = time.monotonic()
-        stream = client.chat.completions.create(model=MODEL, messages=messages, max_tokens=100, stream=True)
-        times = [time.monotonic() - begun for _chunk in stream]
-    assert times[0] < 0.3 * times[-1]
-    gaps = [after - before for before, after in itertools.pairwise(times)]
-    assert max(gaps) < 0.5 * times[-1]
+        stream = client.chat.completions.create(
+            model=MODEL, messages=messages, max_tokens=100, stream=True, timeout=10
+        )
+        try:
+            assert all(next(stream).choices for _number in range(2))
+        finally:
+            over.set()
 
 
+@pytest.mark.campaign
 def test_it_delays_the_first_token_hardly(gateway: Gateway):
     def median(url: str, key: str) -> float:
         body = {
@@ -277,8 +302,7 @@ def test_it_delays_the_first_token_hardly(gateway: Gateway):
                     times.append(time.monotonic() - begun)
         return statistics.median(times)
 
-    # 5 ms are promised; a busy machine may be slower.
-    assert median(gateway.url, TEAM) - median(gateway.server.url, ENGINE) < 0.03
+    assert median(gateway.url, TEAM) - median(gateway.server.url, ENGINE) < 0.005
 
 
 async def stream(gateway: Gateway, key: str = TEAM) -> bytes:
@@ -315,7 +339,7 @@ def test_a_reload_cuts_no_stream_and_a_revoked_key_is_refused_at_once(
 ):
     keys = gateway.folder / "etc/gateway/keys.conf"
     before = keys.read_text(encoding="utf-8")
-    monkeypatch.setattr(gateway.server, "pause", 0.15)
+    monkeypatch.setattr(gateway.server, "pause", 1)
     assert gateway.ask("GET", "/v1/models", GUEST) == 200
     with ThreadPoolExecutor() as pool, gateway.client(GUEST) as idle:
         idle.models.list()  # leaves an open connection to a process that the reload ends
@@ -325,17 +349,18 @@ def test_a_reload_cuts_no_stream_and_a_revoked_key_is_refused_at_once(
         keys.write_text(
             "".join(line for line in before.splitlines(True) if "guest" not in line), encoding="utf-8"
         )
-        gateway.systemctl("reload")
-        begun = time.monotonic()
-        while gateway.ask("GET", "/v1/models", GUEST) != 401:
-            assert time.monotonic() - begun < 1
-        with pytest.raises(openai.AuthenticationError):
-            idle.models.list()
-        assert not running.done()
+        try:
+            gateway.reload()
+            assert gateway.ask("GET", "/v1/models", GUEST) == 401
+            with pytest.raises(openai.AuthenticationError):
+                idle.models.list()
+            assert not running.done()
+        finally:
+            gateway.server.pause = 0
+            keys.write_text(before, encoding="utf-8")
+            gateway.reload()
         answers = running.result()
     assert [answer for answer in answers if not whole(answer)] == []
-    keys.write_text(before, encoding="utf-8")
-    gateway.systemctl("reload")
 
 
 def test_what_is_too_large_is_refused(gateway: Gateway):
@@ -350,23 +375,27 @@ def test_what_is_too_large_is_refused(gateway: Gateway):
     assert b" 400 " in gateway.send(f"{head}{many}\r\n".encode(), until=b"</html>").split(b"\r\n")[0]
 
 
+def closes(connection: ssl.SSLSocket) -> bool:
+    """Tell whether the other side has closed the connection by the next fifth of a second."""
+    connection.settimeout(0.2)
+    try:
+        connection.sendall(b"X-Header: x\r\n")
+        return not connection.recv(1000)
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+
+
 def test_who_dawdles_with_headers_is_cut_off(gateway: Gateway):
-    with socket.create_connection(("127.0.0.1", gateway.port)) as plain:
-        connection = gateway.context().wrap_socket(plain, server_hostname="127.0.0.1")
+    deadline = time.monotonic() + 10 * gateway.variables["__gateway_header_seconds"]
+    with (
+        socket.create_connection(("127.0.0.1", gateway.port)) as plain,
+        gateway.context().wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+    ):
         connection.sendall(b"GET /health HTTP/1.1\r\n")
-        begun = time.monotonic()
-        connection.settimeout(0.2)
-        with connection:
-            while time.monotonic() - begun < 9:
-                try:
-                    connection.sendall(b"X-Header: x\r\n")
-                    if not connection.recv(1000):
-                        break
-                except TimeoutError:
-                    continue
-                except OSError:
-                    break
-        assert time.monotonic() - begun < 6
+        while not closes(connection):
+            assert time.monotonic() < deadline
 
 
 def test_a_client_chooses_neither_engine_nor_name_of_its_request(gateway: Gateway):
@@ -427,14 +456,11 @@ def test_without_a_service_clients_are_told_to_come_back(gateway: Gateway):
     away = gateway.folder / "etc/gateway/nginx.conf"
     before = away.read_text(encoding="utf-8")
     away.write_text(before.replace(gateway.server.url[7:], f"127.0.0.1:{free_port()}"), encoding="utf-8")
-    gateway.systemctl("reload")
+    gateway.reload()
     try:
-        deadline = time.monotonic() + 2
-        while gateway.ask("GET", "/health") == 200 and time.monotonic() < deadline:
-            time.sleep(0.02)
         with gateway.client() as client, pytest.raises(openai.InternalServerError) as refused:
             client.models.list()
     finally:
         away.write_text(before, encoding="utf-8")
-        gateway.systemctl("reload")
+        gateway.reload()
     assert (refused.value.status_code, refused.value.response.headers["Retry-After"]) == (503, "5")
