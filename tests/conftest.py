@@ -10,9 +10,14 @@ from pathlib import Path
 
 import pytest
 from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
+from hypothesis import HealthCheck, settings
 
 TESTS = Path(__file__).resolve().parent
 _AnsibleCollectionFinder(paths=[str(TESTS.parent / "collections")])._install()
+
+# How long an example takes is the business of the machine and its load.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

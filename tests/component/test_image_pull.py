@@ -8,11 +8,12 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,6 @@ options=
 echo "$options" >"$FOLDER/options"
 echo pull >>"$FOLDER/pulls"
 [ "$config" ] && cp "$config/config.json" "$FOLDER" && stat --format=%a "$config" >"$FOLDER/mode"
-sleep "${PULL_SECONDS:-3}"
 while [ -e "$FOLDER/hold" ]; do sleep 0.2; done
 echo "Status: Downloaded newer image for $2"
 """
@@ -62,12 +62,6 @@ def test_credentials_are_private_to_the_pull(folder: Path):
     assert PASSWORD not in json.dumps(result)
 
 
-def test_credentials_are_passed_to_the_host_once():
-    last = pull(username=USER, password=PASSWORD)["invocation"]["module_args"]
-    assert (last["username"], last["password"]) == (None, None)
-    assert last["_run"]
-
-
 def test_without_credentials_docker_uses_its_own(folder: Path):
     assert pull()["changed"]
     assert (folder / "options").read_text(encoding="ascii") == "\n"
@@ -83,17 +77,22 @@ SSH = """\
 [ -e "$FOLDER/cut" ] && { touch "$FOLDER/refused"; echo "ssh: connect to host node0 port 22: No route to host" >&2; exit 255; }
 for command; do :; done
 [ "$command" = node0 ] && exit 255  # asks for a shared connection
+echo call >>"$FOLDER/calls"
 exec sh -c "$command"
 """
 
 
 class Pull(threading.Thread):
-    """A pull from such a host, while the test does something to the connection or to Ansible."""
+    """A pull by such a host, which lasts until the test releases it."""
 
-    def __init__(self, folder: Path, **variables: str) -> None:
+    def __init__(self, folder: Path, **arguments: str) -> None:
         super().__init__()
+        self.folder = folder
+        (folder / "hold").touch()
+        (folder / "calls").unlink(missing_ok=True)
         (folder / "ssh").write_text(SSH, encoding="ascii")
         (folder / "ssh").chmod(0o755)
+        words = " ".join(f"{name}={value}" for name, value in {"name": IMAGE, **arguments}.items())
         command = [
             "ansible",
             "node0",
@@ -102,14 +101,15 @@ class Pull(threading.Thread):
             "-m",
             "ascend_ops.vllm.image_pull",
             "-a",
-            f"name={IMAGE}",
+            words,
+            "-vvv",
         ]
         command += ["-e", f"ansible_ssh_executable={folder}/ssh", "-e", "ansible_ssh_transfer_method=piped"]
         command += ["-e", f"ansible_python_interpreter={sys.executable}"]
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=environment(**variables),
+            env=environment(ANSIBLE_CALLBACK_RESULT_FORMAT="json"),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -121,43 +121,60 @@ class Pull(threading.Thread):
         self.shown = self.process.communicate()[0]
 
     def ended(self) -> str:
+        """Release the pull, and return what Ansible shows in the end."""
+        (self.folder / "hold").unlink()
         self.join()
+        assert "node0 | CHANGED" in self.shown, self.shown
         return self.shown
 
+    def is_polled(self) -> bool:
+        """Whether the first call of the module has returned, so that it is known that the pull has begun."""
+        return lines(self.folder / "calls") > 1
 
-def pulls(folder: Path) -> int:
-    """Return how often the image was pulled."""
-    started = folder / "pulls"
-    return len(started.read_text(encoding="ascii").split()) if started.exists() else 0
+    def kill(self) -> None:
+        """Kill Ansible once the pull has begun. The pull goes on."""
+        wait(lambda: lines(self.folder / "pulls"), "the pull begins")
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.join()
+
+
+def lines(file: Path) -> int:
+    return len(file.read_text(encoding="ascii").split()) if file.exists() else 0
+
+
+def wait(condition: Callable[[], object], expected: str) -> None:
+    """Wait for as long as a busy machine may take."""
+    wait_until(condition, 120, expected)
+
+
+def test_credentials_are_passed_to_the_host_once(folder: Path):
+    pull = Pull(folder, username=USER, password=PASSWORD)
+    wait(pull.is_polled, "the pull is polled")
+    last = json.loads(re.search(r"^node0 \| CHANGED => (\{.*^\})", pull.ended(), re.M | re.S)[1])
+    arguments = last["invocation"]["module_args"]
+    assert (arguments["username"], arguments["password"]) == (None, None)
+    assert arguments["_run"]
 
 
 def test_a_lost_connection_is_waited_for(folder: Path):
-    (folder / "hold").touch()
     pull = Pull(folder)
-    wait_until(lambda: pulls(folder), 30, "the pull begins")
-    time.sleep(5)  # the first poll, without which nobody knows that it has begun
+    wait(pull.is_polled, "the pull is polled")
     (folder / "cut").touch()
-    wait_until((folder / "refused").exists, 30, "the next poll finds no connection")
+    wait((folder / "refused").exists, "the next poll finds no connection")
     (folder / "cut").unlink()
-    (folder / "hold").unlink()
-    shown = pull.ended()
-    assert "CHANGED" in shown, shown
-    assert "cannot be reached" in shown
-    assert pulls(folder) == 1
+    assert "cannot be reached" in pull.ended()
+    assert lines(folder / "pulls") == 1
 
 
 def test_a_run_goes_on_polling_what_a_killed_one_left(folder: Path):
-    first = Pull(folder, PULL_SECONDS="15")
-    wait_until(lambda: pulls(folder), 30, "the pull begins")
-    os.killpg(first.process.pid, signal.SIGKILL)
-    second = Pull(folder, PULL_SECONDS="15").ended()
-    assert "CHANGED" in second, second
-    assert pulls(folder) == 1
+    Pull(folder).kill()
+    second = Pull(folder)
+    wait(second.is_polled, "the pull is polled again")
+    second.ended()
+    assert lines(folder / "pulls") == 1
 
 
 def test_a_pull_in_the_background_is_stopped(folder: Path):
-    first = Pull(folder, PULL_SECONDS="60")
-    wait_until(lambda: pulls(folder), 30, "the pull begins")
-    os.killpg(first.process.pid, signal.SIGKILL)
+    Pull(folder).kill()
     assert pull(state="stopped")["changed"]
     assert not pull(state="stopped")["changed"]

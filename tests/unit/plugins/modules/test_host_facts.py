@@ -36,12 +36,13 @@ def gather(**wanted: Any) -> dict[str, Any]:
 
 
 def test_the_host_itself():
+    began = time.time()
     facts = gather(service_ip="127.0.0.1")
+    assert began <= facts["epoch"] <= time.time()
     assert facts["hostname"] == socket.gethostname()
     assert facts["service_nic"] == "lo"
     assert {"127.0.0.1"} <= set(next(nic for nic in facts["interfaces"] if nic["name"] == "lo")["addresses"])
     assert facts["memory_total_mb"] == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
-    assert abs(facts["epoch"] - time.time()) < 5
     assert facts["python_requests"] is True
     assert 1024 <= facts["ephemeral_ports"]["first"] < facts["ephemeral_ports"]["last"] < 2**16
     assert facts["python_version"].split(".")[:2] == [str(part) for part in sys.version_info[:2]]
@@ -114,7 +115,7 @@ def test_a_port_that_is_taken(family, address):
     assert (state["listening"], state["pid"]) == (True, os.getpid())
     assert state["process"] == Path("/proc/self/comm").read_text(encoding="ascii").strip()
     free = {"listening": False, "pid": None, "process": None, "container": None}
-    wait_until(lambda: gather(ports=[port])["ports"][str(port)] == free, 5, "the port is free")
+    wait_until(lambda: gather(ports=[port])["ports"][str(port)] == free, 60, "the port is free")
 
 
 @pytest.fixture

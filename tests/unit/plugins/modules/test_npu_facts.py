@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import stat
-import time
 from pathlib import Path
 from typing import Any
 
@@ -120,9 +119,7 @@ def test_a_driver_that_does_not_work(tmp_path, ills, named):
 def test_a_driver_that_hangs_holds_no_one_up(tmp_path, monkeypatch):
     install.apply(tmp_path, {"hang": True}, 0, "node0")
     monkeypatch.setattr(commands.run, "__defaults__", (0.5,))
-    began = time.monotonic()
-    assert "0.5 s" in gather(tmp_path)["error"]["text"]
-    assert time.monotonic() - began < 5
+    assert "0.5 s" in gather(tmp_path)["error"]["text"]  # although the tool sleeps forever
 
 
 def test_text_of_an_unknown_form_is_shown(tmp_path):
@@ -175,7 +172,10 @@ def test_a_busy_hccn_tool_is_asked_again(tmp_path):
 
 
 def test_the_slow_tools_run_side_by_side(tmp_path):
-    install.apply(tmp_path, {"delay": 0.2}, 0, "node0")
-    began = time.monotonic()
-    assert gather(tmp_path)["chip_count"] == 8
-    assert time.monotonic() - began < 4  # 58 calls, 12 s one after the other
+    install.apply(tmp_path, {}, 0, "node0")
+    running, counts = tmp_path / "running", tmp_path / "counts"
+    running.mkdir()
+    count = f"touch {running}/$$; sleep 0.2; ls {running} | wc -l >>{counts}; rm {running}/$$"
+    slow = tool(tmp_path / "hccn_tool", f'{count}\nexec "{tmp_path / install.HCCN_TOOL}" "$@"')
+    assert gather(tmp_path, hccn_tool_path=slow)["chip_count"] == 8
+    assert max(map(int, counts.read_text(encoding="ascii").split())) >= 8

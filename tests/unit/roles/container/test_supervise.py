@@ -36,7 +36,7 @@ from ports import free_port
 FILES = Path(__file__).resolve().parents[4] / "roles/container/files"
 SUPERVISE = FILES / "supervise.py"
 GRACE = 3
-PATIENCE = 20  # seconds that a busy machine may take for what usually takes one
+PATIENCE = 60  # seconds that a busy machine may take for what usually takes one
 ENGINE = "echo $$ >{pid_file}; exec sleep 600"
 
 
@@ -54,7 +54,7 @@ class Host:
             "rank": rank, "hosts": hosts, "address": f"127.0.0.{rank + 1}", "head": "127.0.0.1", "port": port,
             "key": self.key, "state": self.state, "grace": GRACE, "max-failures": 3,
             "status": folder / f"status{rank}", "api-port": api_port, "engines": hosts, "probe-seconds": 0,
-            "drain-seconds": 0, "draining": folder / f"draining{rank}",
+            "drain-seconds": 0, "draining": folder / f"draining{rank}", "stop-seconds": 2,
         }  # fmt: skip
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -173,27 +173,29 @@ def test_no_engine_starts_before_all_hosts_are_there(make):
     wait_for_engines(head, first, second)
 
 
-@pytest.mark.parametrize("count", [3, 4])
-def test_a_host_that_is_absent_and_then_late_is_named_and_waited_for(make, count):
-    """One host is absent, and one is slow: its supervisor stands still for most of the grace period."""
-    hosts = make(count)
+def pause(host: Host, grace: float) -> None:
+    """Let its supervisor stand still for half of the grace period: long enough for a new connection."""
+    host.signal(signal.SIGSTOP)
+    time.sleep(grace / 2)
+    host.signal(signal.SIGCONT)
+
+
+def test_a_host_that_is_absent_and_then_late_is_named_and_waited_for(make):
+    """One host is absent, and one is slow."""
+    hosts = make(4)
     head, *workers, late = hosts
-    head.options["waiting-seconds"] = 1
+    head.options.update({"waiting-seconds": 1, "grace": 2 * GRACE})
     for host in (head, *workers):
         host.start()
-    wait(lambda: head.says().count(f"waiting for host {count - 1}\n") > 1, *hosts)
-    slow = workers[-1]
-    slow.signal(signal.SIGSTOP)
-    time.sleep(GRACE * 0.7)
-    slow.signal(signal.SIGCONT)
+    wait(lambda: head.says().count("waiting for host 3\n") > 1, *hosts)
+    pause(workers[-1], 2 * GRACE)
     assert not any(host.engine_pid() for host in hosts)
     assert head.health() == "ok: waiting for all hosts"
     late.start()
     wait_for_engines(*hosts)
     assert all(host.health().startswith("ok: ") for host in hosts)
-    assert [head.count()["failures"], *(host.signs().count("other_host_failed") for host in hosts)] == [0] * (
-        count + 1
-    )
+    assert head.count()["failures"] == 0
+    assert [host.signs().count("other_host_failed") for host in hosts] == [0] * 4
 
 
 def test_one_host_that_is_lost_ends_all_others_and_is_named(make):
@@ -212,9 +214,10 @@ def test_one_host_that_is_lost_ends_all_others_and_is_named(make):
 
 def test_a_worker_waits_for_its_head_and_counts_no_failure(make):
     head, worker = make(2)
+    worker.options["grace"] = 1
     worker.start()
     wait_for_sign(worker, "no_link_to_head")
-    time.sleep(GRACE + 1)
+    time.sleep(2)
     assert worker.runs()
     head.start()
     wait_for_engines(head, worker)
@@ -239,8 +242,8 @@ def test_a_connection_and_missing_hosts_are_logged(make):
     wait_for_sign(first, "no_link_to_head")
     wait(lambda: first.health().startswith("failing"), first)
     head.start()
-    wait(lambda: "connected to the head" in first.says().splitlines()[-1], first)
-    assert first.health() == "ok: connected to the head"
+    wait(lambda: first.health() == "ok: connected to the head", first)
+    assert "connected to the head" in first.says().splitlines()[-1]
     assert head.health() == "ok: waiting for all hosts"
 
 
@@ -272,12 +275,15 @@ def test_the_generation_after_a_failure_starts_by_itself(pair):
 
 
 @pytest.mark.parametrize("victim", [0, 1])
-def test_a_short_silence_changes_nothing(pair, victim):
+def test_a_short_silence_changes_nothing(make, victim):
+    pair = make(2)
+    for host in pair:
+        host.options["grace"] = 2 * GRACE
+        host.start()
+    wait_for_engines(*pair)
     engines = [host.engine_pid() for host in pair]
-    pair[victim].signal(signal.SIGSTOP)
-    time.sleep(GRACE * 0.6)
-    pair[victim].signal(signal.SIGCONT)
-    time.sleep(GRACE)
+    pause(pair[victim], 2 * GRACE)
+    time.sleep(GRACE + 0.5)
     assert [host.engine_pid() for host in pair] == engines
 
 
@@ -402,7 +408,7 @@ def test_no_bytes_end_a_generation(pair):
     head, worker = pair
     engines = [host.engine_pid() for host in pair]
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(st.lists(st.binary(max_size=200), max_size=4).map(b"\n".join))
     def any_bytes(data: bytes) -> None:
         send(head, data)
@@ -504,7 +510,7 @@ def serving_host(make, tmp_path):
     (host,) = make(1)
     key = tmp_path / "api.key"
     key.write_text(vllm_standin.KEY + "\n", encoding="ascii")
-    host.options.update({"engines": 2, "api-key-file": key, "probe-seconds": 1.5, "probe-timeout": 1.5})
+    host.options.update({"engines": 2, "api-key-file": key, "probe-seconds": 1.5, "probe-timeout": PATIENCE})
     host.options["settled-seconds"] = 1
     return serve(host)
 
@@ -525,6 +531,9 @@ def tokens(host: Host) -> dict[int, float]:
     return asyncio.run(api.tokens())
 
 
+HANG = 3  # seconds that an engine may take for a token, where the test lets it hang
+
+
 def test_a_generation_is_good_once_it_was_ready_for_a_while(serving):
     serving.state.write_text('{"failures": 1, "running": false, "lasted": 5.0}', encoding="ascii")
     serving.start()
@@ -542,6 +551,7 @@ def test_idle_engines_compute_a_token_now_and_then(serving):
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_an_engine_that_hangs_ends_the_generation(serving, rank):
+    serving.options["probe-timeout"] = HANG
     serving.start()
     wait(lambda: "ready after" in serving.says(), serving)
     engine = engine_of(serving, rank)
@@ -554,6 +564,7 @@ def test_an_engine_that_hangs_ends_the_generation(serving, rank):
 
 
 def test_an_api_that_hangs_ends_the_generation(serving):
+    serving.options["probe-timeout"] = HANG
     serving.start()
     wait(lambda: "ready after" in serving.says(), serving)
     child = int(subprocess.check_output(["pgrep", "-P", str(serving.process.pid)]).split()[0])
@@ -564,18 +575,19 @@ def test_an_api_that_hangs_ends_the_generation(serving):
 
 
 def test_a_short_hang_and_a_loading_engine_end_nothing(serving):
+    serving.options["probe-timeout"] = HANG
     serving.engine = f"sleep 5; {serving.engine}"
     serving.start()
     wait(lambda: "ready after" in serving.says(), serving)
     os.kill(engine_of(serving, 0), signal.SIGSTOP)
-    time.sleep(1.5)
+    time.sleep(2)
     os.kill(engine_of(serving, 0), signal.SIGCONT)
     time.sleep(4)
     assert serving.runs()
 
 
 def test_without_a_probe_nothing_is_asked(serving):
-    serving.options["probe-seconds"] = 0
+    serving.options.update({"probe-seconds": 0, "probe-timeout": 1})
     serving.start()
     wait(lambda: "ready after" in serving.says(), serving)
     os.kill(engine_of(serving, 0), signal.SIGSTOP)
@@ -585,10 +597,10 @@ def test_without_a_probe_nothing_is_asked(serving):
 
 
 def test_an_api_that_refuses_the_probe_is_left_alone(serving):
-    serving.options["api-key-file"] = serving.state  # another key
+    serving.options.update({"api-key-file": serving.state, "probe-timeout": HANG})  # another key
     serving.start()
     wait(lambda: "cannot ask engine" in serving.says(), serving)
-    time.sleep(4)
+    time.sleep(HANG + 2)
     assert serving.runs()
 
 
@@ -612,22 +624,26 @@ def in_state(host: Host, state: str) -> bool:
 
 
 def test_figures_follow_a_service_from_its_start_to_its_planned_stop(serving, tmp_path):
-    serving.options.update({"metrics": tmp_path / "out/ascend-ops.prom", "probe-timeout": 60})
-    serving.state.write_text('{"failures": 1, "running": false, "lasted": 1.0}', encoding="ascii")
-    serving.engine = f"sleep 2; {serving.engine}"
+    loaded = tmp_path / "loaded"
+    serving.options["metrics"] = tmp_path / "out/ascend-ops.prom"
+    serving.state.write_text('{"failures": 2, "running": false, "lasted": 3.0}', encoding="ascii")
+    serving.engine = f"until test -e {loaded}; do sleep 0.1; done; {serving.engine}"
+    began = time.time()
     serving.start()
     wait(lambda: in_state(serving, "pausing"), serving)
-    assert figures(serving)["supervisor_failed_generations"] == 1
+    assert figures(serving)["supervisor_failed_generations"] == 2
     assert "supervisor_generation_start_time_seconds" not in figures(serving)
     wait(lambda: in_state(serving, "loading"), serving)
-    assert time.time() - figures(serving)["supervisor_generation_start_time_seconds"] < PATIENCE
+    assert began + 3 < figures(serving)["supervisor_generation_start_time_seconds"] < time.time()
+    loaded.touch()
     wait(lambda: in_state(serving, "ready"), serving)
     wait(lambda: figures(serving)["supervisor_failed_generations"] == 0, serving)
     wait(lambda: figures(serving).get("engine_probes_total 1 answered", 0) >= 2, serving)
     os.kill(engine_of(serving, 1), signal.SIGSTOP)
     wait(lambda: figures(serving)["engine_unanswered_seconds 1"] > 1, serving)
-    assert figures(serving)["engine_silence_seconds 1"] > figures(serving)["engine_unanswered_seconds 1"]
-    assert figures(serving)["engine_unanswered_seconds 0"] < 1
+    shown = figures(serving)
+    assert shown["engine_silence_seconds 1"] > shown["engine_unanswered_seconds 1"]
+    assert shown["engine_unanswered_seconds 0"] < shown["engine_unanswered_seconds 1"]
     os.kill(engine_of(serving, 1), signal.SIGCONT)
     wait(lambda: figures(serving)["engine_unanswered_seconds 1"] == 0, serving)
     serving.signal(signal.SIGTERM)
@@ -635,7 +651,7 @@ def test_figures_follow_a_service_from_its_start_to_its_planned_stop(serving, tm
     states = {name: value for name, value in figures(serving).items() if "state" in name}
     assert states.pop("supervisor_state stopped") == 1
     assert set(states.values()) == {0}
-    assert time.time() - figures(serving)["supervisor_updated_time_seconds"] < PATIENCE
+    assert began < figures(serving)["supervisor_updated_time_seconds"] < time.time()
 
 
 def test_each_host_has_figures_and_the_head_tells_who_is_missing(make, tmp_path):
@@ -720,7 +736,7 @@ def drain(host: Host) -> Host:
     """Let the host drain. The middleware has the name that it has in a container."""
     middleware = host.log.parent / "ascend_ops_drain.py"
     middleware.write_bytes((FILES / "drain.py").read_bytes())
-    host.options.update({"drain-seconds": 60, "middleware": middleware})
+    host.options.update({"drain-seconds": 10 * PATIENCE, "middleware": middleware})
     return host
 
 
@@ -731,6 +747,7 @@ def start_until_ready(*hosts: Host) -> None:
 
 
 def test_a_stop_waits_for_the_running_answer_and_refuses_others(draining):
+    draining.options["probe-timeout"] = 4
     start_until_ready(draining)
     client = Client(draining)
     with client.request() as answer:
@@ -741,7 +758,7 @@ def test_a_stop_waits_for_the_running_answer_and_refuses_others(draining):
             503,
             200,
         ]
-        time.sleep(4)  # for longer than an engine may compute nothing: the other one is not asked now
+        time.sleep(6)  # for longer than an engine may compute nothing: the other one is not asked now
         assert draining.runs()
         client.resume()
         assert answer.result(PATIENCE) == 200
@@ -767,7 +784,7 @@ def draining_pair_of_hosts(make):
     """Head and worker that drain. The head's API is over two engines."""
     head, worker = make(2)
     drain(serve(head))
-    worker.options["drain-seconds"] = 60
+    worker.options["drain-seconds"] = 10 * PATIENCE
     return head, worker
 
 
@@ -792,7 +809,5 @@ def test_a_service_that_is_not_ready_is_stopped_at_once(draining_pair):
     for host in draining_pair:
         host.start()
     wait_for_engines(worker)
-    began = time.monotonic()
     worker.signal(signal.SIGTERM)
-    assert worker.code() == 0
-    assert time.monotonic() - began < GRACE
+    assert worker.code() == 0  # while a drain may take ten times as long as this waits

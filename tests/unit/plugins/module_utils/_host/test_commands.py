@@ -7,12 +7,13 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import signal
-import time
 from pathlib import Path
 
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import commands
 from polling import wait_until
+
+PATIENCE = 60  # seconds that a busy machine may take
 
 
 def test_both_streams_and_the_exit_code():
@@ -34,13 +35,11 @@ def test_a_tool_that_is_not_there():
 
 def test_a_tool_that_hangs_is_killed_with_what_it_started(tmp_path: Path):
     pid_file = tmp_path / "pid"
-    began = time.monotonic()
     answer = commands.run(["sh", "-c", f"sleep 600 & echo $! >{pid_file}; wait"], timeout=0.5)
     assert answer.rc is None
     assert "0.5 s" in answer.text
-    assert time.monotonic() - began < 5
     pid = int(pid_file.read_text(encoding="ascii"))
-    wait_until(lambda: not is_alive(pid), 5, f"process {pid} ends")
+    wait_until(lambda: not is_alive(pid), PATIENCE, f"process {pid} ends")
 
 
 def is_alive(pid: int) -> bool:
@@ -50,11 +49,13 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def test_jobs_run_at_the_same_time_and_answer_in_their_order():
-    began = time.monotonic()
-    jobs = [functools.partial(commands.run, ["sh", "-c", f"sleep 0.5; echo {number}"]) for number in range(8)]
+def test_jobs_run_at_the_same_time_and_answer_in_their_order(tmp_path: Path):
+    """Each waits until all have begun."""
+    script = f"touch {tmp_path}/$0; until [ $(ls {tmp_path} | wc -l) = 8 ]; do sleep 0.1; done; echo $0"
+    jobs = [
+        functools.partial(commands.run, ["sh", "-c", script, str(number)], PATIENCE) for number in range(8)
+    ]
     assert [answer.text for answer in commands.side_by_side(jobs)] == [f"{number}\n" for number in range(8)]
-    assert time.monotonic() - began < 3
     assert commands.side_by_side([]) == []
 
 
@@ -68,10 +69,7 @@ def test_a_process_reads_lines_until_it_ends():
 
 
 def test_a_process_ends_with_its_input():
-    program = commands.LineProcess(["cat"])
-    began = time.monotonic()
-    program.end()
-    assert time.monotonic() - began < 5
+    commands.LineProcess(["cat"]).end()
 
 
 def test_a_tool_writes_to_a_terminal():
@@ -99,10 +97,12 @@ def test_a_terminal_ends_with_who_looks_at_it_and_the_tool_with_the_terminal(
     looker = multiprocessing.get_context("fork").Process(target=look)
     looker.start()
     wait_until(
-        lambda: pid_file.exists() and pid_file.read_text(encoding="ascii").strip(), 5, "the tool has begun"
+        lambda: pid_file.exists() and pid_file.read_text(encoding="ascii").strip(),
+        PATIENCE,
+        "the tool has begun",
     )
     pid = int(pid_file.read_text(encoding="ascii"))
     assert is_alive(pid)
     looker.kill()
     looker.join()
-    wait_until(lambda: not is_alive(pid), 5, f"process {pid} ends")
+    wait_until(lambda: not is_alive(pid), PATIENCE, f"process {pid} ends")

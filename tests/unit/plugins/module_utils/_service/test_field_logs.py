@@ -185,6 +185,12 @@ def test_logs_of_four_hosts_take_little_time():
     )
     frame = "(Worker_TP0 pid=3) ERROR 12-24 07:59:01 [a.py:1]   File 'core.py', line {}, in step of host {}"
     logs = ["\n".join([dump, *(frame.format(number, host) for number in range(5000))]) for host in range(4)]
-    begin = time.process_time()
-    assert diagnosis.diagnose({str(host): vllm_log.lines_of(text) for host, text in enumerate(logs)}) == []
-    assert time.process_time() - begin < 3
+
+    def seconds(some: list[str]) -> float:
+        begin = time.process_time()
+        assert (
+            diagnosis.diagnose({str(host): vllm_log.lines_of(text) for host, text in enumerate(some)}) == []
+        )
+        return time.process_time() - begin
+
+    assert seconds(logs) < 8 * seconds(logs[:1])  # four times, and what a busy machine adds

@@ -173,7 +173,7 @@ def test_a_host_that_is_killed_and_restarted_is_waited_for(tmp_path: Path, port:
         running = pool.submit(two.run)
         wait_until(
             lambda: two.fetched and len(two.exchange.have) >= 2 + len(two.fetched),
-            10,
+            60,
             "the first host sends its files",
             every=0.01,
         )
@@ -205,7 +205,7 @@ def test_hosts_with_different_listings_do_not_start(tmp_path: Path, port: int):
 
 
 def get(port: int, path: str, headers: dict[str, str], source: str = "127.0.0.2") -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5, source_address=(source, 0))
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60, source_address=(source, 0))
     connection.request("GET", path, headers=headers)
     return connection.getresponse().status
 
