@@ -6,11 +6,16 @@ LAB := tests/lab/lab
 # The order of `make test`: the quick ones first. What comes after lab-up shares one lab, and it is down in the end.
 STEPS := lint units monitoring versions parsers install site sanity molecule lab-up faults weights runner roles clients commands diagnosis recovery
 
+# Of pytest. Many tests wait for the time of a setting, such as a grace period.
+WORKERS := $(shell expr 2 '*' $$(nproc))
+
 # Most tests of the field's faults belong to the campaign, which takes an hour of its own: `make test` has one of each kind.
 GUARD := python -m pytest -m "not campaign"
 
 export PATH := $(BIN):$(PATH)
 export PYTHON
+# Where it is set, each start of Ansible compiles all it imports, which takes three times as long as the rest.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## List these commands
@@ -84,7 +89,7 @@ site: docs .cache/site/.installed ## Build README, docs and reference as a web s
 
 .PHONY: units
 units: env ## Unit tests, and component tests, which run Ansible on this machine
-	$(GUARD) --numprocesses auto --dist worksteal tests/unit tests/component
+	$(GUARD) --numprocesses $(WORKERS) --dist worksteal tests/unit tests/component
 
 .PHONY: monitoring
 monitoring: env ## Alert rules and dashboard, as the distribution's Prometheus sees them

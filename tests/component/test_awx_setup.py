@@ -91,9 +91,13 @@ def test_a_failed_update_is_reported_with_its_cause(awx: StandIn):
     assert len(awx.things["job_templates"]) == 13
 
 
-def test_everything_is_made_once_and_no_secret_replaces_the_inventorys(awx: StandIn):
-    code, output = setup(awx)
+def test_everything_is_made_once_and_no_secret_replaces_the_inventorys(awx: StandIn, templates: list[dict]):
+    """With the job templates of the workflow; the campaign makes all of them."""
+    of_workflow = {f"vLLM {name}" for name in ("preflight", "site", "status")}
+    some = [template for template in templates if template["name"] in of_workflow]
+    code, output = setup(awx, awx_setup_job_templates=some)
     assert code == 0, output
+    assert set(awx.named("job_templates")) == of_workflow
     nodes = {node["identifier"]: node for node in awx.things["workflow_job_template_nodes"]}
     assert {name: awx.related.get((node["id"], "success_nodes"), []) for name, node in nodes.items()} == {
         "preflight": [nodes["site"]],
@@ -105,7 +109,7 @@ def test_everything_is_made_once_and_no_secret_replaces_the_inventorys(awx: Stan
     assert credentials(awx, "vLLM site") == {"Ascend hosts"}
     assert "vLLM API key: no secret was given" in output
     made = copy.deepcopy(({**awx.things, "project_updates": 0}, awx.related))
-    code, output = setup(awx)
+    code, output = setup(awx, awx_setup_job_templates=some)
     assert (code, changed(output)) == (0, 0), output
     assert ({**awx.things, "project_updates": 0, "projects": made[0]["projects"]}, awx.related) == made
 

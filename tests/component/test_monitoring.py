@@ -18,16 +18,24 @@ def counts(output: str) -> str:
 
 
 def test_targets_have_labels_and_a_second_run_changes_nothing(tmp_path):
-    hosts = {"node0": {"ansible_host": "10.0.0.10"}, "node1": {"vllm_service_ip": "fd00::11"}}
-    exporters = {"node": 9100, "npu": "8090"}
-    done, _failures = watch(tmp_path, "--check", hosts=hosts, monitoring_exporters=exporters)
-    assert (done.returncode, counts(done.stdout)) == (0, "1"), done.stdout
+    """For a service of any name, which has files and labels of its own. Grafana finds the dashboard."""
+    name = 'Qwen/3 "big"'
+    provisioning = tmp_path / "grafana/provisioning/dashboards"
+    provisioning.mkdir(parents=True)
+    given = {
+        "hosts": {"node0": {"ansible_host": "10.0.0.10"}, "node1": {"vllm_service_ip": "fd00::11"}},
+        "monitoring_exporters": {"node": 9100, "npu": "8090"},
+        "monitoring_service": name,
+        "monitoring_grafana_dir": str(tmp_path / "grafana"),
+    }
+    done, _failures = watch(tmp_path, "--check", **given)
+    assert (done.returncode, counts(done.stdout)) == (0, "2"), done.stdout
     assert not (tmp_path / "written").exists()
 
-    done, _failures = watch(tmp_path, hosts=hosts, monitoring_exporters=exporters)
+    done, _failures = watch(tmp_path, **given)
     assert done.returncode == 0, done.stdout
     assert "node0 :" not in done.stdout  # in the recap: no host of the service was contacted
-    targets = json.loads((tmp_path / "written/targets-glm47.json").read_text(encoding="utf-8"))
+    targets = json.loads((tmp_path / "written/targets-Qwen-3--big-.json").read_text(encoding="utf-8"))
     assert {(one["labels"]["job"], one["labels"]["rank"], one["targets"][0]) for one in targets} == {
         ("vllm", "0", "10.0.0.10:8080"),
         ("node", "0", "10.0.0.10:9100"),
@@ -35,26 +43,8 @@ def test_targets_have_labels_and_a_second_run_changes_nothing(tmp_path):
         ("node", "1", "[fd00::11]:9100"),
         ("npu", "1", "[fd00::11]:8090"),
     }
-    assert {one["labels"]["service"] for one in targets} == {"glm47"}
+    assert {one["labels"]["service"] for one in targets} == {name}
     assert json.loads((tmp_path / "written/dashboards/vllm.json").read_text(encoding="utf-8"))["uid"]
-
-    done, _failures = watch(tmp_path, "--check", "--diff", hosts=hosts, monitoring_exporters=exporters)
-    assert (done.returncode, counts(done.stdout)) == (0, "0"), done.stdout
-    another = ("--check", "--diff", "-e", "vllm_api_port=9000")
-    done, _failures = watch(tmp_path, *another, hosts=hosts, monitoring_thresholds={"error_ratio": 0.25})
-    assert (done.returncode, counts(done.stdout)) == (0, "2"), done.stdout
-    assert re.search(r"^\+.*10\.0\.0\.10:9000", done.stdout, re.M)
-    assert re.search(r"^\+.*> 0\.25", done.stdout, re.M)
-
-
-def test_a_service_of_any_name_has_files_and_labels_of_its_own_and_grafana_finds_the_dashboard(tmp_path):
-    name = 'Qwen/3 "big"'
-    provisioning = tmp_path / "grafana/provisioning/dashboards"
-    provisioning.mkdir(parents=True)
-    done, _failures = watch(
-        tmp_path, monitoring_service=name, monitoring_grafana_dir=str(tmp_path / "grafana")
-    )
-    assert done.returncode == 0, done.stdout
     (provider,) = read(provisioning / "ascend-ops.yml")["providers"]
     assert provider["options"]["path"] == str(tmp_path / "written/dashboards")
     rules = yaml.safe_load((tmp_path / "written/rules-Qwen-3--big-.yml").read_text(encoding="utf-8"))
@@ -63,6 +53,14 @@ def test_a_service_of_any_name_has_files_and_labels_of_its_own_and_grafana_finds
     assert rules["groups"][0]["rules"][0]["expr"] == (
         f'up{{job="vllm",{service}}} == 0 unless on (service, host) {stopped}'
     )
+
+    done, _failures = watch(tmp_path, "--check", "--diff", **given)
+    assert (done.returncode, counts(done.stdout)) == (0, "0"), done.stdout
+    another = ("--check", "--diff", "-e", "vllm_api_port=9000")
+    done, _failures = watch(tmp_path, *another, **given, monitoring_thresholds={"error_ratio": 0.25})
+    assert (done.returncode, counts(done.stdout)) == (0, "2"), done.stdout
+    assert re.search(r"^\+.*10\.0\.0\.10:9000", done.stdout, re.M)
+    assert re.search(r"^\+.*> 0\.25", done.stdout, re.M)
 
 
 def test_an_exporter_must_not_have_a_port_of_the_service(tmp_path):

@@ -83,18 +83,24 @@ def test_a_plan_is_made_once_in_a_run_and_for_other_settings_again(site):
     assert made(output) == 2 * 2  # hosts
 
 
+def settings_of(name: str) -> dict[str, str]:
+    return {"vllm_served_model_name": name}
+
+
 def test_roles_of_one_play_with_settings_of_their_own_have_plans_of_their_own(site, tmp_path):
-    render = [
+    """Also where they do not include the role plan themselves."""
+    render = {"name": "ascend_ops.vllm.container", "tasks_from": "render"}
+    roles = [
+        {"ansible.builtin.include_role": {"name": "ascend_ops.vllm.plan"}, "vars": settings_of("one")},
+        SHOW,
         {
-            "ansible.builtin.include_role": {"name": "ascend_ops.vllm.container", "tasks_from": "render"},
-            "vars": {"vllm_served_model_name": name, "container_render_dir": str(tmp_path / name)},
-        }
-        for name in ("one", "two")
+            "ansible.builtin.include_role": render,
+            "vars": {**settings_of("two"), "container_render_dir": str(tmp_path)},
+        },
     ]
-    site.run(play(*render, hosts="vllm_head"))
-    for name in ("one", "two"):
-        script = (tmp_path / name / "node0/serve.sh").read_text(encoding="utf-8")
-        assert f"--served-model-name {name}" in script
+    assert plans(site.run(play(*roles, hosts="vllm_head"))) == [("node0", "8080", "one")]
+    script = (tmp_path / "node0/serve.sh").read_text(encoding="utf-8")
+    assert "--served-model-name two" in script
 
 
 def test_a_plan_from_a_fact_cache_is_not_used(site, tmp_path):
@@ -190,7 +196,7 @@ def test_playbooks_take_other_groups_as_extra_variables(renamed, tmp_path):
     renamed.start()
     options = [word for name, group in GROUPS.items() for word in ("-e", f"{name}={group}")]
     command = ("ansible-playbook", "playbooks/render.yml", "-i", str(tmp_path / "hosts.yml"))
-    done = run(*command, *options, "-e", f"render_dir={tmp_path}")
+    done = run(*command, *options, "-e", f"render_dir={tmp_path}", "--limit", "localhost,node1")
     assert done.returncode == 0, done.stdout
     assert (tmp_path / "node1/serve.sh").exists()
 

@@ -65,19 +65,21 @@ MOUNTS = {
 }
 
 
-def render(inventory: Path, target: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def render(
+    inventory: Path, target: Path, *options: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
     given = ("-i", str(inventory), "-e", f"render_dir={target}")
-    return run("ansible-playbook", "playbooks/render.yml", *given, *options, LC_ALL="C.UTF-8")
+    return run("ansible-playbook", "playbooks/render.yml", *given, *options, LC_ALL="C.UTF-8", **variables)
 
 
 @pytest.fixture(scope="module", name="rendered")
 def rendered_for_prod(tmp_path_factory):
-    """The scripts for inventories/prod with its two placeholder addresses filled in."""
+    """The scripts for inventories/prod with its two placeholder addresses filled in, and a survey's empty answer."""
     inventory = tmp_path_factory.mktemp("prod") / "hosts.yml"
     text = (ROOT / "inventories/prod/hosts.yml").read_text(encoding="utf-8")
     inventory.write_text(text.replace("192.0.2.", "10.0.0."), encoding="utf-8")
     target = tmp_path_factory.mktemp("rendered")
-    rendering = render(inventory, target, "-e", "vllm_service_nic=enp67s0f0")
+    rendering = render(inventory, target, "-e", "vllm_service_nic=enp67s0f0", "-e", "vllm_profile=")
     assert rendering.returncode == 0, rendering.stdout
     return target
 
@@ -151,13 +153,38 @@ def test_the_supervisor_is_beside_the_scripts(rendered, host, name):
     assert (rendered / host / name).read_bytes() == (ROOT / "roles/container/files" / name).read_bytes()
 
 
-def test_a_hardened_container_is_created_with_less_rights(rendered, tmp_path):
-    inventory = tmp_path / "hosts.yml"
-    inventory.write_text("vllm_head: {hosts: {node0: {ansible_host: 10.0.0.10}}}\n", encoding="utf-8")
-    given = ("-e", "vllm_service_nic=enp67s0f0", "-e", "vllm_container_hardened=true")
-    rendering = render(inventory, tmp_path / "out", *given)
+@pytest.fixture(scope="module", name="ours")
+def rendered_for_a_host_with_choices(tmp_path_factory):
+    """The scripts for one host with sudo, of a profile of one's own, for a hardened container."""
+    folder = tmp_path_factory.mktemp("ours")
+    own = "extends: glm-4.7\nserved_model_name: ours\nserve_args: {max-model-len: 4096}\n"
+    (folder / "ours.yml").write_text(own, encoding="utf-8")
+    become = {"ansible_become": True, "ansible_become_exe": "no-such-sudo"}
+    choices = {
+        "ansible_host": "10.0.0.10", "vllm_service_nic": "enp67s0f0", "vllm_container_hardened": True,
+        "vllm_profile": os.path.relpath(folder / "ours.yml", ROOT),
+    }  # fmt: skip
+    inventory = {"vllm_head": {"hosts": {"node0": choices}}, "all": {"vars": become}}
+    (folder / "hosts.json").write_text(json.dumps(inventory), encoding="utf-8")
+    # As if it were not root who runs this.
+    rendering = render(folder / "hosts.json", folder / "out", ANSIBLE_BECOME_ALLOW_SAME_USER="1")
     assert rendering.returncode == 0, rendering.stdout
-    script = (tmp_path / "out/node0/docker_run.sh").read_text(encoding="utf-8")
+    return folder / "out"
+
+
+def test_this_machine_needs_no_sudo_where_the_hosts_do(ours):
+    assert (ours / "node0/serve.sh").exists()
+
+
+def test_a_profile_of_ones_own_is_found_from_where_ansible_runs(ours):
+    script = (ours / "node0/serve.sh").read_text(encoding="utf-8")
+    assert "--served-model-name ours" in script
+    assert "--max-model-len 4096" in script
+    assert "--tool-call-parser glm47" in script
+
+
+def test_a_hardened_container_is_created_with_less_rights(rendered, ours):
+    script = (ours / "node0/docker_run.sh").read_text(encoding="utf-8")
     words = shlex.split(script.replace("\\\n", " "), comments=True)
     given = {(words[i], words[i + 1]) for i in range(len(words) - 1)}
     rights = {
@@ -172,47 +199,6 @@ def test_a_hardened_container_is_created_with_less_rights(rendered, tmp_path):
     assert ("--mount", "type=bind,source=/opt/data,target=/root/.cache") in given
     other = (rendered / "node0/docker_run.sh").read_text(encoding="utf-8")
     assert not any(word in other for word in ("--cap", "--security-opt", "readonly"))
-
-
-@pytest.fixture(name="one_host")
-def inventory_of_one_host(tmp_path):
-    inventory = tmp_path / "hosts.yml"
-    inventory.write_text(
-        "vllm_head: {hosts: {node0: {ansible_host: 10.0.0.10, vllm_service_nic: enp67s0f0}}}\n",
-        encoding="utf-8",
-    )
-    return inventory
-
-
-def test_a_profile_of_ones_own_is_found_from_where_ansible_runs(tmp_path, one_host):
-    own = "extends: glm-4.7\nserved_model_name: ours\nserve_args: {max-model-len: 4096}\n"
-    (tmp_path / "ours.yml").write_text(own, encoding="utf-8")
-    rendering = render(
-        one_host, tmp_path / "out", "-e", f"vllm_profile={os.path.relpath(tmp_path / 'ours.yml', ROOT)}"
-    )
-    assert rendering.returncode == 0, rendering.stdout
-    script = (tmp_path / "out/node0/serve.sh").read_text(encoding="utf-8")
-    assert "--served-model-name ours" in script
-    assert "--max-model-len 4096" in script
-    assert "--tool-call-parser glm47" in script
-
-
-def test_a_profile_that_a_survey_leaves_empty_is_the_default(tmp_path, one_host):
-    rendering = render(one_host, tmp_path / "out", "-e", "vllm_profile=")
-    assert rendering.returncode == 0, rendering.stdout
-    assert "--served-model-name glm47" in (tmp_path / "out/node0/serve.sh").read_text(encoding="utf-8")
-
-
-def test_this_machine_needs_no_sudo_where_the_hosts_do(tmp_path, monkeypatch):
-    monkeypatch.setenv("ANSIBLE_BECOME_ALLOW_SAME_USER", "1")  # as if it were not root who runs this
-    inventory = tmp_path / "hosts.yml"
-    inventory.write_text(
-        "vllm_head: {hosts: {node0: {ansible_host: 10.0.0.10}}}\nall: {vars: {ansible_become: true, ansible_become_exe: no-such-sudo}}\n",
-        encoding="utf-8",
-    )
-    rendering = render(inventory, tmp_path / "out", "-e", "vllm_service_nic=enp67s0f0")
-    assert rendering.returncode == 0, rendering.stdout
-    assert (tmp_path / "out/node0/serve.sh").exists()
 
 
 def test_the_sample_inventory_is_refused_until_it_is_filled_in(tmp_path):
