@@ -1,7 +1,10 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module, run by Ansible, without hub and Docker. The lab tests the rest."""
+"""The module, run by Ansible, without hub and Docker. The lab tests the rest.
+
+All calls are made in one run of Ansible, each on a folder of its own or after those that it builds on.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing i
     Request,
     Snapshot,
 )
-from ansible_run import module
+from ansible_run import Call, modules
 
 REPO = "ZhipuAI/GLM-4.7"
 CONTENTS = {
@@ -32,15 +35,15 @@ CONTENTS = {
 }
 
 
-def run(folder: Path, *options: str, interpreter: str = sys.executable, **arguments: Any) -> dict[str, Any]:
-    """Return the result of the module on this machine, which reaches no hub."""
+def call(folder: Path, check: bool = False, interpreter: str = sys.executable, **arguments: Any) -> Call:
+    """A call for the folder on this machine, which reaches no hub."""
     given = {
         "repo": REPO,
         "endpoint": "http://127.0.0.1:1",
         "dir": str(folder),
         "cache_dir": f"{folder}.cache",
     }
-    return module("modelscope_download", {**given, **arguments}, *options, python=interpreter)
+    return Call("modelscope_download", {**given, **arguments}, check, interpreter)
 
 
 def fill(folder: Path) -> list[File]:
@@ -56,146 +59,175 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path: (folder / path).read_bytes() for path in CONTENTS}
 
 
-@pytest.fixture(name="bundle")
-def a_bundle(tmp_path: Path) -> Path:
-    files = fill(tmp_path / "bundle")
+def bundle(folder: Path) -> Path:
+    """Make a bundle there."""
+    files = fill(folder)
     stats = {file.path: Stat(file.size, 0) for file in files}
     request = Request(REPO, "master", Choice(["*"], []))
     text = manifest.render("", request, Snapshot("83ee97c6", files), stats, "")
-    (tmp_path / "bundle" / MANIFEST).write_text(text, encoding="utf-8")
-    return tmp_path / "bundle"
+    (folder / MANIFEST).write_text(text, encoding="utf-8")
+    return folder
 
 
-def test_weights_are_copied_from_a_bundle(tmp_path: Path, bundle: Path):
-    folder = tmp_path / "model"
-    checked = run(folder, "--check", source=str(bundle))
-    assert (checked["changed"], checked["fetched_files"], folder.exists()) == (True, 3, False)
-    done = run(folder, source=str(bundle))
-    assert (done["changed"], done["fetched_files"], contents(folder)) == (True, 3, CONTENTS)
-    assert not run(folder, source=str(bundle))["changed"]
+def brought(folder: Path) -> dict[str, Any]:
+    """Put weights into the folder; return the arguments with which they are verified by a checksum file."""
+    sums = folder.with_suffix(".SHA256SUMS")
+    lines = [f"{file.sha256}  {file.path}\n" for file in fill(folder)]
+    sums.write_text("".join(lines), encoding="utf-8")
+    return {"fetch": False, "checksums": str(sums)}
 
 
-def test_a_damaged_file_in_the_bundle_is_refused(tmp_path: Path, bundle: Path):
-    (bundle / "model-1.safetensors").write_bytes(b"x" * len(CONTENTS["model-1.safetensors"]))
-    problem = run(tmp_path / "model", source=str(bundle))["problem"]
-    assert problem["found"] == f"wrong SHA-256 in {bundle}: model-1.safetensors"
-    assert problem["where"] == "host localhost"
-    assert not (tmp_path / "model" / "model-1.safetensors").exists()
-
-
-def test_weights_of_another_model_are_refused(tmp_path: Path, bundle: Path):
-    problem = run(tmp_path / "model", "--check", source=str(bundle), repo="other/model")["problem"]
-    assert f"is of {REPO} master" in problem["found"]
-    assert problem["expected"] == "one of other/model master, include ['*'], exclude []"
-
-
-def test_another_choice_of_files_is_refused(tmp_path: Path, bundle: Path):
-    problem = run(tmp_path / "model", "--check", source=str(bundle), exclude=["sub/*"])["problem"]
-    assert f"is of {REPO} master, include ['*'], exclude []" in problem["found"]
-    assert problem["expected"] == f"one of {REPO} master, include ['*'], exclude ['sub/*']"
-
-
-@pytest.fixture(name="sums")
-def checksum_file(tmp_path: Path) -> Path:
-    lines = [f"{file.sha256}  {file.path}\n" for file in fill(tmp_path / "model")]
-    (tmp_path / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
-    return tmp_path / "SHA256SUMS"
-
-
-def test_weights_that_are_there_are_verified_by_a_checksum_file(tmp_path: Path, sums: Path):
-    first = run(tmp_path / "model", fetch=False, checksums=str(sums))
-    assert (first["changed"], first["verified_files"], first["fetched_files"]) == (True, 3, 0)
-    again = run(tmp_path / "model", fetch=False, checksums=str(sums))
-    assert (again["changed"], again["verified_files"]) == (False, 0)
-    deep = run(tmp_path / "model", fetch=False, checksums=str(sums), verify=True)
-    assert (deep["changed"], deep["verified_files"]) == (False, 3)
-
-
-def test_weights_that_are_there_and_wrong_are_named_and_left(tmp_path: Path, sums: Path):
-    (tmp_path / "model" / "model-1.safetensors").write_bytes(b"short")
-    (tmp_path / "model" / "config.json").unlink()
-    found = run(tmp_path / "model", fetch=False, checksums=str(sums))["problem"]["found"]
-    wrong, _semicolon, missing = found.partition("; ")
-    assert wrong == f"wrong size or SHA-256 in {tmp_path}/model: model-1.safetensors"
-    assert missing == f"missing in {tmp_path}/model: config.json"
-    assert (tmp_path / "model" / "model-1.safetensors").read_bytes() == b"short"
-
-
-def test_a_folder_that_takes_no_manifest_is_refused_before_a_file_is_read(tmp_path: Path, sums: Path):
-    folder, python = tmp_path / "model", tmp_path / "python"
+def read_only(folder: Path) -> str:
+    """Return a Python that cannot write to the folder."""
+    python = folder.with_suffix(".python")
     mount = f"mount --bind {folder} {folder} && mount -o remount,bind,ro {folder}"
     alone = "unshare --mount" + ("" if os.geteuid() == 0 else " --map-root-user")
     python.write_text(
         f'#!/bin/sh\nexec {alone} sh -c \'{mount} && exec {sys.executable} "$@"\' sh "$@"\n', encoding="utf-8"
     )
     python.chmod(0o755)
-    given = {"fetch": False, "checksums": str(sums)}
-    for check in (("--check",), ()):
-        problem = run(folder, *check, interpreter=str(python), **given)["problem"]
-        assert problem["found"] == f"{folder} is not a writable folder"
-    assert run(folder, **given)["changed"]
-    assert not run(folder, interpreter=str(python), **given)["changed"]  # the manifest is there
+    return str(python)
 
 
-def test_files_that_are_not_chosen_are_left_alone(tmp_path: Path, sums: Path):
-    (tmp_path / "model" / "sub" / "model-2.safetensors").unlink()
-    done = run(tmp_path / "model", fetch=False, checksums=str(sums), exclude=["sub/*"])
-    assert (done["changed"], done["files"], done["verified_files"]) == (True, 2, 2)
-    assert not run(tmp_path / "model", fetch=False, checksums=str(sums), exclude=["sub/*"])["changed"]
-    again = run(tmp_path / "model", fetch=False, checksums=str(sums))
-    assert again["problem"]["found"] == f"missing in {tmp_path}/model: sub/model-2.safetensors"
+@pytest.fixture(scope="module", name="root")
+def folder_of_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("weights")
 
 
-@pytest.mark.parametrize(
-    ("proxy", "named"),
-    [
-        ("http://127.0.0.1:2", "http_proxy=http://127.0.0.1:2"),
-        ("http://me:secret-of-the-proxy@127.0.0.1:2", "http_proxy=http://***@127.0.0.1:2"),
-    ],
-)
-def test_a_proxy_that_does_not_answer_is_named_without_its_credentials(
-    tmp_path: Path, proxy: str, named: str
+PROXIES = {
+    "http://127.0.0.1:2": "http_proxy=http://127.0.0.1:2",
+    "http://me:secret-of-the-proxy@127.0.0.1:2": "http_proxy=http://***@127.0.0.1:2",
+}
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "no workers": ({"workers": 0}, "workers is 0"),
+    "a short lease": ({"lease": 5}, "lease is 5"),
+    "no such certificates": (
+        {"ca_bundle": "/nowhere.pem"},
+        "ca_bundle is /nowhere.pem, which cannot be used: No such file or directory",
+    ),
+    "no such Python": (
+        {"python": "/nowhere/python"},
+        "python is /nowhere/python, which is not a program on this host",
+    ),
+    "no such checksums": (
+        {"checksums": "/nowhere", "fetch": False},
+        "the checksum file /nowhere cannot be read: No such file or directory",
+    ),
+    "checksums of what is to be fetched": ({"checksums": "/nowhere"}, "checksums is set and fetch is true"),
+}
+
+
+@pytest.fixture(scope="module", name="results")
+def results_of_all_calls(root: Path) -> dict[str, dict[str, Any]]:
+    source = str(bundle(root / "bundle"))
+    damaged = bundle(root / "damaged")
+    (damaged / "model-1.safetensors").write_bytes(b"x" * len(CONTENTS["model-1.safetensors"]))
+    by_hand = brought(root / "by-hand")
+    wrong = brought(root / "wrong")
+    (root / "wrong/model-1.safetensors").write_bytes(b"short")
+    (root / "wrong/config.json").unlink()
+    locked = brought(root / "locked")
+    chosen = {**brought(root / "chosen"), "exclude": ["sub/*"]}
+    (root / "chosen/sub/model-2.safetensors").unlink()
+    (root / "no-certificates.pem").write_text("-----BEGIN NOTHING-----\n", encoding="ascii")
+    interpreter = read_only(root / "locked")
+    calls = {
+        "copied: check": call(root / "checked", check=True, source=source),
+        "copied": call(root / "copied", source=source),
+        "copied: again": call(root / "copied", source=source),
+        "damaged": call(root / "from-damaged", source=str(damaged)),
+        "another model": call(root / "model", check=True, source=source, repo="other/model"),
+        "another choice": call(root / "model", check=True, source=source, exclude=["sub/*"]),
+        "by hand": call(root / "by-hand", **by_hand),
+        "by hand: again": call(root / "by-hand", **by_hand),
+        "by hand: deep": call(root / "by-hand", **by_hand, verify=True),
+        "wrong": call(root / "wrong", **wrong),
+        "locked: check": call(root / "locked", check=True, interpreter=interpreter, **locked),
+        "locked": call(root / "locked", interpreter=interpreter, **locked),
+        "unlocked": call(root / "locked", **locked),
+        "locked: again": call(root / "locked", interpreter=interpreter, **locked),
+        "chosen": call(root / "chosen", **chosen),
+        "chosen: again": call(root / "chosen", **chosen),
+        "all": call(root / "chosen", **{**chosen, "exclude": []}),
+        "certificates": call(root / "model", check=True, ca_bundle=str(root / "no-certificates.pem")),
+        "variables": call(root / "model", check=True, workers=0, _variables={"workers": "weights_workers"}),
+        **{proxy: call(root / "model", check=True, proxy=proxy) for proxy in PROXIES},
+        **{case: call(root / "model", check=True, **arguments) for case, (arguments, _) in REFUSED.items()},
+    }
+    return modules(calls)
+
+
+def test_weights_are_copied_from_a_bundle(root: Path, results: dict[str, Any]):
+    checked, done = results["copied: check"], results["copied"]
+    assert (checked["changed"], checked["fetched_files"], (root / "checked").exists()) == (True, 3, False)
+    assert (done["changed"], done["fetched_files"], contents(root / "copied")) == (True, 3, CONTENTS)
+    assert not results["copied: again"]["changed"]
+
+
+def test_a_damaged_file_in_the_bundle_is_refused(root: Path, results: dict[str, Any]):
+    problem = results["damaged"]["problem"]
+    assert problem["found"] == f"wrong SHA-256 in {root}/damaged: model-1.safetensors"
+    assert problem["where"] == "host localhost"
+    assert not (root / "from-damaged/model-1.safetensors").exists()
+
+
+def test_weights_of_another_model_are_refused(results: dict[str, Any]):
+    problem = results["another model"]["problem"]
+    assert f"is of {REPO} master" in problem["found"]
+    assert problem["expected"] == "one of other/model master, include ['*'], exclude []"
+
+
+def test_another_choice_of_files_is_refused(results: dict[str, Any]):
+    problem = results["another choice"]["problem"]
+    assert f"is of {REPO} master, include ['*'], exclude []" in problem["found"]
+    assert problem["expected"] == f"one of {REPO} master, include ['*'], exclude ['sub/*']"
+
+
+def test_weights_that_are_there_are_verified_by_a_checksum_file(results: dict[str, Any]):
+    first, again, deep = (results[f"by hand{then}"] for then in ("", ": again", ": deep"))
+    assert (first["changed"], first["verified_files"], first["fetched_files"]) == (True, 3, 0)
+    assert (again["changed"], again["verified_files"]) == (False, 0)
+    assert (deep["changed"], deep["verified_files"]) == (False, 3)
+
+
+def test_weights_that_are_there_and_wrong_are_named_and_left(root: Path, results: dict[str, Any]):
+    wrong, _semicolon, missing = results["wrong"]["problem"]["found"].partition("; ")
+    assert wrong == f"wrong size or SHA-256 in {root}/wrong: model-1.safetensors"
+    assert missing == f"missing in {root}/wrong: config.json"
+    assert (root / "wrong/model-1.safetensors").read_bytes() == b"short"
+
+
+def test_a_folder_that_takes_no_manifest_is_refused_before_a_file_is_read(
+    root: Path, results: dict[str, Any]
 ):
-    result = run(tmp_path / "model", "--check", proxy=proxy)
-    assert named in result["problem"]["expected"]
-    assert "secret-of-the-proxy" not in json.dumps(result)
+    for case in ("locked: check", "locked"):
+        assert results[case]["problem"]["found"] == f"{root}/locked is not a writable folder"
+    assert results["unlocked"]["changed"]
+    assert not results["locked: again"]["changed"]  # the manifest is there
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        ({"workers": 0}, "workers is 0"),
-        ({"lease": 5}, "lease is 5"),
-        (
-            {"ca_bundle": "/nowhere.pem"},
-            "ca_bundle is /nowhere.pem, which cannot be used: No such file or directory",
-        ),
-        ({"python": "/nowhere/python"}, "python is /nowhere/python, which is not a program on this host"),
-    ],
-)
-def test_a_client_that_cannot_run_is_refused(tmp_path: Path, arguments: dict[str, Any], says: str):
-    assert run(tmp_path / "model", "--check", **arguments)["problem"]["found"] == says
+def test_files_that_are_not_chosen_are_left_alone(root: Path, results: dict[str, Any]):
+    done = results["chosen"]
+    assert (done["changed"], done["files"], done["verified_files"]) == (True, 2, 2)
+    assert not results["chosen: again"]["changed"]
+    assert results["all"]["problem"]["found"] == f"missing in {root}/chosen: sub/model-2.safetensors"
 
 
-def test_a_file_without_certificates_is_refused(tmp_path: Path):
-    (tmp_path / "ca.pem").write_text("-----BEGIN NOTHING-----\n", encoding="ascii")
-    problem = run(tmp_path / "model", "--check", ca_bundle=f"{tmp_path}/ca.pem")["problem"]
-    assert problem["found"].startswith(f"ca_bundle is {tmp_path}/ca.pem, which cannot be used: ")
+@pytest.mark.parametrize("proxy", PROXIES)
+def test_a_proxy_that_does_not_answer_is_named_without_its_credentials(results: dict[str, Any], proxy: str):
+    assert PROXIES[proxy] in results[proxy]["problem"]["expected"]
+    assert "secret-of-the-proxy" not in json.dumps(results[proxy])
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        ({"checksums": "/nowhere", "fetch": False}, "/nowhere cannot be read"),
-        ({"checksums": "/nowhere"}, "fetch is true"),
-    ],
-    ids=["no such file", "and to be fetched"],
-)
-def test_a_checksum_file_that_cannot_be_used_is_refused(tmp_path: Path, arguments: dict[str, Any], says: str):
-    assert says in run(tmp_path / "model", "--check", **arguments)["problem"]["found"]
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_work_is_refused(results: dict[str, Any], case: str):
+    assert results[case]["problem"]["found"] == REFUSED[case][1]
 
 
-def test_messages_name_the_variables_that_set_the_options(tmp_path: Path):
-    variables = {"workers": "weights_workers"}
-    problem = run(tmp_path / "model", "--check", workers=0, _variables=variables)["problem"]
-    assert problem["remedy"] == "Correct weights_workers"
+def test_a_file_without_certificates_is_refused(root: Path, results: dict[str, Any]):
+    found = results["certificates"]["problem"]["found"]
+    assert found.startswith(f"ca_bundle is {root}/no-certificates.pem, which cannot be used: ")
+
+
+def test_messages_name_the_variables_that_set_the_options(results: dict[str, Any]):
+    assert results["variables"]["problem"]["remedy"] == "Correct weights_workers"

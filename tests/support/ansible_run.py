@@ -11,7 +11,8 @@ import re
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,40 @@ def module(
     result = re.search(r"^localhost \| \S+ => (\{.*\})", shown.stdout, re.M | re.S)
     assert result, shown.stdout + shown.stderr
     return json.loads(result[1])
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of a module of the collection on this machine, with this Python unless another is named."""
+
+    module: str
+    arguments: Mapping[str, Any]
+    check: bool = False
+    python: str = sys.executable
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def task(self) -> dict[str, Any]:
+        return {
+            f"ascend_ops.vllm.{self.module}": dict(self.arguments),
+            "check_mode": self.check,
+            "environment": dict(self.environment),
+            "vars": {"ansible_python_interpreter": self.python},
+            "ignore_errors": True,
+        }
+
+
+def modules(calls: Mapping[str, Call]) -> dict[str, dict[str, Any]]:
+    """Return the results of the calls, made one after the other in one run of Ansible, which takes most of the time."""
+    play = {"hosts": "localhost", "gather_facts": False, "tasks": [call.task() for call in calls.values()]}
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".json") as file:
+        json.dump([play], file)
+        file.flush()
+        local = ("-i", "localhost,", "-c", "local")
+        done = run("ansible-playbook", file.name, *local, ANSIBLE_STDOUT_CALLBACK="ansible.posix.json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    shown = done.stdout[done.stdout.index("{\n") :]  # after what the actions of the modules print meanwhile
+    tasks = json.loads(shown)["plays"][0]["tasks"]
+    return {name: task["hosts"]["localhost"] for name, task in zip(calls, tasks, strict=True)}
 
 
 @dataclass(frozen=True)
