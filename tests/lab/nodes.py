@@ -35,6 +35,11 @@ class Node:
         return f"node{self.index}"
 
     @property
+    def hostname(self) -> str:
+        """What the node calls itself: on most clusters not the name that the inventory has for it."""
+        return f"atlas{10 + self.index}"
+
+    @property
     def address(self) -> str:
         return str(self.settings.network[10 + self.index])
 
@@ -90,7 +95,13 @@ def start(node: Node) -> None:
         "-f",
         "--kill-child",
     ]
-    init = [SOURCES / "node-init", node.name, node.folder, node.settings.rootfs, node.settings.site_packages]
+    init = [
+        SOURCES / "node-init",
+        node.hostname,
+        node.folder,
+        node.settings.rootfs,
+        node.settings.site_packages,
+    ]
     processes.start(node.record, [*namespaces, *init], node.console, lambda: cgroups.join(node.name))
 
 
@@ -142,8 +153,8 @@ def _init(node: Node) -> int:
 
 
 def introduce(nodes: Sequence[Node], authority: str) -> None:
-    """Every node knows every node by name, and has the certificate of the hub's authority in a file."""
-    hosts = "127.0.0.1 localhost\n" + "".join(f"{node.address} {node.name}\n" for node in nodes)
+    """Every node knows every node by its own name, and has the certificate of the hub's authority in a file."""
+    hosts = "127.0.0.1 localhost\n" + "".join(f"{node.address} {node.hostname}\n" for node in nodes)
     for node in nodes:
         (_root(node) / "etc/hosts").write_text(hosts, encoding="ascii")
         _install(_root(node) / "etc/ssl/lab-ca.pem", authority)
