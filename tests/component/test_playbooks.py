@@ -27,6 +27,12 @@ def test_a_folder_to_fill_must_be_given(inventory, given):
     assert not (ROOT / "playbooks/airgap").exists()
 
 
+@pytest.mark.parametrize("value", ["abc", "0"])
+def test_a_benchmark_of_no_length_is_refused(inventory, value):
+    _done, failures = playbook("playbooks/benchmark.yml", "-i", inventory, "-e", f"benchmark_minutes={value}")
+    assert f"benchmark_minutes is {value}" in failures[0].message
+
+
 @pytest.fixture(name="nobody")
 def hosts_out_of_reach(tmp_path: Path) -> str:
     away = {"ansible_host": "127.0.0.1", "ansible_port": 1}

@@ -18,6 +18,7 @@ import pytest
 from ansible_run import ROOT, Failure
 
 NODES = ("node0", "node1")
+OWN_NAMES = ("atlas10", "atlas11")  # what the nodes call themselves; a message uses the inventory's name
 
 
 def lab(*arguments: str, text_in: str = "") -> str:
@@ -52,6 +53,8 @@ class Run:
         """Assert that it failed with messages for users; return the last message of each host."""
         assert self.code != 0, self.output
         assert "Traceback" not in self.output, self.output
+        messages = " ".join(failure.message for failure in self.failures)
+        assert [name for name in OWN_NAMES if name in messages] == [], messages
         return {failure.host: failure.message for failure in self.failures}
 
     def findings(self) -> list[tuple[str, str, str]]:
