@@ -206,6 +206,59 @@ def test_a_cut_for_good_ends_both_sides_and_heals():
     comes_back(before)
 
 
+def docker_crashes(node: str) -> None:
+    """Kill dockerd, which systemd starts again."""
+    on(node, "systemctl", "kill", "--kill-who=main", "--signal=KILL", "docker")
+    up = "docker version --format '{{.Server.Version}}' 2>/dev/null || true"
+    wait(lambda: on(node, "sh", "-c", up).strip(), "Docker is up again")
+
+
+@pytest.fixture(name="live_restore")
+def containers_outlive_docker() -> Iterator[None]:
+    on(WORKER, "cp", "-p", "/etc/docker/daemon.json", "/etc/docker/daemon.json.before")
+    on(WORKER, "sed", "-i", '1s/{/{"live-restore": true,/', "/etc/docker/daemon.json")
+    on(WORKER, "systemctl", "reload", "docker")
+    yield
+    on(WORKER, "mv", "/etc/docker/daemon.json.before", "/etc/docker/daemon.json")
+    on(WORKER, "systemctl", "reload", "docker")
+
+
+@pytest.mark.campaign
+@pytest.mark.usefixtures("live_restore")
+def test_with_live_restore_a_crash_of_docker_changes_nothing():
+    before = {node: started(node) for node in NODES}
+    stream = Stream()
+    docker_crashes(WORKER)
+    stream.goes_on()
+    assert {node: started(node) for node in NODES} == before
+
+
+@pytest.mark.campaign
+def test_a_start_heals_a_crash_of_docker():
+    docker_crashes(WORKER)
+    wait(lambda: started(WORKER).split()[1:] == ["false"], "the worker's container has ended")
+    playbook("playbooks/start.yml", "-i", "inventories/lab").succeeded()
+    assert answers()
+
+
+@pytest.fixture(name="hardened")
+def containers_with_less_rights() -> Iterator[tuple[str, ...]]:
+    options = ("-i", "inventories/lab", "-e", '{"vllm_container_hardened": true}')
+    playbook("site.yml", *options).succeeded()
+    yield options
+    playbook("site.yml", "-i", "inventories/lab").succeeded()
+
+
+@pytest.mark.campaign
+def test_a_hardened_container_serves_and_heals(hardened):
+    assert answers()
+    second = playbook("site.yml", *hardened)
+    assert (second.code, set(second.changed().values())) == (0, {0}), second.output
+    before = {node: started(node) for node in NODES}
+    on(WORKER, "kill", "-9", engine_pid(WORKER))
+    comes_back(before)
+
+
 def test_a_planned_stop_waits_for_the_running_answer():
     stream = Stream()
     runs: list[Run] = []
