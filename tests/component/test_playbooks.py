@@ -51,12 +51,19 @@ def test_a_run_that_reached_nobody_says_so_last(nobody):
     assert done.stdout.rindex("TASK [") == done.stdout.index("TASK [Assert that a host was reached")
 
 
-def test_status_shows_hosts_that_it_cannot_reach(nobody):
-    done, failures = playbook("playbooks/status.yml", "-i", nobody)
+def test_status_shows_hosts_that_it_cannot_reach_also_as_json(nobody, tmp_path):
+    status = tmp_path / "status.json"
+    done, failures = playbook("playbooks/status.yml", "-i", nobody, "-e", f"status_json={status}")
     assert done.returncode == 0, done.stdout
     assert [failure for failure in failures if "vllm_plan" in failure.message] == []
     assert done.stdout.count("unreachable  ") == 2
     assert "diagnose.yml finds the cause" in done.stdout
+    assert status.stat().st_mode & 0o777 == 0o600
+    state = json.loads(status.read_text(encoding="utf-8"))
+    assert state["service"]["answers"] is False
+    assert state["service"]["error"] == "the head cannot be reached"
+    nothing = {"reachable": False, "role": None, "container": None, "npus": None}
+    assert state["hosts"] == [{"name": name, **nothing} for name in ("node0", "node1")]
 
 
 @pytest.mark.parametrize(
@@ -64,26 +71,14 @@ def test_status_shows_hosts_that_it_cannot_reach(nobody):
 )
 def test_the_gateway_is_on_its_own_group_or_on_the_head(tmp_path, group, expected):
     (tmp_path / "hosts.yml").write_text(HOSTS + group, encoding="utf-8")
-    for name, play in (("gateway", 1), ("uninstall", 1)):
-        done, _failures = playbook(f"playbooks/{name}.yml", "-i", str(tmp_path / "hosts.yml"), "--list-hosts")
-        assert done.stdout.split("  play #")[play + 1].split()[-1] == expected
-
-
-def test_status_writes_json_also_of_hosts_that_it_cannot_reach(nobody, tmp_path):
-    done, _failures = playbook(
-        "playbooks/status.yml", "-i", nobody, "-e", f"status_json={tmp_path}/status.json"
-    )
-    assert done.returncode == 0, done.stdout
-    assert (tmp_path / "status.json").stat().st_mode & 0o777 == 0o600
-    state = json.loads((tmp_path / "status.json").read_text(encoding="utf-8"))
-    assert state["service"]["answers"] is False
-    assert state["service"]["error"] == "the head cannot be reached"
-    nothing = {"reachable": False, "role": None, "container": None, "npus": None}
-    assert state["hosts"] == [{"name": name, **nothing} for name in ("node0", "node1")]
+    given = ("-i", str(tmp_path / "hosts.yml"), "--list-hosts")
+    done, _failures = playbook("playbooks/gateway.yml", "playbooks/uninstall.yml", *given)
+    for plays in done.stdout.split("\nplaybook: ")[1:]:
+        assert plays.split("  play #")[2].split()[-1] == expected
 
 
 REPORT = """\
-- hosts: vllm_head:vllm_workers
+- hosts: all
   gather_facts: false
   tasks:
     - ansible.builtin.set_fact:
@@ -93,52 +88,62 @@ REPORT = """\
         cacheable: true
 - hosts: localhost
   gather_facts: false
-  vars: {status_head: node0, awx_job_id: 7}
   tasks:
     - ansible.builtin.copy:
-        dest: "{{ out }}"
-        content: "{{ lookup('ansible.builtin.template', template) | ascend_ops.vllm.report | to_json }}"
+        dest: "{{ out }}/{{ item }}"
+        content: "{{ {'lines': text | ascend_ops.vllm.report, 'json': json | from_json} | to_json }}"
         mode: "0644"
-    - ansible.builtin.copy:
-        dest: "{{ out }}.json"
-        content: "{{ lookup('ansible.builtin.template', template | replace('.txt.', '.json.')) }}"
-        mode: "0644"
+      loop: "{{ services }}"
+      vars:
+        awx_job_id: 7
+        vllm_head_group: "{{ item }}_head"
+        vllm_worker_group: "{{ item }}_workers"
+        status_head: "{{ item }}0"
+        text: "{{ lookup('ansible.builtin.template', template) }}"
+        json: "{{ lookup('ansible.builtin.template', template | replace('.txt.', '.json.')) }}"
 """
 STOPPED = {"Status": "exited", "ExitCode": 0, "Running": False, "FinishedAt": "2026-11-28T01:19:31.5Z"}
 KILLED = {**STOPPED, "ExitCode": 137}
+SERVICES = {"stopped": (STOPPED, STOPPED), "killed": (STOPPED, KILLED), "absent": (STOPPED, None)}
+
+
+@pytest.fixture(scope="module", name="reports")
+def reports_of_services(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file for each of SERVICES, which do not answer: what playbooks/status.yml reports, as lines and as JSON."""
+    folder = tmp_path_factory.mktemp("status")
+    inventory = {
+        f"{service}_{group}": {
+            "hosts": {
+                f"{service}{index}": {
+                    "ansible_connection": "local", "container": states[index] and {"State": states[index]}
+                }
+            }
+        }
+        for service, states in SERVICES.items()
+        for index, group in enumerate(("head", "workers"))
+    }  # fmt: skip
+    (folder / "hosts.json").write_text(json.dumps(inventory), encoding="utf-8")
+    (folder / "play.yml").write_text(REPORT, encoding="utf-8")
+    template = str(ROOT / "playbooks/templates/status.txt.j2")
+    variables = {"out": str(folder), "template": template, "services": list(SERVICES)}
+    command = ("ansible-playbook", str(folder / "play.yml"), "-i", str(folder / "hosts.json"))
+    done = run(*command, "-e", json.dumps(variables))
+    assert done.returncode == 0, done.stdout
+    return folder
 
 
 @pytest.mark.parametrize(
-    ("states", "advice"),
-    [
-        ((STOPPED, STOPPED), "start.yml"),
-        ((STOPPED, KILLED), "diagnose.yml"),
-        ((STOPPED, None), "diagnose.yml"),
-    ],
-    ids=["stopped", "killed", "absent"],
+    ("service", "advice"),
+    [("stopped", "start.yml"), ("killed", "diagnose.yml"), ("absent", "diagnose.yml")],
 )
-def test_status_tells_what_to_run_for_a_service_that_does_not_answer(tmp_path, states, advice):
-    hosts = {
-        f"node{index}": {"ansible_connection": "local", "container": state and {"State": state}}
-        for index, state in enumerate(states)
-    }
-    inventory = {
-        "vllm_head": {"hosts": {"node0": hosts["node0"]}},
-        "vllm_workers": {"hosts": {"node1": hosts["node1"]}},
-    }
-    (tmp_path / "hosts.json").write_text(json.dumps(inventory), encoding="utf-8")
-    (tmp_path / "play.yml").write_text(REPORT, encoding="utf-8")
-    variables = {"out": str(tmp_path / "out"), "template": str(ROOT / "playbooks/templates/status.txt.j2")}
-    command = ("ansible-playbook", str(tmp_path / "play.yml"), "-i", str(tmp_path / "hosts.json"))
-    done = run(*command, "-e", json.dumps(variables))
-    assert done.returncode == 0, done.stdout
-    hosts = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["hosts"]
+def test_status_tells_what_to_run_for_a_service_that_does_not_answer(reports, service, advice):
+    report = json.loads((reports / service).read_text(encoding="utf-8"))
+    hosts = report["json"]["hosts"]
     codes = [host["container"] and host["container"]["exit_code"] for host in hosts]
-    assert codes == [state and state["ExitCode"] for state in states]
+    assert codes == [state and state["ExitCode"] for state in SERVICES[service]]
     assert hosts[0]["container"]["since"] == STOPPED["FinishedAt"]
     assert hosts[1]["npus"] == {"count": 8, "model": "910B2", "error": None, "not_ok": []}
-    lines = json.loads((tmp_path / "out").read_text(encoding="utf-8"))
-    assert "exited since 2026-11-28T01:19:31Z" in lines[1]
-    assert lines[-1].endswith(
+    assert "exited since 2026-11-28T01:19:31Z" in report["lines"][1]
+    assert report["lines"][-1].endswith(
         (f"playbooks/{advice} starts the service.", f"playbooks/{advice} finds the cause.")
     )

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,8 @@ PLAY = """
         accept: "{{ preflight_accept | default([]) }}"
         on_failure: report
       register: report
-    - ansible.builtin.copy:
-        dest: "{{ result }}"
-        content: "{{ report.findings | to_json }}"
-        mode: "0600"
+    - ansible.builtin.debug:
+        msg: "{{ report.findings | map(attribute='severity') }}"
       run_once: true
 """
 
@@ -54,11 +53,7 @@ def check(facts: dict[str, Any], folder: Path, **accept: Any) -> tuple[str, list
         )
     (folder / "play.yml").write_text(play, encoding="ascii")
     (folder / "hosts.yml").write_text(json.dumps({"all": {"hosts": own}}), encoding="ascii")
-    variables = {
-        "facts": facts,
-        "result": str(folder / "result.json"),
-        "ansible_python_interpreter": sys.executable,
-    }
+    variables = {"facts": facts, "ansible_python_interpreter": sys.executable}
     if "extra" in accept:
         variables["preflight_accept"] = accept["extra"]
     (folder / "variables.json").write_text(json.dumps(variables), encoding="utf-8")
@@ -66,9 +61,8 @@ def check(facts: dict[str, Any], folder: Path, **accept: Any) -> tuple[str, list
         "ansible-playbook", str(folder / "play.yml"), "-i", str(folder / "hosts.yml"), "-e",
         f"@{folder / 'variables.json'}",
     )  # fmt: skip
-    result = folder / "result.json"
-    found = json.loads(result.read_text(encoding="utf-8")) if result.exists() else []
-    return done.stdout + done.stderr, [finding["severity"] for finding in found]
+    shown = done.stdout.partition("TASK [ansible.builtin.debug]")[2]
+    return done.stdout + done.stderr, re.findall(r"^ +- (\w+)$", shown, re.M)
 
 
 @pytest.mark.parametrize(

@@ -424,9 +424,9 @@ def test_silent_connections_neither_keep_a_worker_out_nor_fill_the_log(make):
     head, worker = make(2)
     head.start()
     wait(lambda: "gathering" in head.stages(), head)
-    resource.prlimit(head.process.pid, resource.RLIMIT_NOFILE, (256, 256))
+    resource.prlimit(head.process.pid, resource.RLIMIT_NOFILE, (128, 128))
     with contextlib.ExitStack() as stack:
-        for number in range(1000):
+        for number in range(400):
             source = (f"127.0.1.{number % 200 + 1}", 0)
             address = ("127.0.0.1", head.options["port"])
             stack.enter_context(socket.create_connection(address, PATIENCE, source_address=source))
