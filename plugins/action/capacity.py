@@ -11,7 +11,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import capacity, plan
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import Model, of_config
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, ProblemError
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights import hub, model_files
 from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._inventory import Inventory
 
@@ -22,7 +22,16 @@ ARGUMENTS = {
     "download_mb": {"type": "int", "default": capacity.RATES.download // capacity.MB},
     "load_mb": {"type": "int", "default": capacity.RATES.load // capacity.MB},
 }
-VARIABLES = {"repo": "vllm_model_repo", "revision": "vllm_model_revision", "endpoint": "vllm_model_endpoint"}
+# What options of the hub's messages are here.
+VARIABLES = {
+    "repo": "vllm_model_repo",
+    "revision": "vllm_model_revision",
+    "endpoint": "vllm_model_endpoint",
+    "token": "weights_token",
+    "proxy": "https_proxy",
+    "source": "plan_model_dir",
+    "fetch": "vllm_model_config",
+}
 NO_ADDRESS = "192.0.2.1"  # for documentation (RFC 5737): what a model takes does not depend on addresses
 
 
@@ -37,16 +46,18 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         required = [("source", "folder", ("model_dir",))]
         arguments = self.validate_argument_spec(ARGUMENTS, required_if=required)[1]
-        if min(arguments["download_mb"], arguments["load_mb"]) < 1:
-            raise AnsibleActionFail("download_mb and load_mb must be 1 or more.")
+        for rate in ("download_mb", "load_mb"):
+            if arguments[rate] < 1:
+                remedy = f"Correct it: playbooks/plan.yml takes -e plan_{rate}=N"
+                raise AnsibleActionFail(
+                    str(Problem(f"{rate} is {arguments[rate]}", "1 or more MB/s", remedy))
+                )
         inventory = Inventory(self, task_vars)
         try:
             planned = _smallest(inventory)
             model = _model(planned, arguments)
         except ProblemError as error:
-            raise AnsibleActionFail(
-                str(error.problem.naming({**VARIABLES, "token": "weights_token"}))
-            ) from None
+            raise AnsibleActionFail(str(error.problem.naming(VARIABLES))) from None
         rates = capacity.Rates(arguments["download_mb"] * capacity.MB, arguments["load_mb"] * capacity.MB)
         reckoned = capacity.reckon(planned, model, rates)
         problem = capacity.problem(planned, model, reckoned)

@@ -97,6 +97,11 @@ class Inventory:
         flags = self.flags_of(merged)
         for name in names.foreign(known, given, flags.kinds):
             display.warning(f"The variable {name} is not a setting of ascend_ops.vllm, and is ignored.")
+        for name, meant in names.doubtful(known, given):
+            text = (
+                f"The variable {name} is not a setting of ascend_ops.vllm, and is ignored. Is {meant} meant?"
+            )
+            display.warning(text)
         guessed = names.guessed(known, variables, flags.kinds, merged)
         return merged, guessed + plan.setting_problems(merged, flags)
 

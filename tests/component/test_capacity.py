@@ -99,6 +99,22 @@ def test_a_model_of_ones_own_is_planned_from_the_hub(tmp_path, hub):
     assert found["capacity"]["doubts"]
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"plan_download_mb": 0}, "download_mb is 0"),
+        (
+            {"plan_hub": True, "vllm_model_endpoint": "http://127.0.0.1:1"},
+            "bring the weights: plan_model_dir",
+        ),
+    ],
+)
+def test_what_stops_the_plan_is_told_with_its_options(tmp_path, given, told):
+    code, _found, output = planned(tmp_path, "-e", json.dumps(given))
+    assert code == 2
+    assert told in " ".join(output.split())
+
+
 def test_a_model_without_description_is_named(tmp_path):
     code, _found, output = planned(tmp_path, "-e", f"vllm_model_repo={REPO}")
     assert code == 2

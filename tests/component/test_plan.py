@@ -128,11 +128,13 @@ def test_a_setting_of_one_host_that_must_be_common_is_refused(site):
 
 @pytest.mark.parametrize("inject", ["true", "false"])
 def test_a_variable_that_is_no_setting_is_warned_about_once(site, inject):
-    site.inventory["all"]["vars"]["vllm_dashboard_url"] = "http://10.0.0.1"
+    site.inventory["all"]["vars"].update(vllm_dashboard_url="http://10.0.0.1", weight_port=9000)
     plays = (play(PLAN, hosts="localhost"), play(PLAN), play(PLAN))
     output = site.run(*plays, ANSIBLE_INJECT_FACT_VARS=inject)
     assert output.count("The variable vllm_dashboard_url is not a setting") == 1
-    assert output.count("is not a setting") == 1
+    assert output.count("The variable weight_port is not a setting") == 1
+    assert output.count("is not a setting") == 2
+    assert "Is weights_port meant?" in " ".join(output.split())
 
 
 WRONG = {

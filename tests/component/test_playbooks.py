@@ -51,6 +51,13 @@ def test_a_run_that_reached_nobody_says_so_last(nobody):
     assert done.stdout.rindex("TASK [") == done.stdout.index("TASK [Assert that a host was reached")
 
 
+def test_a_misspelt_tag_is_named_and_not_taken_for_a_lost_connection(nobody):
+    done, failures = playbook("site.yml", "-i", nobody, "--tags", "weight")
+    assert done.returncode != 0
+    assert "--tags weight, which chooses no stage" in failures[-1].message
+    assert "was reached" not in failures[-1].message
+
+
 def test_status_shows_hosts_that_it_cannot_reach_also_as_json(nobody, tmp_path):
     status = tmp_path / "status.json"
     done, failures = playbook("playbooks/status.yml", "-i", nobody, "-e", f"status_json={status}")

@@ -16,6 +16,14 @@ SWITCH = "switch"
 NO_FLAGS = ("environment", "tool_parsers", "reasoning_parsers")  # what profiles/flags/*.yml has beside them
 # Kinds of flags, as profiles/flags/*.yml has them, that take a list.
 LISTS = ("several", "repeated", "json")
+# Numbers that the plan reckons with. vLLM takes 32k or 32K as well (vllm/utils/argparse_utils.py, human_readable_int).
+COUNT = r"[1-9]\d*|\d+(\.\d+)?[kKmMgGtT]"
+NUMBERS = {
+    "gpu-memory-utilization": (r"0?\.\d*[1-9]\d*|1(\.0+)?", "a share of the memory, such as 0.9"),
+    "max-model-len": (rf"-1|auto|{COUNT}", "tokens, such as 32768 or 32k"),
+    "max-num-batched-tokens": (COUNT, "tokens, such as 8192 or 8k"),
+    "max-num-seqs": (COUNT, "1 or more"),
+}
 TEXTS = {"true": True, "false": False}  # what -e and surveys send
 # Flags whose value the plan reads as well, with the setting that gives it.
 OWNED = {
@@ -128,6 +136,9 @@ def _expected(kind: str | None, flag: str, value: Any) -> str | None:
         return "a value, or null to leave the flag out"
     if isinstance(value, list) and (kind not in LISTS or not value):
         return "one or more values" if kind in LISTS else "a single value"
+    pattern, expected = NUMBERS.get(flag, ("", ""))
+    if pattern and not re.fullmatch(pattern, str(value)):
+        return expected
     number = isinstance(value, float) or (isinstance(value, int) and flag.endswith("revision"))
     return (
         "a text in quotes, as YAML makes 2.1 of 2.10 and 42798 of 0123456"

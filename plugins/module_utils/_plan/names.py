@@ -47,6 +47,7 @@ GUESSES = {
 }
 # How similar a name must be to a setting's to be taken for a misspelt one. High, as users have their own.
 SIMILAR = 0.9
+SIMILAR_PREFIX = 0.8  # one letter more or less, or two that changed places
 
 
 def wrong(known: Collection[str], variables: Iterable[str]) -> list[Problem]:
@@ -74,6 +75,18 @@ def foreign(known: Collection[str], variables: Iterable[str], flags: Collection[
         and flag_of(name) not in flags
         and not closest(known, name, SIMILAR)
     ]
+
+
+def doubtful(known: Collection[str], variables: Iterable[str]) -> list[tuple[str, str]]:
+    """Return those of the *variables* whose prefix is misspelt, each with the *known* name that is almost the same.
+
+    Users have names of their own, such as ``server_timeout``: this is worth a warning, and no refusal.
+    """
+    prefixes = {name.partition("_")[0] for name in known}
+    strange = [name for name in variables if name.partition("_")[0] not in prefixes]
+    near = [name for name in strange if closest(prefixes, name.partition("_")[0], SIMILAR_PREFIX)]
+    pairs = [(name, closest(known, name, SIMILAR)) for name in sorted(near)]
+    return [(name, meant) for name, meant in pairs if meant]
 
 
 def guessed(
@@ -112,6 +125,12 @@ def flag_of(variable: str) -> str:
 def closest(known: Collection[str], name: str, cutoff: float = 0.6) -> str | None:
     """Return the *known* name that is most similar, None if there is none."""
     return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=cutoff)), None)
+
+
+def remedy(known: Collection[str], name: str) -> str:
+    """Return what to do about a *name* that is none of the *known* ones."""
+    meant = closest(known, name)
+    return f"write {meant}, if that is meant" if meant else "correct it"
 
 
 def _unknown(known: Collection[str], variables: Iterable[str]) -> list[str]:

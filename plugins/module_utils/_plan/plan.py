@@ -194,6 +194,8 @@ def _placeholder_problems(settings: Mapping[str, Any]) -> list[Problem]:
 def _chip_problems(settings: Mapping[str, Any]) -> list[Problem]:
     """Return a problem if the engines of the host need other than some of its chips."""
     chips = len(settings["npu_ids"])
+    if not chips:
+        return [validation.wrong("vllm_npu_ids is empty", "the NPUs that the service uses, such as [0, 1]")]
     sizes = {key: settings[key] for key in ("tensor_parallel_size", "data_parallel_size_local")}
     sizes = {f"vllm_{key}": size for key, size in sizes.items()}
     for flag in ENGINE_SIZES:
@@ -206,7 +208,9 @@ def _chip_problems(settings: Mapping[str, Any]) -> list[Problem]:
     if 0 < needed <= chips:
         return []
     found = f"{' x '.join(sizes)} is {' x '.join(map(str, sizes.values()))} = {needed}"
-    return [validation.wrong(found, f"from 1 to the {chips} NPUs of vllm_npu_ids")]
+    remedy = f"lower one of them, such as vllm_tensor_parallel_size to {chips}, or give more NPUs"
+    expected = f"from 1 to the {chips} NPUs of vllm_npu_ids"
+    return [Problem(found, expected, remedy if needed > chips else "correct it")]
 
 
 def _mount_problems(settings: Mapping[str, Any]) -> list[Problem]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Iterable, Mapping
 
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import flags, releases, settings
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import flags, names, releases, settings
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.releases import Release
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import patch_set
@@ -123,13 +123,17 @@ class Profiles:
         if path.is_file():
             return path
         found = f"{variable} is {name!r}, and there is no file {path}"
-        raise ProblemError(found, self._known(pattern), "correct it")
+        remedy = "correct it" if by_path else names.remedy(self._shipped(pattern), name)
+        raise ProblemError(found, self._known(pattern), remedy)
 
     def _known(self, pattern: str) -> str:
+        return f"one of {', '.join(self._shipped(pattern))}, or the path of a YAML file"
+
+    def _shipped(self, pattern: str) -> list[str]:
+        """Return the names of the shipped files."""
         folder, _braces, rest = pattern.partition("{}")
         paths = (str(path.relative_to(self.root)) for path in self.root.glob(pattern.format("*")))
-        shipped = sorted(path[len(folder) : -len(rest)] for path in paths)
-        return f"one of {', '.join(shipped)}, or the path of a YAML file"
+        return sorted(path[len(folder) : -len(rest)] for path in paths)
 
     def _place(self, path: Path) -> str:
         inside = self.root in path.parents

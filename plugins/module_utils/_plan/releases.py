@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Mapping
 
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 
 VERSIONS = ("python", "cann", "torch", "torch_npu", "vllm")  # cells that image_versions has, in its order
@@ -69,5 +70,5 @@ def given(table: Mapping[str, Any], name: str, variant: str) -> dict[str, Any]:
 def require(known: Mapping[str, Any], variable: str, name: str) -> Any:
     """Return what is *known* under a name. Raises ProblemError if nothing is."""
     if name not in known:
-        raise ProblemError(f"{variable} is {name!r}", f"one of {', '.join(known)}", "correct it")
+        raise ProblemError(f"{variable} is {name!r}", f"one of {', '.join(known)}", names.remedy(known, name))
     return known[name]

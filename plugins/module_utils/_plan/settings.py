@@ -119,12 +119,13 @@ def _unknown(known: Sequence[str], layer: Layer, name: str) -> Problem:
 
 def _wrong_type(option: schema.Option, layer: Layer, name: str) -> Problem:
     value = layer.values[name]
-    return Problem(
-        f"{name[len(PREFIX) :] if layer.place else name} is {'null' if value is None else repr(value)}",
-        schema.expected(option),
-        "give it a value, or remove the line" if value is None else "correct it",
-        layer.place,
-    )
+    key = name[len(PREFIX) :] if layer.place else name
+    found, remedy = f"{key} is {value!r}", "correct it"
+    if value is None:
+        found, remedy = f"{key} is null", "give it a value, or remove the line"
+    elif isinstance(value, str) and option["type"] == "dict":
+        remedy = 'write {KEY: VALUE} in YAML, and {"KEY": VALUE} in an INI inventory or with -e'
+    return Problem(found, schema.expected(option), remedy, layer.place)
 
 
 def _missing(option: schema.Option, name: str) -> Problem:

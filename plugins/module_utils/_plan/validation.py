@@ -24,7 +24,7 @@ class Pattern(NamedTuple):
     expected: str
 
 
-ABSOLUTE_PATH = Pattern(PATH, "an absolute path, without colon, comma or ..")
+ABSOLUTE_PATH = Pattern(PATH, "an absolute path, without colon, comma or `..`")
 MOUNT = Pattern(f"{PATH}(:{PATH}(:(ro|rw))?)?", "SOURCE[:TARGET[:ro]] of absolute paths")
 VERSION = Pattern(r"\d+(\.\w+)+", "a version such as 25.2.1")
 GLOB = Pattern(r".+", "a shell pattern")

@@ -53,6 +53,12 @@ def build(host: str = "node1", **variables: Any) -> dict[str, Any]:
         ({"host": "{head_ip}"}, "--host 10.0.0.10"),
         ({"seed": 0}, "--seed 0"),
         ({"max-model-len": "32k"}, "--max-model-len 32k"),
+        ({"max-model-len": "25.6K"}, "--max-model-len 25.6K"),
+        ({"max-model-len": -1}, "--max-model-len -1"),
+        ({"max-model-len": "auto"}, "--max-model-len auto"),
+        ({"max-num-batched-tokens": "4k"}, "--max-num-batched-tokens 4k"),
+        ({"gpu-memory-utilization": 1}, "--gpu-memory-utilization 1"),
+        ({"gpu-memory-utilization": ".95"}, "--gpu-memory-utilization .95"),
         ({"chat-template": "{% raw %}"}, "--chat-template {% raw %}"),
     ],
 )
@@ -90,6 +96,13 @@ def test_null_leaves_a_flag_out(flag: str):
         ({"no-enable-lora": False}, "no-enable-lora"),
         ({"max-model-len": True}, "max-model-len"),
         ({"max-model-len": [1, 2]}, "max-model-len"),
+        ({"max-model-len": "32x"}, "max-model-len"),
+        ({"max-model-len": 0}, "max-model-len"),
+        ({"max-num-seqs": -5}, "max-num-seqs"),
+        ({"max-num-batched-tokens": "8,192"}, "max-num-batched-tokens"),
+        ({"gpu-memory-utilization": 95}, "gpu-memory-utilization"),
+        ({"gpu-memory-utilization": "0,95"}, "gpu-memory-utilization"),
+        ({"gpu-memory-utilization": 0.0}, "gpu-memory-utilization"),
         ({"tool-call-parser": False}, "tool-call-parser"),
         ({"enable-lora": 1}, "enable-lora"),
         ({"cudagraph-capture-sizes": []}, "cudagraph-capture-sizes"),
@@ -137,6 +150,13 @@ def test_visible_devices_count_from_0_in_the_container(ids: list[int], visible: 
     built = build(vllm_npu_ids=ids, vllm_tensor_parallel_size=len(ids))
     assert built["serve"]["env"]["ASCEND_RT_VISIBLE_DEVICES"] == visible
     assert built["container"]["devices"][: len(ids)] == [f"/dev/davinci{number}" for number in ids]
+
+
+def test_engines_without_npus_are_refused_with_what_to_choose():
+    (problem,) = plan.setting_problems(settings(vllm_npu_ids=[]), FLAGS)
+    assert problem.found == "vllm_npu_ids is empty"
+    (problem,) = plan.setting_problems(settings(vllm_npu_ids=[0, 1, 2, 3]), FLAGS)
+    assert "vllm_tensor_parallel_size to 4" in problem.remedy
 
 
 def test_an_ipv6_service_listens_on_ipv6():

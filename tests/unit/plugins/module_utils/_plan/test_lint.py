@@ -80,10 +80,19 @@ def test_a_release_gives_image_and_versions(release, variant, image):
     assert files.values["vllm_image_versions"]["vllm_ascend"] == release
 
 
-@pytest.mark.parametrize("given", [{"release": "0.99.0"}, {"image_variant": "a9"}])
-def test_what_the_table_does_not_have_is_refused(given):
-    with pytest.raises(releases.ProblemError, match=r"vllm_\w+ is"):
+@pytest.mark.parametrize(
+    ("given", "remedy"),
+    [
+        ({"release": "v0.13.0"}, "write 0.13.0, if that is meant"),
+        ({"release": "0.18"}, "write 0.18.0, if that is meant"),
+        ({"release": "latest"}, "correct it"),
+        ({"image_variant": "a3-openeular"}, "write a3-openeuler, if that is meant"),
+    ],
+)
+def test_what_the_table_does_not_have_is_refused(given, remedy):
+    with pytest.raises(releases.ProblemError, match=r"vllm_\w+ is") as error:
         PROFILES.layers("glm-4.7", given)
+    assert error.value.problem.remedy.startswith(remedy)
 
 
 # Shipped profiles

@@ -37,6 +37,15 @@ def test_only_what_has_the_collections_own_prefix_is_warned_about():
     assert names.foreign(KNOWN, given, FLAGS.kinds) == ["vllm_dashboard_url"]
 
 
+def test_a_misspelt_prefix_is_doubtful():
+    given = ["weight_distribution", "vlm_image", "verfiy_checks", "vllm_image", "server", "wait_timeout"]
+    assert names.doubtful(KNOWN, given) == [
+        ("verfiy_checks", "verify_checks"),
+        ("vlm_image", "vllm_image"),
+        ("weight_distribution", "weights_distribution"),
+    ]
+
+
 def test_a_renamed_variable_has_a_name_that_exists():
     assert set(names.RENAMED.values()) <= set(KNOWN)
     assert not set(names.RENAMED) & set(KNOWN)

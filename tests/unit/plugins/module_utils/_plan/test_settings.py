@@ -149,6 +149,21 @@ def test_shipped_files_are_named_where_one_is_missing():
     with pytest.raises(ProblemError) as error:
         PROFILES.layers("glm-4.8", {})
     assert "glm-4.7" in error.value.problem.expected
+    assert error.value.problem.remedy == "write glm-4.7, if that is meant"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "remedy"),
+    [
+        ("vllm_serve_args", "{max-model-len: 32768}", '{"KEY": VALUE} in an INI inventory'),
+        ("vllm_serve_args", ["max-model-len"], "correct it"),
+        ("vllm_image", None, "give it a value, or remove the line"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_with_how_to_write_it(name, value, remedy):
+    (problem,) = merged("glm-4.7", **{name: value})[1]
+    assert problem.found.startswith(f"{name} is ")
+    assert remedy in problem.remedy
 
 
 def test_a_file_that_is_no_mapping_is_named(tmp_path):

@@ -82,7 +82,7 @@ def test_what_is_right_is_taken(key: str, value: Any):
         ("container_env", {"A": "/x:$A"}, "has A: /x:$A", "a plain value"),
         ("container_options", {"image": "x"}, "has 'image'", "docker_container"),
         ("container_mounts", ["/root/.cache/../x"], "has '/root/.cache/../x'", "SOURCE"),
-        ("model_dir", "/opt/data/..", "is '/opt/data/..'", "or .."),
+        ("model_dir", "/opt/data/..", "is '/opt/data/..'", "or `..`"),
         ("serve_args", {"--port": 1}, "has '--port'", "without the leading --"),
         ("serve_args", {"max_model_len": 1}, "has 'max_model_len'", "with - for _"),
         ("image_versions", {"torch": 2.1}, "has torch: 2.1", "in quotes"),
