@@ -89,7 +89,7 @@ site: docs .cache/site/.installed ## Build README, docs and reference as a web s
 
 .PHONY: units
 units: env ## Unit tests, and component tests, which run Ansible on this machine
-	$(GUARD) --numprocesses $(WORKERS) --dist worksteal tests/unit tests/component
+	$(GUARD) --numprocesses $(WORKERS) --dist loadgroup tests/component tests/unit
 
 .PHONY: monitoring
 monitoring: env ## Alert rules and dashboard, as the distribution's Prometheus sees them

@@ -1,0 +1,26 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tests that share a run of Ansible stay together when several workers of pytest run them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+HERE = str(Path(__file__).parent.relative_to(Path(__file__).parents[2]))
+
+
+class FilesTogether(LoadScopeScheduling):
+    """Gives each file of this folder to one worker, the files with most tests first, and all other tests one by one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.partition("::")[0] if nodeid.startswith(HERE) else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling | None:
+    """Schedule for `--dist loadgroup`. That of xdist 3.8 finds no groups with pytest 9.2, which has no _nodeid."""
+    return FilesTogether(config, log) if config.getvalue("dist") == "loadgroup" else None
