@@ -22,7 +22,7 @@ HEAD, WORKER = NODES
 ADDRESS = f"{os.environ.get('ASCEND_LAB_NET', '10.77.0')}.10"
 CONTAINER = "vllm-ascend-v0.13.0rc1"
 STATE = "$(tr '\\0' '\\n' < /proc/1/cmdline | sed -n 's/^--state=//p')"  # of the supervisor in the container
-PATIENCE = 180  # seconds that a start may take on a busy machine
+PATIENCE = 600  # seconds that a start may take on a busy machine
 TAUGHT = yaml.safe_load((ROOT / "tests/lab/model/conversations.yml").read_text(encoding="utf-8"))["probe"][
     "tool_call_no_arguments"
 ]

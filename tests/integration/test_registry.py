@@ -61,7 +61,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     command = [CACHE / "rootfs/usr/bin/docker-registry", "serve", folder / "registry.yml"]
     with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
         wait_until(
-            lambda: server.poll() is not None or listens(*ADDRESS), 20, f"the registry listens on {REGISTRY}"
+            lambda: server.poll() is not None or listens(*ADDRESS), 60, f"the registry listens on {REGISTRY}"
         )
         assert server.poll() is None, (folder / "log").read_text(encoding="utf-8")
         yield

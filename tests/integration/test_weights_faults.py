@@ -127,7 +127,7 @@ def assert_failed(run: Run, *names: str) -> None:
 
 
 def wait_for_bytes(hub: FaultyHub, count: int) -> None:
-    wait_until(lambda: hub.sent >= count, 60, lambda: f"the hub sends {count} bytes; it sent {hub.sent}")
+    wait_until(lambda: hub.sent >= count, 180, lambda: f"the hub sends {count} bytes; it sent {hub.sent}")
 
 
 def slow(hub: FaultyHub, seconds: float = 8) -> None:
@@ -246,7 +246,7 @@ def a_proxy() -> Iterator[str]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as proxy:
-        wait_until(lambda: listens(f"{NET}.1", PROXY_PORT), 20, "the proxy listens")
+        wait_until(lambda: listens(f"{NET}.1", PROXY_PORT), 60, "the proxy listens")
         yield f"http://me:{PASSWORD}@{NET}.1:{PROXY_PORT}"
         proxy.terminate()
 
@@ -390,14 +390,14 @@ def damage(shard: str, folder: str = MODEL) -> None:
 
 
 def test_complete_weights_cost_no_more_than_a_look(hub: FaultyHub, files: Path):
-    download().succeeded()
-    sent, requests = hub.sent, hub.requests
     began = time.monotonic()
+    download().succeeded()
+    complete, sent, requests = time.monotonic(), hub.sent, hub.requests
     run = download()
     run.succeeded()
     assert run.changed() == {"node0": 0}
     assert (hub.sent, hub.requests) == (sent, requests)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - complete < complete - began
 
 
 def test_a_shard_damaged_on_disk_is_found_by_reading_and_fetched_again_alone(hub: FaultyHub, files: Path):
