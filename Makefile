@@ -3,8 +3,9 @@ PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 LAB := tests/lab/lab
 
-# The order of `make test`: the quick ones first. What comes after lab-up shares one lab, and it is down in the end.
-STEPS := lint units monitoring versions parsers install site sanity molecule lab-up faults weights runner roles clients commands diagnosis recovery
+# The order of `make test`: the quick ones first. What comes after lab-up shares one lab, and it is down in the end. From runner to recovery each
+# leaves a service that runs, and the next goes on with it; commands uninstalls it.
+STEPS := lint units monitoring versions parsers install site sanity molecule lab-up faults weights runner roles clients recovery commands diagnosis
 
 # Of pytest. Many tests wait for the time of a setting, such as a grace period.
 WORKERS := $(shell expr 2 '*' $$(nproc))
