@@ -90,6 +90,7 @@ class Inventory:
         merged, problems = settings.settings(SETTINGS, files, settings.of_inventory(SETTINGS, variables))
         known, given = {**SETTINGS, **ROLE_OPTIONS}, self.variables.names(host)
         problems += names.wrong(known, given) + role_options.api_key_problems(variables)
+        problems += plan.nic_problems(variables.get("vllm_service_nic"))
         unknown = checks.accept_problem(ids_of(variables.get(ACCEPT)))
         problems += [unknown] if unknown else []
         if problems:

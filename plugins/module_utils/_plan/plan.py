@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import posixpath
+import re
 from typing import Any, Mapping, Sequence
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import flags, names, validation, values
@@ -115,6 +116,13 @@ def no_nic_problem(address: str) -> Problem:
     return Problem(
         "vllm_service_nic is not set", f"the NIC that carries {address}", "set it, as no host is asked here"
     )
+
+
+def nic_problems(name: Any) -> list[Problem]:
+    """Return what is wrong with the form of vllm_service_nic (Linux, net/core/dev.c, dev_valid_name)."""
+    if not name or (isinstance(name, str) and re.fullmatch(r"[^\s/]{1,15}", name)):
+        return []
+    return [validation.wrong(f"vllm_service_nic is {name!r}", "one NIC, as `ip link` shows it")]
 
 
 def address_problems(addresses: Mapping[str, Any]) -> list[Problem]:

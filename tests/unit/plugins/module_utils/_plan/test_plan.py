@@ -145,6 +145,17 @@ def test_a_stop_has_time_to_drain(seconds: int, refuses: bool):
     assert not any(word.startswith("--middleware") for word in worker["command"])
 
 
+@pytest.mark.parametrize("name", [None, "enp67s0f0", "bond0.1044"])
+def test_a_nic_may_have_the_names_that_linux_gives(name):
+    assert plan.nic_problems(name) == []
+
+
+@pytest.mark.parametrize("name", ["enp67s0f0 eth1", ["eth0"], "/dev/net/tun", "sixteen-letters-"])
+def test_what_is_not_one_nic_is_refused(name):
+    (problem,) = plan.nic_problems(name)
+    assert problem.found == f"vllm_service_nic is {name!r}"
+
+
 def test_ranks_follow_the_number_of_local_engines():
     third = plan.build(
         "node2",
