@@ -56,5 +56,7 @@ def docker_daemon(folder: Path, answers: dict[str, Any]) -> Iterator[Daemon]:
 
     with socketserver.UnixStreamServer(daemon.socket, Handler) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        yield daemon
-        server.shutdown()
+        try:
+            yield daemon
+        finally:  # also when a module raises what ends it: with its socket closed, the thread would take a whole core
+            server.shutdown()
