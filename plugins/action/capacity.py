@@ -12,7 +12,8 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import capacity, plan
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import Model, of_config
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, ProblemError
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights import hub, model_files
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights import model_files, server
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.hubs import HUBS
 from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._inventory import Inventory
 
 ARGUMENTS = {
@@ -101,10 +102,10 @@ def _model(planned: dict[str, Any], arguments: dict[str, Any]) -> Model:
 def _files(settings: dict[str, Any], arguments: dict[str, Any]) -> model_files.ModelFiles:
     if arguments["source"] == "folder":
         return model_files.of_folder(str(Path(arguments["model_dir"])))
-    if hub.REQUESTS_ERROR:
+    if server.REQUESTS_ERROR:
         remedy = "Install it on this machine (python3 -m pip install requests), or name a folder"
         raise ProblemError("Python has no package requests", "requests, to ask the hub", remedy)
-    source = hub.Hub(settings["endpoint"], arguments["token"])
+    source = HUBS[settings["hub"]](settings["endpoint"], arguments["token"])
     return model_files.of_hub(source, settings["repo"], settings["revision"])
 
 

@@ -154,7 +154,11 @@ class ActionModule(ActionBase):
                 "service_ip": draft["service_ip"],
                 "paths": container["devices"] + [mount["source"] for mount in container["mounts"]],
                 "ports": [draft[port] for port in plan.PORTS] if draft["role"] == "head" else [],
-                "disks": [draft["model"]["dir"], draft["model"]["cache_dir"]],
+                "disks": [
+                    draft["model"]["dir"],
+                    draft["model"]["cache_dir"],
+                    *([draft["airgap_dir"]] if draft["airgap_dir"] else []),
+                ],
                 "image": draft["image"],
             },
             task_vars=self._variables.task,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: modelscope_download
-short_description: Download and verify a ModelScope repository
+short_description: Download and verify a repository of a ModelScope or Hugging Face hub
 version_added: 0.1.0
 description:
   - Downloads with the C(modelscope) client inside the serving image, in a temporary container, so that
@@ -19,8 +19,10 @@ description:
   - Works in the background on the host and reports its progress every 30 seconds. If the controller stops
     polling, for example because Ansible was interrupted, the work goes on for O(lease). A run that wants the
     same goes on polling it. One that wants something else ends it.
-  - Resolves a branch to a commit when it fetches files, and not again while they are unchanged. Leaves files
-    alone that the repository does not have.
+  - Resolves a branch to a commit when it fetches the files for the first time. From then on the manifest says
+    what they must be, until it is removed. Leaves files alone that the repository does not have.
+  - From a Hugging Face hub or a plain HTTP server, see O(hub), the host's own Python downloads. Neither image nor
+    client is needed then.
 requirements:
   - requests on the host, unless O(source) or O(checksums) is set
 options:
@@ -28,8 +30,17 @@ options:
     description: The repository, as OWNER/NAME.
     type: str
     required: true
+  hub:
+    description:
+      - What answers at O(endpoint). V(modelscope) is a ModelScope hub.
+      - V(huggingface) is the Hugging Face Hub or a mirror of it. Its main branch is C(main).
+      - V(http) is a folder on any HTTP server, of which O(endpoint) is the URL. It must have a file C(SHA256SUMS), as
+        C(sha256sum) writes it. O(repo) and O(revision) are no more than names then.
+    type: str
+    choices: [modelscope, huggingface, http]
+    default: modelscope
   revision:
-    description: A branch or tag, or a commit if the client accepts one.
+    description: A branch, a tag or a commit.
     type: str
     default: master
   include:
@@ -51,7 +62,7 @@ options:
     type: path
     required: true
   endpoint:
-    description: URL of the hub or of a mirror.
+    description: URL of the hub, of a mirror, or of the folder.
     type: str
     default: https://www.modelscope.cn
   proxy:
@@ -76,8 +87,8 @@ options:
     type: str
     default: ""
   image:
-    description: The image that has the client. It must be on the host. Needed for downloads, unless O(python)
-      is set.
+    description: The image that has the client. It must be on the host. Needed for downloads from a ModelScope hub,
+      unless O(python) is set.
     type: str
   python:
     description: Path of a Python on the host that has the package C(modelscope). It replaces the container.
@@ -92,10 +103,24 @@ options:
     type: bool
     default: false
   fetch:
-    description: Whether files may be fetched. If not, files that are missing or differ are an error and stay
-      as they are.
+    description:
+      - Whether files may be fetched. If not, files that are missing or differ are an error and stay as they are,
+        except for documentation, which no server reads.
+      - A read-only O(dir) will do then. The manifest is in O(cache_dir).
     type: bool
     default: true
+  keep:
+    description:
+      - Shell patterns of small files that may have been edited, such as C(config.json). They are fetched if they
+        are missing, and else stay as they are. RV(digest) covers them as they are.
+    type: list
+    elements: str
+    default: []
+  links:
+    description:
+      - A folder that the container has as a whole. With O(fetch=false), files in O(dir) may be relative links to
+        files below it, as in the cache of Hugging Face.
+    type: path
   checksums:
     description:
       - A file on the host as C(sha256sum) writes it, with paths relative to O(dir). It replaces the hub's
@@ -106,11 +131,20 @@ options:
     description:
       - A folder on the host that this module filled on a connected machine. Files are copied from there and
         compared with the manifest in it. The hub is not contacted.
+      - If it is on the file system of O(dir), files get a second name there, which takes no space.
+      - If it is O(dir) itself, the files are only verified, and none is removed.
     type: path
+  listing:
+    description:
+      - The files that there must be, as RV(listing) of another host's result has them, so that all hosts of a
+        service get the same. It replaces the hub's listing. Files are fetched from O(revision) or, if that has
+        moved, from the commit of the listing.
+    type: json
   fanout:
     description:
       - Fetches each file from the hub once for several hosts, which pass it on to each other.
       - The task must run on all these hosts at the same time, with at least as many forks as hosts.
+      - With O(listing), a host need not reach the hub, as long as another one does or has what it lacks.
     type: dict
     suboptions:
       peers:
@@ -218,9 +252,21 @@ digest:
   description: SHA-256 over the paths and hashes of all files. It depends on nothing but their content.
   returned: success
   type: str
+listing:
+  description: Commit and files, with path, size and SHA-256, as JSON, for O(listing) on other hosts.
+  returned: in check mode
+  type: str
+from_manifest:
+  description: Whether the listing is that of the manifest, so that an earlier run verified all files.
+  returned: in check mode
+  type: bool
+unreached:
+  description: Why the hub cannot be reached, as in RV(problem). In a fan-out other hosts may reach it.
+  returned: in check mode, with O(fanout), if the hub does not answer
+  type: dict
 ansible_facts:
-  description: C(vllm_weights), the digest. The container stage replaces a container that serves other
-    weights.
+  description: C(vllm_weights), the same over the files that a server reads, which are all but documentation. The
+    container stage replaces a container that serves other weights.
   returned: success
   type: dict
 differing:
@@ -244,6 +290,7 @@ problem:
 import functools
 import os
 import ssl
+import sys
 from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
@@ -260,12 +307,17 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.client im
 )
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.download import Download
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.folder import Folder, os_problem
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.hub import REQUESTS_ERROR, Hub
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.hubs import HUBS
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import (
-    MANIFEST,
     Choice,
     Request,
+    Snapshot,
     total,
+)
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.server import (
+    REQUESTS_ERROR,
+    Server,
+    UnreachableError,
 )
 
 NOTES = "/run"  # for the state of the job: in memory, so it can be written even if the disk is full
@@ -280,6 +332,7 @@ FANOUT = {
 }
 ARGUMENTS = {
     "repo": {"type": "str", "required": True},
+    "hub": {"type": "str", "choices": list(HUBS), "default": "modelscope"},
     "revision": {"type": "str", "default": "master"},
     "include": {"type": "list", "elements": "str", "default": ["*"]},
     "exclude": {"type": "list", "elements": "str", "default": []},
@@ -294,8 +347,11 @@ ARGUMENTS = {
     "workers": {"type": "int", "default": 8},
     "verify": {"type": "bool", "default": False},
     "fetch": {"type": "bool", "default": True},
+    "keep": {"type": "list", "elements": "str", "default": []},
+    "links": {"type": "path"},
     "checksums": {"type": "path"},
     "source": {"type": "path"},
+    "listing": {"type": "json"},
     "fanout": {"type": "dict", "options": FANOUT},
     "lease": {"type": "int", "default": background.LEASE_SECONDS},
     "state": {"type": "str", "choices": ["present", "stopped"], "default": "present"},
@@ -344,48 +400,72 @@ def asks_hub(params: dict[str, Any]) -> bool:
 
 
 def needs_client(params: dict[str, Any]) -> bool:
-    return params["fetch"] and not params["source"]
+    return params["fetch"] and not params["source"] and params["hub"] == "modelscope"
 
 
-def listing(params: dict[str, Any], request: Request, folder: Folder) -> sources.Listing:
+def is_in_place(params: dict[str, Any]) -> bool:
+    """Whether the weights are served from the folder that was brought: nothing in it is removed or replaced."""
+    return bool(params["source"]) and os.path.realpath(params["source"]) == os.path.realpath(params["dir"])
+
+
+def listing(
+    params: dict[str, Any], request: Request, folder: Folder, hub: sources.HubListing
+) -> sources.Listing:
     """Return what says which files there must be."""
+    if params["listing"]:
+        return sources.GivenListing(Snapshot.of(params["listing"]))
     if params["source"]:
         return sources.ManifestListing(params["source"], request)
     if params["checksums"]:
         return sources.ChecksumListing(params["checksums"], folder, request.choice)
-    return sources.HubListing(Hub(params["endpoint"], params["token"], params["ca_bundle"] or ""), request)
+    return hub
 
 
 def client(
-    params: dict[str, Any], request: Request, folder: Folder, docker: str, job: background.Job
+    params: dict[str, Any],
+    request: Request,
+    folder: Folder,
+    server: Server,
+    docker: str,
+    job: background.Job,
 ) -> Client:
     """Return the client, not started yet."""
     runtime: Container | HostPython
-    if params["python"]:
-        runtime = HostPython(params["python"], job.private_dir, params["ca_bundle"] or "")
+    ca_bundle = params["ca_bundle"] or ""
+    with_client = params["hub"] == "modelscope"
+    if params["python"] or not with_client:
+        runtime = HostPython(params["python"] if with_client else sys.executable, job.private_dir, ca_bundle)
     else:
         folders = [params["dir"], params["cache_dir"]]
-        runtime = Container(docker, params["image"] or "", folders, params["ca_bundle"] or "")
+        runtime = Container(docker, params["image"] or "", folders, ca_bundle)
     fanout = Fanout(**params["fanout"]) if params["fanout"] and len(params["fanout"]["peers"]) > 1 else None
-    settings = {key: params[key] for key in ("endpoint", "token", "cache_dir", "workers")}
+    settings = {
+        **{key: params[key] for key in ("endpoint", "token", "cache_dir", "workers")},
+        "with_client": with_client,
+        "url": server.url(request.repo),
+        "headers": server.headers(),
+    }
     return Client(runtime, request, folder, settings, fanout)
 
 
 def download(params: dict[str, Any], docker: str, job: background.Job) -> Download:
     """Return the download that the options describe."""
     request = Request(params["repo"], params["revision"], Choice(params["include"], params["exclude"]))
-    folder = Folder(params["dir"])
-    expected = listing(params, request, folder)
+    in_place = not params["fetch"] or is_in_place(params)
+    folder = Folder(params["dir"], *((params["links"] or "", params["cache_dir"]) if in_place else ()))
+    server = HUBS[params["hub"]](params["endpoint"], params["token"], params["ca_bundle"] or "")
+    hub = sources.HubListing(server, request)
+    expected = listing(params, request, folder, hub)
     source: sources.Source
-    if not params["fetch"]:
+    if in_place:
         source = sources.NoSource(expected)
     elif params["source"]:
         source = sources.FolderSource(expected, params["source"])
     else:
         source = sources.HubSource(
-            expected, client(params, request, folder, docker, job), params["cache_dir"]
+            expected, hub, client(params, request, folder, server, docker, job), params["cache_dir"]
         )
-    return Download(params["endpoint"], request, folder, source)
+    return Download(params["endpoint"], request, folder, source, params["keep"])
 
 
 def outcome(done: Download) -> dict[str, Any]:
@@ -400,9 +480,9 @@ def outcome(done: Download) -> dict[str, Any]:
         "verified_files": done.verified_files,
         "commit": done.snapshot.commit,
         "digest": done.snapshot.digest,
-        "ansible_facts": {"vllm_weights": done.snapshot.digest},
+        "ansible_facts": {"vllm_weights": done.snapshot.served_digest},
         "differing": done.differing[:SHOWN_DIFFERING],
-        "manifest": done.folder.join(MANIFEST),
+        "manifest": done.folder.manifest_path,
         "diff": {
             "before": "",
             "after": done.found.changes(),
@@ -415,8 +495,21 @@ def outcome(done: Download) -> dict[str, Any]:
 def check(params: dict[str, Any], docker: str, job: background.Job) -> dict[str, Any]:
     """Return what would be done."""
     planned = download(params, docker, job)
-    planned.compare()
-    return outcome(planned)
+    try:
+        planned.compare()
+        unreached = planned.source.unreached
+    except UnreachableError as error:
+        if not planned.source.shares:
+            raise
+        unreached = error
+    result = {
+        **outcome(planned),
+        "listing": planned.listed.text(),
+        "from_manifest": planned.is_known,
+    }
+    if unreached:
+        result["unreached"] = unreached.problem.naming(params["_variables"]).data()
+    return result
 
 
 def complete(planned: Download, reread: bool, job: background.Job) -> dict[str, Any]:

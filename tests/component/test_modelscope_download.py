@@ -64,7 +64,7 @@ def bundle(folder: Path) -> Path:
     files = fill(folder)
     stats = {file.path: Stat(file.size, 0) for file in files}
     request = Request(REPO, "master", Choice(["*"], []))
-    text = manifest.render("", request, Snapshot("83ee97c6", files), stats, "")
+    text = manifest.render("", request, Snapshot("83ee97c6", files), stats, "", {})
     (folder / MANIFEST).write_text(text, encoding="utf-8")
     return folder
 
@@ -75,6 +75,17 @@ def brought(folder: Path) -> dict[str, Any]:
     lines = [f"{file.sha256}  {file.path}\n" for file in fill(folder)]
     sums.write_text("".join(lines), encoding="utf-8")
     return {"fetch": False, "checksums": str(sums)}
+
+
+def hugging_face_cache(folder: Path) -> Path:
+    """Make a cache as `huggingface_hub` does: relative links to files that are named by their hash."""
+    snapshot, blobs = folder / "snapshots/abc", folder / "blobs"
+    files = fill(snapshot)
+    blobs.mkdir()
+    for file in files:
+        (snapshot / file.path).rename(blobs / file.sha256)
+        (snapshot / file.path).symlink_to(os.path.relpath(blobs / file.sha256, (snapshot / file.path).parent))
+    return snapshot
 
 
 def read_only(folder: Path) -> str:
@@ -127,10 +138,18 @@ def results_of_all_calls(root: Path) -> dict[str, dict[str, Any]]:
     (root / "wrong/model-1.safetensors").write_bytes(b"short")
     (root / "wrong/config.json").unlink()
     locked = brought(root / "locked")
+    here = {**locked, "cache_dir": str(root / "locked/cache")}
+    shelved = brought(root / "shelved")
     chosen = {**brought(root / "chosen"), "exclude": ["sub/*"]}
     (root / "chosen/sub/model-2.safetensors").unlink()
+    cache = hugging_face_cache(root / "hub")
+    undocumented = brought(root / "undocumented")
+    with Path(undocumented["checksums"]).open("a", encoding="utf-8") as file:
+        file.write(f"{'0' * 64}  README.md\n{'0' * 64}  configuration.json\n")
+    edited = brought(root / "edited")
+    (root / "edited/config.json").write_bytes(b'{"dtype": "float16"}')
     (root / "no-certificates.pem").write_text("-----BEGIN NOTHING-----\n", encoding="ascii")
-    interpreter = read_only(root / "locked")
+    interpreter, reader = read_only(root / "locked"), read_only(root / "shelved")
     calls = {
         "copied: check": call(root / "checked", check=True, source=source),
         "copied": call(root / "copied", source=source),
@@ -142,10 +161,21 @@ def results_of_all_calls(root: Path) -> dict[str, dict[str, Any]]:
         "by hand: again": call(root / "by-hand", **by_hand),
         "by hand: deep": call(root / "by-hand", **by_hand, verify=True),
         "wrong": call(root / "wrong", **wrong),
-        "locked: check": call(root / "locked", check=True, interpreter=interpreter, **locked),
-        "locked": call(root / "locked", interpreter=interpreter, **locked),
-        "unlocked": call(root / "locked", **locked),
-        "locked: again": call(root / "locked", interpreter=interpreter, **locked),
+        "in place": call(root / "bundle", source=source),
+        "in place: damaged": call(damaged, source=str(damaged)),
+        "locked: check": call(root / "locked", check=True, interpreter=interpreter, **here),
+        "locked": call(root / "locked", interpreter=interpreter, **here),
+        "unlocked": call(root / "locked", **here),
+        "locked: again": call(root / "locked", interpreter=interpreter, **here),
+        "shelved": call(root / "shelved", interpreter=reader, **shelved),
+        "shelved: again": call(root / "shelved", interpreter=reader, **shelved),
+        "cache": call(cache, **by_hand, links=str(root / "hub")),
+        "cache: again": call(cache, **by_hand, links=str(root / "hub")),
+        "cache: not mounted": call(cache, **by_hand, links=str(cache)),
+        "undocumented": call(root / "undocumented", **undocumented),
+        "edited": call(root / "edited", **edited, keep=["config.json"]),
+        "edited: again": call(root / "edited", **edited, keep=["config.json"]),
+        "edited: not to be kept": call(root / "edited", **edited),
         "chosen": call(root / "chosen", **chosen),
         "chosen: again": call(root / "chosen", **chosen),
         "all": call(root / "chosen", **{**chosen, "exclude": []}),
@@ -162,6 +192,15 @@ def test_weights_are_copied_from_a_bundle(root: Path, results: dict[str, Any]):
     assert (checked["changed"], checked["fetched_files"], (root / "checked").exists()) == (True, 3, False)
     assert (done["changed"], done["fetched_files"], contents(root / "copied")) == (True, 3, CONTENTS)
     assert not results["copied: again"]["changed"]
+    copied = [(root / "copied" / path, root / "bundle" / path) for path in CONTENTS]
+    assert all(copy.samefile(original) for copy, original in copied), "two copies on one file system"
+
+
+def test_a_bundle_is_served_in_place_and_nothing_of_it_is_removed(root: Path, results: dict[str, Any]):
+    assert (results["in place"]["verified_files"], results["in place"]["fetched_files"]) == (3, 0)
+    problem = results["in place: damaged"]["problem"]
+    assert problem["found"] == f"wrong size or SHA-256 in {root}/damaged: model-1.safetensors"
+    assert (root / "damaged/model-1.safetensors").exists()
 
 
 def test_a_damaged_file_in_the_bundle_is_refused(root: Path, results: dict[str, Any]):
@@ -197,13 +236,37 @@ def test_weights_that_are_there_and_wrong_are_named_and_left(root: Path, results
     assert (root / "wrong/model-1.safetensors").read_bytes() == b"short"
 
 
-def test_a_folder_that_takes_no_manifest_is_refused_before_a_file_is_read(
-    root: Path, results: dict[str, Any]
-):
+def test_a_place_that_takes_no_manifest_is_refused_before_a_file_is_read(root: Path, results: dict[str, Any]):
     for case in ("locked: check", "locked"):
         assert results[case]["problem"]["found"] == f"{root}/locked is not a writable folder"
+        assert results[case]["problem"]["remedy"].endswith(": cache_dir")
     assert results["unlocked"]["changed"]
     assert not results["locked: again"]["changed"]  # the manifest is there
+
+
+def test_read_only_weights_have_their_manifest_elsewhere(root: Path, results: dict[str, Any]):
+    first = results["shelved"]
+    assert (first["changed"], Path(first["manifest"]).parent) == (True, root / "shelved.cache")
+    assert not results["shelved: again"]["changed"]
+
+
+def test_a_cache_of_hugging_face_is_served_as_it_is(results: dict[str, Any]):
+    assert (results["cache"]["changed"], results["cache"]["verified_files"]) == (True, 3)
+    assert not results["cache: again"]["changed"]
+    assert "a link to" in results["cache: not mounted"]["problem"]["found"]
+
+
+def test_documentation_need_not_be_there(results: dict[str, Any]):
+    assert results["undocumented"]["files"] == 3
+
+
+def test_an_edited_file_that_is_to_be_kept_stays_and_counts(root: Path, results: dict[str, Any]):
+    edited = results["edited"]
+    assert edited["changed"]
+    assert edited["ansible_facts"] != results["by hand"]["ansible_facts"]
+    assert not results["edited: again"]["changed"]
+    problem = results["edited: not to be kept"]["problem"]
+    assert problem["found"] == f"wrong size or SHA-256 in {root}/edited: config.json"
 
 
 def test_files_that_are_not_chosen_are_left_alone(root: Path, results: dict[str, Any]):

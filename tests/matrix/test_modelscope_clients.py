@@ -104,6 +104,14 @@ def test_the_repository_arrives_whole(client: Path, hub: FaultyHub, tmp_path: Pa
     assert hub.requests == requests, "a second run asked the hub"
 
 
+def test_a_commit_is_taken_as_revision(client: Path, hub: FaultyHub, tmp_path: Path):
+    """Clients before 1.38 refuse one. The hub itself sends files of a commit."""
+    done = download(client, hub, tmp_path, OWNER, revision=hub.repository.commit())
+    assert done.returncode == 0, done.stdout
+    weights = tmp_path / "weights"
+    assert {path: (weights / path).read_bytes() for path in CONTENTS} == CONTENTS
+
+
 def test_connections_that_break_again_and_again_end_well(client: Path, hub: FaultyHub, tmp_path: Path):
     """A client gives up after its fifth try for a file, whatever each of them brought."""
     hub.faults = [Fault("model-00001", times=12, drop_after=PIECE)]

@@ -64,6 +64,12 @@ FIRST_FREE_PORT = 1024  # below it, a port takes a capability
 TEMPLATES = ("container_env", "serve_env", "serve_args", "serve_worker_args")
 # Flags that multiply the chips of one engine, as tensor-parallel-size does.
 ENGINE_SIZES = ("pipeline-parallel-size", "prefill-context-parallel-size")
+# The branch and the URL of each kind of hub, unless they are set.
+HUBS = {
+    "modelscope": ("master", "https://www.modelscope.cn"),
+    "huggingface": ("main", "https://huggingface.co"),
+    "http": ("current", None),
+}
 
 
 def groups(variables: Mapping[str, Any]) -> tuple[str, str]:
@@ -162,6 +168,9 @@ def setting_problems(settings: Mapping[str, Any], known: Flags) -> list[Problem]
         *_mount_problems(settings),
         *flags.problems(known, settings),
     ]
+    if settings["model_hub"] == "http" and not settings["model_endpoint"]:
+        found = "vllm_model_hub is http and vllm_model_endpoint is not set"
+        problems.append(validation.wrong(found, "the URL of the folder with the weights and SHA256SUMS"))
     if settings["airgap_dir"] is not None and "@" in settings["image"]:
         found = f"vllm_image is {settings['image']!r} and vllm_airgap_dir is set"
         expected = "an image with a tag alone, because an archive keeps no digest"
@@ -318,12 +327,14 @@ def _with_fixed_weights(
 
 def container_path(path: str, bind_mounts: Sequence[Mapping[str, Any]]) -> str | None:
     """Return where the host's *path* is in the container, by the innermost mount; None if under none."""
-    best = None
-    for mount in bind_mounts:
-        source = mount["source"].rstrip("/")
-        if (path == source or path.startswith(source + "/")) and (best is None or len(source) > len(best[0])):
-            best = (source, mount["target"].rstrip("/"))
-    return best[1] + path[len(best[0]) :] if best else None
+    mount = mount_of(path, bind_mounts)
+    return mount["target"].rstrip("/") + path[len(mount["source"].rstrip("/")) :] if mount else None
+
+
+def mount_of(path: str, bind_mounts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Return the innermost mount that the host's *path* is under; None if under none."""
+    above = [mount for mount in bind_mounts if (path + "/").startswith(mount["source"].rstrip("/") + "/")]
+    return max(above, key=lambda mount: len(mount["source"].rstrip("/")), default=None)
 
 
 def shell_environment(variables: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, str | None]:
@@ -432,6 +443,7 @@ def build(
     *hosts* are the inventory names, head first; *addresses* maps them to service IPs. *settings* must have
     passed the checks above. *patch* is the patch set as loaded, *real* as for link_problem. The API key itself is no part of a plan.
     """
+    settings = _with_hub(settings)
     names = placeholders(host, hosts, addresses, service_nic, settings)
     container_dir = real_container_path(settings, real or {})
     worker = host != hosts[0]
@@ -451,6 +463,8 @@ def build(
         "has_api_key": has_api_key,
         "data_parallel": {"size": names["data_parallel_size"]},
         "model": {
+            "hub": settings["model_hub"],
+            "mount": (mount_of(settings["model_dir"], mounts(settings)) or {}).get("source"),
             **{key: settings[f"model_{key}"] for key in MODEL_KEYS},
             "container_dir": container_dir,
         },
@@ -468,6 +482,16 @@ def build(
             "env": shell_environment(settings["serve_env"], names),
             "args": flags.arguments(known, values.fill(args, names)) + extra,
         },
+    }
+
+
+def _with_hub(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings with the revision and the URL of their hub, if they have none."""
+    branch, url = HUBS[settings["model_hub"]]
+    return {
+        **settings,
+        "model_revision": settings["model_revision"] or branch,
+        "model_endpoint": settings["model_endpoint"] or url,
     }
 
 

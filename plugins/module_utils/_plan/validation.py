@@ -45,7 +45,8 @@ CONTAINER_OPTIONS = Pattern(
 )
 
 PATTERNS = {
-    "model_repo": Pattern(r"[\w.-]+/[\w.-]+", "OWNER/NAME, as on the hub"),
+    "model_repo": Pattern(r"([\w.-]+/)?[\w.-]+", "OWNER/NAME, as on the hub, or a name"),
+    "model_hub": Pattern("modelscope|huggingface|http", "modelscope, huggingface or http"),
     "model_revision": Pattern(r"\S+", "a branch, a tag or a commit of the repository"),
     "model_endpoint": Pattern(r"https?://[^\s/]+(/\S*)?", "a URL such as https://www.modelscope.cn"),
     "model_include": GLOB,

@@ -456,7 +456,9 @@ def _weights_space(host: Host) -> tuple[dict[str, int], dict[str, dict[str, int]
     disk = host.facts["disks"][model["dir"]]
     missing = model["size_gb"] * GB - disk["used_bytes"]
     free = {disk["mount"]: disk["free_bytes"]}
-    if missing <= 0:
+    brought = host.facts["disks"].get(host.plan["airgap_dir"])
+    # On one file system, the files that were brought get a second name.
+    if missing <= 0 or (brought and brought["mount"] == disk["mount"] and brought["used_bytes"] >= missing):
         return free, {}
     return free, {disk["mount"]: {f"the rest of the weights in {model['dir']}": missing}}
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Why a ModelScope client failed, by its message, and what to do about it."""
+"""Why a download failed, by the message of what fetches the files, and what to do about it."""
 
 from __future__ import annotations
 
@@ -56,9 +56,22 @@ CAUSES = (
     ),
     Cause(
         r"\b40[13] Client Error|\b(?:Unauthorized|Forbidden)\b",
-        "the hub refused the ModelScope client during the download",
+        "the hub refused to send a file",
         "a token that stays valid until the last file",
         f"Create a new one, set it as O(token), and run again. {AGAIN}",
+    ),
+    Cause(
+        r"FetchError: .*\b404 Client Error",
+        "the server does not have a file that it lists",
+        "all files of the listing",
+        f"Have the missing file put there, or leave it out with O(exclude), and run again. {AGAIN}",
+    ),
+    Cause(
+        r"FetchError: .* its SHA-256 is ",
+        "a file arrives with another content than the listing says",
+        "the SHA-256 of the listing",
+        "If a proxy or mirror lies between, empty its cache. If the file itself differs, report it to those who "
+        f"maintain the server, and run again. {AGAIN}",
     ),
     Cause(
         r"has no revision|NotExistError|\b404 Client Error",

@@ -23,7 +23,6 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing i
 
 HOME = "/run/ascend-ops-weights"  # in the container, in memory: for the credentials of the ModelScope client
 CA_BUNDLE = "/run/ascend-ops-ca-bundle.pem"  # in the container
-DONE = ("true", "false")  # answers of a downloader that has fetched all
 INTERRUPTED_SECONDS = 30  # without a further byte, for Docker to come back or a former client to end
 OUTAGE_SECONDS = 1800  # without a further byte, for a hub or a network to come back
 PAUSE_SECONDS = 5  # between two starts, well below downloader.SILENT_SECONDS
@@ -97,8 +96,15 @@ class Fanout(NamedTuple):
     key: str
 
 
+class Fetched(NamedTuple):
+    """What the downloader reports in the end."""
+
+    replaced: list[str]  # files that were here and that other hosts found damaged: they are right now
+    compared: bool  # all that arrived, with the hashes that it was told
+
+
 class Client:
-    """The downloader, started where its runtime says and driven by two lines on its standard input."""
+    """The downloader program, started where its runtime says and driven by two lines on its standard input."""
 
     def __init__(
         self,
@@ -108,7 +114,11 @@ class Client:
         settings: dict[str, Any],
         fanout: Fanout | None = None,
     ) -> None:
-        """*settings* has the endpoint, the token, the cache directory and the number of workers."""
+        """*settings* has the endpoint, the token, the cache directory and the number of workers.
+
+        It also says whether the ModelScope client does the work (``with_client``), and has the URL of a file, with
+        placeholders for its revision and its path, and the headers to send.
+        """
         self.fanout = fanout
         self._runtime, self._request, self._folder, self._settings = runtime, request, folder, settings
         # Its source text, because nothing of this collection is where it runs. Read now and not when it is
@@ -129,8 +139,10 @@ class Client:
         self._process = self._started()
         return self._process
 
-    def fetch(self, files: list[File], missing: list[File]) -> bool:
-        """Fetch *missing*, of *files*. Return whether all were compared on arrival with the hashes of *files*.
+    def fetch(self, files: list[File], missing: list[File], revision: str) -> Fetched:
+        """Fetch *missing*, of *files*, from the hub's *revision*.
+
+        It is empty if this host does not reach the hub. In a fan-out the others send what it lacks.
 
         A downloader that was interrupted is started again, as long as further bytes arrive. So is one that
         could not reach the hub, for half an hour, and one that received a damaged file, some times.
@@ -139,7 +151,7 @@ class Client:
         process = self.start()
         present, last = self._folder.bytes_present(missing), time.monotonic()
         while True:
-            outcome = self._run(process, files, missing)
+            outcome = self._run(process, files, missing, revision)
             now_present = self._folder.bytes_present(missing)
             if now_present > present:
                 present, last = now_present, time.monotonic()
@@ -152,9 +164,8 @@ class Client:
             time.sleep(PAUSE_SECONDS if lost else 1)
             process = self._started()
             # A file gets its own name only once it is verified.
-            missing = [file for file in missing if size(self._folder.join(file.path)) != file.size]
-        require_success(outcome, self._folder.path, self._runtime.place)
-        return outcome.out == DONE[0]
+            missing = [file for file in files if size(self._folder.join(file.path)) != file.size]
+        return fetched(outcome, self._folder.path, self._runtime.place)
 
     def _downloader_job(self) -> dict[str, Any]:
         """Return what the downloader has to know before the files to fetch are determined."""
@@ -165,7 +176,6 @@ class Client:
         return {
             **self._settings,
             "repo": self._request.repo,
-            "revision": self._request.revision,
             "dir": self._folder.path,
             "workers": workers,
             "home": self._runtime.home(),
@@ -188,10 +198,17 @@ class Client:
         return process
 
     @staticmethod
-    def _run(process: commands.LineProcess, files: list[File], missing: list[File]) -> commands.Streams:
+    def _run(
+        process: commands.LineProcess, files: list[File], missing: list[File], revision: str
+    ) -> commands.Streams:
         """Give the downloader its files, and return its outcome."""
-        patterns = {file.path: pattern(file) for file in missing}
-        process.send(json.dumps({"files": [file._asdict() for file in files], "missing": patterns}))
+        work = {
+            "files": [file._asdict() for file in files],
+            "missing": [file.path for file in missing],
+            "patterns": {file.path: pattern(file) for file in files},
+            "revision": revision,
+        }
+        process.send(json.dumps(work))
         outcome = process.wait()
         process.end()
         return outcome
@@ -232,19 +249,20 @@ def is_lost(outcome: commands.Streams) -> bool:
 
 def _cause(outcome: commands.Streams) -> Cause | None:
     """Return the cause of a failure that the client itself reported. Messages of a fan-out are no client's."""
-    return None if outcome.out.startswith('"RuntimeError: ') else cause_of(outcome.out)
+    return None if outcome.out.startswith(("{", '"RuntimeError: ')) else cause_of(outcome.out)
 
 
 def _name_is_in_use(returncode: int, text: str) -> bool:
     return returncode == DOCKER_ERROR and "is already in use" in text
 
 
-def require_success(outcome: commands.Streams, folder: str, place: str) -> None:
-    """Raise ProblemError unless the downloader, at *place*, has reported success."""
-    if outcome.out in DONE:  # also if Docker went away before it reported the end of the container
-        return
+def fetched(outcome: commands.Streams, folder: str, place: str) -> Fetched:
+    """Return what the downloader, at *place*, reports. Raise ProblemError unless it succeeded."""
     try:
-        failure = str(json.loads(outcome.out)).rstrip(".")
+        reported = json.loads(outcome.out)
+        if isinstance(reported, dict):  # also if Docker went away before it reported the end of the container
+            return Fetched(**reported)
+        failure = str(reported).rstrip(".")
     except ValueError:
         last_lines = "\n".join(outcome.err.splitlines()[-15:])
         failure = f"exit code {outcome.rc}: {last_lines or 'no output'}"
@@ -261,7 +279,7 @@ def require_success(outcome: commands.Streams, folder: str, place: str) -> None:
     cause = _cause(outcome)
     if cause:
         raise ProblemError(f"{cause.found}: {failure}", cause.expected, cause.remedy)
-    raise ProblemError(f"the ModelScope client failed: {failure}", "all files fetched", RUN_AGAIN)
+    raise ProblemError(f"the download failed: {failure}", "all files fetched", RUN_AGAIN)
 
 
 def docker_run_error(place: str, message: str) -> ProblemError:

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import os
+from typing import Sequence
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.background import Report
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.paths import shortened
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.client import RUN_AGAIN
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.comparison import Comparison
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.folder import Folder, require_space
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.folder import Folder
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import Request, Snapshot, total
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.shards import INDEX, require_indexed
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.sources import Source
@@ -21,11 +22,17 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.sources i
 class Download:
     """The way from a request to a verified folder with a manifest, in four steps."""
 
-    def __init__(self, endpoint: str, request: Request, folder: Folder, source: Source) -> None:
+    def __init__(
+        self, endpoint: str, request: Request, folder: Folder, source: Source, keep: Sequence[str] = ()
+    ) -> None:
+        """*keep* are patterns of small files that may have been edited, and then stay as they are."""
+        self._keep = keep
         self.request, self.folder, self.source = request, folder, source
         self._endpoint = endpoint  # for the manifest
-        self.snapshot = Snapshot("", [])
+        self.listed = Snapshot("", [])  # the files as the listing has them
+        self.snapshot = Snapshot("", [])  # the same, with those that were edited as they are
         self.found = Comparison([], [], [])
+        self.is_known = False  # whether the snapshot is that of the manifest
         self.recorded = False  # whether the manifest has all that there is to record
         self.verified_files = 0  # files that had to be read, or still have to be
         self.differing: list[str] = []  # files that were there and are wrong
@@ -39,29 +46,42 @@ class Download:
         self.record()
 
     def compare(self, report: Report | None = None, reread: bool = False) -> None:
-        """Compare the folder with its manifest, and unless all files are right, with the listing.
+        """Compare the folder with its manifest, and if there is none for the request, with the listing.
+
+        Files that differ from the manifest are compared with the listing too, unless the source can bring them
+        as the manifest has them.
 
         Changes nothing. Without *report* no file is read; those that would have to be are unread in *found*.
         Raises ProblemError if the source cannot fetch what is wrong, or if the manifest cannot be written.
         """
         manifest = self.folder.manifest
-        if manifest and manifest.covers(self.request):
-            self.recorded = not self.folder.compare(manifest.snapshot.files).unread
+        if manifest and manifest.covers(self.request) and self.source.listing.confirms(manifest.snapshot):
+            unread = self.folder.compare(manifest.snapshot.files).unread
             if reread:
                 self.folder.hashed = {}
             self._compare_with(manifest.snapshot, report)
-        if not self.snapshot.files or self.found.wrong:
-            self.recorded = False
+            self.recorded = not unread and self.folder.hashed.items() <= manifest.hashed.items()
+            self.is_known = True
+        is_new = not self.snapshot.files
+        if is_new or (self.found.wrong and not self.source.keeps_revision):
+            is_new, self.is_known = True, False
             self._compare_with(self.source.listing.read(), report)
-            self.source.require(self.folder, self.found)
+        if is_new or self.found.wrong:
+            self.recorded = False
+            self.source.require(self.folder, self.snapshot, self.found)
         if not self.recorded:  # a manifest will be written, after all files were read
-            require_space(self.folder.path, "dir")
+            self.folder.require_place_for_manifest()
         self.verified_files = self.folder.verified + len(self.found.unread)
         paths = [file.path for file in self.found.wrong]
         self.differing = [path for path in paths if os.path.lexists(self.folder.join(path))]
 
     def _compare_with(self, snapshot: Snapshot, report: Report | None) -> None:
-        self.snapshot, self.found = snapshot, self.folder.compare(snapshot.files, report)
+        with_own = self.folder.with_own(snapshot, self._keep)
+        found = self.folder.compare(with_own.files, report)
+        self.snapshot = self.source.wanted(with_own, found)
+        self.found = found._replace(wrong=[file for file in found.wrong if file in self.snapshot.files])
+        paths = {file.path for file in self.snapshot.files}
+        self.listed = snapshot._replace(files=[file for file in snapshot.files if file.path in paths])
 
     def fetch(self, report: Report) -> None:
         """Fetch the files that are wrong, and stay until other hosts that depend on this one have theirs."""
@@ -79,7 +99,11 @@ class Download:
             return {"stage": stage, "done": done, "all": all_bytes}
 
         report(progress)
-        self.folder.mark_verified(self.source.fetch(self.folder, self.snapshot.files, missing))
+        self.folder.mark_verified(self.source.fetch(self.folder, self.snapshot, missing))
+        for path in self.source.replaced:
+            self.folder.hashed.pop(path, None)
+            self.differing.append(path)
+            self.recorded = False
 
     def verify(self, report: Report) -> None:
         """Read what was not compared on arrival.
@@ -105,4 +129,4 @@ class Download:
     def record(self) -> None:
         """Write the manifest."""
         if not self.recorded:
-            self.folder.write_manifest(self._endpoint, self.request, self.snapshot)
+            self.folder.write_manifest(self._endpoint, self.request, self.listed)

@@ -1,20 +1,23 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The program that runs the ModelScope client, in a container of the serving image or with the host's Python.
+"""The program that fetches files: by the ModelScope client from its hub, by itself from any other server.
 
-It is one file that needs only the standard library and the package modelscope, because it is started by its
-source text where nothing of this collection is installed. In a fan-out it also exchanges files with the other
-hosts of the run.
+It runs in a container of the serving image or with the host's Python. It is one file that needs only the
+standard library and, for a ModelScope hub, the package modelscope, because it is started by its source text where
+nothing of this collection is installed. In a fan-out it also exchanges files with the other hosts of the run.
 
 It reads two lines of JSON from its standard input: at once the job, with the token and all else that does not
 depend on the files, and later the work, the files to fetch. In the end it writes one line of JSON to its
-standard output: why it failed, or whether all files were compared on arrival with the hashes of the work. When
-its standard input is closed, the process that started it has ended, and it ends too.
+standard output: a text that says why it failed, or the files that were here and that it had to replace, because
+other hosts found them damaged, and whether all that arrived was compared with the hashes of the work. When its
+standard input is closed, the process that started it has ended, and it ends too.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import functools
 import hashlib
 import hmac
@@ -24,12 +27,15 @@ import os
 import re
 import secrets
 import socket
+import ssl
 import sys
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+import urllib.error
+import urllib.request
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Callable, Iterable, Mapping, Sequence
+from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 from urllib.parse import quote, unquote, urlsplit
 
 BLOCK = 4 << 20
@@ -39,10 +45,15 @@ HELLO_SECONDS = 60  # in which every host must answer once: Ansible starts them 
 SILENT_SECONDS = 30  # without an answer, after which a host is lost; its Docker may restart meanwhile
 TRIES = 3  # of a file that arrives with a wrong hash
 FORBIDDEN = 403
+SERVER_ERRORS = 500
+REFUSALS = (401, 403, 404)  # of a server that would say the same again
 OK = 200
 PARTIAL = 206
+# What a disk answers.
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOENT)
 STATE = "/state"
 FILES = "/files/"
+DOUBTS = "/doubts/"  # a file that arrived damaged
 
 
 def end_with_input() -> None:
@@ -80,15 +91,17 @@ def import_client(endpoint: str) -> None:
             vars(module)["MODELSCOPE_URL_SCHEME"] = endpoint.partition("://")[0] + "://"
 
 
-def watch_listing(expected: Mapping[str, str], seen: set[str]) -> None:
-    """Have the client fail if the hub lists other hashes than *expected* by now, before it fetches such files.
+@contextlib.contextmanager
+def watched_listing(files: Sequence[Mapping[str, Any]]) -> Iterator[set[str]]:
+    """Have the client fail if the hub lists other hashes of *files* by now, before it fetches them.
 
-    *seen* takes the paths that it lists with the expected hash. They need no further comparison once the client
-    has them. A listing that the client reads from the stream by itself, as newer ones do, cannot be read here.
+    Returns a set that takes the paths that it lists as they are wanted. They need no further comparison once the
+    client has them. A listing that the client reads from the stream by itself, as newer ones do, cannot be read here.
     """
     import requests
 
-    send = requests.Session.send
+    send, seen = requests.Session.send, set()
+    expected = {file["path"]: file["sha256"] for file in files}
 
     def watching(session: Any, request: Any, **options: Any) -> Any:
         response = send(session, request, **options)
@@ -105,6 +118,10 @@ def watch_listing(expected: Mapping[str, str], seen: set[str]) -> None:
         return response
 
     requests.Session.send = watching  # type: ignore[method-assign, assignment]
+    try:
+        yield seen
+    finally:
+        requests.Session.send = send  # type: ignore[method-assign]
 
 
 def log_in(token: str, endpoint: str) -> None:
@@ -126,23 +143,166 @@ def log_in(token: str, endpoint: str) -> None:
 
 
 def download(
-    job: Mapping[str, Any], patterns: Sequence[str], expected: Mapping[str, str], seen: set[str]
+    job: Mapping[str, Any], work: Mapping[str, Any], uncompared: set[str], paths: Sequence[str]
 ) -> None:
-    """Log in and download, as the manual procedure does."""
+    """Fetch the files at *paths*: by the ModelScope client from its hub, else from their URLs.
+
+    *uncompared* takes those of which nobody knows by which hash they were compared on arrival.
+    """
+    files = [file for file in work["files"] if file["path"] in set(paths)]
+    if not job["with_client"]:
+        fetch_files(job, work["revision"], files)
+        return
+    try:
+        uncompared |= run_client(job, work, files)
+    except Exception as error:
+        if "has no revision" not in str(error):
+            raise
+        fetch_files(job, work["revision"], files)  # clients before 1.38 take no commit
+
+
+def run_client(
+    job: Mapping[str, Any], work: Mapping[str, Any], files: Sequence[Mapping[str, Any]]
+) -> set[str]:
+    """Log in and download, as the manual procedure does.
+
+    Returns the paths of those of *files* of which nobody knows by which hash they were compared on arrival.
+    """
     import_client(job["endpoint"])
-    watch_listing(expected, seen)
     from modelscope.hub.snapshot_download import snapshot_download  # type: ignore[import-not-found]
 
-    if job["token"]:
-        log_in(job["token"], job["endpoint"])
-    snapshot_download(
-        job["repo"],
-        revision=job["revision"],
-        cache_dir=job["cache_dir"],
-        local_dir=job["dir"],
-        allow_patterns=list(patterns),
-        max_workers=job["workers"],
-    )
+    with watched_listing(files) as seen:
+        if job["token"]:
+            log_in(job["token"], job["endpoint"])
+        snapshot_download(
+            job["repo"],
+            revision=work["revision"],
+            cache_dir=job["cache_dir"],
+            local_dir=job["dir"],
+            allow_patterns=[work["patterns"][file["path"]] for file in files],
+            max_workers=job["workers"],
+        )
+    return {file["path"] for file in files} - seen
+
+
+class NoForwardedToken(urllib.request.HTTPRedirectHandler):
+    """Follows a redirect to another host, such as a CDN, without the token."""
+
+    def redirect_request(self, request: Any, *arguments: Any) -> urllib.request.Request | None:
+        """Return the request that follows."""
+        new = super().redirect_request(request, *arguments)
+        if new and urlsplit(new.full_url).netloc != urlsplit(request.full_url).netloc:
+            for header in ("Authorization", "Cookie"):
+                new.remove_header(header)
+        return new
+
+    def http_error_308(self, request: Any, answer: Any, _code: int, *details: Any) -> Any:
+        """Follow a redirect that Python knows from 3.11 on."""
+        return self.http_error_307(request, answer, 307, *details)
+
+
+class FetchError(Exception):
+    """A file that a server does not send, or not as it is listed."""
+
+
+class DamagedError(FetchError):
+    """A file that arrives with another content than it is listed with."""
+
+
+class RefusedError(FetchError):
+    """Another host that answers, but not this one, or that does not have the file any more."""
+
+
+def fetch_files(job: Mapping[str, Any], revision: str, files: Sequence[Mapping[str, Any]]) -> None:
+    """Fetch *files* from their URLs, the largest first. Each gets its name once its hash is right."""
+    trust = ssl.create_default_context(cafile=job["ca_bundle"] or None)
+    opener = urllib.request.build_opener(NoForwardedToken, urllib.request.HTTPSHandler(context=trust))
+
+    def fetch(file: Mapping[str, Any]) -> None:
+        url = job["url"].format(revision=quote(revision, safe=""), path=quote(file["path"]))
+
+        def open_at(first: int) -> Any:
+            headers = {**job["headers"], "User-Agent": "ascend_ops.vllm", "Range": f"bytes={first}-"}
+            try:
+                return opener.open(urllib.request.Request(url, headers=headers), timeout=SILENT_SECONDS)
+            except urllib.error.HTTPError as error:
+                side = "Server" if error.code >= SERVER_ERRORS else "Client"
+                message = f"{error.code} {side} Error: {error.reason} for url: {error.url}"
+                if error.code in REFUSALS and urlsplit(error.url).netloc == urlsplit(url).netloc:
+                    raise FetchError(message) from None
+                raise http.client.HTTPException(message) from None
+
+        try:
+            receive(open_at, os.path.join(job["dir"], file["path"]), file, TRIES)
+        except FetchError as error:
+            raise FetchError(f"{file['path']} cannot be received from {url}: {error}") from None
+
+    pool = ThreadPoolExecutor(job["workers"])  # not joined: after a failure its threads are not waited for
+    for one in as_completed(
+        [pool.submit(fetch, file) for file in sorted(files, key=lambda file: -file["size"])]
+    ):
+        one.result()
+
+
+def receive(open_at: Callable[[int], Any], path: str, file: Mapping[str, Any], tries: int) -> None:
+    """Receive a file, or the rest of it, from what *open_at* returns for its first byte.
+
+    It gets its name once its hash is right. Raises DamagedError if it was wrong *tries* times, and FetchError if no
+    byte arrives any more.
+    """
+    partial, failure = path + ".incomplete", ""
+    present, deadline = size(partial), time.monotonic() + SILENT_SECONDS
+    while tries:
+        try:
+            digest = receive_once(open_at, partial, file)
+        except (OSError, http.client.HTTPException) as error:
+            if is_of_disk(error):
+                raise
+            failure = f"{type(error).__name__}: {error}"
+            if size(partial) > present:
+                present, deadline = size(partial), time.monotonic() + SILENT_SECONDS
+            if time.monotonic() > deadline:
+                raise FetchError(failure) from None
+            time.sleep(1)
+            continue
+        if digest == file["sha256"]:
+            os.replace(partial, path)
+            return
+        os.remove(partial)
+        failure = f"its SHA-256 is {digest}, expected {file['sha256']}"
+        tries -= 1
+    raise DamagedError(failure)
+
+
+def is_of_disk(error: Exception) -> bool:
+    """Whether a file could not be written here. All other errors are the network's, and may pass."""
+    if isinstance(error, ssl.SSLError):  # it has numbers of its own
+        return False
+    return isinstance(error, OSError) and error.errno in DISK_ERRORS
+
+
+def receive_once(open_at: Callable[[int], Any], partial: str, file: Mapping[str, Any]) -> str:
+    """Receive what lacks of a file, and return the hash of the whole."""
+    os.makedirs(os.path.dirname(partial), exist_ok=True)
+    if size(partial) > file["size"]:
+        os.remove(partial)
+    digest = hashlib.sha256()
+    view = memoryview(bytearray(BLOCK))
+    with open(partial, "a+b", buffering=0) as target:
+        target.seek(0)
+        for count in iter(functools.partial(target.readinto, view), 0):
+            digest.update(view[:count])
+        if target.tell() < file["size"]:
+            with open_at(target.tell()) as answer:
+                if answer.status == OK:  # a server that sends small files whole, whatever it is asked for
+                    target.truncate(0)
+                    digest = hashlib.sha256()
+                for count in iter(functools.partial(answer.readinto, view), 0):
+                    digest.update(view[:count])
+                    target.write(view[:count])
+        if target.tell() != file["size"]:
+            raise http.client.HTTPException(f"{file['path']} ended after {target.tell()} bytes")
+    return digest.hexdigest()
 
 
 def signature(key: str, nonce: str, path: str, span: str) -> str:
@@ -161,15 +321,17 @@ class Peer:
 
     def __init__(self, index: int, address: str) -> None:
         self.index, self.address = index, address
-        self.ready, self.listing = False, ""
+        self.ready, self.listing, self.fetches = False, "", True
         self.have: frozenset[str] = frozenset()
+        self.lost: frozenset[str] = frozenset()
         self.heard = 0.0
-        self.left = False
+        self.left = self.refuses = False
 
     def update(self, state: Mapping[str, Any]) -> None:
         """Take over the state that the host reports."""
         self.ready, self.listing = bool(state["ready"]), str(state["listing"])
-        self.have = frozenset(state["have"])
+        self.fetches = bool(state["fetches"])
+        self.have, self.lost = frozenset(state["have"]), frozenset(state["lost"])
         self.heard, self.left = time.monotonic(), False
 
 
@@ -177,18 +339,23 @@ class Exchange:
     """Sends files of this host to the other hosts of the run, and receives theirs.
 
     All hosts follow the same rule, so none has to coordinate. For each file there is an order of the hosts
-    that lack it. If no host has it, the first one fetches it from the hub. Else as many hosts as have it
-    receive it, each from another one, so that their number doubles. So each byte comes from the hub once, and
-    no host sends a file to all others.
+    that lack it. If no host has it, the first one that reaches the hub fetches it from there. Else as many hosts
+    as have it receive it, each from another one, so that their number doubles. So each byte comes from the hub
+    once, and no host sends a file to all others.
+
+    A host that receives a file with a wrong hash tells the sender. That one reads the file, and if it is wrong,
+    removes it and lacks it from then on.
     """
 
     def __init__(self, folder: str, addresses: Sequence[str], index: int, port: int, key: str) -> None:
         self.folder, self.index, self.port, self.key = folder, index, port, key
         self.addresses = addresses
         self.peers = [Peer(place, address) for place, address in enumerate(addresses) if place != index]
-        self.ready, self.listing = False, ""
+        self.ready, self.listing, self.fetches = False, "", True
         self.have: set[str] = set()
+        self.lost: set[str] = set()  # files that were here, and turned out to be damaged
         self.files: dict[str, Mapping[str, Any]] = {}
+        self._damages: dict[str, int] = {}  # by path, how often it arrived damaged
         self._nonces: set[str] = set()
         self._last_nonces: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -213,7 +380,33 @@ class Exchange:
 
     def state(self) -> bytes:
         """Return what this host reports to the others."""
-        return json.dumps({"ready": self.ready, "have": sorted(self.have), "listing": self.listing}).encode()
+        state = {
+            "ready": self.ready,
+            "have": sorted(self.have),
+            "listing": self.listing,
+            "fetches": self.fetches,
+            "lost": sorted(self.lost),
+        }
+        return json.dumps(state).encode()
+
+    def doubt(self, path: str) -> None:
+        """Read a file that another host received with a wrong hash. Until then nobody gets it."""
+        with self._lock:
+            if path not in self.have:
+                return
+            self.have.remove(path)
+        threading.Thread(target=self._read_again, args=[path], daemon=True).start()
+
+    def _read_again(self, path: str) -> None:
+        name, digest = os.path.join(self.folder, path), hashlib.sha256()
+        with open(name, "rb") as file:
+            for block in iter(functools.partial(file.read, BLOCK), b""):
+                digest.update(block)
+        if digest.hexdigest() == self.files[path]["sha256"]:
+            self.have.add(path)
+        else:
+            os.remove(name)
+            self.lost.add(path)
 
     # The work of this host
 
@@ -222,8 +415,13 @@ class Exchange:
         files: Sequence[Mapping[str, Any]],
         missing: Iterable[str],
         fetch: Callable[[Sequence[str]], None],
+        fetches: bool = True,
     ) -> None:
-        """Get what is missing, *fetch* this host's share from the hub, and stay until all hosts have all."""
+        """Get what is missing, *fetch* this host's share from the hub, and stay until all hosts have all.
+
+        A host that does not reach the hub has no share: it does not *fetches*.
+        """
+        self.fetches = fetches
         by_size = sorted(files, key=lambda file: (-file["size"], file["path"]))
         ranks = {file["path"]: rank for rank, file in enumerate(by_size)}
         self.files = {file["path"]: file for file in files}
@@ -233,24 +431,36 @@ class Exchange:
         self.have = set(self.files) - set(missing)
         self.ready = True
         self._barrier()
-        own = [
-            path
-            for path in sorted(missing)
-            if not self._holders(path) and position(self._lacking(path), ranks[path], self.index) == 0
-        ]
+        own = [path for path in sorted(missing) if self._fetcher(path, ranks[path]) == self.index]
         pool = ThreadPoolExecutor(RECEIVERS + 1)  # not joined: after a failure its threads are not waited for
         jobs: dict[str, Future[None]] = {"": pool.submit(fetch, own)} if own else {}
         while self._has_work(jobs, own):
+            lost = self.lost.union(*(peer.lost for peer in self.peers)) - self.have - set(own)
             for path in sorted(set(self.files) - self.have - set(own) - set(jobs), key=ranks.__getitem__):
                 holders = self._holders(path)
                 place = position(self._lacking(path), ranks[path], self.index)
                 if place < len(holders) and len(jobs) <= RECEIVERS:
                     jobs[path] = pool.submit(self._receive, holders[place], self.files[path])
+                elif path in lost and "" not in jobs and self._fetcher(path, ranks[path]) == self.index:
+                    own.append(path)
+                    jobs[""] = pool.submit(fetch, [path])
             time.sleep(TICK)
             self._poll_peers()
 
     def _holders(self, path: str) -> list[Peer]:
         return [peer for peer in self.peers if path in peer.have]
+
+    def _fetcher(self, path: str, rank: int) -> int | None:
+        """Return the host that fetches a file from the hub, None if one has it already."""
+        if self._holders(path):
+            return None
+        fetchers = {peer.index for peer in self.peers if peer.fetches} | (
+            {self.index} if self.fetches else set()
+        )
+        lacking = [index for index in self._lacking(path) if index in fetchers]
+        if not lacking:
+            raise RuntimeError(f"no host can fetch {path} from the hub, and none has it")
+        return lacking[rank % len(lacking)]
 
     def _lacking(self, path: str) -> list[int]:
         lacking = [peer.index for peer in self.peers if path not in peer.have]
@@ -262,12 +472,19 @@ class Exchange:
         while not all(peer.ready for peer in self.peers):
             self._poll_peers()
             for peer in self.peers:
-                if not peer.heard and time.monotonic() - begin > HELLO_SECONDS:
+                if peer.heard or time.monotonic() - begin <= HELLO_SECONDS:
+                    continue
+                if peer.refuses:
                     raise RuntimeError(
-                        f"{peer.address} does not answer on TCP port {self.port} within {HELLO_SECONDS} s, "
-                        f"from {self.addresses[self.index]}: see the error of that host, and open that port "
-                        "between the hosts: O(port)"
+                        f"{peer.address} answers on TCP port {self.port}, but refuses this host, "
+                        f"{self.addresses[self.index]}: it works for another run, or the network between the "
+                        "hosts translates addresses"
                     )
+                raise RuntimeError(
+                    f"{peer.address} does not answer on TCP port {self.port} within {HELLO_SECONDS} s, "
+                    f"from {self.addresses[self.index]}: see the error of that host, and open that port "
+                    "between the hosts: O(port)"
+                )
             self._check_liveness()
             time.sleep(TICK)
         if any(peer.listing != self.listing for peer in self.peers):
@@ -283,6 +500,8 @@ class Exchange:
                     peer.update(json.loads(answer.read()))
             except ConnectionRefusedError:
                 peer.left = bool(peer.heard)
+            except RefusedError:
+                peer.refuses = True
             except (OSError, http.client.HTTPException, ValueError):
                 continue
 
@@ -315,60 +534,43 @@ class Exchange:
         )
 
     def _ask(self, peer: Peer, path: str, span: str = "") -> http.client.HTTPResponse:
-        connection = http.client.HTTPConnection(peer.address, self.port, timeout=SILENT_SECONDS)
+        # From the address by which the other host knows this one; there may be more in the same network.
+        connection = http.client.HTTPConnection(
+            peer.address, self.port, timeout=SILENT_SECONDS, source_address=(self.addresses[self.index], 0)
+        )
         nonce = f"{time.monotonic_ns():020}-{secrets.token_hex(8)}"
         headers = {"Nonce": nonce, "Signature": signature(self.key, nonce, path, span), "Connection": "close"}
         connection.request("GET", path, headers={**headers, **({"Range": span} if span else {})})
         answer = connection.getresponse()
         if answer.status not in (OK, PARTIAL):
             answer.close()
-            raise http.client.HTTPException(f"{peer.address} answers HTTP {answer.status}")
+            refused = RefusedError if answer.status == FORBIDDEN else http.client.HTTPException
+            raise refused(f"{peer.address} answers HTTP {answer.status}")
         return answer
 
     def _receive(self, peer: Peer, file: Mapping[str, Any]) -> None:
-        """Receive a file from another host, or the rest of it. It gets its name once its hash is right."""
-        path = os.path.join(self.folder, file["path"])
-        tries, present, deadline = TRIES, size(path + ".incomplete"), time.monotonic() + SILENT_SECONDS
-        while tries:
-            try:
-                digest = self._receive_once(peer, file, path + ".incomplete")
-            except (OSError, http.client.HTTPException) as error:
-                if isinstance(error, OSError) and error.errno and not isinstance(error, ConnectionError):
-                    raise  # the disk
-                failure = f"{type(error).__name__}: {error}"
-                if size(path + ".incomplete") > present:
-                    present, deadline = size(path + ".incomplete"), time.monotonic() + SILENT_SECONDS
-                if time.monotonic() > deadline:
-                    break
-                time.sleep(1)
-                continue
-            if digest == file["sha256"]:
-                os.replace(path + ".incomplete", path)
-                self.have.add(file["path"])
-                return
-            os.remove(path + ".incomplete")
-            failure = f"its SHA-256 is {digest}, expected {file['sha256']}"
-            tries -= 1
-        raise RuntimeError(f"{file['path']} cannot be received from {peer.address}: {failure}")
-
-    def _receive_once(self, peer: Peer, file: Mapping[str, Any], partial: str) -> str:
-        os.makedirs(os.path.dirname(partial), exist_ok=True)
-        if size(partial) > file["size"]:
-            os.remove(partial)
-        digest = hashlib.sha256()
-        view = memoryview(bytearray(BLOCK))
-        with open(partial, "a+b", buffering=0) as target:
-            target.seek(0)
-            for count in iter(functools.partial(target.readinto, view), 0):
-                digest.update(view[:count])
-            if target.tell() < file["size"]:
-                with self._ask(peer, FILES + quote(file["path"]), f"bytes={target.tell()}-") as answer:
-                    for count in iter(functools.partial(answer.readinto, view), 0):
-                        digest.update(view[:count])
-                        target.write(view[:count])
-            if target.tell() != file["size"]:
-                raise http.client.HTTPException(f"{file['path']} ended after {target.tell()} bytes")
-        return digest.hexdigest()
+        """Receive a file from another host. If it is damaged, tell that host, and leave it at that."""
+        path = file["path"]
+        try:
+            receive(
+                lambda first: self._ask(peer, FILES + quote(path), f"bytes={first}-"),
+                os.path.join(self.folder, path),
+                file,
+                tries=1,
+            )
+        except RefusedError:
+            peer.have -= {path}  # until it reports the file again
+        except DamagedError as error:
+            self._damages[path] = self._damages.get(path, 0) + 1
+            if self._damages[path] >= TRIES:
+                raise RuntimeError(f"{path} arrives damaged from {peer.address}: {error}") from None
+            with contextlib.suppress(OSError, http.client.HTTPException, RefusedError):
+                self._ask(peer, DOUBTS + quote(path)).close()
+            peer.have -= {path}
+        except FetchError as error:
+            raise RuntimeError(f"{path} cannot be received from {peer.address}: {error}") from None
+        else:
+            self.have.add(path)
 
 
 class Server(ThreadingHTTPServer):
@@ -407,6 +609,10 @@ class Handler(BaseHTTPRequestHandler):
             state = exchange.state()
             self._send_headers(OK, len(state))
             self.wfile.write(state)
+            return
+        if self.path.startswith(DOUBTS):
+            exchange.doubt(unquote(self.path[len(DOUBTS) :]))
+            self._send_headers(OK, 0)
             return
         path = unquote(self.path[len(FILES) :])
         if path not in exchange.have:
@@ -447,19 +653,20 @@ def main() -> None:
         exchange = Exchange(job["dir"], **job["share"]) if job["share"] else None
         work = json.loads(sys.stdin.readline())
         threading.Thread(target=end_with_input, daemon=True).start()
-        fetched: set[str] = set()
-        seen: set[str] = set()
-        expected = {file["path"]: file["sha256"] for file in work["files"]}
-
-        def fetch(paths: Sequence[str]) -> None:
-            fetched.update(paths)
-            download(job, [work["missing"][path] for path in paths], expected, seen)
-
+        uncompared: set[str] = set()
         if exchange:
-            exchange.run(work["files"], work["missing"], fetch)
+            exchange.run(
+                work["files"],
+                work["missing"],
+                functools.partial(download, job, work, uncompared),
+                bool(work["revision"]),
+            )
         else:
-            fetch(list(work["missing"]))
-        outcome: bool | str = fetched <= seen
+            download(job, work, uncompared, work["missing"])
+        outcome: object = {
+            "replaced": sorted(exchange.lost) if exchange else [],
+            "compared": not uncompared,
+        }
     except Exception as error:
         outcome = f"{type(error).__name__}: {error}"
     answer.write(json.dumps(outcome) + "\n")

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fnmatch
 import functools
 import hashlib
 import os
 import time
-from typing import Iterable
+from typing import Iterable, Sequence
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import commands
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.background import Report
@@ -32,16 +34,26 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing i
 )
 
 BLOCK = 4 << 20
+KEPT_BYTES = 64 << 20  # configurations and tokenizers, no weights
 COPIERS = 8  # files copied at a time
 PARTIAL = ("{}.incomplete", "._____temp/{}")  # where newer and older clients keep incomplete files
 
 
 class Folder:
-    """A model directory, and the hashes that were read of its files."""
+    """A model directory, and the hashes that were read of its files.
 
-    def __init__(self, path: str) -> None:
+    Files may be relative links to others below *links*, a folder that is mounted as a whole. The cache of
+    Hugging Face is made of such links. If the directory is read-only, its manifest is in the folder *notes*.
+    """
+
+    def __init__(self, path: str, links: str = "", notes: str = "") -> None:
         self.path = path
-        self.manifest = manifest.parse(self.read(MANIFEST))
+        self._links = os.path.realpath(links) if links else ""
+        self.manifest_path = self.join(MANIFEST)
+        if notes and os.path.isdir(path) and not os.access(path, os.W_OK):
+            name = hashlib.sha256(os.path.realpath(path).encode()).hexdigest()[:16]
+            self.manifest_path = os.path.join(notes, f"manifest-{name}.json")
+        self.manifest = manifest.parse(self.read(self.manifest_path)) or manifest.parse(self.read(MANIFEST))
         self.hashed = dict(self.manifest.hashed) if self.manifest else {}
         self.verified = 0  # files read so far
         self._read_bytes = 0
@@ -59,22 +71,46 @@ class Folder:
         except OSError:
             return ""
 
+    def with_own(self, snapshot: Snapshot, keep: Sequence[str]) -> Snapshot:
+        """Return the snapshot with the files that match the patterns *keep* as they are on the disk, if they are."""
+        kept = [file for file in snapshot.files if any(fnmatch.fnmatchcase(file.path, one) for one in keep)]
+        own = {}
+        for path, stat in self.stats(kept).items():
+            read = self.hashed.get(path)
+            if stat.size > KEPT_BYTES:
+                raise ProblemError(
+                    f"{self.join(path)} has {readable(stat.size)}",
+                    f"up to {readable(KEPT_BYTES)} for a file that was edited",
+                    "Take it out of O(keep)",
+                )
+            if read is None or read.stat != stat:
+                read = self.hashed[path] = Hashed(stat, self._sha256(self.join(path)))
+            own[path] = File(path, stat.size, read.sha256)
+        return snapshot._replace(files=[own.get(file.path, file) for file in snapshot.files])
+
     def stats(self, files: Iterable[File]) -> dict[str, Stat]:
         """Return the stats of those of *files* that exist. Raises ProblemError for a link."""
         found, inside = {}, os.path.realpath(self.path)
         for file in files:
             path = self.join(file.path)
             real = os.path.realpath(path)
-            if real != os.path.join(inside, file.path):
+            if real != os.path.join(inside, file.path) and not self._may_link(path, real):
                 raise ProblemError(
                     f"{path} is, or lies behind, a link to {real}",
-                    f"plain files and folders below {self.path}",
+                    f"plain files and folders below {self.path}"
+                    + (f", or relative links to files below {self._links}" if self._links else ""),
                     "Replace the link by the file itself, or remove it",
                 )
             if os.path.isfile(path):
                 status = os.stat(path)
                 found[file.path] = Stat(status.st_size, status.st_mtime_ns)
         return found
+
+    def _may_link(self, path: str, real: str) -> bool:
+        """Whether the file at *path* is a relative link to a file that is mounted too."""
+        if not self._links or not os.path.islink(path) or os.path.isabs(os.readlink(path)):
+            return False
+        return os.path.isfile(real) and real.startswith(self._links.rstrip("/") + "/")
 
     def compare(self, files: list[File], report: Report | None = None) -> Comparison:
         """Compare *files* with the disk. With *report*, to which progress goes, read those not hashed yet."""
@@ -124,7 +160,10 @@ class Folder:
         )
 
     def copy_from(self, source: str, files: list[File]) -> None:
-        """Copy *files* from the folder *source*. Each gets its name once its hash is right."""
+        """Copy *files* from the folder *source*. Each gets its name once its hash is right.
+
+        On the same file system it is a second name of the file, and takes no space.
+        """
         commands.side_by_side([functools.partial(self._copy, source, file) for file in files], COPIERS)
         wrong = [file.path for file in files if not os.path.exists(self.join(file.path))]
         if wrong:
@@ -137,29 +176,61 @@ class Folder:
     def _copy(self, source: str, file: File) -> None:
         path = self.join(file.path)
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        digest = hashlib.sha256()
-        with open(os.path.join(source, file.path), "rb", buffering=0) as original, open(
-            path + ".incomplete", "wb", buffering=0
-        ) as copy:
-            for block in iter(functools.partial(original.read, BLOCK), b""):
-                digest.update(block)
-                copy.write(block)
-        if digest.hexdigest() == file.sha256:
-            os.replace(path + ".incomplete", path)
+        original, partial = os.path.join(source, file.path), path + ".incomplete"
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(partial)
+        try:
+            os.link(original, partial)
+        except OSError:  # another file system, or one that knows no links, or a file of somebody else
+            digest = _copy(original, partial)
         else:
-            os.remove(path + ".incomplete")
+            digest = self._sha256(partial)
+        if digest == file.sha256:
+            os.replace(partial, path)
+        else:
+            os.remove(partial)
+
+    def require_place_for_manifest(self) -> None:
+        """Raise ProblemError if the manifest cannot be written."""
+        option = "dir" if self.manifest_path == self.join(MANIFEST) else "cache_dir"
+        require_space(os.path.dirname(self.manifest_path), option)
 
     def write_manifest(self, endpoint: str, request: Request, snapshot: Snapshot) -> None:
         """Write the manifest atomically: an interrupted run leaves the previous one, or none."""
         verified = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        text = manifest.render(endpoint, request, snapshot, self.stats(snapshot.files), verified)
-        path = self.join(MANIFEST)
+        stats = self.stats(snapshot.files)
+        text = manifest.render(endpoint, request, snapshot, stats, verified, self.hashed)
+        path = self.manifest_path
+        os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path + ".new", "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(path + ".new", 0o644)
         os.replace(path + ".new", path)
+
+
+def _copy(original: str, copy: str) -> str:
+    """Copy a file, and return its hash."""
+    digest = hashlib.sha256()
+    with open(original, "rb", buffering=0) as source, open(copy, "wb", buffering=0) as target:
+        for block in iter(functools.partial(source.read, BLOCK), b""):
+            digest.update(block)
+            target.write(block)
+    return digest.hexdigest()
+
+
+def is_linkable(source: str, folder: str) -> bool:
+    """Whether files below *source* can get a second name in *folder*, which need not exist."""
+    return os.path.isdir(source) and os.stat(source).st_dev == os.stat(existing(folder)).st_dev
+
+
+def existing(folder: str) -> str:
+    """Return *folder*, or the nearest one above it that exists."""
+    parent = os.path.abspath(folder)
+    while not os.path.lexists(parent):
+        parent = os.path.dirname(parent)
+    return parent
 
 
 def size(path: str) -> int:
@@ -172,9 +243,7 @@ def size(path: str) -> int:
 
 def require_space(folder: str, option: str, needed: int = 0) -> None:
     """Raise ProblemError if *folder*, the value of *option*, is not writable or has too little space."""
-    parent = os.path.abspath(folder)
-    while not os.path.lexists(parent):
-        parent = os.path.dirname(parent)
+    parent = existing(folder)
     if not os.path.isdir(parent) or not os.access(parent, os.W_OK | os.X_OK):
         raise ProblemError(
             f"{parent} is not a writable folder",

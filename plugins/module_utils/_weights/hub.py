@@ -6,37 +6,20 @@
 from __future__ import annotations
 
 import json
-import os
-import time
-import traceback
-from typing import Any, Callable, Mapping
-from urllib.parse import quote, urlsplit
+from typing import Any, Mapping
+from urllib.parse import quote
 
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import procfs
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.paths import shortened
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import Snapshot, parse_listing
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.server import (
+    SUCCESS,
+    RefusedError,
+    Server,
+    proxies,
+)
 
-try:
-    import requests
-except ImportError:
-    REQUESTS_ERROR: str | None = traceback.format_exc()
-else:
-    REQUESTS_ERROR = None
-
-SECONDS = 30
 TOKEN_PAGE = "https://modelscope.cn/my/myaccesstoken"
-SUCCESS = 200
-# Answers of a hub that is busy, or of what lies before it.
-BUSY = (429, 500, 502, 503, 504)
-PAUSES = (1, 2, 4, 8)  # seconds, before a question is asked again
-RECONNECT_PAUSES = (1, 2)  # for a hub that cannot be reached: mostly that does not end by itself
-REFUSED = (401, 403, 407)
-FIRST_BYTE = {"Range": "bytes=0-0"}
-
-
-class RefusedError(ProblemError):
-    """The hub does not let this token read: to ask again does not help."""
 
 
 class Answer:
@@ -78,13 +61,15 @@ class Answer:
         return f"HTTP {self.status}" + ("" if self._body else ", without the hub's JSON")
 
 
-class Hub:
-    """A hub and the token to read it with; without a token, anonymously."""
+class Hub(Server):
+    """A ModelScope hub."""
 
-    def __init__(self, endpoint: str, token: str, ca_bundle: str = "") -> None:
-        """*ca_bundle* is a file with the authorities to trust, by default those of requests."""
-        self.endpoint, self._token = endpoint.rstrip("/"), token
-        self._trust: str | bool = ca_bundle or True
+    def headers(self) -> dict[str, str]:
+        cookie = {"Cookie": f"m_session_id={self._token}"} if self._token else {}
+        return {**super().headers(), **cookie}
+
+    def url(self, repo: str) -> str:
+        return f"{self.endpoint}/api/v1/models/{quote(repo)}/repo?Revision={{revision}}&FilePath={{path}}"
 
     def log_in(self) -> None:
         """Validate the token, if there is one.
@@ -135,33 +120,6 @@ class Hub:
             "Check O(repo) and O(revision)",
         )
 
-    def try_out(self, repo: str, revision: str, path: str) -> None:
-        """Ask for the first byte of a file, as far as the host that has it.
-
-        A large file is a redirect to the CDN, which is another host. Raises ProblemError, with its name, if it
-        cannot be reached or refuses.
-        """
-        query = {"Revision": revision, "FilePath": path}
-        file = f"/api/v1/models/{quote(repo)}/repo"
-        with self._send("GET", file, params=query, headers=FIRST_BYTE, stream=True) as answer:
-            place = answer.headers.get("Location", "")
-        if not place:
-            return  # the hub's own answer: it has been reached
-        host = urlsplit(place).netloc
-        with _persistently(
-            f"the CDN {host}, which has the files of the hub,",
-            lambda: requests.get(
-                place, headers=FIRST_BYTE, auth=_anonymous, timeout=SECONDS, stream=True, verify=self._trust
-            ),
-        ) as answer:
-            status = answer.status_code
-        if status in REFUSED:
-            raise ProblemError(
-                f"the CDN {host} answers HTTP {status} to an address that the hub has just signed",
-                "the first byte of a file",
-                f"Compare the host's clock with the hub's, and check what lies between ({_proxies()})",
-            )
-
     def _not_shown(self, repo: str, answer: Answer) -> RefusedError:
         reader = "with this token" if self._token else "without a token"
         access = "the account of O(token) may read it" if self._token else "it is public, or set O(token)"
@@ -191,92 +149,9 @@ class Hub:
         return ProblemError(
             f"{self.endpoint} answers {answer}, asked to {request}",
             "the answer of a ModelScope hub",
-            f"Check O(endpoint) and what lies between ({_proxies()}). If it is the hub, run again later",
+            f"Check O(endpoint) and what lies between ({proxies()}). If it is the hub, run again later",
         )
 
     def _ask(self, method: str, path: str, **content: Any) -> Answer:
-        """Send a request, again if the hub is busy."""
-        for pause in PAUSES:
-            answer = self._ask_once(method, path, **content)
-            if answer.status not in BUSY:
-                return answer
-            time.sleep(pause)
-        return self._ask_once(method, path, **content)
-
-    def _ask_once(self, method: str, path: str, **content: Any) -> Answer:
-        response = self._send(method, path, headers={"Accept": "application/json"}, **content)
-        return Answer(response.status_code, response.content)
-
-    def _send(self, method: str, path: str, headers: dict[str, str], **content: Any) -> requests.Response:
-        """Send a request. It follows no redirect: the token is for the endpoint alone."""
-        return _persistently(
-            f"the hub {self.endpoint}",
-            lambda: requests.request(
-                method,
-                self.endpoint + path,
-                headers={"User-Agent": "ascend_ops.vllm", **headers},
-                auth=self._authorize,
-                timeout=SECONDS,
-                allow_redirects=False,
-                verify=self._trust,
-                **content,
-            ),
-        )
-
-    def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Add the token. Also without one, this keeps requests from sending the credentials of a .netrc."""
-        if self._token:
-            request.headers["Authorization"] = f"Bearer {self._token}"
-            request.headers["Cookie"] = f"m_session_id={self._token}"
-        return request
-
-
-def _anonymous(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Add nothing, and keep requests from adding the credentials of a .netrc."""
-    return request
-
-
-def _persistently(what: str, send: Callable[[], requests.Response]) -> requests.Response:
-    """Return the answer of *what*, to which *send* sends a request, again if there is no connection."""
-    pauses = iter(RECONNECT_PAUSES)
-    while True:
-        try:
-            return send()
-        except requests.RequestException as error:
-            pause = next(pauses, None)
-            if pause is None or not _may_end(error):
-                raise _unreachable(what, error) from None
-        time.sleep(pause)
-
-
-def _may_end(error: requests.RequestException) -> bool:
-    """Whether a failure to connect may end by itself within seconds."""
-    lasting = (requests.exceptions.SSLError, requests.exceptions.ProxyError, requests.exceptions.Timeout)
-    return isinstance(error, requests.ConnectionError) and not isinstance(error, lasting)
-
-
-def _unreachable(what: str, error: requests.RequestException) -> ProblemError:
-    if isinstance(error, requests.exceptions.SSLError):
-        return ProblemError(
-            f"{what} shows a certificate that is not trusted: {_root_cause(error)}",
-            "one of an authority that this host trusts",
-            "If it is a company's own, or that of a proxy that inspects TLS: set O(ca_bundle) to a file with it",
-        )
-    return ProblemError(
-        f"{what} cannot be reached: {_root_cause(error)}",
-        f"an answer within {SECONDS} s ({_proxies()})",
-        "Check this host's name resolution, routes, firewall and proxy variables, O(endpoint) and O(proxy). Or "
-        "bring the weights: O(source), or O(fetch)",
-    )
-
-
-def _root_cause(error: BaseException) -> BaseException:
-    """Return the system's own error below those of requests and urllib3, whose texts show objects."""
-    while error.__cause__ or error.__context__:
-        error = error.__cause__ or error.__context__ or error
-    return error
-
-
-def _proxies() -> str:
-    shown = procfs.proxies(os.environ)
-    return ", ".join(f"{key}={value}" for key, value in sorted(shown.items())) or "no proxy"
+        answer = self.ask(method, path, **content)
+        return Answer(answer.status_code, answer.content)

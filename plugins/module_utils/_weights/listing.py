@@ -21,6 +21,21 @@ LISTING_CAP = 3000  # where the hub truncates a listing silently
 # Git's own files. The hub lists them, but most clients never download them.
 NOT_FETCHED = (".gitattributes", ".gitignore")
 
+# Read by people, or by ModelScope's own library. Transformers, vLLM and their tokenizers open none of these.
+NOT_SERVED = (
+    "configuration.json",
+    "*.md",
+    "license*",
+    "*/license*",
+    "notice*",
+    "*.png",
+    "*.jpg",
+    "*.jpeg",
+    "*.gif",
+    "*.svg",
+    "*.pdf",
+)
+
 SUMS_LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](?:\./)?(.+)")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -69,9 +84,37 @@ class Snapshot(NamedTuple):
     @property
     def digest(self) -> str:
         """The SHA-256 over paths and hashes. It depends on nothing but the content."""
-        return hashlib.sha256(
-            json.dumps(sorted([file.path, file.sha256] for file in self.files)).encode()
-        ).hexdigest()
+        return _digest(self.files)
+
+    @property
+    def served_digest(self) -> str:
+        """The same over the files that a server reads: without the documentation."""
+        return _digest(file for file in self.files if is_served(file.path))
+
+    @classmethod
+    def of(cls, text: str) -> Snapshot:
+        """Return the snapshot that :meth:`text` described. Raises ProblemError for another text."""
+        try:
+            data = json.loads(text)
+            files = [File(str(path), int(size), str(digest)) for path, size, digest in data["files"]]
+            sound = all(is_plain(file.path) and SHA256.fullmatch(file.sha256) for file in files)
+            commit = str(data["commit"])
+        except (ValueError, KeyError, TypeError):
+            sound = False
+        if not sound:
+            raise ProblemError(
+                f"O(listing) is {text[:100]!r}",
+                "what a check of another host returned",
+                "Correct O(listing)",
+            )
+        return cls(commit, files)
+
+    def text(self) -> str:
+        """Return the snapshot as JSON, as one host hands it to others. A text is faster than data in Ansible."""
+        return json.dumps({"commit": self.commit, "files": self.files})
+
+    def __str__(self) -> str:
+        return f"commit {self.commit or 'unknown'}, digest {self.digest[:12]}"
 
     def chosen(self, choice: Choice) -> Snapshot:
         """Return the snapshot with the files of *choice*.
@@ -87,6 +130,15 @@ class Snapshot(NamedTuple):
             )
         require_series([file.path for file in files])
         return self._replace(files=files)
+
+
+def _digest(files: Iterable[File]) -> str:
+    return hashlib.sha256(json.dumps(sorted([file.path, file.sha256] for file in files)).encode()).hexdigest()
+
+
+def is_served(path: str) -> bool:
+    """Whether a server may read the file at *path*. Documentation differs between hubs, and changes often."""
+    return not any(fnmatch.fnmatchcase(path.lower(), pattern) for pattern in NOT_SERVED)
 
 
 def total(files: Iterable[File]) -> int:
@@ -121,7 +173,7 @@ def parse_listing(data: Mapping[str, Any]) -> Snapshot | None:
     files = [file for file in files if posixpath.basename(file.path) not in NOT_FETCHED]
     for path, times in collections.Counter(file.path for file in files).items():
         if times > 1:
-            raise _bad_entry(path, "twice", "once")
+            raise bad_entry(path, "twice", "once")
     return Snapshot(_commit(data), files) if files else None
 
 
@@ -129,17 +181,18 @@ def _file(entry: Mapping[str, Any]) -> File:
     path, kind, size = str(entry.get("Path") or ""), entry.get("Type"), entry.get("Size")
     digest = str(entry.get("Sha256") or "").lower()
     if not is_plain(path):
-        raise _bad_entry(path, "by an unsafe path", "a relative path below the model directory")
+        raise bad_entry(path, "by an unsafe path", "a relative path below the model directory")
     if kind not in ("blob", None):
-        raise _bad_entry(path, f"as a {kind}", "a plain file")
+        raise bad_entry(path, f"as a {kind}", "a plain file")
     if not SHA256.fullmatch(digest):
-        raise _bad_entry(path, f"with the hash {digest!r}", "a SHA-256 to verify the file with")
+        raise bad_entry(path, f"with the hash {digest!r}", "a SHA-256 to verify the file with")
     if not isinstance(size, int) or size < 0:
-        raise _bad_entry(path, f"with the size {size!r}", "a number of bytes")
+        raise bad_entry(path, f"with the size {size!r}", "a number of bytes")
     return File(path, size, digest)
 
 
-def _bad_entry(path: str, found: str, expected: str) -> ProblemError:
+def bad_entry(path: str, found: str, expected: str) -> ProblemError:
+    """Return the error of an entry of a hub's listing."""
     return ProblemError(
         f"the hub lists {path!r} {found}",
         expected,

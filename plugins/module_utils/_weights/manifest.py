@@ -38,9 +38,22 @@ class Manifest(NamedTuple):
 
 
 def render(
-    endpoint: str, request: Request, snapshot: Snapshot, on_disk: Mapping[str, Stat], verified: str
+    endpoint: str,
+    request: Request,
+    snapshot: Snapshot,
+    on_disk: Mapping[str, Stat],
+    verified: str,
+    hashed: Mapping[str, Hashed],
 ) -> str:
-    """Return the text of a manifest. All files of *snapshot* have been verified, at the time *verified*."""
+    """Return the text of a manifest. All files of *snapshot* have been verified, at the time *verified*.
+
+    Those with another hash in *hashed* have been edited, and are recorded as they are beside what was listed.
+    """
+    edited = {
+        file.path: {"own_size": on_disk[file.path].size, "own_sha256": hashed[file.path].sha256}
+        for file in snapshot.files
+        if file.path in hashed and hashed[file.path].sha256 != file.sha256
+    }
     document = {
         "format": FORMAT,
         "endpoint": endpoint,
@@ -49,7 +62,14 @@ def render(
         **request.choice._asdict(),
         "commit": snapshot.commit,
         "verified": verified,
-        "files": [dict(file._asdict(), mtime_ns=on_disk[file.path].mtime_ns) for file in snapshot.files],
+        "files": [
+            {
+                **file._asdict(),
+                "mtime_ns": on_disk[file.path].mtime_ns,
+                **edited.get(file.path, {}),
+            }
+            for file in snapshot.files
+        ],
     }
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
@@ -61,12 +81,17 @@ def parse(text: str) -> Manifest | None:
         files = [
             File(str(entry["path"]), int(entry["size"]), str(entry["sha256"])) for entry in document["files"]
         ]
-        stats = [Stat(int(entry["size"]), int(entry["mtime_ns"])) for entry in document["files"]]
+        hashed = {
+            str(entry["path"]): Hashed(
+                Stat(int(entry.get("own_size", entry["size"])), int(entry["mtime_ns"])),
+                str(entry.get("own_sha256", entry["sha256"])),
+            )
+            for entry in document["files"]
+        }
         choice = Choice(list(document["include"]), list(document["exclude"]))
         request = Request(str(document["repo"]), str(document["revision"]), choice)
         endpoint, commit = str(document["endpoint"]), str(document.get("commit") or "")
         sound = document["format"] == FORMAT and files and all(is_plain(file.path) for file in files)
     except (ValueError, KeyError, TypeError):
         return None
-    hashed = {file.path: Hashed(stat, file.sha256) for file, stat in zip(files, stats)}
     return Manifest(endpoint, request, Snapshot(commit, files), hashed) if sound else None

@@ -12,7 +12,7 @@ import struct
 from typing import Any, NamedTuple
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.hub import Hub
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.server import Server
 
 CONFIG = "config.json"
 SHARDS = ".safetensors"
@@ -47,7 +47,7 @@ def of_folder(folder: str) -> ModelFiles:
     return ModelFiles(config, float(sum(tensors.values())) if tensors else size, tensors)
 
 
-def of_hub(hub: Hub, repo: str, revision: str) -> ModelFiles:
+def of_hub(hub: Server, repo: str, revision: str) -> ModelFiles:
     """Ask a hub for config.json, and for the sizes of the shards, which its listing has.
 
     Raises ProblemError as the hub does, and if the repository has no config.json.

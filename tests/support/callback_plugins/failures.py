@@ -1,7 +1,10 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes each failure of a run as a line of JSON to the file that FAILURES names, for tests to read them as data."""
+"""Writes each failure of a run as a line of JSON to the file that FAILURES names, for tests to read them as data.
+
+A task that may fail, or whose host need not be reached, does not count, as it does not for Ansible.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +33,12 @@ class CallbackModule(CallbackBase):
         Path(os.environ["FAILURES"]).write_text("", encoding="utf-8")
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
-        self._write(result)
+        if not ignore_errors:
+            self._write(result)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
-        self._write(result)
+        if not result.task.ignore_unreachable:
+            self._write(result)
 
     @staticmethod
     def _write(result: Any) -> None:

@@ -27,6 +27,8 @@ def test_every_pattern_is_of_a_setting():
         ("image", "quay.io/ascend/vllm-ascend@sha256:" + "0a" * 32),
         ("image", "vllm-ascend"),
         ("model_endpoint", "http://10.0.0.5:8090"),
+        ("model_repo", "GLM-4.7-W8A8-of-ours"),
+        ("model_hub", "huggingface"),
         ("model_revision", "83ee97c66e841048bedc5c02c15ce2f3ed259feb"),
         ("airgap_dir", None),
         ("container_extra_mounts", ["/data", "/data:/models", "/data:/models:ro", "/data:/models:rw"]),
@@ -49,7 +51,8 @@ def test_what_is_right_is_taken(key: str, value: Any):
     [
         ("image", "", "is ''", "an image"),
         ("image", "quay.io/Ascend/vllm", "is 'quay.io/Ascend/vllm'", "an image"),
-        ("model_repo", "GLM-4.7", "is 'GLM-4.7'", "OWNER/NAME"),
+        ("model_repo", "a/b/GLM-4.7", "is 'a/b/GLM-4.7'", "OWNER/NAME"),
+        ("model_hub", "gitlab", "is 'gitlab'", "modelscope, huggingface or http"),
         ("model_endpoint", "modelscope.cn", "is 'modelscope.cn'", "a URL"),
         ("model_dir", "models/GLM", "is 'models/GLM'", "an absolute path"),
         ("model_cache_dir", "/opt/GLM:4.7", "is '/opt/GLM:4.7'", "without colon"),

@@ -399,6 +399,11 @@ def fill_weights_disk(found: dict[str, Any]) -> None:
     found["disks"][PROFILE["model_dir"]].update(free_bytes=300 * 10**9, used_bytes=400 * 10**9)
 
 
+def bring_weights(mount: str, found: dict[str, Any]) -> None:
+    fill_weights_disk(found)
+    found["disks"]["/data/airgap"] = {"mount": mount, "free_bytes": 0, "used_bytes": 737 * 10**9}
+
+
 def share_a_disk(found: dict[str, Any]) -> None:
     found["docker"]["disk"].update(mount="/opt/data", free_bytes=720 * 10**9)
     found["disks"][PROFILE["model_dir"]]["free_bytes"] = 720 * 10**9
@@ -545,6 +550,14 @@ def test_clocks_less_than_half_a_minute_apart(healthy):
     hosts = pair(healthy)
     hosts[1].facts["epoch"] += 29
     assert checks.check(hosts) == []
+
+
+@pytest.mark.parametrize(("mount", "fits"), [("/opt/data", True), ("/data", False)])
+def test_weights_that_were_brought_need_no_disk_on_the_same_file_system(healthy, mount, fits):
+    hosts = pair(healthy, airgap_dir="/data/airgap")
+    bring_weights(mount, hosts[0].facts)
+    hosts[1].facts["disks"]["/data/airgap"] = {"mount": "/data", "free_bytes": 0, "used_bytes": 737 * 10**9}
+    assert [finding.id for finding in checks.check(hosts)] == ([] if fits else ["disk"])
 
 
 def test_image_and_weights_that_are_there_need_no_disk(healthy):

@@ -11,9 +11,9 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.commands imp
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.client import (
     container_name,
+    fetched,
     is_lost,
     pattern,
-    require_success,
     was_interrupted,
 )
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import File
@@ -34,6 +34,7 @@ NO_MODULE = "\"ModuleNotFoundError: No module named 'modelscope'\""
 NO_DAEMON = (
     "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?"
 )
+DONE = '{"replaced": ["a"], "compared": true}'
 FAILURES = {
     "another run": (Streams(125, "", IN_USE), "/models"),
     "no image": (Streams(125, "", NO_IMAGE), NO_IMAGE),
@@ -58,13 +59,25 @@ FAILURES = {
         Streams(0, "\"ConnectionError: HTTPSConnectionPool(host='cdn'): Max retries exceeded\"", ""),
         "no_proxy",
     ),
+    "a file that a server does not have": (
+        Streams(
+            0,
+            '"FetchError: a cannot be received from http://s/a: 404 Client Error: Not Found for url: http://s/a"',
+            "",
+        ),
+        "O(exclude)",
+    ),
+    "a file with another content": (
+        Streams(0, '"FetchError: a cannot be received from http://s/a: its SHA-256 is 1, expected 2"', ""),
+        "the SHA-256 of the listing",
+    ),
     "silent": (Streams(1, "", ""), "code 1"),
 }
 
 
 def refusal(outcome: Streams) -> str:
     with pytest.raises(ProblemError) as error:
-        require_success(outcome, "/models", "image image:tag")
+        fetched(outcome, "/models", "image image:tag")
     return str(error.value)
 
 
@@ -84,7 +97,7 @@ def test_a_failed_client_is_explained(outcome: Streams, named: str):
         (Streams(125, "", "docker: Error response from daemon: No such image: image:tag"), False),
         (Streams(1, "", "Traceback"), False),
         (Streams(0, '"FileDownloadError: a: Hash mismatch"', ""), False),
-        (Streams(0, "true", ""), False),
+        (Streams(0, DONE, ""), False),
     ],
 )
 def test_only_a_client_that_was_ended_from_outside_is_started_again(outcome: Streams, interrupted: bool):
@@ -105,10 +118,10 @@ def test_what_a_fanout_reports_is_no_failure_of_the_client():
 
 @pytest.mark.parametrize(
     "outcome",
-    [Streams(0, "true", "a warning"), Streams(125, "false", "error waiting for container: unexpected EOF")],
+    [Streams(0, DONE, "a warning"), Streams(125, DONE, "error waiting for container: unexpected EOF")],
 )
 def test_a_client_that_reports_success_is_trusted(outcome: Streams):
-    require_success(outcome, "/models", "image image:tag")
+    assert fetched(outcome, "/models", "image image:tag") == (["a"], True)
 
 
 def test_a_folder_has_one_container_however_its_path_is_written():

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import http.client
 import multiprocessing
 import os
-import socket
-import threading
+import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,6 +24,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.downloade
     signature,
 )
 from polling import wait_until
+from ports import free_port
 
 KEY = "the key of the run"
 CONTENTS = {f"shard-{number}": os.urandom(3_000_000 + number) for number in range(7)}
@@ -35,17 +36,15 @@ FILES = [
 
 
 @pytest.fixture(autouse=True)
-def short_timeouts(monkeypatch: pytest.MonkeyPatch):
+def frequent_polls(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(downloader, "TICK", 0.02)
-    monkeypatch.setattr(downloader, "SILENT_SECONDS", 4)
-    monkeypatch.setattr(downloader, "HELLO_SECONDS", 1)
 
 
 class Host:
     """A host with a folder, which records what it fetched."""
 
     def __init__(self, folder: Path, addresses: list[str], index: int, port: int, has: list[str]) -> None:
-        self.folder, self.fetched, self.has = folder, [], has
+        self.folder, self.fetched, self.has, self.fetches = folder, [], has, True
         for path in has:
             self.write(path)
         self.exchange = Exchange(str(folder), addresses, index, port, KEY)
@@ -60,7 +59,8 @@ class Host:
             self.write(path)
 
     def run(self) -> None:
-        self.exchange.run(FILES, [path for path in CONTENTS if path not in self.has], self.fetch)
+        missing = [path for path in CONTENTS if path not in self.has]
+        self.exchange.run(FILES, missing, self.fetch, self.fetches)
 
 
 def hosts(tmp_path: Path, port: int, *has: list[str]) -> list[Host]:
@@ -79,9 +79,7 @@ def run(all_hosts: list[Host]) -> None:
 
 @pytest.fixture(name="port")
 def a_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_port()
 
 
 @pytest.mark.parametrize("count", [2, 3, 4])
@@ -94,6 +92,22 @@ def test_each_file_is_fetched_once_and_all_hosts_have_all(tmp_path: Path, port: 
     )
     for host in all_hosts:
         assert {path: (host.folder / path).read_bytes() for path in CONTENTS} == CONTENTS
+
+
+def test_a_host_without_a_way_out_fetches_nothing_and_gets_all(tmp_path: Path, port: int):
+    all_hosts = hosts(tmp_path, port, [], [], [])
+    all_hosts[0].fetches = all_hosts[2].fetches = False
+    run(all_hosts)
+    assert [sorted(host.fetched) for host in all_hosts] == [[], sorted(CONTENTS), []]
+    for host in all_hosts:
+        assert {path: (host.folder / path).read_bytes() for path in CONTENTS} == CONTENTS
+
+
+def test_hosts_without_a_way_out_say_so(tmp_path: Path, port: int):
+    all_hosts = hosts(tmp_path, port, ["shard-1"], ["shard-1"])
+    all_hosts[0].fetches = all_hosts[1].fetches = False
+    with pytest.raises(RuntimeError, match="no host can fetch shard-0 from the hub, and none has it"):
+        run(all_hosts)
 
 
 def test_what_a_host_has_is_not_fetched(tmp_path: Path, port: int):
@@ -125,17 +139,82 @@ def test_a_damaged_part_is_discarded(tmp_path: Path, port: int):
     assert (all_hosts[1].folder / "shard-1").read_bytes() == CONTENTS["shard-1"]
 
 
-def test_a_file_with_another_content_is_not_accepted(tmp_path: Path, port: int):
-    all_hosts = hosts(tmp_path, port, list(CONTENTS), [path for path in CONTENTS if path != "shard-1"])
+def test_a_host_with_a_damaged_file_is_told_and_gets_it_again(tmp_path: Path, port: int):
+    all_hosts = hosts(tmp_path, port, list(CONTENTS), list(CONTENTS), [])
+    for host in all_hosts[:2]:
+        (host.folder / "shard-1").write_bytes(b"x" * len(CONTENTS["shard-1"]))
+    run(all_hosts)
+    assert sorted(path for host in all_hosts for path in host.fetched) == ["shard-1"]
+    assert "shard-1" in all_hosts[0].exchange.lost | all_hosts[1].exchange.lost
+    assert (all_hosts[2].folder / "shard-1").read_bytes() == CONTENTS["shard-1"]
+
+
+def test_a_file_that_only_arrives_damaged_is_received_again(
+    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
+):
+    all_hosts = hosts(tmp_path, port, list(CONTENTS), [])
+    receive_once, damaged = downloader.receive_once, []
+
+    def damage_once(open_at: Any, partial: str, file: Any) -> str:
+        digest = receive_once(open_at, partial, file)
+        if file["path"] != "shard-1" or damaged:
+            return digest
+        damaged.append(partial)
+        return "0" * 64
+
+    monkeypatch.setattr(downloader, "receive_once", damage_once)
+    run(all_hosts)
+    assert [host.fetched for host in all_hosts] == [[], []]
+    assert [host.exchange.lost for host in all_hosts] == [set(), set()]
+    assert (all_hosts[1].folder / "shard-1").read_bytes() == CONTENTS["shard-1"]
+
+
+def test_a_damaged_file_that_nobody_can_fetch_is_named(tmp_path: Path, port: int):
+    all_hosts = hosts(tmp_path, port, list(CONTENTS), [])
     (all_hosts[0].folder / "shard-1").write_bytes(b"x" * len(CONTENTS["shard-1"]))
-    sending = threading.Thread(target=all_hosts[0].run, daemon=True)
-    sending.start()
-    with pytest.raises(RuntimeError, match=r"shard-1 cannot be received from 127.0.0.1: its SHA-256 is"):
-        all_hosts[1].run()
-    assert not (all_hosts[1].folder / "shard-1").exists()
+    all_hosts[0].fetches = all_hosts[1].fetches = False
+    with pytest.raises(RuntimeError, match="no host can fetch shard-1 from the hub, and none has it"):
+        run(all_hosts)
 
 
-def test_a_host_that_never_comes_is_named(tmp_path: Path, port: int):
+def test_a_file_that_a_host_does_not_have_any_more_is_received_from_another(tmp_path: Path, port: int):
+    all_hosts = hosts(tmp_path, port, list(CONTENTS), list(CONTENTS), [])
+    receiver = all_hosts[2].exchange
+    for peer in receiver.peers:
+        peer.update({"ready": True, "listing": "", "fetches": True, "have": ["shard-1"], "lost": []})
+    all_hosts[1].exchange.have = {"shard-1"}
+    for peer in receiver.peers:
+        receiver._receive(peer, FILES[1])
+    assert ["shard-1" in peer.have for peer in receiver.peers] == [False, True]
+    assert (all_hosts[2].folder / "shard-1").read_bytes() == CONTENTS["shard-1"]
+
+
+def test_a_host_of_another_run_is_told_from_a_closed_port(
+    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(downloader, "HELLO_SECONDS", 0)
+    addresses = ["127.0.0.1", "127.0.0.2"]
+    Exchange(str(tmp_path), addresses, 1, port, "the key of another run")
+    host = Host(tmp_path / "one", addresses, 0, port, [])
+    with pytest.raises(
+        RuntimeError, match=r"127.0.0.2 answers on TCP port \d+, but refuses this host, 127.0.0.1"
+    ):
+        host.run()
+
+
+def test_a_request_comes_from_the_address_that_the_other_hosts_know(tmp_path: Path, port: int):
+    """On Linux, without that, a request to any address of the loopback comes from 127.0.0.1."""
+    addresses = ["127.0.0.4", "127.0.0.5"]
+    run(
+        [
+            Host(tmp_path / address, addresses, index, port, list(CONTENTS))
+            for index, address in enumerate(addresses)
+        ]
+    )
+
+
+def test_a_host_that_never_comes_is_named(tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(downloader, "HELLO_SECONDS", 0.1)
     host = Host(tmp_path / "one", ["127.0.0.1", "127.0.0.2"], 0, port, [])
     with pytest.raises(
         RuntimeError,
@@ -179,7 +258,7 @@ def test_a_host_that_is_killed_and_restarted_is_waited_for(tmp_path: Path, port:
         )
         killed.kill()
         killed.join()
-        time.sleep(1)
+        wait_until(lambda: two.exchange.peers[0].left, 60, "the other host notices it", every=0.01)
         again = start_host(tmp_path / "one", addresses, port, 0)
         running.result()
     again.join()
@@ -231,6 +310,23 @@ def test_only_signed_requests_of_hosts_of_the_run_are_accepted_and_only_once(tmp
         ("/files/secret", "/files/../secret", "/files/%2e%2e/secret", "/elsewhere")
     ):
         assert get(port, path, signed(path, f"other-{number}")) == 403
+
+
+@pytest.mark.parametrize(
+    ("error", "of_disk"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (PermissionError(errno.EACCES, "Permission denied"), True),
+        (OSError(errno.EHOSTUNREACH, "No route to host"), False),
+        (TimeoutError(errno.ETIMEDOUT, "Connection timed out"), False),
+        (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), False),
+        (ssl.SSLError(ssl.SSL_ERROR_SYSCALL, "Some I/O error occurred"), False),
+        (http.client.IncompleteRead(b""), False),
+    ],
+    ids=lambda value: str(value).strip("[]") if isinstance(value, Exception) else "",
+)
+def test_errors_of_the_disk_are_told_from_those_of_the_network(error: Exception, of_disk: bool):
+    assert downloader.is_of_disk(error) == of_disk
 
 
 def test_every_host_has_another_position_for_each_file():

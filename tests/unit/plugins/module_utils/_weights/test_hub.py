@@ -5,21 +5,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import json
 import socket
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights import hub, model_files
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights import model_files, server
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.hub import Hub
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import File
 from hub.authority import Authority
@@ -32,7 +32,7 @@ FILES = {"config.json": b'{"hidden_size": 8}', "sub/model.safetensors": b"weight
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not wait seconds for what never comes back."""
-    monkeypatch.setattr(hub, "RECONNECT_PAUSES", (0.1, 0.8))
+    monkeypatch.setattr(server, "RECONNECT_PAUSES", (0.1, 0.1))
 
 
 @pytest.fixture(autouse=True)
@@ -163,18 +163,22 @@ def test_other_answers_of_a_cdn_are_no_reason_to_refuse(cdn: HTTPServer, status:
     asked_for_a_byte(cdn)
 
 
-def test_a_hub_that_comes_back_within_seconds_is_asked_again(lab: ModuleType, endpoint: str, tmp_path: Path):
+def test_a_hub_that_comes_back_within_seconds_is_asked_again(
+    lab: ModuleType, endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     port = free_port()
-    served_again = lab.Repository(tmp_path, REPO), lab.Tokens(TOKEN)
-    found = []
-    asking = threading.Thread(
-        target=lambda: found.append(Hub(f"http://127.0.0.1:{port}", TOKEN).snapshot(REPO, "master"))
-    )
-    asking.start()
-    time.sleep(0.5)
-    for _address in served(lab.Hub(("127.0.0.1", port), *served_again)):
-        asking.join()
-    assert found[0].files
+    pauses: list[float] = []
+    with contextlib.ExitStack() as running:
+
+        def pause(seconds: float) -> None:
+            pauses.append(seconds)
+            if len(pauses) == len(server.RECONNECT_PAUSES):
+                back = lab.Hub(("127.0.0.1", port), lab.Repository(tmp_path, REPO), lab.Tokens(TOKEN))
+                running.enter_context(contextlib.contextmanager(served)(back))
+
+        monkeypatch.setattr(server, "time", SimpleNamespace(sleep=pause))
+        assert Hub(f"http://127.0.0.1:{port}", TOKEN).snapshot(REPO, "master").files
+    assert pauses == list(server.RECONNECT_PAUSES)
 
 
 @pytest.mark.parametrize("revision", ["master", "v1.0"])

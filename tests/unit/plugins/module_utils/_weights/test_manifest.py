@@ -25,10 +25,12 @@ REQUEST = Request("org/model", "master", Choice(["*"], []))
 FILES = st.builds(File, st.text(), st.integers(0), st.text("0123456789abcdef", min_size=64, max_size=64))
 
 
-def written(files: list[File]) -> str:
+def written(files: list[File], **own: str) -> str:
+    """Return a manifest of *files*, of which those named in *own* have this hash."""
     stats = {file.path: Stat(file.size, 7) for file in files}
+    hashed = {path: Hashed(stats[path], digest) for path, digest in own.items()}
     return manifest.render(
-        "https://hub.example", REQUEST, Snapshot(HEAD, files), stats, "2026-01-01T00:00:00Z"
+        "https://hub.example", REQUEST, Snapshot(HEAD, files), stats, "2026-01-01T00:00:00Z", hashed
     )
 
 
@@ -39,6 +41,13 @@ def test_a_manifest_is_read_as_it_was_written(files: list[File]):
     assert (found.endpoint, found.request) == ("https://hub.example", REQUEST)
     assert found.snapshot == Snapshot(HEAD, files)
     assert found.hashed == {file.path: Hashed(Stat(file.size, 7), file.sha256) for file in files}
+
+
+def test_an_edited_file_is_recorded_beside_what_was_listed():
+    found = manifest.parse(written([CONFIG._replace(path="config")], config="2" * 64))
+    assert found
+    assert found.snapshot.files[0].sha256 == CONFIG.sha256
+    assert found.hashed["config"].sha256 == "2" * 64
 
 
 def test_a_manifest_covers_its_revision_and_its_commit():

@@ -10,24 +10,56 @@ from types import SimpleNamespace
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights import sources
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.client import Fetched
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.comparison import Comparison
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.folder import Folder
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.hub import RefusedError
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import File, Snapshot
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import (
+    Choice,
+    File,
+    Request,
+    Snapshot,
+)
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.server import RefusedError
 
 FILES = [File("config.json", 2, "a"), File("model.safetensors", sources.SMALL + 1, "b")]
 
 
-class Answers(sources.Listing):
-    """A hub that refuses some questions after the last byte."""
+REQUEST = Request("owner/name", "master", Choice(["*"], []))
+COMMIT = "1" * 40
 
-    def __init__(self, refusals: int, files: list[File]) -> None:
+
+class Revisions:
+    """A hub with these revisions, which refuses some of the next questions."""
+
+    endpoint = "http://hub"
+
+    def __init__(self, refusals: int = 0, **files: list[File]) -> None:
         self.refusals, self.files = refusals, files
+        self.refusal, self.asked = ProblemError, 0
 
-    def read(self) -> Snapshot:
-        self.refusals -= 1
+    def try_out(self, repo: str, revision: str, path: str) -> None:
+        pass
+
+    def log_in(self) -> None:
+        pass
+
+    def snapshot(self, repo: str, revision: str) -> Snapshot:
+        self.refusals, self.asked = self.refusals - 1, self.asked + 1
         if self.refusals >= 0:
-            raise ProblemError("the hub answers HTTP 503", "a listing", "Run again later")
-        return Snapshot("", self.files)
+            raise self.refusal("the hub answers HTTP 503", "a listing", "Run again later")
+        if revision not in self.files:
+            raise ProblemError(f"{repo} has no revision {revision}", "a revision", "Correct it")
+        return Snapshot("", self.files[revision])
+
+
+def source_of(
+    hub: Revisions, folder: Path, compared: bool = False, fanout: object = None
+) -> sources.HubSource:
+    """Return a source whose client *compared* what it fetched, or does not tell."""
+    fetched = Fetched(replaced=[], compared=compared)
+    client = SimpleNamespace(fanout=fanout, fetch=lambda files, missing, revision: fetched)
+    listing = sources.HubListing(hub, REQUEST)
+    return sources.HubSource(listing, listing, client, str(folder))
 
 
 @pytest.mark.parametrize(
@@ -50,29 +82,68 @@ def test_a_question_after_the_last_byte_never_ends_the_download(
 ):
     monkeypatch.setattr(sources, "AFTERWARDS_SECONDS", seconds)
     monkeypatch.setattr(sources, "AFTERWARDS_PAUSE", 0.01)
-    client = SimpleNamespace(fanout=None, fetch=lambda files, missing: False)
-    source = sources.HubSource(Answers(refusals, files), client, str(tmp_path))
-    assert source.fetch(Folder(str(tmp_path)), FILES, FILES) == compared
-
-
-class Expired(sources.Listing):
-    """A hub that refuses the token by now."""
-
-    asked = 0
-
-    def read(self) -> Snapshot:
-        self.asked += 1
-        raise RefusedError("the hub refuses the token", "a valid one", "Create one")
+    snapshot = Snapshot("", FILES)
+    hub = Revisions(master=FILES)
+    source, folder = source_of(hub, tmp_path), Folder(str(tmp_path))
+    source.require(folder, snapshot, Comparison([], [], FILES))
+    hub.refusals, hub.files["master"] = refusals, files
+    assert source.fetch(folder, snapshot, FILES) == compared
 
 
 @pytest.mark.parametrize(
-    ("compared", "trusted", "asked"), [(True, FILES[1:], 0), (False, [], 1)], ids=["by the client", "unknown"]
+    ("by_client", "trusted", "asked"),
+    [(True, FILES[1:], 0), (False, [], 1)],
+    ids=["by the client", "unknown"],
 )
 def test_a_token_that_expired_after_the_last_byte_is_not_waited_for(
-    compared: bool, trusted: list[File], asked: int, tmp_path: Path
+    by_client: bool, trusted: list[File], asked: int, tmp_path: Path
 ):
-    client = SimpleNamespace(fanout=None, fetch=lambda files, missing: compared)
-    listing = Expired()
-    source = sources.HubSource(listing, client, str(tmp_path))
-    assert source.fetch(Folder(str(tmp_path)), FILES, FILES) == trusted
-    assert listing.asked == asked
+    hub = Revisions(master=FILES)
+    source, folder = source_of(hub, tmp_path, by_client), Folder(str(tmp_path))
+    source.require(folder, Snapshot("", FILES), Comparison([], [], FILES))
+    hub.refusals, hub.refusal, before = 10**9, RefusedError, hub.asked
+    assert source.fetch(folder, Snapshot("", FILES), FILES) == trusted
+    assert hub.asked - before == asked
+
+
+OTHER = [FILES[0]._replace(sha256="c"), FILES[1]]
+
+
+@pytest.mark.parametrize(
+    ("hub", "wanted", "revision"),
+    [
+        ({"master": FILES}, FILES, "master"),
+        ({"master": OTHER}, FILES[1:], "master"),
+        ({"master": OTHER, COMMIT: FILES}, FILES, COMMIT),
+    ],
+    ids=["as it was", "moved, but not this file", "moved"],
+)
+def test_files_come_from_the_branch_or_if_it_has_moved_from_the_commit(
+    hub: dict[str, list[File]], wanted: list[File], revision: str, tmp_path: Path
+):
+    listing = sources.HubListing(Revisions(**hub), REQUEST)
+    assert listing.revision_with(wanted, COMMIT) == revision
+
+
+@pytest.mark.parametrize(
+    ("hub", "commit", "says"),
+    [
+        ({"master": OTHER}, COMMIT, f"has no revision {COMMIT}"),
+        ({"master": OTHER, COMMIT: OTHER}, COMMIT, f"its commit {COMMIT} has other files"),
+        ({"master": OTHER}, "", "which commit had config.json, model.safetensors is unknown"),
+    ],
+)
+def test_files_that_the_hub_has_no_more_are_refused(hub: dict[str, list[File]], commit: str, says: str):
+    listing = sources.HubListing(Revisions(**hub), REQUEST)
+    with pytest.raises(ProblemError) as caught:
+        listing.revision_with(FILES, commit)
+    assert says in caught.value.problem.found
+
+
+def test_other_hosts_of_a_fan_out_may_have_what_the_hub_has_no_more(tmp_path: Path):
+    hub, found = Revisions(master=OTHER), Comparison([], [], FILES)
+    with pytest.raises(sources.MovedError):
+        source_of(hub, tmp_path).require(Folder(str(tmp_path)), Snapshot(COMMIT, FILES), found)
+    source = source_of(hub, tmp_path, fanout="with others")
+    source.require(Folder(str(tmp_path)), Snapshot(COMMIT, FILES), found)
+    assert "has changed on the hub" in source.unreached.problem.found

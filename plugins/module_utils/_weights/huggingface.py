@@ -1,0 +1,120 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ask the Hugging Face Hub, or a mirror of it, which files a revision has.
+
+The API: https://huggingface.co/docs/hub/api. Its listing has the SHA-256 of large files, and of the others the
+SHA-1 with which Git names their content. Those are small, so they are fetched with the listing and hashed.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import posixpath
+from typing import Any
+from urllib.parse import quote
+
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import commands
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import (
+    NOT_FETCHED,
+    SHA256,
+    File,
+    Snapshot,
+    bad_entry,
+    is_plain,
+)
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.server import (
+    SUCCESS,
+    RefusedError,
+    Server,
+    proxies,
+)
+
+SMALL = 32 << 20  # Hugging Face takes larger files with Git LFS only, and those have a SHA-256
+READERS = 8  # small files read at a time
+
+
+class HuggingFace(Server):
+    """The Hugging Face Hub or a mirror."""
+
+    def url(self, repo: str) -> str:
+        return f"{self.endpoint}/{quote(repo)}/resolve/{{revision}}/{{path}}"
+
+    def snapshot(self, repo: str, revision: str) -> Snapshot:
+        """Return the files of a revision.
+
+        Raises ProblemError if repository or revision do not exist, or for a listing that cannot be used.
+        """
+        base = f"/api/models/{quote(repo)}"
+        commit = str(self._json(repo, revision, f"{base}/revision/{quote(revision, safe='')}").json()["sha"])
+        entries: list[dict[str, Any]] = []
+        page: str | None = f"{base}/tree/{commit}?recursive=true"
+        while page:
+            answer = self._json(repo, revision, page)
+            entries += answer.json()
+            following = str(answer.links.get("next", {}).get("url", ""))
+            page = following[following.index("/api/") :] if "/api/" in following else None
+        files = [
+            entry
+            for entry in entries
+            if entry.get("type") != "directory"
+            and posixpath.basename(str(entry.get("path"))) not in NOT_FETCHED
+        ]
+        jobs = [functools.partial(self._file, repo, commit, entry) for entry in files]
+        return Snapshot(commit, commands.side_by_side(jobs, READERS))
+
+    def _file(self, repo: str, commit: str, entry: dict[str, Any]) -> File:
+        path, size, large = str(entry.get("path") or ""), entry.get("size"), entry.get("lfs")
+        if not is_plain(path):
+            raise bad_entry(path, "by an unsafe path", "a relative path below the model directory")
+        if not isinstance(size, int) or size < 0:
+            raise bad_entry(path, f"with the size {size!r}", "a number of bytes")
+        digest = str((large or {}).get("oid") or "")
+        if SHA256.fullmatch(digest):
+            return File(path, size, digest)
+        if large or size > SMALL:
+            raise bad_entry(path, f"with the hash {digest!r}", "a SHA-256 to verify the file with")
+        return File(path, size, self._hash(repo, commit, path, str(entry.get("oid"))))
+
+    def _hash(self, repo: str, commit: str, path: str, expected: str) -> str:
+        """Return the SHA-256 of a small file, whose name in Git is *expected*."""
+        where = f"/{quote(repo)}/resolve/{commit}/{quote(path)}"
+        answer = self.ask("GET", where, allow_redirects=True)
+        content = answer.content
+        found = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+        if answer.status_code != SUCCESS or found != expected:
+            raise ProblemError(
+                f"{self.endpoint}{where} answers HTTP {answer.status_code}, with the Git hash {found}",
+                f"the file with the Git hash {expected}, as {self.endpoint} lists it",
+                f"Check what lies between ({proxies()}). If it is the hub, run again later",
+            )
+        return hashlib.sha256(content).hexdigest()
+
+    def _json(self, repo: str, revision: str, path: str) -> Any:
+        """Return an answer of the API that has JSON."""
+        answer = self.ask("GET", path, allow_redirects=True)
+        code, message = answer.headers.get("X-Error-Code", ""), answer.headers.get("X-Error-Message", "")
+        said = f"HTTP {answer.status_code}" + (f", {code}: {message}" if code or message else "")
+        if code == "RevisionNotFound":
+            raise ProblemError(
+                f"{repo} has no revision {revision!r} on {self.endpoint} ({said})",
+                "a branch, a tag or a commit",
+                "Correct O(revision); its branch is `main` on Hugging Face",
+            )
+        if answer.status_code in (401, 403, 404):
+            reader = "with this token" if self._token else "without a token"
+            raise RefusedError(
+                f"the hub {self.endpoint} does not show {repo} {reader} ({said})",
+                "a repository that exists and may be read",
+                "Check the name in O(repo), and that it is public or that the account of O(token) may read it",
+            )
+        if answer.status_code != SUCCESS or "json" not in answer.headers.get("Content-Type", ""):
+            raise ProblemError(
+                f"{self.endpoint} answers {said}, asked to list {repo}",
+                "the answer of a Hugging Face hub",
+                f"Check O(endpoint) and O(hub), and what lies between ({proxies()}). "
+                "If it is the hub, run again later",
+            )
+        return answer

@@ -1,0 +1,58 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A folder on any HTTP server, with a file SHA256SUMS beside the weights."""
+
+from __future__ import annotations
+
+import functools
+import re
+from urllib.parse import quote
+
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import commands
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import (
+    Snapshot,
+    parse_checksums,
+)
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.server import SUCCESS, Server, proxies
+
+SUMS = "SHA256SUMS"
+ASKERS = 8  # sizes asked for at a time
+PARTIAL, NOT_SATISFIABLE = 206, 416
+
+
+class WebFolder(Server):
+    """The folder at the URL. It has one revision, whatever that is called."""
+
+    def url(self, repo: str) -> str:
+        return f"{self.endpoint}/{{path}}"
+
+    def snapshot(self, repo: str, revision: str) -> Snapshot:
+        """Return the files of the folder. Raises ProblemError if it has none or lacks one."""
+        answer = self.ask("GET", f"/{SUMS}", allow_redirects=True)
+        if answer.status_code != SUCCESS:
+            raise ProblemError(
+                f"{self.endpoint}/{SUMS} is answered with HTTP {answer.status_code}",
+                "lines as `sha256sum` writes them, for all files of the folder",
+                "Create it with `sha256sum` in that folder, or correct O(endpoint) and O(token)",
+            )
+        found = parse_checksums(answer.content.decode("utf-8", "replace"), lambda path: None)
+        jobs = [functools.partial(self._size, file.path) for file in found.files]
+        sizes = commands.side_by_side(jobs, ASKERS)
+        return Snapshot("", [file._replace(size=size) for file, size in zip(found.files, sizes)])
+
+    def _size(self, path: str) -> int:
+        """Return the size of a file. Not every server answers HEAD, so it is asked for a byte."""
+        options = {"headers": {"Range": "bytes=0-0", "Accept-Encoding": "identity"}, "stream": True}
+        with self.ask("GET", "/" + quote(path), allow_redirects=True, **options) as answer:
+            if answer.status_code == SUCCESS and answer.headers.get("Content-Length", "").isdigit():
+                return int(answer.headers["Content-Length"])
+            whole = re.fullmatch(r"bytes (?:0-0|\*)/(\d+)", answer.headers.get("Content-Range", ""))
+            if answer.status_code in (PARTIAL, NOT_SATISFIABLE) and whole:
+                return int(whole[1])
+            raise ProblemError(
+                f"{self.endpoint}/{path} is answered with HTTP {answer.status_code}",
+                f"a file, as {SUMS} lists it, with its size",
+                f"Put it there, or correct {SUMS}. Check what lies between ({proxies()})",
+            )
