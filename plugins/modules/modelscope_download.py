@@ -302,7 +302,6 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.client im
     Container,
     Fanout,
     HostPython,
-    already_running_error,
     container_name,
 )
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.download import Download
@@ -525,7 +524,11 @@ def poll(params: dict[str, Any], docker: str, job: background.Job) -> dict[str, 
         try:
             job.begin(lambda _job: attempt(work, params["dir"]))
         except background.Busy:
-            raise already_running_error(params["dir"]) from None
+            raise ProblemError(
+                f"another run of Ansible is downloading into {params['dir']}",
+                "one run at a time",
+                "Wait for its end, or interrupt it. The next run then goes on with the same download, or ends another",
+            ) from None
     state = job.poll(params["_wait"])
     return state.get("result") or {"changed": False, "running": True, **state}
 

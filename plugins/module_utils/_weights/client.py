@@ -267,7 +267,11 @@ def fetched(outcome: commands.Streams, folder: str, place: str) -> Fetched:
         last_lines = "\n".join(outcome.err.splitlines()[-15:])
         failure = f"exit code {outcome.rc}: {last_lines or 'no output'}"
     if _name_is_in_use(outcome.rc, failure):
-        raise already_running_error(folder)
+        raise ProblemError(
+            f"the container of another download into {folder} is there",
+            "one download at a time",
+            f"Wait for its end, or remove it: `docker rm -f {container_name(folder)}`",
+        )
     if outcome.rc == DOCKER_ERROR:
         raise docker_run_error(place, failure)
     if re.match("(ModuleNotFound|Import)Error", failure):
@@ -288,13 +292,4 @@ def docker_run_error(place: str, message: str) -> ProblemError:
         f"Docker does not run the {place}: {message}",
         "an image that is on the host, and a running Docker daemon",
         "Pull the image first, with the stage image",
-    )
-
-
-def already_running_error(folder: str) -> ProblemError:
-    """Return the error of a second run into the same folder."""
-    return ProblemError(
-        f"another run is downloading into {folder}",
-        "one run at a time",
-        f"Wait for its end, or end it: `docker rm -f {container_name(folder)}`, or the process of O(python)",
     )
