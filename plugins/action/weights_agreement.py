@@ -19,6 +19,7 @@ ARGUMENTS = {
     "exclude": {"type": "list", "elements": "str", "default": []},
     "checks": {"type": "dict", "required": True},
     "outside": {"type": "dict", "default": {}},
+    "unread": {"type": "list", "elements": "str", "default": []},
     "share": {"type": "bool", "default": False},
     "_variables": {"type": "dict", "default": {}},
 }
@@ -48,7 +49,14 @@ class ActionModule(ActionBase):
         except ProblemError as error:
             problem = error.problem.naming(arguments["_variables"])
             return {"failed": True, **located(failure(problem), place(self._task, host))}
+        unread = ", ".join(arguments["unread"])
+        known = any(check.is_known for check in (*checks.values(), *filter(None, outside)))
+        warning = (
+            f"{host}: the weights of {unread} could not be compared, as no connection was possible. This host gets "
+            f"{own.snapshot}. If {unread} has others, the next run with all hosts says so"
+        )
         return {
+            **({"warnings": [warning]} if unread and not known else {}),
             "changed": False,
             "listing": own.snapshot.text(),
             "commit": own.snapshot.commit,

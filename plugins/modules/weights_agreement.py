@@ -43,6 +43,13 @@ options:
       could be read.
     type: dict
     default: {}
+  unread:
+    description:
+      - Hosts of the service that are not in the play and could not be reached. If no other host has a manifest, a
+        warning says that the weights may not be theirs.
+    type: list
+    elements: str
+    default: []
   share:
     description: Whether the hosts share a download. Then all need exactly the same files, and not all of them have
       to reach the hub.

@@ -106,6 +106,7 @@ class Site:
         arguments = (str(self.folder / "play.yml"), "-i", str(self.folder / "hosts.json"), *options)
         done, failures = playbook(*arguments, ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"))
         assert (done.returncode == 0) == (not failures), done.stdout + done.stderr
+        self.output = done.stdout + done.stderr
         return failures
 
 
@@ -139,6 +140,9 @@ def test_a_run_on_one_host_does_without_others_that_cannot_be_reached(site: Site
     site.move(SECOND)
     assert site.run("--limit", "node1", node0=UNREACHABLE) == []
     assert site.commit_of("node1") == B
+    said = " ".join(site.output.split())
+    assert "node1: the weights of node0 could not be compared" in said
+    assert f"This host gets commit {B}" in said
 
 
 @pytest.mark.campaign
