@@ -111,7 +111,8 @@ ansible_facts:
             - C(disk), the file system of its images, with C(mount), C(total_bytes) and C(free_bytes).
             - C(container_names), of all containers, running or not; C(served), by the names of running
               containers, their C(image_id) and this collection's C(labels); C(stopped), the same of the others.
-            - C(image_id), the id of O(image), null if the host does not have it.
+            - C(image_id), the id of O(image), and C(image_layers), a SHA-256 over its layers, which does not depend
+              on how Docker stores it; null if the host does not have it.
           type: dict
         docker_order:
           description:
@@ -370,6 +371,7 @@ def docker_facts(docker_socket: str | None, image: str | None) -> dict[str, Any]
         "served": docker.served(running),
         "stopped": docker.served(one for one in containers if one not in running),
         "image_id": details["Id"] if details else None,
+        "image_layers": docker.image_layers(details) if details else None,
     }
     names = docker.container_names(running)
     return {"containers": names, "docker": facts, "docker_error": None, "docker_remedy": None}

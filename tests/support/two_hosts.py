@@ -50,7 +50,7 @@ def facts(its_plan: dict[str, Any]) -> dict[str, Any]:
         "docker_error": None, "docker_remedy": None, "docker_order": {"needed": ["host_sys_init.service"], "missing": []},
         "docker": {"engine": "Docker", "containerd": False, "seccomp": True, "init": True,
                     "version": "26.1.3", "disk": {"mount": "/", "free_bytes": 60 * 10**9}, "served": {},
-                   "image_id": None},
+                   "image_id": None, "image_layers": None},
         "disks": {its_plan["model"]["dir"]: {"mount": "/opt/data", "free_bytes": 800 * 10**9, "used_bytes": 0}},
         "interfaces": [{"name": "lo", "addresses": ["127.0.0.1"]}, {"name": "enp1", "addresses": [its_plan["service_ip"]]}],
         "ports": {str(its_plan[port]): dict(idle) for port in plan.PORTS} if its_plan["role"] == "head" else {},

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import calendar
+import hashlib
 import http.client
 import io
 import json
@@ -295,6 +296,15 @@ def container_names(containers: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 def running(containers: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return those of the containers that run."""
     return [item for item in containers if item["State"] in ("running", "paused", "restarting")]
+
+
+def image_layers(details: Mapping[str, Any]) -> str | None:
+    """Return a SHA-256 over the layers of an image, from its details; None if they are unknown.
+
+    It is the same wherever the image came from. Its id and its digests depend on where and how Docker stores it.
+    """
+    layers = (details.get("RootFS") or {}).get("Layers")
+    return hashlib.sha256(json.dumps(layers).encode()).hexdigest() if layers else None
 
 
 def served(containers: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -1063,6 +1063,34 @@ def _failed_calls(caller: Host, host: Host) -> Iterator[str]:
 # Image and weights
 
 
+@on_all_hosts("host", "image")
+def _images(hosts: Sequence[Host]) -> Iterator[Finding]:
+    """A tag moves: hosts that pulled it months apart have different images of one name."""
+    present = [host for host in hosts if host.facts["docker"] and host.facts["docker"]["image_layers"]]
+    for host in present:
+        # An image for another architecture has other layers.
+        alike = [other for other in present if other.facts["machine"] == host.facts["machine"]]
+        layers = [other.facts["docker"]["image_layers"] for other in alike]
+        usual = max(layers, key=layers.count)
+        if host.facts["docker"]["image_layers"] == usual:
+            continue
+        other, image = alike[layers.index(usual)], host.plan["image"]
+        yield (host.warn if _serves_image(host) else host.fail)(
+            "image",
+            f"{image} is another image here ({host.facts['docker']['image_id']}) than on {other.name}",
+            f"the same image on all hosts ({other.facts['docker']['image_id']} on {other.name})",
+            f"Pull it on all hosts (docker pull {image}), or load the same archive, and run again. To pin it, set "
+            "vllm_image to its digest",
+        )
+
+
+def _serves_image(host: Host) -> bool:
+    """Whether the service runs from the image that the host has now."""
+    docker = host.facts["docker"]
+    served = docker["served"].get(host.plan["container"]["name"])
+    return served is not None and served["image_id"] == docker["image_id"]
+
+
 @on_each_host("image", "image_versions")
 def _image_versions(host: Host) -> Iterator[Finding]:
     expected = host.plan["image_versions"]

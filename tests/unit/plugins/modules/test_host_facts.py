@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 import time
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ def daemon(tmp_path):
             },
         ],
         "/info": {"ServerVersion": "26.1.3", "DockerRootDir": "/"},
-        "/images/registry:5000/a/b:v1/json": {"Id": "sha256:1"},
+        "/images/registry:5000/a/b:v1/json": {"Id": "sha256:1", "RootFS": {"Layers": ["sha256:2"]}},
     }
     with docker_daemon(tmp_path, answers) as running:
         yield running
@@ -156,6 +157,7 @@ def test_a_docker_daemon(daemon, image, image_id):
         "served": {"vllm": {"image_id": "sha256:1", "labels": {}}},
         "stopped": {"ended": {"image_id": "sha256:1", "labels": {"ascend_ops.vllm.smoke-test": "7"}}},
         "image_id": image_id,
+        "image_layers": image_id and sha256(b'["sha256:2"]').hexdigest(),
     }
     assert facts["docker"]["disk"]["mount"] == "/"
     assert 0 < facts["docker"]["disk"]["free_bytes"] < facts["docker"]["disk"]["total_bytes"]

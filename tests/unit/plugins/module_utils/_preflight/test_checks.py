@@ -579,6 +579,36 @@ def test_a_host_with_another_system(healthy, key, value):
     assert value in one.problem.found
 
 
+def have_images(hosts: list[Host], *layers: str | None) -> None:
+    for host, of_host in zip(hosts, layers, strict=True):
+        host.facts["docker"].update(image_layers=of_host, image_id=of_host and f"sha256:{of_host}")
+
+
+@pytest.mark.parametrize(
+    ("layers", "machine"),
+    [(("old", "old"), "aarch64"), (("old", None), "aarch64"), (("old", "new"), "x86_64")],
+    ids=["the same", "not pulled yet", "for another architecture"],
+)
+def test_images_that_need_not_differ(healthy, layers, machine):
+    hosts = pair(healthy)
+    have_images(hosts, *layers)
+    hosts[1].facts["machine"] = machine
+    assert "image" not in {finding.id for finding in checks.check(hosts)}
+
+
+@pytest.mark.parametrize(("serves", "severity"), [(False, "fail"), (True, "warn")])
+def test_another_image_of_the_same_name(healthy, serves, severity):
+    hosts = pair(healthy)
+    have_images(hosts, "old", "new")
+    if serves:
+        name = hosts[1].plan["container"]["name"]
+        hosts[1].facts["docker"]["served"] = {name: {"image_id": "sha256:new", "labels": {}}}
+    one = only(checks.check(hosts))
+    assert (one.id, one.severity, one.host) == ("image", severity, "node1")
+    for part in ("sha256:new", "than on node0", "sha256:old", f"docker pull {hosts[1].plan['image']}"):
+        assert part in str(one.problem)
+
+
 def test_other_versions_inside_the_image(healthy):
     inside = {
         "python": "3.11.13",
