@@ -31,6 +31,7 @@ pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="The role makes files t
 
 TEAM, GUEST = "key-of-the-team-0123456789+/=", "key-of-a-guest-9876543210"
 ENGINE = 'an "engine\'s" key\\with $pecial {signs};#'  # whatever an HTTP header takes
+PATIENCE = 60  # seconds that a busy machine may take
 PROMPT = "Tell nobody about the blue envelope."
 ROLE = """\
 - hosts: {host}
@@ -86,7 +87,7 @@ class Gateway:
             "vllm_api_key": ENGINE,
             "__gateway_access_log": str(folder / "access.log"),
             "__gateway_dir": str(folder / "etc/gateway"),
-            "__gateway_header_seconds": 3,
+            "__gateway_header_seconds": 8,
             "__gateway_names": ["gateway.example.com", "127.0.0.1"],
             "__gateway_pid": str(folder / "nginx.pid"),
             "__gateway_state_dir": str(folder / "state"),
@@ -146,7 +147,7 @@ class Gateway:
 
     def log(self, until: str = "") -> str:
         """Return the access log, as soon as *until* is in it: nginx writes a line after the answer."""
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE
         while until not in (text := (self.folder / "access.log").read_text(encoding="utf-8")):
             assert time.monotonic() < deadline, text
             time.sleep(0.01)
@@ -155,7 +156,7 @@ class Gateway:
     def send(self, data: bytes, until: bytes = b"") -> bytes:
         """Send bytes over TLS; return what comes back up to *until*, or until the other side closes."""
         with socket.create_connection(("127.0.0.1", self.port)) as plain:
-            plain.settimeout(5)
+            plain.settimeout(PATIENCE)
             with self.context().wrap_socket(plain, server_hostname="127.0.0.1") as connection:
                 connection.sendall(data)
                 answer = b""
@@ -274,7 +275,7 @@ def test_a_stream_arrives_as_it_is_said(gateway: Gateway, monkeypatch: pytest.Mo
     with gateway.client() as client:
         messages = [{"role": "user", "content": PROMPT}]
         stream = client.chat.completions.create(
-            model=MODEL, messages=messages, max_tokens=100, stream=True, timeout=10
+            model=MODEL, messages=messages, max_tokens=100, stream=True, timeout=PATIENCE
         )
         try:
             assert all(next(stream).choices for _number in range(2))
@@ -305,12 +306,12 @@ def test_it_delays_the_first_token_hardly(gateway: Gateway):
     assert median(gateway.url, TEAM) - median(gateway.server.url, ENGINE) < 0.005
 
 
-async def stream(gateway: Gateway, key: str = TEAM) -> bytes:
+async def stream(gateway: Gateway, context: ssl.SSLContext, key: str = TEAM) -> bytes:
     """Return a whole streamed answer."""
     body = json.dumps(
         {"model": MODEL, "max_tokens": 100, "stream": True, "messages": [{"role": "user", "content": PROMPT}]}
     )
-    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port, ssl=gateway.context())
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port, ssl=context)
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\nAuthorization: Bearer {key}\r\n"
     writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
     answer = await reader.read()
@@ -319,7 +320,8 @@ async def stream(gateway: Gateway, key: str = TEAM) -> bytes:
 
 
 async def streams(gateway: Gateway, count: int) -> list[bytes]:
-    return await asyncio.gather(*(stream(gateway) for _number in range(count)))
+    context = gateway.context()
+    return await asyncio.gather(*(stream(gateway, context) for _number in range(count)))
 
 
 def whole(answer: bytes) -> bool:
