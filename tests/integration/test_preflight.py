@@ -175,6 +175,7 @@ def test_a_host_that_cannot_be_looked_at_fails(tmp_path):
     assert "FAIL node1" in run.output
 
 
+@pytest.mark.campaign  # test_roce_tls.py switches it with the same simulated tool
 def test_tls_is_switched_off_by_choice_only(tmp_path):
     with done(("sick", "node1", "tls=[2]"), ("heal", "node1")):
         report = preflight(tmp_path / "report.json", "-e", "preflight_roce_tls_off=true")[1]

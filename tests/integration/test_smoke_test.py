@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from lab import NODES, Run, assert_names, lab, place, playbook
 
 NAME = "npu-test"
@@ -51,6 +52,7 @@ def test_an_npu_that_fails_is_told_with_its_host_and_can_be_accepted(tmp_path):
     )
 
 
+@pytest.mark.campaign  # test_patch.py interrupts one as well
 def test_what_an_interrupted_run_has_left_is_removed(tmp_path):
     image = lab("exec", "node0", "docker", "image", "ls", "--quiet").split()[0]
     lab("exec", "node0", "docker", "run", "--detach", "--name", TEMPORARY, image, "sleep", "600")
