@@ -69,9 +69,9 @@ def order(own: Check, checks: Sequence[Check], outside: Sequence[Check], share: 
     serves_same = own.snapshot.served_digest == standard.snapshot.served_digest
     if own.is_known and not serves_same:
         raise _different(own, standard)
-    wanted = own.snapshot if serves_same and not share else standard.snapshot
-    differs = wanted.digest != own.snapshot.digest
-    return Order(wanted, differs, own.to_do or int(differs))
+    needed = own.snapshot if serves_same and not share else standard.snapshot
+    differs = needed.digest != own.snapshot.digest
+    return Order(needed, differs, own.to_do or int(differs))
 
 
 def _unreached(own: Check) -> ProblemError:

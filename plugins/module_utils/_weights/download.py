@@ -78,7 +78,7 @@ class Download:
     def _compare_with(self, snapshot: Snapshot, report: Report | None) -> None:
         with_own = self.folder.with_own(snapshot, self._keep)
         found = self.folder.compare(with_own.files, report)
-        self.snapshot = self.source.wanted(with_own, found)
+        self.snapshot = self.source.needed(with_own, found)
         self.found = found._replace(wrong=[file for file in found.wrong if file in self.snapshot.files])
         paths = {file.path for file in self.snapshot.files}
         self.listed = snapshot._replace(files=[file for file in snapshot.files if file.path in paths])

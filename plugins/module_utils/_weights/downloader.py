@@ -95,8 +95,9 @@ def import_client(endpoint: str) -> None:
 def watched_listing(files: Sequence[Mapping[str, Any]]) -> Iterator[set[str]]:
     """Have the client fail if the hub lists other hashes of *files* by now, before it fetches them.
 
-    Returns a set that takes the paths that it lists as they are wanted. They need no further comparison once the
-    client has them. A listing that the client reads from the stream by itself, as newer ones do, cannot be read here.
+    Returns a set that takes the paths that it lists with the hashes of *files*. They need no further comparison
+    once the client has them. A listing that the client reads from the stream by itself, as newer ones do, cannot
+    be read here.
     """
     import requests
 

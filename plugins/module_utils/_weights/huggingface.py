@@ -23,7 +23,8 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing i
     File,
     Snapshot,
     bad_entry,
-    is_plain,
+    require_plain,
+    require_size,
 )
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.server import (
     SUCCESS,
@@ -66,11 +67,9 @@ class HuggingFace(Server):
         return Snapshot(commit, commands.side_by_side(jobs, READERS))
 
     def _file(self, repo: str, commit: str, entry: dict[str, Any]) -> File:
-        path, size, large = str(entry.get("path") or ""), entry.get("size"), entry.get("lfs")
-        if not is_plain(path):
-            raise bad_entry(path, "by an unsafe path", "a relative path below the model directory")
-        if not isinstance(size, int) or size < 0:
-            raise bad_entry(path, f"with the size {size!r}", "a number of bytes")
+        path, large = str(entry.get("path") or ""), entry.get("lfs")
+        require_plain(path)
+        size = require_size(path, entry.get("size"))
         digest = str((large or {}).get("oid") or "")
         if SHA256.fullmatch(digest):
             return File(path, size, digest)

@@ -180,15 +180,25 @@ def parse_listing(data: Mapping[str, Any]) -> Snapshot | None:
 def _file(entry: Mapping[str, Any]) -> File:
     path, kind, size = str(entry.get("Path") or ""), entry.get("Type"), entry.get("Size")
     digest = str(entry.get("Sha256") or "").lower()
-    if not is_plain(path):
-        raise bad_entry(path, "by an unsafe path", "a relative path below the model directory")
+    require_plain(path)
     if kind not in ("blob", None):
         raise bad_entry(path, f"as a {kind}", "a plain file")
     if not SHA256.fullmatch(digest):
         raise bad_entry(path, f"with the hash {digest!r}", "a SHA-256 to verify the file with")
+    return File(path, require_size(path, size), digest)
+
+
+def require_plain(path: str) -> None:
+    """Raise ProblemError for a path of a hub's listing that leads out of the model directory."""
+    if not is_plain(path):
+        raise bad_entry(path, "by an unsafe path", "a relative path below the model directory")
+
+
+def require_size(path: str, size: Any) -> int:
+    """Return the size that a hub lists for the file at *path*. Raise ProblemError if it is none."""
     if not isinstance(size, int) or size < 0:
         raise bad_entry(path, f"with the size {size!r}", "a number of bytes")
-    return File(path, size, digest)
+    return size
 
 
 def bad_entry(path: str, found: str, expected: str) -> ProblemError:

@@ -179,7 +179,7 @@ class Source:
     def start(self) -> None:
         """Begin what takes as long as the comparison of the files does."""
 
-    def wanted(self, snapshot: Snapshot, found: Comparison) -> Snapshot:
+    def needed(self, snapshot: Snapshot, found: Comparison) -> Snapshot:
         """Return the snapshot with the files that there must be, after a comparison."""
         return snapshot
 
@@ -290,7 +290,7 @@ class NoSource(Source):
     def __init__(self, listing: Listing) -> None:
         self.listing = listing
 
-    def wanted(self, snapshot: Snapshot, found: Comparison) -> Snapshot:
+    def needed(self, snapshot: Snapshot, found: Comparison) -> Snapshot:
         unneeded = {file for file in found.wrong if not is_served(file.path)}
         return snapshot._replace(files=[file for file in snapshot.files if file not in unneeded])
 
