@@ -84,6 +84,8 @@ options:
       - Access token. Without it, only public repositories can be downloaded.
       - The client gets it by its standard input. It is in no argument, in no environment that Docker shows,
         and in no file that stays.
+      - For a folder on an HTTP server that is signed as a whole, such as a SAS of Azure or a signed URL of a CDN, the
+        query of the signed URL with its question mark. Each file is asked for with it.
     type: str
     default: ""
   image:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import os
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
@@ -104,7 +106,15 @@ def test_what_hugging_face_does_not_show_is_named(
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """The web server of Python, which knows no ranges."""
+    """The web server of Python, which knows no ranges. It can ask for a query, as pre-signed folders do."""
+
+    query = ""
+
+    def do_GET(self) -> None:
+        if parse_qs(urlsplit(self.path).query) == parse_qs(self.query):
+            super().do_GET()
+        else:
+            self.send_error(403)
 
     def log_message(self, *_arguments: object) -> None:
         pass
@@ -120,7 +130,9 @@ class Site:
             (folder / file.path).write_bytes(CONTENTS[file.path])
         lines = [f"{file.sha256}  ./{file.path}\n" for file in FILES]
         (folder / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+        self.handler = type("Handler", (Quiet,), {})
+        answer = functools.partial(self.handler, directory=str(folder))
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), answer)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
 
@@ -143,6 +155,20 @@ def test_weights_arrive_from_any_server_that_has_checksums(site: Site, tmp_path:
     assert (first["changed"], first["bytes"]) == (True, sum(map(len, CONTENTS.values())))
     assert contents(tmp_path / "model") == CONTENTS
     assert not download(tmp_path / "model", hub="http", endpoint=site.url, repo="ours-w8a8")["changed"]
+
+
+def test_a_presigned_folder_gets_its_signature_with_each_question_and_no_message_shows_it(
+    site: Site, tmp_path: Path
+):
+    site.handler.query = "sp=r&sig=a%2Fb{0}%3D"
+    given = {"hub": "http", "endpoint": site.url, "token": f"?{site.handler.query}"}
+    download(tmp_path / "model", **given)
+    assert contents(tmp_path / "model") == CONTENTS
+    (site.folder / "config.json").write_bytes(bytes(len(CONTENTS["config.json"])))
+    for wrong in ({}, {"token": "?sp=r&sig=expired"}):
+        result = download(tmp_path / "other", **{**given, **wrong})
+        assert result["problem"]["found"]
+        assert "sig=" not in json.dumps(result)
 
 
 @pytest.mark.campaign

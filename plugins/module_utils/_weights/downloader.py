@@ -228,7 +228,7 @@ def fetch_files(job: Mapping[str, Any], revision: str, files: Sequence[Mapping[s
                 return opener.open(urllib.request.Request(url, headers=headers), timeout=SILENT_SECONDS)
             except urllib.error.HTTPError as error:
                 side = "Server" if error.code >= SERVER_ERRORS else "Client"
-                message = f"{error.code} {side} Error: {error.reason} for url: {error.url}"
+                message = f"{error.code} {side} Error: {error.reason} for url: {without_query(error.url)}"
                 if error.code in REFUSALS and urlsplit(error.url).netloc == urlsplit(url).netloc:
                     raise FetchError(message) from None
                 raise http.client.HTTPException(message) from None
@@ -236,13 +236,20 @@ def fetch_files(job: Mapping[str, Any], revision: str, files: Sequence[Mapping[s
         try:
             receive(open_at, os.path.join(job["dir"], file["path"]), file, TRIES)
         except FetchError as error:
-            raise FetchError(f"{file['path']} cannot be received from {url}: {error}") from None
+            raise FetchError(
+                f"{file['path']} cannot be received from {without_query(url)}: {error}"
+            ) from None
 
     pool = ThreadPoolExecutor(job["workers"])  # not joined: after a failure its threads are not waited for
     for one in as_completed(
         [pool.submit(fetch, file) for file in sorted(files, key=lambda file: -file["size"])]
     ):
         one.result()
+
+
+def without_query(url: str) -> str:
+    """Return a URL as messages may show it: the query of a pre-signed one lets anybody read."""
+    return urlsplit(url)._replace(query="").geturl()
 
 
 def receive(open_at: Callable[[int], Any], path: str, file: Mapping[str, Any], tries: int) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import re
-from urllib.parse import quote
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import commands
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
@@ -23,14 +22,21 @@ PARTIAL, NOT_SATISFIABLE = 206, 416
 
 
 class WebFolder(Server):
-    """The folder at the URL. It has one revision, whatever that is called."""
+    """The folder at the URL. It has one revision, whatever that is called.
+
+    A token that begins with a question mark is the signature of a pre-signed folder: a query that each URL gets.
+    """
 
     def url(self, repo: str) -> str:
-        return f"{self.endpoint}/{{path}}"
+        query = self._token.replace("{", "{{").replace("}", "}}") if self._is_signed() else ""
+        return f"{self.endpoint}/{{path}}{query}"
+
+    def headers(self) -> dict[str, str]:
+        return {} if self._is_signed() else super().headers()
 
     def snapshot(self, repo: str, revision: str) -> Snapshot:
         """Return the files of the folder. Raises ProblemError if it has none or lacks one."""
-        answer = self.ask("GET", f"/{SUMS}", allow_redirects=True)
+        answer = self.ask("GET", self._path(repo, revision, SUMS), allow_redirects=True)
         if answer.status_code != SUCCESS:
             raise ProblemError(
                 f"{self.endpoint}/{SUMS} is answered with HTTP {answer.status_code}",
@@ -42,10 +48,13 @@ class WebFolder(Server):
         sizes = commands.side_by_side(jobs, ASKERS)
         return Snapshot("", [file._replace(size=size) for file, size in zip(found.files, sizes)])
 
+    def _is_signed(self) -> bool:
+        return self._token.startswith("?")
+
     def _size(self, path: str) -> int:
         """Return the size of a file. Not every server answers HEAD, so it is asked for a byte."""
         options = {"headers": {"Range": "bytes=0-0", "Accept-Encoding": "identity"}, "stream": True}
-        with self.ask("GET", "/" + quote(path), allow_redirects=True, **options) as answer:
+        with self.ask("GET", self._path("", "", path), allow_redirects=True, **options) as answer:
             if answer.status_code == SUCCESS and answer.headers.get("Content-Length", "").isdigit():
                 return int(answer.headers["Content-Length"])
             whole = re.fullmatch(r"bytes (?:0-0|\*)/(\d+)", answer.headers.get("Content-Range", ""))
