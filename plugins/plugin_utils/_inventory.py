@@ -43,6 +43,8 @@ SETTINGS = options("plan")
 CHOICES = ("hardware", "release", "image_variant")  # settings that choose a file, or a row of one
 ROLES = ("preflight", "image", "weights", "container", "patch", "serve", "verify", "gateway")
 ROLE_OPTIONS = {name: option for role in ROLES for name, option in options(role).items()}
+PLAYBOOK_OPTIONS = read_yaml(COLLECTION / "playbooks/vars/options.yml")
+KNOWN = {**SETTINGS, **ROLE_OPTIONS, **PLAYBOOK_OPTIONS}
 
 
 class Inventory:
@@ -88,22 +90,23 @@ class Inventory:
         variables = self.variables.of(host)
         files = self.base(host)[0]
         merged, problems = settings.settings(SETTINGS, files, settings.of_inventory(SETTINGS, variables))
-        known, given = {**SETTINGS, **ROLE_OPTIONS}, self.variables.names(host)
-        problems += names.wrong(known, given) + role_options.api_key_problems(variables)
+        given = self.variables.names(host)
+        problems += names.wrong(KNOWN, given) + role_options.api_key_problems(variables)
+        problems += role_options.problems(PLAYBOOK_OPTIONS, variables)
         problems += plan.nic_problems(variables.get("vllm_service_nic"))
         unknown = checks.accept_problem(ids_of(variables.get(ACCEPT)))
         problems += [unknown] if unknown else []
         if problems:
             return merged, problems
         flags = self.flags_of(merged)
-        for name in names.foreign(known, given, flags.kinds):
+        for name in names.foreign(KNOWN, given, flags.kinds):
             display.warning(f"The variable {name} is not a setting of ascend_ops.vllm, and is ignored.")
-        for name, meant in names.doubtful(known, given):
+        for name, meant in names.doubtful(KNOWN, given):
             text = (
                 f"The variable {name} is not a setting of ascend_ops.vllm, and is ignored. Is {meant} meant?"
             )
             display.warning(text)
-        guessed = names.guessed(known, variables, flags.kinds, merged)
+        guessed = names.guessed(KNOWN, variables, flags.kinds, merged)
         return merged, guessed + plan.setting_problems(merged, flags)
 
     def base(self, host: str) -> tuple[settings.Base, settings.Base]:

@@ -27,10 +27,11 @@ def test_a_folder_to_fill_must_be_given(inventory, given):
     assert not (ROOT / "playbooks/airgap").exists()
 
 
-@pytest.mark.parametrize("value", ["abc", "0"])
-def test_a_benchmark_of_no_length_is_refused(inventory, value):
-    _done, failures = playbook("playbooks/benchmark.yml", "-i", inventory, "-e", f"benchmark_minutes={value}")
-    assert f"benchmark_minutes is {value}" in failures[0].message
+def test_wrong_and_misspelt_options_of_a_playbook_are_refused_together(inventory):
+    given = "status_strict=perhaps status_jsn=report.json benchmark_minutes=0"
+    _done, failures = playbook("playbooks/status.yml", "-i", inventory, "-e", given)
+    for text in ("status_strict is 'perhaps'", "rename it to status_json", "benchmark_minutes is '0'"):
+        assert text in failures[0].message
 
 
 @pytest.fixture(name="nobody")

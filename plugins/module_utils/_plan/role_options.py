@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any, Mapping
 
@@ -33,18 +34,28 @@ def problems(options: Mapping[str, schema.Option], variables: Mapping[str, Any])
 def _problems(name: str, option: schema.Option, value: Any) -> list[Problem]:
     if value is None and option["type"] == "str":
         return []
-    expected = schema.expected(option)
+    expected = _expected(name, option)
     try:
-        number = schema.coerce(option, value)
+        right = _is_in_range(name, option, schema.coerce(option, value))
     except schema.WrongType:
         right = False
-    else:
-        right = option["type"] != "int" or 1 <= number <= (LAST_PORT if _is_port(name) else number)
-    if option["type"] == "int":
-        expected = f"a port from 1 to {LAST_PORT}" if _is_port(name) else "a whole number from 1 up"
     if value is None:
         return [Problem(f"{name} is null", expected, "give it a value, or remove the line")]
     return [] if right else [Problem(f"{name} is {value!r}", expected, "correct it")]
+
+
+def _is_in_range(name: str, option: schema.Option, value: Any) -> bool:
+    if option["type"] == "float":
+        return math.isfinite(value) and bool(value > 0)
+    return option["type"] != "int" or value in range(1, LAST_PORT + 1 if _is_port(name) else value + 1)
+
+
+def _expected(name: str, option: schema.Option) -> str:
+    if option["type"] == "float":
+        return "a number above 0"
+    if option["type"] == "int":
+        return f"a port from 1 to {LAST_PORT}" if _is_port(name) else "a whole number from 1 up"
+    return schema.expected(option)
 
 
 def _is_port(name: str) -> bool:

@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import role_options
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names, role_options
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import checks
-from shipped import ROLE_OPTIONS
+from shipped import PLAYBOOK_OPTIONS, ROLE_OPTIONS, ROOT, SETTINGS, options
+
+MONITORING = set(options("monitoring"))
 
 
 def test_the_defaults_of_all_roles_are_right():
@@ -32,10 +35,12 @@ def test_the_checks_are_those_of_the_probe():
         ("weights_token", None),
         ("weights_token", "a-token-that-is-plainly-made-up"),
         ("weights_proxy", "http://user:password@proxy.example.com:3128"),
+        ("benchmark_minutes", "0.5"),  # as -e sends it
+        ("status_strict", "yes"),
     ],
 )
 def test_what_is_right_is_taken(name: str, value: Any):
-    assert role_options.problems(ROLE_OPTIONS, {name: value}) == []
+    assert role_options.problems({**ROLE_OPTIONS, **PLAYBOOK_OPTIONS}, {name: value}) == []
 
 
 @pytest.mark.parametrize(
@@ -49,11 +54,16 @@ def test_what_is_right_is_taken(name: str, value: Any):
         ("verify_checks", ["chatt"], "verify_checks is ['chatt']", "some of health, models,"),
         ("preflight_allow_newer", "perhaps", "is 'perhaps'", "true or false"),
         ("weights_proxy", "proxy.example.com:3128", "weights_proxy is no URL", "http://"),
+        ("benchmark_minutes", "0", "benchmark_minutes is '0'", "a number above 0"),
+        ("benchmark_minutes", "nan", "benchmark_minutes is 'nan'", "a number above 0"),
+        ("benchmark_minutes", "inf", "benchmark_minutes is 'inf'", "a number above 0"),
+        ("benchmark_minutes", True, "benchmark_minutes is True", "a number above 0"),
+        ("status_strict", "perhaps", "status_strict is 'perhaps'", "true or false"),
         ("image_registry_username", "robot", "image_registry_password is not", "both or none"),
     ],
 )
 def test_what_is_wrong_is_named(name: str, value: Any, found: str, expected: str):
-    (problem,) = role_options.problems(ROLE_OPTIONS, {name: value})
+    (problem,) = role_options.problems({**ROLE_OPTIONS, **PLAYBOOK_OPTIONS}, {name: value})
     assert found in problem.found
     assert expected in problem.expected
 
@@ -92,3 +102,23 @@ def test_an_api_key_that_is_wrong_is_refused_and_not_shown(key: Any, found: str)
     (problem,) = role_options.api_key_problems({"vllm_api_key": key})
     assert found in problem.found
     assert "cret" not in str(problem)
+
+
+PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
+OPTION = re.compile(r"(?:-e|and) ([a-z]+_[a-z_]+)=")
+
+
+def test_the_heads_of_the_playbooks_have_all_options_and_no_others():
+    heads = [path.read_text(encoding="utf-8").partition("\n- name")[0] for path in PLAYBOOKS]
+    named = {name for head in heads for name in OPTION.findall(head) if name.partition("_")[0] != "awx"}
+    assert named - set(ROLE_OPTIONS) - MONITORING == set(PLAYBOOK_OPTIONS)
+
+
+def test_no_variable_of_a_playbook_looks_like_a_misspelt_option():
+    known = {**SETTINGS, **ROLE_OPTIONS, **PLAYBOOK_OPTIONS}
+    own = {
+        name
+        for path in PLAYBOOKS
+        for name in re.findall(r"\b[a-z]+_[a-z_]+\b", path.read_text(encoding="utf-8"))
+    }
+    assert names.wrong(known, own) == []
