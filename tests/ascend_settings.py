@@ -60,6 +60,44 @@ def fields(tree: ast.AST) -> tuple[list[str], bool]:
     return [], False
 
 
+def sections(tree: ast.AST) -> Iterator[tuple[str, set[str], bool]]:
+    """Yield the mappings among the keys: the name, the keys that its class reads, and whether others are refused."""
+    classes = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    for node in ast.walk(classes["AscendConfig"]):
+        if isinstance(node, ast.AnnAssign) and getattr(node.annotation, "id", "") in classes:
+            yield getattr(node.target, "id", ""), declared(classes[node.annotation.id]), True
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            name, made = getattr(node.targets[0], "attr", ""), getattr(node.value.func, "id", "")
+            given = [*node.value.args, *(one.value for one in node.value.keywords if not one.arg)]
+            if made in classes and given and getattr(given[0], "id", "") == name:
+                yield name, *handled(classes[made], by_name=not node.value.args)
+
+
+def declared(node: ast.ClassDef) -> set[str]:
+    """Return the fields of a dataclass that a user gives."""
+    parts = [part for part in node.body if isinstance(part, ast.AnnAssign)]
+    given = [
+        part
+        for part in parts
+        if "ClassVar" not in ast.unparse(part) and "init=False" not in ast.unparse(part)
+    ]
+    return {part.target.id for part in given}
+
+
+def handled(node: ast.ClassDef, by_name: bool) -> tuple[set[str], bool]:
+    """Return the keys that a plain class reads: parameters, its table of defaults, `get`; and whether others are refused."""
+    start = next(part for part in node.body if isinstance(part, ast.FunctionDef) and part.name == "__init__")
+    found = {part.arg for part in start.args.args[1:]} if by_name else set()
+    refused = by_name and not start.args.kwarg
+    for part in ast.walk(node):
+        if isinstance(part, ast.Call) and getattr(part.func, "attr", "") == "get" and part.args:
+            found.add(text(part.args[0]) or "")
+        elif isinstance(part, ast.Assign) and getattr(part.targets[0], "id", "") == "_defaults":
+            found |= {text(key) or "" for key in part.value.keys}
+            refused = True
+    return found - {""}, refused
+
+
 def variables(tree: ast.AST) -> Iterator[str]:
     """Yield the names of variables VLLM_*: all such literals are."""
     for node in ast.walk(tree):
@@ -70,6 +108,9 @@ def variables(tree: ast.AST) -> Iterator[str]:
 
 def show(name: str, comment: str, items: set[str]) -> None:
     """Print one list, as YAML in lines of at most 110 columns."""
+    if not items:
+        print(f"{name}: [] # {comment}")
+        return
     filled = textwrap.fill(", ".join(sorted(items)), 106, break_on_hyphens=False)
     print(f"{name}: # {comment}\n  [\n{textwrap.indent(filled, '    ')},\n  ]")
 
@@ -79,11 +120,23 @@ def main(source: str, release: str) -> None:
     trees = {
         path: ast.parse(path.read_text("utf-8-sig")) for path in Path(source, "vllm_ascend").rglob("*.py")
     }
-    own, refused = fields(trees[Path(source, "vllm_ascend/ascend_config.py")])
+    config = trees[Path(source, "vllm_ascend/ascend_config.py")]
+    own, refused = fields(config)
+    nested = {name: (inner, refuses) for name, inner, refuses in sections(config)}
     found = {name for tree in trees.values() for name in (*keys(tree), *own) if name}
     print(f"---\n# What vllm-ascend {release} reads, by tests/ascend_settings.py. Do not edit.")
     print(f"refuses_unknown_keys: {str(refused).lower()}")
     show("additional_config", "keys", {name for name in found if not name.startswith("_")})
+    show(
+        "nested",
+        "keys of mappings among them",
+        {f"{name}.{key}" for name, (inner, _) in nested.items() for key in inner},
+    )
+    show(
+        "refuses_nested",
+        "the mappings that others must not be in",
+        {name for name, (_, refuses) in nested.items() if refuses},
+    )
     show("environment", "variables", {name for tree in trees.values() for name in variables(tree)})
 
 

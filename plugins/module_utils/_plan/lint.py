@@ -15,6 +15,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.releases import Release
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.finding import (
     FAIL,
@@ -34,6 +35,7 @@ IMAGE_TAG = re.compile(r":v(?P<release>\d[^-@]*)(?P<variant>(-(a\d|310p))?(-open
 MC2_RANKS = 16  # of expert parallelism, from which vllm-ascend chooses MC2 on A2
 MC2 = "https://github.com/vllm-project/vllm-ascend/issues/5947"
 INTRA = {"HCCL_INTRA_PCIE_ENABLE": "1", "HCCL_INTRA_ROCE_ENABLE": "0"}
+SIMILAR = 0.9  # how alike two names are of which one is taken for a slip
 PARSER_PLUGINS = {"tool-call-parser": "tool-parser-plugin", "reasoning-parser": "reasoning-parser-plugin"}
 
 
@@ -62,10 +64,13 @@ class Case:
     @property
     def config(self) -> dict[str, Any]:
         """Return the mapping of additional-config, of which vLLM takes parts as dotted flags, too."""
-        dotted = {
-            flag[len(CONFIG) + 1 :].partition(".")[0] for flag in self.args if flag.startswith(f"{CONFIG}.")
-        }
-        return {**mapping(self.args.get(CONFIG)), **dict.fromkeys(dotted)}
+        merged = mapping(self.args.get(CONFIG))
+        for flag in self.args:
+            if flag.startswith(f"{CONFIG}."):
+                key, _dot, inner = flag[len(CONFIG) + 1 :].partition(".")
+                given = mapping(merged.get(key))
+                merged[key] = {**given, inner.partition(".")[0]: None} if inner else None
+        return merged
 
     def variables(self) -> Iterator[tuple[str, str, Any]]:
         """Yield setting, name and value of each variable."""
@@ -143,7 +148,8 @@ def raw(words: Sequence[str]) -> dict[str, Any]:
     for word in map(str, words):
         if word.startswith("--"):
             name, given, value = word[2:].partition("=")
-            name = name.replace("_", "-")
+            flag, dot, inner = name.partition(".")
+            name = flag.replace("_", "-") + dot + inner
             flags[name] = value if given else True
         elif name:
             flags[name] = word
@@ -166,20 +172,35 @@ def mapping(value: Any) -> dict[str, Any]:
 
 @rule("config_unread")
 def _config(case: Case) -> Iterator[Found]:
-    refuses = case.release.refuses_keys
     shipped = mapping((case.shipped.get("serve_args") or {}).get(CONFIG))
-    for key in sorted(set(case.config) - case.release.keys):
+    for key, inner, refused in _unread(case):
+        name = f"{key}.{inner}" if inner else key
+        meant = names.closest(case.release.nested if inner else case.release.keys, name, SIMILAR)
+        entry = f"{{{key}: {{{inner}: null}}}}" if inner else f"{{{key}: null}}"
+        rename = f"write {meant}, if that is meant, or " if meant else ""
         yield Found(
-            FAIL if refuses else WARN,
+            FAIL if refused else WARN,
             Problem(
-                f"additional-config has {key}, which vLLM-Ascend {case.release.name} "
-                + ("does not know, and so it does not start" if refuses else "does not read"),
+                f"additional-config has {name}, which vLLM-Ascend {case.release.name} "
+                + ("does not know, and so it does not start" if refused else "does not read"),
                 "keys that it reads",
-                f"remove it: vllm_serve_args: {{additional-config: {{{key}: null}}}}",
+                f"{rename}remove it: vllm_serve_args: {{additional-config: {entry}}}",
             ),
             case.source("settings"),
             known=key in shipped and shipped[key] == case.config[key],
         )
+
+
+def _unread(case: Case) -> Iterator[tuple[str, str, bool]]:
+    """Yield each key that the release does not read, the key inside of its mapping, and whether it is refused."""
+    mappings = {name.partition(".")[0] for name in case.release.nested}
+    for key, value in sorted(case.config.items()):
+        if key not in case.release.keys:
+            yield key, "", case.release.refuses_keys
+        elif key in mappings:
+            for inner in sorted(mapping(value)):
+                if f"{key}.{inner}" not in case.release.nested:
+                    yield key, inner, key in case.release.refuses_nested
 
 
 @rule("variable_unread")
@@ -199,6 +220,24 @@ def _variables(case: Case) -> Iterator[Found]:
                 ),
                 case.source("settings"),
                 known=case.is_shipped(key, name),
+            )
+
+
+@rule("variable_misspelt")
+def _misspelt(case: Case) -> Iterator[Found]:
+    """A name that others read may be new. One that is almost theirs is taken for a slip."""
+    for key, name, value in case.variables():
+        ours = name.startswith("VLLM_") or name in case.release.others
+        meant = None if ours else names.closest(case.release.others, name, SIMILAR)
+        if meant:
+            yield Found(
+                WARN,
+                Problem(
+                    f"vllm_{key} has {name}, which is almost {meant}",
+                    f"the variable {meant}",
+                    f"if that is meant, vllm_{key}: {{{name}: null, {meant}: {json.dumps(str(value))}}}",
+                ),
+                case.source("variables"),
             )
 
 

@@ -21,10 +21,15 @@ class Release:
     name: str
     row: Mapping[str, Any]
     keys: frozenset[str]  # of additional-config
+    nested: frozenset[
+        str
+    ]  # keys of mappings among them, as MAPPING.KEY; those of other mappings are not known
     refuses_keys: bool  # whether it does not start with others
+    refuses_nested: frozenset[str]  # the mappings with which it does not start if they have others
     variables: frozenset[str]  # VLLM_*
     parsers: Mapping[str, frozenset[str]]  # by the flag that names one
     successors: Mapping[str, str]  # {variable: key of additional-config}
+    others: tuple[str, ...]  # variables that CANN, torch_npu and the like read
     sources: Mapping[str, str]  # by cell
 
     @classmethod
@@ -37,13 +42,16 @@ class Release:
             name,
             row,
             frozenset(ascend["additional_config"]),
+            frozenset(ascend["nested"]),
             ascend["refuses_unknown_keys"],
+            frozenset(ascend["refuses_nested"]),
             frozenset([*ascend["environment"], *vllm["environment"]]),
             {
                 "tool-call-parser": frozenset(vllm["tool_parsers"]),
                 "reasoning-parser": frozenset(vllm["reasoning_parsers"]),
             },
             table["successors"],
+            tuple(table["variables"]),
             sources(table, name),
         )
 

@@ -52,7 +52,7 @@ def counted(findings: list[Finding]) -> Counter[tuple[str, str]]:
 @pytest.mark.parametrize("name", TABLE["releases"])
 def test_each_cell_of_a_release_has_a_source(name):
     row = {cell for cell in TABLE["releases"][name] if cell != "sources"}
-    assert row | {"images"} == set(releases.sources(TABLE, name))
+    assert row | {"images", "variables"} == set(releases.sources(TABLE, name))
 
 
 @pytest.mark.parametrize("name", TABLE["releases"])
@@ -125,11 +125,32 @@ def test_the_next_releases_need_none():
         (PLAIN, {"vllm_serve_args": {"additional-config": {"enable_mlapo": True}}}, ""),
         ("glm-5.3-flash-w8a8", {"vllm_serve_args": {"additional-config": {"x": 1}}}, "config_unread fail"),
         ("glm-5.3-flash-w8a8", {"vllm_serve_args": {"additional-config": {"mc2_comm_alg": "hierarchy"}}}, ""),
+        # Keys of mappings among them: read or not, refused by some before 0.30
+        (
+            PLAIN,
+            {"vllm_serve_args": {"additional-config": {"xlite_graph_config": {"full": 1}}}},
+            "config_unread warn",
+        ),
+        (PLAIN, {"vllm_serve_args": {"additional-config": {"xlite_graph_config": {"full_mode": True}}}}, ""),
+        (
+            PLAIN,
+            {"vllm_serve_args": {"additional-config": {"eplb_config": {"gate_eplb": 1}}}},
+            "config_unread fail",
+        ),
+        (
+            PLAIN,
+            {"vllm_serve_extra_args": ["--additional-config.eplb_config.gate_eplb=1"]},
+            "config_unread fail",
+        ),
+        (PLAIN, {"vllm_serve_args": {"additional-config": {"dump_config": {"anything": 1}}}}, ""),
         # Variables
         (PLAIN, {"vllm_serve_env": {"VLLM_RPC_TIMEOUT": "1"}}, "variable_unread warn"),
         (PLAIN, {"vllm_container_env": {"VLLM_ASCEND_ENABLE_TOPK_OPTIMIZE": "1"}}, "variable_unread warn"),
         (PLAIN, {"vllm_serve_env": {"VLLM_ASCEND_ENABLE_MLAPO": "1", "HCCL_NEW": "1"}}, ""),
         ("glm-5.3-flash-w8a8", {"vllm_serve_env": {"VLLM_ASCEND_ENABLE_MLAPO": "1"}}, "variable_unread warn"),
+        (PLAIN, {"vllm_serve_env": {"ASCEND_RT_VISIBLE_DEVICE": "0"}}, "variable_misspelt warn"),
+        (PLAIN, {"vllm_serve_env": {"HCCL_BUFFERSIZE": "200"}}, "variable_misspelt warn"),
+        (PLAIN, {"vllm_serve_env": {"HCCL_RDMA_PRIORITY": "1", "ASCEND_SLOG_PRINT_TO_STDOUT": "1"}}, ""),
         # Parsers and patches
         (PLAIN, {"vllm_serve_args": {"tool-call-parser": "glm48"}}, "parser_missing fail"),
         (PLAIN, {"vllm_serve_args": {"tool-call-parser": "own", "tool-parser-plugin": "/own.py"}}, ""),
