@@ -215,3 +215,16 @@ def test_a_nic_must_be_given_because_no_host_is_asked(tmp_path):
     rendering = render(inventory, tmp_path / "out")
     assert rendering.returncode != 0
     assert all(name in rendering.stdout for name in ("node0", "vllm_service_nic", "10.0.0.10"))
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("profile", sorted(path.stem for path in (ROOT / "profiles/models").iterdir()))
+def test_every_profile_is_rendered(tmp_path, profile):
+    text = (ROOT / "inventories/prod/hosts.yml").read_text(encoding="utf-8")
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text(text.replace("192.0.2.", "10.0.0."), encoding="utf-8")
+    chosen = ("-e", f"vllm_profile={profile}", "-e", "vllm_service_nic=enp67s0f0")
+    rendering = render(inventory, tmp_path / "out", *chosen)
+    assert rendering.returncode == 0, rendering.stdout
+    commands = [serve_command(tmp_path / "out" / host / "serve.sh")[1] for host in ("node0", "node1")]
+    assert ["--headless" in words for words in commands] == [False, True]

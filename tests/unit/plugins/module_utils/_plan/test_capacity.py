@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import capacity, plan
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import Model, of_config
-from shipped import FLAGS, ROOT, settings
+from shipped import FLAGS, MODELS, PROFILES, ROOT, settings
 
 GIB, GB = 2**30, 10**9
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 GLM = settings()["model_config"]
 QWEN = settings("qwen3-235b-a22b")["model_config"]
+FLASH = settings("glm-5.3-flash-w8a8")["model_config"]
 # config.json of DeepSeek-V3.1, Qwen3-14B, Qwen3-0.6B and Llama-3.1-8B-Instruct
 DEEPSEEK: dict[str, Any] = {
     "hidden_size": 7168, "num_hidden_layers": 61, "num_nextn_predict_layers": 1, "num_attention_heads": 128,
@@ -96,6 +97,7 @@ def verdict(its_plan: dict[str, Any], model: Model) -> str:
         (GLM, 716.7),  # 352.8 billion parameters and 5.5 of the draft layer
         (QWEN, 470.2),  # model.safetensors.index.json of Qwen/Qwen3-235B-A22B
         (DEEPSEEK, 1369.0),  # 671 billion parameters, and 14 of the draft layer with a vocabulary of its own
+        (FLASH, 642),  # https://unsloth.ai/docs/de/modelle/glm-5.3-flash, in BF16
         (QWEN_14B, 29.54),
         (QWEN_06B, 1.19),
         (LLAMA_8B, 16.06),
@@ -319,6 +321,23 @@ def test_each_figure_of_the_remedy_is_enough(hosts, overrides):
     enough = re.search(r"(\d+) hosts", problem.remedy)
     assert verdict(planned(int(enough[1]), **overrides), glm()) == "fits"
     assert "quantized weights" in problem.remedy
+
+
+# Shipped profiles
+
+
+@pytest.mark.parametrize("profile", [path.stem for path in MODELS])
+def test_a_shipped_profile_fits_on_the_hosts_that_it_is_for(profile):
+    own = settings(profile)
+    flags = PROFILES.serve_flags(own["image_versions"]["vllm"])
+    addresses = {"node0": "10.0.0.10", "node1": "10.0.0.11"}
+    plans = [plan.build(host, list(addresses), addresses, "enp1s0", own, flags) for host in addresses]
+    for its_plan in plans:
+        model = capacity.of_plan(its_plan)
+        assert model
+        assert model.quantized == ("w8a8" in profile)
+        assert verdict(its_plan, model) == "fits"
+    assert [["--headless"] in one["serve"]["args"] for one in plans] == [False, True]
 
 
 # Descriptions and flags
