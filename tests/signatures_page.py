@@ -9,6 +9,7 @@ Usage: PYTHONPATH=collections:tests/support tests/signatures_page.py
 
 from __future__ import annotations
 
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import diagnosis, vllm_log
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.signatures import (
     BY_CODE,
     CAUSE,
@@ -21,7 +22,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.signature
     WARNING,
     Signature,
 )
-from vendor_codes import LISTS, CodeList
+from vendor_codes import LISTS, RULES, RULES_SOURCE, CodeList
 
 TITLE = "Log signatures"
 HEAD = """\
@@ -53,6 +54,7 @@ def page() -> str:
             "| list of the vendor | known | |",
             "|---|---|---|",
             *map(_coverage, LISTS),
+            _rules(),
             "",
             "## Codes",
             "",
@@ -68,6 +70,19 @@ def page() -> str:
 def _coverage(one: CodeList) -> str:
     known = sum(code in BY_CODE for code in one.codes)
     return f"| [{one.name}]({one.source.partition(',')[0]}) | {known} of {len(one.codes)} | {one.rest} |"
+
+
+def _rules() -> str:
+    names = {name for name, _signature, _line in RULES}
+    missed = {name for name, signature, line in RULES if first(line) != signature}
+    source = RULES_SOURCE.partition(" ")[0]
+    return f"| [ascend-fd, its rules for vLLM]({source}) | {len(names - missed)} of {len(names)} | |"
+
+
+def first(text: str) -> str:
+    """Return the signature that knows a text best; empty if none does."""
+    found = diagnosis.diagnose({"host": vllm_log.lines_of(text)})
+    return found[0].id if found else ""
 
 
 def _section(one: Signature) -> list[str]:

@@ -49,6 +49,7 @@ UNINFORMED = re.compile(
 )
 ENDING = 80  # characters
 OPEN_END = re.compile(r"(?:Error:|Exception:|validation errors? for \w+:?)$")  # the reason is below it
+FIELD = re.compile(r"^[\w.]+$")  # pydantic names the field before it says what is wrong with it
 RULE = re.compile(r"^[\s=*#-]*$")
 GENERATION = re.compile(r"^\[supervisor\] generation \w+: starting")
 RUN = re.compile(r"^\[supervisor\] (?:generation \w+: starting|stopping: )")  # the first or last line of one
@@ -153,8 +154,8 @@ def _whole(lines: Sequence[Line]) -> Iterator[Line]:
     """Yield the lines, those that end before the reason of an error with the line that has it."""
     for index, line in enumerate(lines):
         if OPEN_END.search(line.text[-ENDING:]):
-            after = (one.text for one in lines[index + 1 : index + 5])
-            reason = next((text.strip() for text in after if not RULE.match(text)), "")
+            after = [one.text.strip() for one in lines[index + 1 : index + 5] if not RULE.match(one.text)]
+            reason = " ".join(after[: 2 if FIELD.match("".join(after[:1])) else 1])
             line = line._replace(text=f"{line.text} {reason}".rstrip())
         yield line
 

@@ -155,6 +155,22 @@ SIGNATURES = (
         "vllm-ascend, quantization/modelslim_config.py",
     ),
     _signature(
+        "quantization_unsupported",
+        r"doesn't support (?P<what>quant_type=\S+ for layer_type=\w+)"
+        r"|(?P<what2>AscendCompressedTensorsConfig)\b.*missing \d+ required",
+        "this vLLM-Ascend cannot run weights that are quantized so: {what}",
+        "Use weights of a kind that the release supports, such as the profile's. Those of ModelSlim need "
+        "`quantization: ascend` in vllm_serve_args",
+        "vllm-ascend, quantization/modelslim_config.py; ascend-fd, kg-config.json",
+    ),
+    _signature(
+        "scale_dtype",
+        r"Tensor scale not implemented for (?P<what>DT_\w+)",
+        "the operator for quantized weights does not take scales in this format: {what}",
+        "Set `dtype: bfloat16` in vllm_serve_args",
+        ISSUE + "12907",
+    ),
+    _signature(
         "package_missing",
         r"(?P<what>(?:PackageNotFoundError: No package metadata was found for"
         r"|ModuleNotFoundError: No module named) \S+)",
@@ -222,6 +238,23 @@ SIGNATURES = (
         "triton and "
         "triton-ascend",
         ISSUE + "7359",
+    ),
+    _signature(
+        "compiler_failed",
+        r"Command '\['(?P<what>[^']*(?:clang|gcc|g\+\+|bisheng)[^']*)'.* returned non-zero exit status",
+        "a kernel of Triton could not be compiled in the container ({what})",
+        "Look at the compiler's own message above this line. Use the image that the profile names without changes, and "
+        "empty /root/.triton/cache if another image has left something there",
+        ISSUE + "6242",
+        kind=SUSPECT,
+    ),
+    _signature(
+        "triton_unused",
+        r"Triton not available, falling back",
+        "Triton does not work in the container, and vLLM samples without it, which takes longer",
+        "Use the image that the profile names without changes. `docker exec CONTAINER pip list` shows triton-ascend",
+        "vllm-ascend, sample/rejection_sampler.py",
+        kind=WARNING,
     ),
     _signature(
         "forked",
@@ -407,8 +440,9 @@ SIGNATURES = (
         r"|HcclAllocComResourceByTiling .*ret = 9\b|HCCL function error: .*error code is (?:9|11|12|19)\b",
         "the NPUs of another host did not answer (HCCL connection timeout)",
         "Look at the other hosts' logs first. Then run preflight.yml, which checks links, addresses, TLS "
-        "and pings of all NPUs",
-        ISSUE + "5461",
+        "and pings of all NPUs. If all is well there, try it without HCCL_IF_IP (vllm_serve_env: {HCCL_IF_IP: null}): "
+        "HCCL_SOCKET_IFNAME is enough where the RoCE ports of the NPUs go straight to a switch",
+        f"{ISSUE}5461, {ISSUE}16754",
         kind=PEER,
         codes={"EI0006": "Communication_Error_Get_Socket: getting a socket timed out"},
         detail=r"srcRank \([^)]*\) fails to connect to dstRank \([^)]*\)",
@@ -620,6 +654,36 @@ SIGNATURES = (
         "https://github.com/gpustack/gpustack/issues/815",
     ),
     _signature(
+        "weights_do_not_fit",
+        r"KeyError: '(?P<what>(?:\w+\.)*layers\.\d+\.[\w.]+)'"
+        r"|(?P<what2>(?:Attempted to load weight|Tried to load weights of size) .*)",
+        "the weights are not those of the model that their config.json and vllm_serve_args describe: {what}",
+        "Run the weights stage (`site.yml --tags weights`), which finds wrong files. If it finds none, set quantization "
+        "in vllm_serve_args as the weights are quantized, and choose a vllm_release that knows the model",
+        VLLM + "25797",
+    ),
+    _signature(
+        "file_missing",
+        r"Worker failed with error .*No such file or directory: '(?P<what>[^']+)'",
+        "a file that a setting names is not in the container: {what}",
+        "Correct its path in vllm_serve_args or vllm_serve_env, or mount its folder (vllm_container_extra_mounts)",
+        "ascend-fd, kg-config.json",
+    ),
+    _signature(
+        "kv_store_unreachable",
+        r"(?P<what>Initialize mooncake failed.*)|master_client.*(?P<what2>Client not available)",
+        "the KV store cannot be reached: {what}",
+        "Start its master, and check addresses and ports in the file that MOONCAKE_CONFIG_PATH names in vllm_serve_env",
+        "vllm-ascend, distributed/kv_transfer/kv_pool/ascend_store/backend/mooncake_backend.py",
+    ),
+    _signature(
+        "kv_store_memory",
+        r"Failed to allocate memory\b.*\b207001\b",
+        "the KV store got no memory",
+        "Lower global_segment_size in the file that MOONCAKE_CONFIG_PATH names in vllm_serve_env",
+        "ascend-fd, kg-config.json",
+    ),
+    _signature(
         "download_broken",
         r"integrity check failed, expected sha256 signature is",
         "the checksum of a downloaded file differs from the hub's",
@@ -771,6 +835,15 @@ SIGNATURES = (
         "HCCL_INTRA_ROCE_ENABLE=0 in vllm_serve_env",
         ISSUE + "5947",
         codes={"EI0011": "Resource_Error_Insufficient_Device_Memory"},
+    ),
+    _signature(
+        "mc2_group_missing",
+        r"MC2 group metadata unavailable",
+        "expert parallelism has no communication group for MC2",
+        "Look for an earlier error of HCCL. If MC2 is not wanted, remove enable_fused_mc2 from additional-config, and "
+        "VLLM_ASCEND_ENABLE_FUSED_MC2 from vllm_serve_env",
+        "vllm-ascend, quantization/methods/w8a8_dynamic.py",
+        kind=SUSPECT,
     ),
     _signature(
         "hccl_resources",
@@ -945,17 +1018,21 @@ SIGNATURES = (
     _signature(
         "bad_config",
         r"validation errors? for \w*(?:Config|Args)\b:? (?P<what>.*?)(?: \[type=|$)"
-        r"|(?P<what2>EPLB must used .*)"
+        r"|(?P<what2>EPLB (?:must used|not support) .*|HCCL_BUFFSIZE should be .*"
+        r"|data_parallel_\w+(?: or node_rank)? (?:must be|can only be) .*"
+        r"|flash_common3 context is required.*|Failed to load LogitsProcessor plugin .*)"
         r"|ValueError: (?P<what3>.* must be divisible by .*|.*max_model_len.* (?:greater|larger) than .*)",
         "vLLM rejects its configuration: {what}",
-        "Correct the setting in vllm_serve_args that the line names. If it is none of yours, the model's "
+        "Correct the setting in vllm_serve_args or vllm_serve_env that the line names. If it is none of yours, the model's "
         "files or the image "
         "do not fit: run the weights stage and use the image that the profile names",
         "vllm 0.13.0, config; pydantic",
     ),
     _signature(
         "operator_failed",
-        r"call (?P<what>aclnn\w+) failed|HcclAllocComResourceByTiling .*ret = (?P<what2>\d+)",
+        r"call (?P<what>aclnn\w+) failed|HcclAllocComResourceByTiling .*ret = (?P<what2>\d+)"
+        r"|failed while attempting to run meta for (?P<what3>npu\.\w+)"
+        r"|current working operator name is (?P<what4>\w+)",
         "an operator could not be run on the NPU: {what}",
         "This line does not say why: look for the code in the lines after it, and for an earlier error on "
         "the other hosts. "
@@ -981,6 +1058,7 @@ SIGNATURES = (
             "EZ1001": "AclNN_Parameter_Error",
             "EZ9903": "AclNN_Runtime_Error",
         },
+        detail=r"op\[\w+\], [^\[]*[^\[ ]|AclNN_\w+\(EZ\w+\): .*|When \w+ dtype is .*",
     ),
     _signature(
         "cann_error",

@@ -16,3 +16,4 @@ def test_the_page_has_every_signature_and_code():
     assert {f"## {one.id}" for one in SIGNATURES} < set(page)
     rows = {line.split(" | ")[0] for line in page if line.startswith("| ")}
     assert {f"| {code}" for one in SIGNATURES for code in one.codes} < rows
+    assert any("its rules for vLLM" in line and "| 21 of 21 |" in line for line in page)

@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import diagnosis, vllm_log
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.signatures import SIGNATURES
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.vllm_log import Line
-from vendor_codes import LISTS, CodeList
+from vendor_codes import LISTS, RULES, CodeList
 
 LOGS = Path(__file__).parents[2] / "fixtures" / "vllm_log"
 OOM = "ERROR 11-24 12:00:05 [core.py:866] RuntimeError: NPU out of memory. Tried to allocate 3.47 GiB (NPU 0; 60.97 GiB total capacity)"
@@ -67,6 +67,11 @@ LINES = [
         "hccl_port_taken",
         "        host nic listen start failed, port[60000], return[11][FUNC:StartListenSocket]",
         "60000",
+    ),
+    (
+        "compiler_failed",
+        "Command '['/usr/bin/clang++', '-x', 'c++-header']' returned non-zero exit status 1.",
+        "clang++",
     ),
     ("hccl_port_taken", "Communication_Error_Bind_IP_Port(EI0019)", ""),
     (
@@ -463,6 +468,52 @@ LINES = [
         "EL0003",
     ),
     ("cann_error", "EX1234: [PID: 704] What no table has.", "What no table has"),
+    # Lines of reports: vllm-ascend#12907, #2925, #1736, #2260, #5629, #6242, vllm#25797, vllm-ascend#11368, #12487, #1815
+    (
+        "scale_dtype",
+        "[PID: 465] 2026-02-09-17:11:34.368.749 AclNN_Parameter_Error(EZ1001): Tensor scale not implemented for DT_FLOAT16",
+        "DT_FLOAT16",
+    ),
+    (
+        "operator_failed",
+        "call aclnnQuantMatmulWeightNz failed, detail:EZ1001: [PID: 2] When scale dtype is bfloat16, out dtype should also be bfloat16",
+        "out dtype should also be bfloat16",
+    ),
+    (
+        "operator_failed",
+        "call aclnnQuantMatmulWeightNz failed, detail: op[QuantBatchMatmulV3], this platform only support output transpose_x1 false [FUNC:A]",
+        "this platform only support output transpose_x1 false",
+    ),
+    (
+        "operator_failed",
+        "RuntimeError: The process exits for this inner error, and the current working operator name is RopeOperation.",
+        "RopeOperation",
+    ),
+    (
+        "operator_failed",
+        "[rank7]:E0106 03:23:01.677000 37645 fake_tensor.py:2721] [0/0] failed while attempting to run meta for npu.npu_quant_matmul.default",
+        "npu.npu_quant_matmul",
+    ),
+    (
+        "weights_do_not_fit",
+        "KeyError: 'layers.45.mlp.shared_expert.down_proj.weight'",
+        "layers.45.mlp.shared_expert.down_proj.weight",
+    ),
+    (
+        "weights_do_not_fit",
+        "KeyError: 'layers.0.mlp.gate_gate_up_proj.deq_scale'",
+        "layers.0.mlp.gate_gate_up_proj.deq_scale",
+    ),
+    (
+        "hccl_port_taken",
+        "Communication_Error_Bind_IP_Port(EI0019): port 65536 have already been bound",
+        "EI0019",
+    ),
+    (
+        "npu_port_down",
+        "RuntimeError: EJ0002: [PID: 38079] 2025-07-15-12:45:31.202.787 The network port is down.",
+        "EJ0002",
+    ),
     ("crashed", "!!!!!!! Segfault encountered !!!!!!!", "Segfault"),
     (
         "crashed",
@@ -517,8 +568,16 @@ def test_a_line_is_known(known: str, line: str, what: str):
 
 
 def test_every_signature_has_a_line_and_its_own_name():
-    assert {signature.id for signature in SIGNATURES} == {known for known, _line, _what in LINES}
+    known = {known for known, _line, _what in LINES} | {known for _name, known, _line in RULES}
+    assert {signature.id for signature in SIGNATURES} == known
     assert len({signature.id for signature in SIGNATURES}) == len(SIGNATURES)
+
+
+@pytest.mark.parametrize(("name", "known", "text"), RULES, ids=[name for name, _known, _text in RULES])
+def test_the_rules_of_ascend_fd_for_vllm(name: str, known: str, text: str):
+    failed = [] if known == "triton_unused" else ["EngineCore failed to start."]
+    finding = diagnosis.diagnose({"node0": log(*text.split("\n"), *failed)})[0]
+    assert (finding.id, finding.severity) == (known, "fatal" if failed else "warning")
 
 
 CODES = [(code, signature.id) for signature in SIGNATURES for code in signature.codes]
@@ -563,6 +622,14 @@ def test_all_codes_of_a_list_of_the_vendor_are_known(one: CodeList):
 )
 def test_real_logs(name: str, found: list[str]):
     assert ids(real(name)) == found
+
+
+def test_a_compiler_that_fails_is_the_cause_only_if_vllm_fails():
+    """Triton may do without a kernel. The line is that of vllm-ascend#6242."""
+    failed = "Command '['/usr/bin/clang++', '-x', 'c++-header', '/root/.triton/cache/Jd/precompiled.h']' returned non-zero exit status 1."
+    lines = ["Traceback (most recent call last):", f"RuntimeError: Worker failed with error '{failed}'"]
+    assert [one.severity for one in diagnosis.diagnose({"node0": log(failed)})] == ["warning"]
+    assert ids(log(*lines, "EngineCore failed to start."))[0] == "compiler_failed"
 
 
 def test_an_unknown_error_is_quoted():
