@@ -18,9 +18,10 @@ class CodeList:
     rest: str = ""
 
 
-def numbers(*ranges: tuple[int, int]) -> tuple[str, ...]:
-    """Return the codes from the first to the last of each range."""
-    return tuple(str(code) for first, last in ranges for code in range(first, last + 1))
+def numbers(*ranges: tuple[int, int], prefix: str = "") -> tuple[str, ...]:
+    """Return the codes from the first to the last of each range; all codes have six characters."""
+    width = 6 - len(prefix)
+    return tuple(f"{prefix}{code:0{width}}" for first, last in ranges for code in range(first, last + 1))
 
 
 LISTS = (
@@ -39,6 +40,18 @@ LISTS = (
             (500000, 500005),
             (507000, 507052),
             (507899, 507901),
+        ),
+    ),
+    CodeList(
+        "CANN's run time, ACL, driver, operators and AI CPU (EE, EH, EL, EZ, E3)",
+        "https://github.com/hicann/runtime, src/dfx/error_manager/error_code.json; EL0016 to EL0021: hicann/driver, src/ascend_hal",
+        (
+            *numbers((30003, 30009), (39001, 39002), (39004, 39011), prefix="E"),
+            *numbers((1001, 1007), (1009, 1024), (2002, 2002), (4001, 4002), (4004, 4004), prefix="EE"),
+            *numbers((1, 14), prefix="EH"),
+            *numbers((1, 17), (19, 21), prefix="EL"),
+            *numbers((1, 7), (501, 501), (1001, 1001), (2001, 2001), (3002, 3003), prefix="EZ"),
+            *numbers((9010, 9010), (9903, 9903), (9999, 9999), prefix="EZ"),
         ),
     ),
     CodeList(
