@@ -3,9 +3,10 @@ PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 LAB := tests/lab/lab
 
-# The order of `make test`: the quick ones first. What comes after lab-up shares one lab, and it is down in the end. From runner to recovery each
-# leaves a service that runs, and the next goes on with it; commands uninstalls it.
-STEPS := lint units monitoring versions parsers install site sanity molecule lab-up faults weights runner roles clients recovery commands diagnosis
+# The two lanes of `make test`, side by side. The steps of the first use one lab: molecule's scenarios build it and leave none, what comes after lab-up
+# shares it, and it is down in the end. From runner to recovery each leaves a service that runs, and the next goes on with it; commands uninstalls it.
+LAB_STEPS := molecule lab-up faults weights runner roles clients recovery commands diagnosis
+STEPS := lint units monitoring versions parsers install site sanity
 
 # Of pytest. Many tests wait for the time of a setting, such as a grace period.
 WORKERS := $(shell expr 2 '*' $$(nproc))
@@ -47,8 +48,8 @@ root:
 	@test "$$(id -u)" -eq 0 || { echo "The lab makes network namespaces, mounts and devices, and so needs root. Run it as root: sudo make $(MAKECMDGOALS)" >&2; exit 1; }
 
 .PHONY: test
-test: env root ## Everything below, the quick ones first (root)
-	@tests/steps.sh $(STEPS)
+test: env root ## Everything below, what needs the lab beside the rest (root)
+	@tests/steps.sh "$(LAB_STEPS)" "$(STEPS)"
 
 .PHONY: lint
 lint: env ## ansible-lint, yamllint, ruff, mypy, docs, changelog, licences, playbook syntax
@@ -119,8 +120,8 @@ install: env ## The built tarball: what is in it, and that it works once install
 	python -m pytest --numprocesses auto tests/integration/test_install.py
 
 .PHONY: sanity
-sanity: env ## ansible-test sanity, all tests, with the oldest and the newest Ansible
-	tests/sanity.sh
+sanity: env ## ansible-test sanity, all tests, with the newest Ansible
+	tests/sanity.sh newest
 
 .PHONY: molecule
 molecule: env root ## The whole chain on the lab, its check mode and upgrades (root)
@@ -167,6 +168,7 @@ clients: env root ## The OpenAI client and curl against the endpoint on the lab,
 campaign: env root ## The tests and scenarios that make test leaves out: more faults of each kind (root)
 	python -m pytest -m campaign tests/component
 	tests/versions.sh tests/unit/plugins
+	tests/sanity.sh oldest
 	tests/with-lab.sh python -m pytest -m campaign tests/integration
 	molecule test -s airgap -s faults -s single
 

@@ -1,46 +1,55 @@
 #!/usr/bin/env bash
-# Runs `make STEP` for each STEP given, announced and timed; stops at the first that fails, and always ends with a summary.
+# Runs lanes side by side. Each argument is a lane: names of steps, of which `make STEP` is run one after the other. The first lane decides how long
+# all takes, so the others get the processor time that it leaves. The output of a step is printed as a whole when the step has ended. After a failure
+# no lane begins another step. Ends with a summary.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-log=$(mktemp)
-lab=down
+work=$(mktemp -d)
+touch "$work/failed"
 finish() {
-    rm -f "$log"
-    [[ -z $(jobs -rp) ]] || kill -- "-$build"
-    [[ $lab == down ]] || make --no-print-directory lab-down
+    for lane in $(jobs -rp); do
+        kill -INT -- "-$lane"
+    done
+    wait
+    [[ ! -e $work/lab-up.log ]] || make --no-print-directory lab-down
+    rm -rf "$work"
 }
 trap finish EXIT
 
-# Most of the time that the lab's parts take on a new machine is spent on waiting for the network: they are built beside the first steps, which do
-# without them. The first step that needs them waits for the rest, and tells what went wrong.
-if [[ " $* " == *" lab-up "* ]]; then
-    set -m # a process group of its own, to be ended as a whole
-    tests/lab/lab build </dev/null >/dev/null 2>&1 &
-    build=$!
-    set +m
-fi
+run_lane() { # PRIORITY STEP...
+    local priority=$1 step begin code result
+    for step in "${@:2}"; do
+        [[ ! -s $work/failed ]] || break
+        echo "=== make $step has begun ($(date +%T))"
+        begin=$SECONDS
+        code=0
+        nice -n "$priority" make --no-print-directory "$step" >"$work/$step.log" 2>&1 </dev/null || code=$?
+        [[ $code -eq 0 ]] || echo "$step" >>"$work/failed"
+        # pytest's closing line, where the step had one.
+        result=$(grep -E '^=+ .*(passed|failed|error).* in [0-9.]+s.* =+$' "$work/$step.log" | tail -n 1 || true)
+        printf '%-10s %4d s  %s\n' "$step" $((SECONDS - begin)) "$result" >"$work/$step.summary"
+        flock "$work" sh -c 'echo "=== make $1, exit code $2"; cat "$3"' sh "$step" "$code" "$work/$step.log"
+    done
+}
 
-summary=()
-passed=0
-failed=0
-
-for step in "$@"; do
-    echo "=== make $step ($(date +%T))"
-    begin=$SECONDS
-    make --no-print-directory "$step" 2>&1 | tee "$log" || failed=1
-    # pytest's closing line, where the step had one.
-    result=$(grep -E '^=+ .*(passed|failed|error).* in [0-9.]+s.* =+$' "$log" | tail -n 1 || true)
-    summary+=("$(printf '%-9s %4d s  %s' "$step" $((SECONDS - begin)) "$result")")
-    [[ $step != lab-up ]] || lab=up
-    [[ $failed -eq 0 ]] || break
-    passed=$((passed + 1))
+set -m # each lane is a process group, to be ended as a whole
+priority=0
+for lane in "$@"; do
+    read -ra steps <<<"$lane"
+    run_lane "$priority" "${steps[@]}" &
+    priority=10
 done
+wait
 
 echo "=== make test, $SECONDS s"
-printf '%s\n' "${summary[@]}"
-if [[ $failed -ne 0 ]]; then
+for step in $*; do
+    [[ ! -e $work/$step.summary ]] || cat "$work/$step.summary"
+done
+while read -r step; do
     echo "make test: step $step failed; run it alone with: make $step" >&2
-fi
-echo "steps: $passed passed, $failed failed, $(($# - passed - failed)) skipped"
-exit "$failed"
+done <"$work/failed"
+run=$(find "$work" -name '*.summary' | wc -l)
+failed=$(wc -l <"$work/failed")
+echo "steps: $((run - failed)) passed, $failed failed, $(($(wc -w <<<"$*") - run)) skipped"
+[[ $failed -eq 0 ]]

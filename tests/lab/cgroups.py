@@ -16,6 +16,9 @@ from system import LabError
 _LAB = "ascend-ops-lab"
 _MOUNT_POINT = Path("/sys/fs/cgroup")
 _CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")  # what systemd and Docker in a node control by
+# Of processor time, beside one share of what else runs here: a node stands for a machine of its own.
+_SHARES = 8
+_SHARE = {"cpu.shares": 1024, "cpu.weight": 100}  # by the file of version 1 and of version 2
 
 
 def create(name: str) -> None:
@@ -27,6 +30,9 @@ def create(name: str) -> None:
             group.mkdir(exist_ok=True)
             if (parent / "cpuset.cpus").exists() and version == 1:
                 _inherit_cpuset(parent, group)
+        for file, share in _SHARE.items():
+            if (hierarchy / _LAB / file).exists():
+                (hierarchy / _LAB / file).write_text(str(_SHARES * share), encoding="ascii")
 
 
 def join(name: str) -> None:
