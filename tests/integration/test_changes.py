@@ -23,9 +23,13 @@ RESTORE = (
 )
 
 
-@pytest.fixture(autouse=True)
-def weights_without_a_manifest() -> Iterator[None]:
+@pytest.fixture(scope="module", name="service")
+def service_that_runs() -> None:
     site("-i", "inventories/lab").succeeded()
+
+
+@pytest.fixture(autouse=True)
+def weights_without_a_manifest(service) -> Iterator[None]:
     for node in NODES:
         lab("exec", node, "sh", "-c", KEEP)
     yield

@@ -95,6 +95,30 @@ ELSEWHERE = {
         "tests/component/test_gateway.py",
         'gateway_state="absent"',
     ),
+    "ansible-playbook site.yml -i inventories/prod": (
+        "Makefile",
+        "ansible-playbook site.yml -i inventories/lab",
+    ),
+    "ansible-playbook site.yml -i inventories/prod --check --diff": (
+        "extensions/molecule/default/check.yml",
+        "run_options: [--check, --diff]",
+    ),
+    "ansible-playbook playbooks/diagnose.yml -i inventories/prod": (
+        "tests/integration/test_runner.py",
+        '"playbooks/diagnose.yml"',
+    ),
+    "ansible-playbook playbooks/lint.yml -i inventories/prod": (
+        "tests/integration/test_runner.py",
+        '"playbooks/lint.yml"',
+    ),
+    "ansible-playbook playbooks/preflight.yml -i inventories/prod": (
+        "tests/integration/test_runner.py",
+        '"playbooks/preflight.yml"',
+    ),
+    "ansible-playbook playbooks/status.yml -i inventories/prod": (
+        "tests/integration/test_runner.py",
+        '"playbooks/status.yml"',
+    ),
     "docker logs -f vllm-ascend-v0.13.0rc1": ("tests/integration/test_diagnosis.py", "docker logs"),
 }
 # Last, and in this order.
@@ -132,7 +156,7 @@ def run(command: str, folder: Path) -> str:
             "-e",
             f"benchmark_dir={folder}",
             "-e",
-            "benchmark_minutes=1",
+            "benchmark_minutes=0.5",
             "-e",
             "benchmark_max_concurrency=2",
         ]
@@ -153,16 +177,19 @@ def service() -> None:
     playbook("site.yml", "-i", "inventories/lab").succeeded()
 
 
+@pytest.fixture(scope="module")
+def logs(service) -> dict[str, str]:
+    command = ("sh", "-c", "docker logs --timestamps vllm-ascend-v0.13.0rc1 2>&1")
+    return {f"{node}.log": lab("exec", node, *command) for node in NODES}
+
+
 @pytest.fixture(name="folder")
-def a_folder(tmp_path: Path) -> Path:
-    (tmp_path / "password").write_text("of a vault", encoding="ascii")
-    for node in NODES:
-        log = lab("exec", node, "sh", "-c", "docker logs --timestamps vllm-ascend-v0.13.0rc1 2>&1")
-        (tmp_path / f"{node}.log").write_text(log, encoding="utf-8")
+def a_folder(tmp_path: Path, logs: dict[str, str]) -> Path:
+    for name, text in {"password": "of a vault", **logs}.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
     return tmp_path
 
 
-@pytest.mark.usefixtures("service")
 @pytest.mark.parametrize("command", HERE)
 def test_a_command_of_the_docs_works(command, folder, monkeypatch):
     monkeypatch.setenv("ANSIBLE_VAULT_PASSWORD_FILE", str(folder / "password"))

@@ -259,6 +259,17 @@ def test_a_hardened_container_serves_and_heals(hardened):
     comes_back(before)
 
 
+def test_a_service_that_keeps_failing_is_started_at_once_by_site():
+    many = f"""sed -i 's/"failures": [0-9]*/"failures": 10/' {STATE}"""
+    on(HEAD, "docker", "exec", CONTAINER, "sh", "-c", many)  # so that the pause is long
+    on(HEAD, "kill", "-9", engine_pid(HEAD))
+    log = ("sh", "-c", f"docker logs --tail 5 {CONTAINER} 2>&1")
+    wait(lambda: "keeps failing" in on(HEAD, *log), "the supervisors pause")
+    run = playbook("site.yml", "-i", "inventories/lab")
+    run.succeeded()
+    assert run.changed() == {"localhost": 0, "node0": 2, "node1": 2}, run.output
+
+
 def test_a_planned_stop_waits_for_the_running_answer_and_a_start_for_a_lost_ssh_connection():
     stream = Stream()
     runs: list[Run] = []

@@ -20,7 +20,7 @@ CHANGES = ("container", "patch", "serve")  # once their container is gone
 
 @pytest.fixture(scope="module", autouse=True)
 def hosts_without_a_container() -> None:
-    site("-i", "inventories/lab").succeeded()
+    site("-i", "inventories/lab", "--tags", "image,weights").succeeded()
     for node in NODES:
         lab("exec", node, "docker", "rm", "--force", CONTAINER)
 
