@@ -42,6 +42,9 @@ READY = re.compile(
 )  # a worker logs only the first
 # The first line of a traceback that is not indented has the exception's name, whatever that ends with.
 EXCEPTION = re.compile(r"^(?!(?:INFO|DEBUG|WARNING|ERROR|E[0-9A-Z]\d{4}):)(?:\w+\.)*[A-Z]\w+(?::|$)")
+CODE = re.compile(
+    r"^ {4,}[^\s~^]"
+)  # a line of a traceback with source: all that an exception without text says
 # vLLM says so of an exception in another process.
 UNINFORMED = re.compile(
     r"^(?:\w+\.)*(?:RuntimeError: (?:Executor failed|Engine core initialization failed|Process \w+ \(PID)"
@@ -223,14 +226,17 @@ def _unknown_exception(lines: Sequence[Line], served: bool) -> list[Line]:
 
 
 def _first_exception(lines: Sequence[Line]) -> list[Line]:
-    inside = False
+    inside, code = False, ""
     for line in lines:
         if line.text.startswith("Traceback (most recent call last)"):
-            inside = True
+            inside, code = True, ""
+        elif inside and CODE.match(line.text):
+            code = line.text.strip()
         elif inside and EXCEPTION.match(line.text):
             inside = False
             if not UNINFORMED.match(line.text):
-                return [line]
+                bare = ":" not in line.text and code
+                return [line._replace(text=f"{line.text} ({code})") if bare else line]
     return []
 
 

@@ -773,7 +773,7 @@ SIGNATURES = (
     _signature(
         "operator_crashed",
         r"there is an exception of (?P<what>[a-z ]+ (?:error|exception))|\[(?P<what2>(?:vector core"
-        r"|aicore) exception)\]",
+        r"|aicore) exception)\]|(?P<what3>Aicore kernel execute failed.*?)(?:, stream_id|$)",
         "an operator crashed on the NPU: {what}",
         "Note `device(chipId:N)`. If it is always the same, check that NPU (`npu-smi info -t health -i N`, "
         "`-t ecc`). "
@@ -796,7 +796,7 @@ SIGNATURES = (
             "EE1009": "Execution_Error_Model",
             "EL0015": "Invalid_Device_Access",
         },
-        detail=r"device\(chipId:\d+, dieId:\d+\)",
+        detail=r"device\(chipId:\d+, dieId:\d+\)|fault kernel_name=[^,]+",
     ),
     _signature(
         "out_of_memory",
@@ -1046,7 +1046,8 @@ SIGNATURES = (
         "an operator could not be run on the NPU: {what}",
         "This line does not say why: look for the code in the lines after it, and for an earlier error on "
         "the other hosts. "
-        "For 561002, try a larger HCCL_BUFFSIZE in vllm_serve_env",
+        "For 561002 of a MoeDistribute operator, try a larger HCCL_BUFFSIZE in vllm_serve_env; of another one, a newer "
+        "vllm_release",
         ISSUE + "9872",
         kind=SYMPTOM,
         codes={

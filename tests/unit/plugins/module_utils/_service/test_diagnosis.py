@@ -73,6 +73,21 @@ LINES = [
         "Command '['/usr/bin/clang++', '-x', 'c++-header']' returned non-zero exit status 1.",
         "clang++",
     ),
+    (
+        "operator_crashed",  # vllm-ascend#9233, from CANN's own log
+        "[stream.cc:1335]486885 GetError:[DFX_INFO] Aicore kernel execute failed, device id=9, stream_id=155, fault kernel_name=SwiGlu_3,",
+        "device id=9 (fault kernel_name=SwiGlu_3)",
+    ),
+    (
+        "out_of_memory",  # vllm-ascend#16649
+        "torch.OutOfMemoryError: map:NPUCachingAllocator.cpp:457 NPU function error: aclrtMallocPhysical, error code is 507899",
+        "aclrtMallocPhysical",
+    ),
+    (
+        "model_unsupported",  # vllm-ascend#8722
+        "Value error, The checkpoint you are trying to load has model type `deepseek_v4` but Transformers does not recognize this architecture.",
+        "deepseek_v4",
+    ),
     ("hccl_port_taken", "Communication_Error_Bind_IP_Port(EI0019)", ""),
     (
         "hccl_init",
@@ -622,6 +637,22 @@ def test_all_codes_of_a_list_of_the_vendor_are_known(one: CodeList):
 )
 def test_real_logs(name: str, found: list[str]):
     assert ids(real(name)) == found
+
+
+def test_an_exception_without_text_is_told_with_its_source():
+    """As vllm-ascend#3865 has it."""
+    prefix = "(Worker_TP0 pid=137462) ERROR 10-29 08:32:26 [multiproc_executor.py:671] "
+    lines = [
+        "Traceback (most recent call last):",
+        '  File "qwen3_next.py", line 197, in _forward',
+        "    assert isinstance(attn_metadata, dict)",
+        "           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^",
+        "AssertionError",
+    ]
+    finding = diagnosis.diagnose(
+        {"node0": log(*(prefix + line for line in lines), "EngineCore failed to start.")}
+    )[0]
+    assert finding.line == "AssertionError (assert isinstance(attn_metadata, dict))"
 
 
 def test_a_compiler_that_fails_is_the_cause_only_if_vllm_fails():
