@@ -170,7 +170,7 @@ campaign: env root ## The tests and scenarios that make test leaves out: more fa
 	tests/versions.sh tests/unit/plugins
 	tests/sanity.sh oldest
 	tests/with-lab.sh python -m pytest -m campaign tests/integration
-	molecule test -s airgap -s faults -s single
+	molecule test -s airgap -s faults -s gateway -s monitoring -s single
 
 .PHONY: versions
 versions: env ## Syntax, rendering and modules with the oldest and the newest Ansible

@@ -25,7 +25,7 @@ import requests
 import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
-from monitoring import PROGRAMS, watch
+from monitoring import PROGRAMS, Watched, watch
 from polling import wait_until
 from ports import free_port
 from shipped import ROOT, read
@@ -71,35 +71,8 @@ def running(program: str, *options: str, log: Path) -> Iterator[None]:
         process.wait()
 
 
-class Site:
-    """Prometheus over a service of two hosts on this machine, with what role monitoring has written."""
-
-    def __init__(self, folder: Path, url: str) -> None:
-        self.folder, self.url = folder, url
-        self.dashboard: dict[str, Any] = json.loads(
-            (folder / "written/dashboards/vllm.json").read_text(encoding="utf-8")
-        )
-
-    def ask(self, query: str) -> list[dict[str, Any]]:
-        """Return the series that Prometheus has for a query of the dashboard."""
-        filled = query.replace("$service", "glm47").replace("$__range", "1h")
-        answer = requests.get(f"{self.url}/api/v1/query", {"query": filled}, timeout=10).json()
-        assert answer["status"] == "success", answer
-        series: list[dict[str, Any]] = answer["data"]["result"]
-        return series
-
-    def queries(self) -> dict[str, str]:
-        """Return the queries of all panels and annotations, by their names."""
-        panels = {
-            f"{panel['title']} {target['refId']}": target["expr"]
-            for panel in self.dashboard["panels"]
-            for target in panel.get("targets", [])
-        }
-        return panels | {one["name"]: one["expr"] for one in self.dashboard["annotations"]["list"]}
-
-
 @pytest.fixture(scope="module", name="site")
-def watched_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def watched_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     folder = tmp_path_factory.mktemp("site")
     ports = {name: free_port() for name in ("vllm", "node", "npu", "prometheus")}
     exporters = {"node": ports["node"], "npu": ports["npu"]}
@@ -148,7 +121,7 @@ def watched_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         )
         stack.enter_context(running("prometheus", *options, log=folder / "prometheus.log"))
         wait_until(lambda: answers(f"{url}/-/ready"), 30, lambda: (folder / "prometheus.log").read_text())
-        yield Site(folder, url)
+        yield Watched(url, folder / "written")
 
 
 def answers(url: str) -> bool:
@@ -177,20 +150,11 @@ def supervise(stack: contextlib.ExitStack, folder: Path, name: str, api_port: in
     stack.callback(process.terminate)
 
 
-def test_every_query_returns_data(site: Site):
-    missing = site.queries()
-
-    def all_there() -> bool:
-        for name, query in list(missing.items()):
-            values = [float(one["value"][1]) for one in site.ask(query)]
-            if values and values[0] == values[0]:  # not NaN, which is what latencies of no requests are
-                del missing[name]
-        return not missing
-
-    wait_until(all_there, 60, lambda: f"no data for {', '.join(missing)}")
+def test_every_query_returns_data(site: Watched):
+    site.wait_for_data(site.queries(), 60)
 
 
-def test_targets_and_rules_are_as_prometheus_wants_them(site: Site):
+def test_targets_and_rules_are_as_prometheus_wants_them(site: Watched):
     def up() -> bool:
         return {(one["metric"]["job"], one["metric"]["host"], one["value"][1]) for one in site.ask("up")} == {
             ("vllm", "node0", "1"), *((job, host, "1") for job in ("node", "npu") for host in HOSTS)
@@ -203,7 +167,7 @@ def test_targets_and_rules_are_as_prometheus_wants_them(site: Site):
     assert [rule["lastError"] for rule in rules if rule["health"] != "ok" and "lastError" in rule] == []
 
 
-def test_grafana_knows_each_key(site: Site):
+def test_grafana_knows_each_key(site: Watched):
     """What its own types do not know is lost when they read the dashboard and write it again."""
     again = json.loads(json.dumps(Dashboard.from_json(site.dashboard), cls=JSONEncoder))
     # Its data source for Prometheus has a title for annotations, which the general types leave out.
@@ -228,7 +192,7 @@ def lost(given: Any, again: Any, place: str = "") -> list[str]:
     return [] if given == again else [f"{place}: {given!r} is {again!r}"]
 
 
-def test_panels_do_not_overlap(site: Site):
+def test_panels_do_not_overlap(site: Watched):
     cells = [
         (x, y)
         for panel in site.dashboard["panels"]
@@ -240,8 +204,8 @@ def test_panels_do_not_overlap(site: Site):
     assert max(x for x, _y in cells) == 23
 
 
-def test_every_release_has_the_metrics_of_vllm_that_are_used(site: Site):
-    rules = (site.folder / "written/rules-glm47.yml").read_text(encoding="utf-8")
+def test_every_release_has_the_metrics_of_vllm_that_are_used(site: Watched):
+    rules = (site.written / "rules-glm47.yml").read_text(encoding="utf-8")
     expressions = [rule["expr"] for group in yaml.safe_load(rules)["groups"] for rule in group["rules"]]
     used = set(re.findall(r"vllm:\w+", " ".join([*expressions, *site.queries().values()])))
     assert len(used) > 10

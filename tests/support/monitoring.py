@@ -11,7 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import requests
 from ansible_run import ROOT, Failure, playbook
+from polling import wait_until
 
 PROGRAMS = ROOT / ".cache/prometheus/usr/bin"
 
@@ -42,3 +44,42 @@ def promtool(*arguments: str | Path) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+class Watched:
+    """A Prometheus over a service, with what role monitoring has written."""
+
+    def __init__(self, url: str, written: Path) -> None:
+        self.url, self.written = url, written
+        text = (written / "dashboards/vllm.json").read_text(encoding="utf-8")
+        self.dashboard: dict[str, Any] = json.loads(text)
+
+    def ask(self, query: str) -> list[dict[str, Any]]:
+        """Return the series that Prometheus has for a query of the dashboard."""
+        filled = query.replace("$service", "glm47").replace("$__range", "1h")
+        answer = requests.get(f"{self.url}/api/v1/query", {"query": filled}, timeout=10).json()
+        assert answer["status"] == "success", answer
+        series: list[dict[str, Any]] = answer["data"]["result"]
+        return series
+
+    def queries(self) -> dict[str, str]:
+        """Return the queries of all panels and annotations, by their names."""
+        panels = {
+            f"{panel['title']} {target['refId']}": target["expr"]
+            for panel in self.dashboard["panels"]
+            for target in panel.get("targets", [])
+        }
+        return panels | {one["name"]: one["expr"] for one in self.dashboard["annotations"]["list"]}
+
+    def wait_for_data(self, queries: dict[str, str], seconds: float) -> None:
+        """Wait until Prometheus has a number for each of the queries."""
+        missing = dict(queries)
+
+        def all_there() -> bool:
+            for name, query in list(missing.items()):
+                values = [float(one["value"][1]) for one in self.ask(query)]
+                if values and values[0] == values[0]:  # not NaN, which is what latencies of no requests are
+                    del missing[name]
+            return not missing
+
+        wait_until(all_there, seconds, lambda: f"no data for {', '.join(missing)}")
