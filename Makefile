@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 LAB := tests/lab/lab
 
-# The two lanes of `make test`, side by side. The steps of the first use one lab: molecule's scenarios build it and leave none, what comes after lab-up
-# shares it, and it is down in the end. From runner to recovery each leaves a service that runs, and the next goes on with it; commands uninstalls it.
-LAB_STEPS := molecule lab-up faults weights runner roles clients recovery commands diagnosis
+# The order of `make test`: first what needs no lab. What comes after lab-up shares one lab, and it is down in the end. From runner to recovery each
+# leaves a service that runs, and the next goes on with it; commands uninstalls it.
 STEPS := lint units monitoring versions parsers install site sanity
+LAB_STEPS := molecule lab-up faults weights runner roles clients recovery commands diagnosis
 
 # Of pytest. Many tests wait for the time of a setting, such as a grace period.
 WORKERS := $(shell expr 2 '*' $$(nproc))
@@ -48,8 +48,8 @@ root:
 	@test "$$(id -u)" -eq 0 || { echo "The lab makes network namespaces, mounts and devices, and so needs root. Run it as root: sudo make $(MAKECMDGOALS)" >&2; exit 1; }
 
 .PHONY: test
-test: env root ## Everything below, what needs the lab beside the rest (root)
-	@tests/steps.sh "$(LAB_STEPS)" "$(STEPS)"
+test: env root ## Everything below, the quick ones first (root)
+	@tests/steps.sh "$(STEPS) $(LAB_STEPS)"
 
 .PHONY: lint
 lint: env ## ansible-lint, yamllint, ruff, mypy, docs, changelog, licences, playbook syntax

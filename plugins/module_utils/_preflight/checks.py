@@ -500,8 +500,8 @@ def _mounts(host: Host) -> Iterator[Finding]:
             "mounts",
             f"missing: {', '.join(missing)}",
             "each mount of the container has its source on the host",
-            "Install what they belong to (most are part of the driver), link them to there, or set "
-            "vllm_container_mounts to the list of all mounts as they are on the hosts",
+            "Install what they belong to (most are part of the driver), link them to there, or set where they are "
+            "on the hosts: vllm_npu_driver_mounts for files of the driver, vllm_container_mounts for others",
         )
     folders = [path for path, kind in kinds.items() if kind == "dir" and _is_file_mount(path)]
     if folders:
@@ -510,7 +510,7 @@ def _mounts(host: Host) -> Iterator[Finding]:
             f"folders: {', '.join(folders)}",
             "files",
             f"Docker created them for mounts without a source. Remove them (rmdir {' '.join(folders)}), and "
-            "set where the files are: vllm_container_mounts",
+            "set where the files are: vllm_npu_driver_mounts",
         )
 
 

@@ -407,14 +407,15 @@ class Exchange:
 
     def _read_again(self, path: str) -> None:
         name, digest = os.path.join(self.folder, path), hashlib.sha256()
-        with open(name, "rb") as file:
+        with contextlib.suppress(OSError), open(name, "rb") as file:  # its disk may not read it any more
             for block in iter(functools.partial(file.read, BLOCK), b""):
                 digest.update(block)
         if digest.hexdigest() == self.files[path]["sha256"]:
             self.have.add(path)
-        else:
+            return
+        with contextlib.suppress(OSError):
             os.remove(name)
-            self.lost.add(path)
+        self.lost.add(path)
 
     # The work of this host
 

@@ -293,7 +293,7 @@ class Api:
 
         try:
             return await asyncio.wait_for(in_thread(ask), 2 * seconds)
-        except TimeoutError:
+        except asyncio.TimeoutError:
             return 0, ""
 
     def _authorization(self) -> dict[str, str]:

@@ -435,7 +435,7 @@ def change_the_system(found: dict[str, Any]) -> None:
 
 HOST_CASES = {
     "device missing": Case(break_device, "devices", "fail", ("/dev/davinci3",)),
-    "mount missing": Case(break_mount, "mounts", "fail", ("/usr/local/dcmi", "vllm_container_mounts")),
+    "mount missing": Case(break_mount, "mounts", "fail", ("/usr/local/dcmi", "vllm_npu_driver_mounts")),
     "mount that Docker made": Case(
         break_mount_by_docker, "mounts", "fail", ("rmdir /usr/local/bin/npu-smi",)
     ),
