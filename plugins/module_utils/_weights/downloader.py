@@ -628,7 +628,15 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(FORBIDDEN)
             return
         first = int((re.fullmatch(r"bytes=(\d+)-", span) or [0, 0])[1])
-        with open(os.path.join(exchange.folder, path), "rb") as file:
+        try:
+            self._send_file(os.path.join(exchange.folder, path), first)
+        except OSError as error:
+            if is_of_disk(error):
+                exchange.doubt(path)
+            raise
+
+    def _send_file(self, name: str, first: int) -> None:
+        with open(name, "rb") as file:
             length = os.fstat(file.fileno()).st_size - first
             self._send_headers(PARTIAL, length)
             if length > 0:

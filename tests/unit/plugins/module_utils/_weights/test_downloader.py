@@ -139,6 +139,14 @@ def test_a_damaged_part_is_discarded(tmp_path: Path, port: int):
     assert (all_hosts[1].folder / "shard-1").read_bytes() == CONTENTS["shard-1"]
 
 
+def test_a_host_that_cannot_read_a_doubted_file_gets_it_again(tmp_path: Path, port: int):
+    all_hosts = hosts(tmp_path, port, list(CONTENTS), [path for path in CONTENTS if path != "shard-1"])
+    (all_hosts[0].folder / "shard-1").unlink()
+    run(all_hosts)
+    assert sorted(path for host in all_hosts for path in host.fetched) == ["shard-1"]
+    assert (all_hosts[1].folder / "shard-1").read_bytes() == CONTENTS["shard-1"]
+
+
 def test_a_host_with_a_damaged_file_is_told_and_gets_it_again(tmp_path: Path, port: int):
     all_hosts = hosts(tmp_path, port, list(CONTENTS), list(CONTENTS), [])
     for host in all_hosts[:2]:
