@@ -31,7 +31,7 @@ DEFAULTS = read(ROOT / "profiles/defaults.yml")
 PROFILES = Profiles(ROOT / "profiles", read)
 ROLES = ("preflight", "image", "weights", "container", "patch", "serve", "verify", "gateway")
 ROLE_OPTIONS = {name: option for role in ROLES for name, option in options(role).items()}
-PLAYBOOK_OPTIONS = yaml.safe_load((ROOT / "playbooks/vars/options.yml").read_text(encoding="utf-8"))
+PLAYBOOK_OPTIONS = read(ROOT / "playbooks/vars/options.yml")
 
 FLAGS = PROFILES.serve_flags("0.13.0")
 

@@ -35,7 +35,6 @@ IMAGE_TAG = re.compile(r":v(?P<release>\d[^-@]*)(?P<variant>(-(a\d|310p))?(-open
 MC2_RANKS = 16  # of expert parallelism, from which vllm-ascend chooses MC2 on A2
 MC2 = "https://github.com/vllm-project/vllm-ascend/issues/5947"
 INTRA = {"HCCL_INTRA_PCIE_ENABLE": "1", "HCCL_INTRA_ROCE_ENABLE": "0"}
-SIMILAR = 0.9  # how alike two names are of which one is taken for a slip
 PARSER_PLUGINS = {"tool-call-parser": "tool-parser-plugin", "reasoning-parser": "reasoning-parser-plugin"}
 
 
@@ -175,7 +174,7 @@ def _config(case: Case) -> Iterator[Found]:
     shipped = mapping((case.shipped.get("serve_args") or {}).get(CONFIG))
     for key, inner, refused in _unread(case):
         name = f"{key}.{inner}" if inner else key
-        meant = names.closest(case.release.nested if inner else case.release.keys, name, SIMILAR)
+        meant = names.closest(case.release.nested if inner else case.release.keys, name, names.SIMILAR)
         entry = f"{{{key}: {{{inner}: null}}}}" if inner else f"{{{key}: null}}"
         rename = f"write {meant}, if that is meant, or " if meant else ""
         yield Found(
@@ -228,7 +227,7 @@ def _misspelt(case: Case) -> Iterator[Found]:
     """A name that others read may be new. One that is almost theirs is taken for a slip."""
     for key, name, value in case.variables():
         ours = name.startswith("VLLM_") or name in case.release.others
-        meant = None if ours else names.closest(case.release.others, name, SIMILAR)
+        meant = None if ours else names.closest(case.release.others, name, names.SIMILAR)
         if meant:
             yield Found(
                 WARN,

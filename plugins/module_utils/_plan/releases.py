@@ -21,9 +21,7 @@ class Release:
     name: str
     row: Mapping[str, Any]
     keys: frozenset[str]  # of additional-config
-    nested: frozenset[
-        str
-    ]  # keys of mappings among them, as MAPPING.KEY; those of other mappings are not known
+    nested: frozenset[str]  # keys of mappings among them, as MAPPING.KEY; not of all mappings
     refuses_keys: bool  # whether it does not start with others
     refuses_nested: frozenset[str]  # the mappings with which it does not start if they have others
     variables: frozenset[str]  # VLLM_*

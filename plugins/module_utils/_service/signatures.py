@@ -842,7 +842,7 @@ SIGNATURES = (
         "mc2_group_missing",
         r"MC2 group metadata unavailable",
         "expert parallelism has no communication group for MC2",
-        "Look for an earlier error of HCCL. If MC2 is not wanted, remove enable_fused_mc2 from additional-config, and "
+        "Look for an earlier error of HCCL. To do without MC2, remove enable_fused_mc2 from additional-config, and "
         "VLLM_ASCEND_ENABLE_FUSED_MC2 from vllm_serve_env",
         "vllm-ascend, quantization/methods/w8a8_dynamic.py",
         kind=SUSPECT,
