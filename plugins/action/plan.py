@@ -12,13 +12,13 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible.utils.vars import load_extra_vars
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import lint, plan, role_options
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.finding import (
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import (
     FAIL,
     INFO,
     WARN,
     Finding,
 )
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import lint, plan, role_options
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._accepted import ACCEPT, ids_of
 from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._inventory import (
@@ -60,9 +60,9 @@ class ActionModule(ActionBase):
             if not (served and arguments["reuse"]):
                 merged = self._check_inventory(hosts)
                 self._warn(self._lint(hosts, merged))
-                result["service"] = plan.service(hosts, addresses, merged)
+                result["service"] = plan.service(addresses, merged)
             if served:
-                result.update(self._plan(hosts, addresses, arguments["offline"], arguments["reuse"]))
+                result.update(self._plan(addresses, arguments["offline"], arguments["reuse"]))
         except ProblemError as exc:
             refuse([exc.problem])
         return result
@@ -113,12 +113,10 @@ class ActionModule(ActionBase):
             "msg": "\n\n".join(finding.entry() for finding in findings),
         }
 
-    def _plan(
-        self, hosts: list[str], addresses: dict[str, Any], offline: bool, reuse: bool
-    ) -> dict[str, Any]:
+    def _plan(self, addresses: dict[str, Any], offline: bool, reuse: bool) -> dict[str, Any]:
         host = self._variables.host
         variables = self._variables.of(host)
-        chosen = self._inventory.merged([hosts[0], host])[host]
+        chosen = self._inventory.merged([next(iter(addresses)), host])[host]
         patch = self._inventory.profiles.patch(
             chosen["patch_set"], chosen["patch_repairs"], chosen["patch_dir"]
         )
@@ -129,10 +127,14 @@ class ActionModule(ActionBase):
         flags = self._inventory.flags_of(chosen)
 
         def build(nic: str | None, real: Any = None) -> dict[str, Any]:
-            has_key = "vllm_api_key" in variables
-            content = plan.build(host, hosts, addresses, nic, chosen, flags, patch, has_key, real)
-            extra = sorted(set(SETTINGS) & set(load_extra_vars(self._loader)))
-            return {**content, "run": Path(C.DEFAULT_LOCAL_TMP).name, "offline": offline, "extra": extra}
+            return {
+                **plan.build(host, addresses, nic, chosen, flags, real),
+                "patch": patch,
+                "has_api_key": "vllm_api_key" in variables,  # the key itself is no part of a plan
+                "run": Path(C.DEFAULT_LOCAL_TMP).name,
+                "offline": offline,
+                "extra": sorted(set(SETTINGS) & set(load_extra_vars(self._loader))),
+            }
 
         known = self._variables.facts(host).get("vllm_plan")
         gathered = self._variables.facts(host).get("vllm_host_facts", {})

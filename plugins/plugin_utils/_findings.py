@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from ansible.playbook.task import Task
 from ansible.utils.display import Display
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.finding import FAIL, WARN, Finding
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import FAIL, WARN, Finding
 from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._place import place
 
 display = Display()

@@ -64,5 +64,6 @@ def pair(
     **overrides: Any,
 ) -> list[Host]:
     chosen = settings(**{f"vllm_{key}": value for key, value in overrides.items()})
-    plans = [plan.build(name, names, ADDRESSES, nic, chosen, FLAGS) for name in names]
+    addresses = {name: ADDRESSES[name] for name in names}
+    plans = [plan.build(name, addresses, nic, chosen, FLAGS) for name in names]
     return [Host(name, npus[index], facts(plans[index]), plans[index]) for index, name in enumerate(names)]

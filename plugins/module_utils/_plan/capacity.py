@@ -10,12 +10,12 @@ themselves.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Iterator, Mapping, NamedTuple, Sequence
+from typing import Any, Iterator, Mapping, NamedTuple
 
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.flags import effective, parse
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import (
     CACHE_DTYPES,
     COPIED,
@@ -181,7 +181,7 @@ def of_plan(plan: Mapping[str, Any]) -> Model | None:
 
 def reckon(plan: Mapping[str, Any], model: Model, rates: Rates = RATES, hosts: int | None = None) -> Capacity:
     """Return what a *plan* takes of a *model*, on as many *hosts* as given, or else the plan's."""
-    flags = flags_of(plan["serve"]["args"])
+    flags = effective(parse(word for words in plan["serve"]["args"] for word in words))
     layout = _layout(plan, flags, hosts)
     speculative = flags.get("speculative-config", {})
     draft = isinstance(speculative, Mapping) and "mtp" in str(speculative.get("method", ""))
@@ -223,40 +223,6 @@ def cache_tokens(cache: float, token: float, block: int) -> int:
     return max(0, int(cache // (token * block)) * block)
 
 
-def flags_of(args: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """Return the flags of ``vllm serve`` by their names, as the plan has them: true, text, or a mapping.
-
-    ``--NAME.KEY VALUE`` is the mapping ``{KEY: VALUE}``.
-    """
-    flags: dict[str, Any] = {}
-    words = [word for one in args for word in one]
-    while words:
-        name, equals, value = words.pop(0).partition("=")
-        values = [value] if equals else []
-        while words and not words[0].startswith("--"):
-            values.append(words.pop(0))
-        if not name.startswith("--"):
-            continue
-        base, _dot, key = name[2:].replace("_", "-").partition(".")
-        read = _read(values[0]) if len(values) == 1 else values or True
-        if key:
-            flags[base] = flags[base] if isinstance(flags.get(base), dict) else {}
-            flags[base][key.replace("-", "_")] = read
-        else:
-            flags[base] = read
-    return flags
-
-
-def _read(text: str) -> Any:
-    """Return a mapping for JSON that is one, else the text."""
-    if text.startswith("{"):
-        try:
-            return json.loads(text)
-        except ValueError:
-            pass
-    return text
-
-
 def _number(flags: Mapping[str, Any], name: str, default: float) -> float:
     """Return the number that a flag has, also one such as 32k or 32K, which vLLM takes, too."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)([kmgKMG]?)", str(flags.get(name, "")))
@@ -293,14 +259,14 @@ def _divided(
     return {kind: weights[kind] * parts[kind] * stage[kind] for kind in KINDS}
 
 
-def _uses_mc2(plan: Mapping[str, Any], flags: Mapping[str, Any], layout: Layout, model: Model) -> bool:
-    if not model.experts or "enable-expert-parallel" not in flags or layout.expert == 1:
-        return False
-    return layout.expert >= MC2_DEVICES or not _is_a2(plan)
+def uses_mc2(on_a2: bool, ranks: int) -> bool:
+    """Return whether so many ranks of expert parallelism exchange their tokens by MC2."""
+    return ranks > 1 and (ranks >= MC2_DEVICES or not on_a2)
 
 
-def _is_a2(plan: Mapping[str, Any]) -> bool:
-    return str(plan["npu"]["name"]).startswith("910B")
+def is_a2(npu_name: Any) -> bool:
+    """Return whether NPUs are those of Atlas A2, by the name that npu-smi shows."""
+    return str(npu_name).startswith("910B")
 
 
 def _communication(plan: Mapping[str, Any], flags: Mapping[str, Any], layout: Layout, model: Model) -> float:
@@ -309,7 +275,8 @@ def _communication(plan: Mapping[str, Any], flags: Mapping[str, Any], layout: La
     groups = GROUP_MB if layout.tensor > 1 else 0
     groups += DATA_GROUP_MB if layout.data > 1 else 0
     groups += GROUP_MB if model.experts and layout.expert > 1 else 0
-    if _uses_mc2(plan, flags, layout, model):
+    parallel = model.experts and "enable-expert-parallel" in flags
+    if parallel and uses_mc2(is_a2(plan["npu"]["name"]), layout.expert):
         groups += int(buffer_mb) if buffer_mb.isdigit() else HCCL_MB
     return float(2 * groups * MIB)
 
@@ -323,7 +290,7 @@ def _computation(plan: Mapping[str, Any], flags: Mapping[str, Any], layout: Layo
     tokens = _number(flags, "max-num-batched-tokens", BATCHED_TOKENS)
     sequences = _number(flags, "max-num-seqs", SEQUENCES)
     logits = 6 * sequences * model.vocabulary  # in half and in full precision
-    engines = layout.data if _is_a2(plan) else 1
+    engines = layout.data if is_a2(plan["npu"]["name"]) else 1
     rows = tokens * engines * model.chosen_experts
     experts = 2 * rows * (2 * model.hidden + 3 * model.expert_width)
     dense = 2 * tokens * (4 * model.hidden + 2 * model.width / layout.tensor)

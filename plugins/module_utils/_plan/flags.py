@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from typing import Any, Iterable, Iterator, Mapping, NamedTuple
+from typing import Any, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
@@ -48,6 +49,7 @@ REFUSED = {
     "ssl-certfile": ("TLS, which the checks do not speak", "put a reverse proxy before the endpoint"),
 }
 RAW = "vllm_serve_extra_args takes words that are passed as they are"
+WORD = re.compile(r"(?P<dashes>--?)(?P<name>[a-zA-Z][^=]*)(?P<equals>=(?P<value>.*))?", re.DOTALL)
 
 
 class Flags(NamedTuple):
@@ -91,11 +93,63 @@ def problems(flags: Flags, settings: Mapping[str, Any]) -> list[Problem]:
 
 def _raw(words: Iterable[str]) -> Iterator[Problem]:
     """Yield a problem for each refused flag among the *words* of the command line, with or without its value."""
-    for word in words:
-        flag = word[2:].partition("=")[0].replace("_", "-") if word.startswith("--") else ""
+    for flag in parse(words):
         if flag in REFUSED:
             what, remedy = REFUSED[flag]
             yield Problem(f"vllm_serve_extra_args has --{flag}: {what}", "no such flag", remedy)
+
+
+def parse(words: Iterable[str]) -> dict[str, Any]:
+    """Return the flags of a command line by their names: true for one without a value, its text, or a list.
+
+    As for argparse, ``--NAME=VALUE`` has no further values. A flag with one dash ends the values of the one before it,
+    and is left out: vLLM has those as short forms only.
+    """
+    flags: dict[str, list[str]] = {}
+    values: list[str] = []
+    for word in map(str, words):
+        match = WORD.fullmatch(word)
+        if not match:
+            values.append(word)
+            continue
+        given = values = []
+        if match["equals"]:
+            given, values = [match["value"]], []
+        if match["dashes"] == "--":
+            base, dot, keys = match["name"].partition(".")
+            flags[base.replace("_", "-") + dot + keys] = given
+    return {name: given[0] if len(given) == 1 else given or True for name, given in flags.items()}
+
+
+def effective(*sources: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the flags of several sources, later ones over earlier ones, without those that are null.
+
+    What vLLM reads as a mapping is one, however it is given: as a mapping, as JSON text, or key by key (NAME.KEY).
+    """
+    flags: dict[str, Any] = {}
+    for name, value in (item for source in sources for item in source.items()):
+        flag, *keys = name.split(".")
+        read = _of_json(value)
+        if keys:
+            flags[flag] = _with(flags.get(flag), keys, read)
+        else:
+            flags[flag] = read if isinstance(read, Mapping) else value
+    return {flag: value for flag, value in flags.items() if value is not None}
+
+
+def _of_json(value: Any) -> Any:
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return json.loads(value)
+    return value
+
+
+def _with(mapping: Any, keys: Sequence[str], value: Any) -> dict[str, Any]:
+    """Return a copy of a mapping with *value* below a path of keys."""
+    first, *rest = keys
+    own = dict(mapping) if isinstance(mapping, Mapping) else {}
+    own[first] = _with(own.get(first), rest, value) if rest else value
+    return own
 
 
 def _owned(

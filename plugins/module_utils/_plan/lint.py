@@ -15,14 +15,14 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.releases import Release
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.finding import (
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import (
     FAIL,
     INFO,
     WARN,
     Finding,
 )
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import capacity, flags, names
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.releases import Release
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.versions import compare, differences
 
@@ -32,7 +32,6 @@ ENVIRONMENTS = ("container_env", "serve_env")
 OWN_VARIABLES = re.compile(r"HCCL_IF_IP|.*_SOCKET_IFNAME|ASCEND_RT_VISIBLE_DEVICES|HCCL_LOGIC_SUPERPOD_ID")
 QUANTIZED = re.compile(r"[-_.]w\d+a\d+", re.IGNORECASE)
 IMAGE_TAG = re.compile(r":v(?P<release>\d[^-@]*)(?P<variant>(-(a\d|310p))?(-openeuler)?)(@.*)?$")
-MC2_RANKS = 16  # of expert parallelism, from which vllm-ascend chooses MC2 on A2
 MC2 = "https://github.com/vllm-project/vllm-ascend/issues/5947"
 INTRA = {"HCCL_INTRA_PCIE_ENABLE": "1", "HCCL_INTRA_ROCE_ENABLE": "0"}
 PARSER_PLUGINS = {"tool-call-parser": "tool-parser-plugin", "reasoning-parser": "reasoning-parser-plugin"}
@@ -58,18 +57,13 @@ class Case:
     def args(self) -> dict[str, Any]:
         """Return the flags of the host, those among the raw words as well."""
         own = {} if self.is_head else self.settings["serve_worker_args"]
-        return {**self.settings["serve_args"], **own, **raw(self.settings["serve_extra_args"])}
+        words = flags.parse(self.settings["serve_extra_args"])
+        return flags.effective(self.settings["serve_args"], own, words)
 
     @property
-    def config(self) -> dict[str, Any]:
-        """Return the mapping of additional-config, of which vLLM takes parts as dotted flags, too."""
-        merged = mapping(self.args.get(CONFIG))
-        for flag in self.args:
-            if flag.startswith(f"{CONFIG}."):
-                key, _dot, inner = flag[len(CONFIG) + 1 :].partition(".")
-                given = mapping(merged.get(key))
-                merged[key] = {**given, inner.partition(".")[0]: None} if inner else None
-        return merged
+    def config(self) -> Mapping[str, Any]:
+        """Return the mapping of additional-config."""
+        return mapping(self.args.get(CONFIG))
 
     def variables(self) -> Iterator[tuple[str, str, Any]]:
         """Yield setting, name and value of each variable."""
@@ -140,30 +134,9 @@ def _accepted(finding: Finding) -> Finding:
     return replace(finding, severity=severity, accepted=True)
 
 
-def raw(words: Sequence[str]) -> dict[str, Any]:
-    """Return the flags among the raw words of a command line; true for one without a value."""
-    flags: dict[str, Any] = {}
-    name = None
-    for word in map(str, words):
-        if word.startswith("--"):
-            name, given, value = word[2:].partition("=")
-            flag, dot, inner = name.partition(".")
-            name = flag.replace("_", "-") + dot + inner
-            flags[name] = value if given else True
-        elif name:
-            flags[name] = word
-            name = None
-    return flags
-
-
-def mapping(value: Any) -> dict[str, Any]:
-    """Return a mapping that may be given as JSON text; an empty one for anything else."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return {}
-    return dict(value) if isinstance(value, Mapping) else {}
+def mapping(value: Any) -> Mapping[str, Any]:
+    """Return a mapping, an empty one for anything else."""
+    return value if isinstance(value, Mapping) else {}
 
 
 # Settings that nothing reads, and those that are refused
@@ -171,7 +144,7 @@ def mapping(value: Any) -> dict[str, Any]:
 
 @rule("config_unread")
 def _config(case: Case) -> Iterator[Found]:
-    shipped = mapping((case.shipped.get("serve_args") or {}).get(CONFIG))
+    shipped = mapping(flags.effective(case.shipped.get("serve_args") or {}).get(CONFIG))
     for key, inner, refused in _unread(case):
         name = f"{key}.{inner}" if inner else key
         meant = names.closest(case.release.nested if inner else case.release.keys, name, names.SIMILAR)
@@ -246,7 +219,7 @@ def _parsers(case: Case) -> Iterator[Found]:
         return
     for flag, known in case.release.parsers.items():
         name = case.args.get(flag)
-        if name and name not in known and not case.args.get(PARSER_PLUGINS[flag]):
+        if name and str(name) not in known and not case.args.get(PARSER_PLUGINS[flag]):
             yield Found(
                 FAIL,
                 Problem(
@@ -326,9 +299,9 @@ def _moe_dispatch(case: Case) -> Iterator[Found]:
     has_pair = all(variables.get(name) == value for name, value in INTRA.items())
     config = case.config
     has_key = bool(config.get("enable_mc2_hierarchy_comm")) or config.get("mc2_comm_alg") == "hierarchy"
-    on_a2 = case.settings["image_variant"].startswith("a2")
-    parallel = case.args.get("enable-expert-parallel")
-    if case.is_head and on_a2 and len(case.hosts) > 1 and ranks >= MC2_RANKS and parallel in (True, "true"):
+    on_a2 = capacity.is_a2(case.settings["npu_name"])
+    parallel = case.args.get("enable-expert-parallel") in (True, "true")
+    if case.is_head and on_a2 and len(case.hosts) > 1 and parallel and capacity.uses_mc2(on_a2, ranks):
         keys = {"mc2_comm_alg": '"hierarchy"', "enable_mc2_hierarchy_comm": "true"}
         successor = next((key for key in keys if key in case.release.keys), None)
         remedy = ", ".join(f'{name}: "{value}"' for name, value in INTRA.items())

@@ -383,13 +383,10 @@ def metrics_file(settings: Mapping[str, Any]) -> str:
 
 
 def placeholders(
-    host: str,
-    hosts: Sequence[str],
-    addresses: Mapping[str, str],
-    service_nic: str | None,
-    settings: Mapping[str, Any],
+    host: str, addresses: Mapping[str, str], service_nic: str | None, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the values of all NAMES for *host*."""
+    """Return the values of all NAMES for *host*. *addresses* are as for `build`."""
+    hosts = list(addresses)
     local = settings["data_parallel_size_local"]
     computed = {
         "service_ip": addresses[host],
@@ -406,45 +403,40 @@ def placeholders(
     return {name: computed[name] if name in computed else settings[name] for name in values.NAMES}
 
 
-def service(
-    hosts: Sequence[str], addresses: Mapping[str, Any], merged: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
+def service(addresses: Mapping[str, Any], merged: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return what those outside of the service need to know of it, without contact to a host.
 
-    *hosts*, head first, and *addresses* are as for `build`; *merged* has the settings of each host. The rank of a host is
-    that of its first engine.
+    *addresses* are as for `build`; *merged* has the settings of each host. The rank of a host is that of its first engine.
     """
-    settings = merged[hosts[0]]
+    settings = merged[next(iter(addresses))]
     local = settings["data_parallel_size_local"]
     return {
         "name": settings["served_model_name"],
         **{port: settings[port] for port in PORTS},
-        "engines": len(hosts) * local,
+        "engines": len(addresses) * local,
         "hosts": [
-            {"name": host, "address": str(addresses[host]), "rank": index * local}
-            for index, host in enumerate(hosts)
+            {"name": host, "address": str(address), "rank": index * local}
+            for index, (host, address) in enumerate(addresses.items())
         ],
     }
 
 
 def build(
     host: str,
-    hosts: Sequence[str],
     addresses: Mapping[str, str],
     service_nic: str | None,
     settings: Mapping[str, Any],
     known: Flags,
-    patch: Mapping[str, Any] | None = None,
-    has_api_key: bool = False,
     real: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Return the plan of *host*, the only thing the roles read.
+    """Return the plan of *host*, as far as it follows from settings.
 
-    *hosts* are the inventory names, head first; *addresses* maps them to service IPs. *settings* must have
-    passed the checks above. *patch* is the patch set as loaded, *real* as for link_problem. The API key itself is no part of a plan.
+    *addresses* maps the inventory names, head first, to service IPs. *settings* must have passed the checks above.
+    *real* is as for link_problem.
     """
     settings = _with_hub(settings)
-    names = placeholders(host, hosts, addresses, service_nic, settings)
+    hosts = list(addresses)
+    names = placeholders(host, addresses, service_nic, settings)
     container_dir = real_container_path(settings, real or {})
     worker = host != hosts[0]
     args = {**settings["serve_args"], **(settings["serve_worker_args"] if worker else {})}
@@ -454,13 +446,11 @@ def build(
     return {
         "role": "worker" if worker else "head",
         "head": hosts[0],
-        "hosts": list(hosts),
+        "hosts": hosts,
         "service_ip": names["service_ip"],
         "service_nic": service_nic,
         "url": f"http://{head}:{settings['api_port']}",
         **{key: settings[key] for key in (*PORTS, *own, "airgap_dir")},
-        "patch": patch,
-        "has_api_key": has_api_key,
         "data_parallel": {"size": names["data_parallel_size"]},
         "model": {
             "hub": settings["model_hub"],

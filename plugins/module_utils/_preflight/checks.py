@@ -13,14 +13,13 @@ import re
 from dataclasses import dataclass
 from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import FAIL, WARN, Finding
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.procfs import in_ranges, nic_of
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu.hccn_tool import UNSUPPORTED
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu.npu_smi import INCOMPLETE, UNREADABLE
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import capacity, lint, names
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.plan import PORTS
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import smoke_test
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.connectivity import LISTENER
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.finding import FAIL, WARN, Finding
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.host import Host
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, ProblemError
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.versions import (
@@ -29,6 +28,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.versions imp
     release,
 )
 
+SMOKE_TEST = ("smoke_npus", "smoke_collective")  # ids of what smoke_test.py finds
 IDLE_HBM_MB = 5120  # an idle 64 GB chip shows 3.2 to 3.4 GB in use
 HELPER_MB = 256  # agents and monitors hold about 110 MB of a chip beside vLLM (vllm-ascend#3810)
 CLOCK_SECONDS = 30
@@ -104,7 +104,7 @@ def check(hosts: Sequence[Host]) -> list[Finding]:
 
 def ids() -> list[str]:
     """Return the ids of all findings, those of the smoke test and of the settings among them."""
-    return [*(name for one in CHECKS for name in one.ids), *smoke_test.IDS, *lint.RULES]
+    return [*(name for one in CHECKS for name in one.ids), *SMOKE_TEST, *lint.RULES]
 
 
 def require_ids(accept: Mapping[str, Iterable[str]]) -> None:

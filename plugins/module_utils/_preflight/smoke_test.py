@@ -9,12 +9,12 @@ import json
 import re
 from typing import Any, Mapping, Sequence
 
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.finding import FAIL, WARN, Finding
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import FAIL, WARN, Finding
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.checks import SMOKE_TEST
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import diagnosis, records, vllm_log
 
-NPUS, COLLECTIVE = "smoke_npus", "smoke_collective"
-IDS = (NPUS, COLLECTIVE)
+NPUS, COLLECTIVE = SMOKE_TEST
 RESULT = re.compile(r"\[smoke test\] result: (\{.*\})$", re.M)
 SEVERITIES = {"failed": FAIL, "not run": WARN}
 PARTS = {

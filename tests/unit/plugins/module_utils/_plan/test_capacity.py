@@ -63,7 +63,7 @@ W8A8 = {"quantization": "ascend"}
 
 def planned(hosts: int = 2, **overrides: Any) -> dict[str, Any]:
     names = [f"node{number}" for number in range(hosts)]
-    return plan.build("node0", names, dict.fromkeys(names, "10.0.0.10"), None, settings(**overrides), FLAGS)
+    return plan.build("node0", dict.fromkeys(names, "10.0.0.10"), None, settings(**overrides), FLAGS)
 
 
 def args(**flags: Any) -> dict[str, Any]:
@@ -331,7 +331,7 @@ def test_a_shipped_profile_fits_on_the_hosts_that_it_is_for(profile):
     own = settings(profile)
     flags = PROFILES.serve_flags(own["image_versions"]["vllm"])
     addresses = {"node0": "10.0.0.10", "node1": "10.0.0.11"}
-    plans = [plan.build(host, list(addresses), addresses, "enp1s0", own, flags) for host in addresses]
+    plans = [plan.build(host, addresses, "enp1s0", own, flags) for host in addresses]
     for its_plan in plans:
         model = capacity.of_plan(its_plan)
         assert model
@@ -356,23 +356,6 @@ def test_a_description_of_another_model_is_not_used():
 def test_a_description_that_cannot_be_used_is_named(value, found):
     with pytest.raises(ValueError, match=found):
         capacity.of_plan(planned(vllm_model_config={"hidden_size": value}))
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (["--max-model-len=8192"], {"max-model-len": "8192"}),
-        (["--max_model_len", "8192"], {"max-model-len": "8192"}),
-        (["--enable-expert-parallel", "--seed", "1"], {"enable-expert-parallel": True, "seed": "1"}),
-        (["--served-model-name", "a", "b"], {"served-model-name": ["a", "b"]}),
-        (["--speculative-config", '{"method": "mtp"}'], {"speculative-config": {"method": "mtp"}}),
-        (["--speculative-config.method", "mtp"], {"speculative-config": {"method": "mtp"}}),
-        (["--speculative-config", "{"], {"speculative-config": "{"}),
-    ],
-)
-def test_flags_are_read_as_vllm_reads_them(words, expected):
-    assert capacity.flags_of([words]) == expected
-    assert capacity.flags_of([[word] for word in words]) == expected
 
 
 def test_golden_reports(golden):

@@ -19,7 +19,7 @@ def build(host: str = "node1", **variables: Any) -> dict[str, Any]:
     """Return the plan of settings without a problem."""
     chosen = settings(**variables)
     assert plan.setting_problems(chosen, FLAGS) == []
-    return plan.build(host, list(ADDRESSES), ADDRESSES, "enp1", chosen, FLAGS)
+    return plan.build(host, ADDRESSES, "enp1", chosen, FLAGS)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +138,36 @@ def test_only_the_flags_of_a_known_release_are_checked():
     assert written == [["--new-flag"], ["--no-enable-lora"], ["--no-newer"], ["--list", "1", "2"]]
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--max-model-len=8192", {"max-model-len": "8192"}),
+        ("--max_model_len 8192", {"max-model-len": "8192"}),
+        ("--max-model-len -1", {"max-model-len": "-1"}),
+        ("--max-model-len=1 word --seed 2", {"max-model-len": "1", "seed": "2"}),
+        ("--enable-lora -tp 8 --seed 1", {"enable-lora": True, "seed": "1"}),
+        ("word --seed 1 --seed 2", {"seed": "2"}),
+        ("--served-model-name a b", {"served-model-name": ["a", "b"]}),
+        ('--speculative-config {"method":"mtp"}', {"speculative-config": {"method": "mtp"}}),
+        ("--speculative_config.method mtp", {"speculative-config": {"method": "mtp"}}),
+        ("--speculative-config {", {"speculative-config": "{"}),
+        (
+            '--additional-config {"a":{"b_c":1}} --additional-config.a.d true',
+            {"additional-config": {"a": {"b_c": 1, "d": True}}},
+        ),
+    ],
+)
+def test_the_words_of_a_command_are_read_as_vllm_reads_them(words: str, expected: dict[str, Any]):
+    assert flags.effective(flags.parse(words.split())) == expected
+
+
+def test_later_flags_count_and_null_leaves_one_out():
+    shared, own = {"seed": 1, "hf-overrides": {"a": {"b": 1}}, "dtype": "auto"}, {"seed": 2, "dtype": None}
+    read = flags.effective(shared, own, {"hf-overrides.a.c": "2"})
+    assert read == {"seed": 2, "hf-overrides": {"a": {"b": 1, "c": 2}}}
+    assert shared["hf-overrides"] == {"a": {"b": 1}}
+
+
 def test_raw_words_come_last_and_as_they_are():
     words = build(vllm_serve_extra_args=["-O3", "{word}"])["serve"]["args"]
     assert words[-2:] == [["-O3"], ["{word}"]]
@@ -161,7 +191,7 @@ def test_engines_without_npus_are_refused_with_what_to_choose():
 
 def test_an_ipv6_service_listens_on_ipv6():
     addresses = {"node0": "fd00::10"}
-    built = plan.build("node0", ["node0"], addresses, "enp1", settings(), FLAGS)
+    built = plan.build("node0", addresses, "enp1", settings(), FLAGS)
     assert ["--host", "::"] in built["serve"]["args"]
 
 

@@ -9,9 +9,9 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import Finding
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import lint, plan, releases
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import settings as layers
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.finding import Finding
 from shipped import MODELS, PROFILES, ROOT, SETTINGS
 
 TABLE = PROFILES.table()
@@ -160,6 +160,7 @@ def test_the_next_releases_need_none():
         # The common start
         (PLAIN, {"vllm_serve_args": {"api-server-count": None}}, "api_server_count warn"),
         (PLAIN, {"vllm_serve_extra_args": ["--api_server_count=1"]}, "api_server_count fail"),
+        (PLAIN, {"vllm_serve_extra_args": ["--tool-call-parser=glm48", "hermes"]}, "parser_missing fail"),
         (
             "glm-5.3-flash-w8a8",
             {"vllm_serve_extra_args": ["--data-parallel-start-rank", "0"]},

@@ -8,11 +8,11 @@ import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import plan, values
 from shipped import FLAGS, settings
 
-ADDRESSES = {"node0": "10.0.0.10", "node1": "10.0.0.11", "node2": "10.0.0.12"}
+ADDRESSES = {"node0": "10.0.0.10", "node1": "10.0.0.11"}
 
 
 def build(host, **overrides):
-    return plan.build(host, ["node0", "node1"], ADDRESSES, "enp1", settings(**overrides), FLAGS)
+    return plan.build(host, ADDRESSES, "enp1", settings(**overrides), FLAGS)
 
 
 @pytest.mark.parametrize(
@@ -159,8 +159,7 @@ def test_what_is_not_one_nic_is_refused(name):
 def test_ranks_follow_the_number_of_local_engines():
     third = plan.build(
         "node2",
-        list(ADDRESSES),
-        ADDRESSES,
+        {**ADDRESSES, "node2": "10.0.0.12"},
         "enp1",
         settings(vllm_data_parallel_size_local=2, vllm_tensor_parallel_size=4),
         FLAGS,
@@ -173,7 +172,7 @@ def test_ranks_follow_the_number_of_local_engines():
 
 def test_the_container_has_the_chips_that_are_chosen():
     chosen = settings(vllm_npu_ids=[4, 5], vllm_tensor_parallel_size=2)
-    built = plan.build("node0", ["node0"], ADDRESSES, "enp1", chosen, FLAGS)
+    built = plan.build("node0", {"node0": "10.0.0.10"}, "enp1", chosen, FLAGS)
     devices = built["container"]["devices"]
     assert [path for path in devices if path.removeprefix("/dev/davinci").isdigit()] == [
         "/dev/davinci4",
@@ -189,16 +188,12 @@ def test_the_container_has_the_chips_that_are_chosen():
 )
 def test_all_hosts_know_the_heads_url(address: str, url: str):
     for host in ("node0", "node1"):
-        assert (
-            plan.build(
-                host, ["node0", "node1"], {"node0": address, "node1": "10.0.0.11"}, "enp1", settings(), FLAGS
-            )["url"]
-            == url
-        )
+        built = plan.build(host, {**ADDRESSES, "node0": address}, "enp1", settings(), FLAGS)
+        assert built["url"] == url
 
 
 def test_every_placeholder_has_a_value():
-    names = plan.placeholders("node1", ["node0", "node1"], ADDRESSES, "enp1", settings())
+    names = plan.placeholders("node1", ADDRESSES, "enp1", settings())
     assert tuple(names) == values.NAMES
     assert None not in names.values()
 
@@ -297,7 +292,7 @@ def test_the_innermost_mount_decides_where_a_path_appears(path, inside):
 
 def test_others_see_the_endpoint_and_each_host_with_its_first_engine():
     chosen = settings(vllm_data_parallel_size_local=2, vllm_tensor_parallel_size=4, vllm_api_port=9000)
-    seen = plan.service(["node0", "node1"], ADDRESSES, {"node0": chosen, "node1": chosen})
+    seen = plan.service(ADDRESSES, {"node0": chosen, "node1": chosen})
     assert (seen["name"], seen["api_port"], seen["engines"]) == ("glm47", 9000, 4)
     assert seen["hosts"] == [
         {"name": "node0", "address": "10.0.0.10", "rank": 0},

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import Finding
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import docker
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu import hccn_tool
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import checks, connectivity
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.finding import Finding
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.host import Host
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, ProblemError
 from two_hosts import PROFILE, npu, pair

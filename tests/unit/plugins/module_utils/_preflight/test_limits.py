@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import FAIL, WARN, Finding
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import checks
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.finding import FAIL, WARN, Finding
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.host import Host
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 from two_hosts import PROFILE, npu, pair
