@@ -34,6 +34,8 @@ FLAG = Pattern(
 )
 NOT_NEGATIVE = Pattern(r"\d+", "0 or more")
 POSITIVE = Pattern(r"[1-9]\d*", "1 or more")
+# A stop may take that long, and so may the task of a playbook that waits for it.
+WITHIN_A_DAY = Pattern(r"\d{1,4}|[1-7]\d{4}|8[0-5]\d{3}|86[0-3]\d\d|86400", "0 to 86400 seconds, a day")
 
 # YAML makes true of on, and 2.1 of 2.10, and no variable means that.
 QUOTED = "a string in quotes, such as '1', 'true' or '0.5', or a whole number"
@@ -80,7 +82,7 @@ PATTERNS = {
     "supervisor_grace": Pattern(r"[1-9]\d+", "10 or more seconds"),
     "supervisor_probe_seconds": NOT_NEGATIVE,
     "supervisor_max_failures": POSITIVE,
-    "drain_seconds": NOT_NEGATIVE,
+    "drain_seconds": WITHIN_A_DAY,
     "serve_env_scripts": ABSOLUTE_PATH,
     "serve_env": VARIABLE,
     "serve_args": FLAG,

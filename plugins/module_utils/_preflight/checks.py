@@ -429,7 +429,11 @@ def _service_nics(hosts: Sequence[Host]) -> Iterator[Finding]:
 
 @on_each_host("host", "disk")
 def _disk(host: Host) -> Iterator[Finding]:
-    """Image and weights may share a file system, and then need space for both."""
+    """Image and weights may share a file system, and then need space for both.
+
+    By sizes that the profile states, before anything is fetched. The weights stage asks again, for the bytes that are
+    still to come: `_weights.folder.require_space`.
+    """
     free, needed = _weights_space(host)
     for mount, size in _image_space(host).items():
         free.setdefault(mount, host.facts["docker"]["disk"]["free_bytes"])

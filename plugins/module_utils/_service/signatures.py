@@ -277,7 +277,7 @@ SIGNATURES = (
         "a port is in use: {what}",
         "Stop the other service (`ss -ltnp` names it), or choose another vllm_api_port or vllm_rpc_port. If "
         "the port is "
-        "neither, vLLM took a random one: run site.yml again",
+        "neither, vLLM took a random one: run start.yml",
         "bind(2), errno 98",
     ),
     _signature(
@@ -1244,7 +1244,7 @@ SIGNATURES = (
         "supervisor_key",
         r"^\[supervisor\] .*(?P<what>wrong signature)",
         "the supervisors of the hosts have different keys",
-        "Run stop.yml, then site.yml, which gives all hosts a new key",
+        "Run stop.yml, then start.yml, which gives all hosts a new key",
         SUPERVISOR,
     ),
     _signature(
@@ -1333,7 +1333,7 @@ SIGNATURES = (
         "keeps_failing",
         r"^\[supervisor\] keeps failing: (?P<what>\d+ generations in a row) failed",
         "the service keeps failing: {what}",
-        "Fix what the earlier log names (`docker logs`). To start at once, run site.yml or start.yml",
+        "Fix what the earlier log names (`docker logs`). To start at once, run start.yml",
         SUPERVISOR,
         kind=ECHO,
     ),

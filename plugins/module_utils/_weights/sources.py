@@ -184,7 +184,10 @@ class Source:
         return snapshot
 
     def require(self, folder: Folder, snapshot: Snapshot, found: Comparison) -> None:
-        """Raise ProblemError, before anything is changed, if the files that are wrong cannot be fetched."""
+        """Raise ProblemError, before anything is changed, if the files that are wrong cannot be fetched.
+
+        Here: if the disk is too small for them.
+        """
         needed = total(found.wrong) - folder.bytes_present(found.wrong)
         require_space(folder.path, "dir", needed)
 

@@ -679,7 +679,7 @@ class Head(Supervisor):
         else:
             log(
                 f"keeps failing: {failures} generations in a row failed; the next starts in {pause:.0f} s or "
-                "later. Fix what the log above names. To start at once, run site.yml or start.yml, or "
+                "later. Fix what the log above names. To start at once, run start.yml, or "
                 "`docker restart` this container on every host."
             )
         self._report_generation(f"the next starts within {pause:.0f} s")

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The guides in two languages say the same, their links lead somewhere, and the messages that they name exist."""
+"""The guides in two languages say the same, their links lead somewhere, and the messages and places that they name exist."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ from shipped import ROLE_OPTIONS, ROOT, SETTINGS, options
 CHINESE = sorted((ROOT / "docs").glob("*.zh-CN.md"))
 SPAN = re.compile(r"`([^`]+)`")
 LINK = re.compile(r"\]\(([^)#:]*)(#[^)]*)?\)")
+PLACE = re.compile(r"^\|.*\| `([\w./]+)` \| `([^`]+)` \|$", re.M)
+# The rows of a table about messages: in the READMEs one of many tables.
+MESSAGES = re.compile(
+    r"^\| (?:message|stage|in the log|symptom|信息|阶段|日志中|现象) \|.*\n\|[-|]+\n((?:\|.*\n)+)", re.M
+)
 HEADING = re.compile(r"^#+ (.+)$", re.M)
 FENCE = re.compile(r"^```.*?^```$", re.M | re.S)
 VARIABLE = re.compile(r"^(?:vllm|weights|image|verify|serve|preflight|gateway|monitoring)_[a-z_]+$")
@@ -26,7 +31,7 @@ KNOWN = {
     "vllm_gateway",
     "vllm_monitoring",
 }
-# Messages in troubleshooting.md that are not ours: of pip, Ansible, SSH, Docker, vLLM and CANN, and one that a template puts together.
+# Messages in the tables that are not ours: of pip, Ansible, SSH, Docker, vLLM and CANN, and one that a template puts together.
 FOREIGN = {
     "No matching distribution found for ansible>=11", "couldn't resolve module/action", "no vault secrets found",
     "Host key verification failed", "Permission denied", "Missing sudo password", "x509", "timeout", "does not exist",
@@ -88,9 +93,22 @@ def test_every_variable_exists(page: Path):
     assert named <= KNOWN
 
 
-def test_the_messages_that_troubleshooting_names_exist():
-    cells = re.findall(r"^\| ([^|]+) \|", text(ROOT / "docs/troubleshooting.md"), re.M)
-    named = {span for cell in cells for span in SPAN.findall(cell) if not span.startswith("-e ")}
+@pytest.mark.parametrize(
+    "name", ["README.md", "README.zh-CN.md", "docs/troubleshooting.md", "docs/troubleshooting.zh-CN.md"]
+)
+def test_the_messages_that_a_page_names_exist(name: str):
+    rows = "".join(MESSAGES.findall(text(ROOT / name)))
+    spans = {span for cell in re.findall(r"^\| ([^|]+) \|", rows, re.M) for span in SPAN.findall(cell)}
+    # What a message says of one host or file stands there as an ellipsis, or in quotes.
+    parts = {part.strip() for span in spans - FOREIGN for part in re.split(r"…|'[^']+'", span)} - {""}
+    assert parts
     one_line = re.sub(r'"?\s*\n\s*"?', " ", OURS)
-    missing = {span for span in named - FOREIGN if span not in OURS and span not in one_line}
-    assert missing == set()
+    assert {part for part in parts - FOREIGN if part not in OURS and part not in one_line} == set()
+
+
+def test_every_place_that_the_design_names_exists():
+    rows = PLACE.findall(text(ROOT / "docs/design.md"))
+    assert len(rows) > 10
+    for path, name in rows:
+        definition = rf"^\s*(?:(?:async )?def {re.escape(name)}\(|class {re.escape(name)}\b|- name: {re.escape(name)}$|{re.escape(name)}=)"
+        assert re.search(definition, text(ROOT / path), re.M), f"{name} is not in {path}"

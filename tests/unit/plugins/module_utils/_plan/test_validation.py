@@ -40,6 +40,7 @@ def test_every_pattern_is_of_a_setting():
         ("serve_env", {"HCCL_CONNECT_TIMEOUT": 600, "_X": None, "Y": "on"}),
         ("serve_env", {"PYTHONPATH": "/opt/lib:${PYTHONPATH}"}),
         ("image_versions", {"python": ">=3.10,<3.12", "cann": "8.3.rc2", "torch": "2.8"}),
+        *(("drain_seconds", seconds) for seconds in (0, 9999, 79999, 85999, 86399, 86400)),
     ],
 )
 def test_what_is_right_is_taken(key: str, value: Any):
@@ -75,7 +76,9 @@ def test_what_is_right_is_taken(key: str, value: Any):
         ("container_ulimits", ["memlock"], "has 'memlock'", "NAME:SOFT[:HARD]"),
         ("served_model_name", "glm 47", "is 'glm 47'", "without blanks"),
         ("supervisor_grace", 9, "is 9", "10 or more"),
-        ("drain_seconds", -1, "is -1", "0 or more"),
+        ("drain_seconds", -1, "is -1", "0 to 86400 seconds"),
+        ("drain_seconds", 86401, "is 86401", "0 to 86400 seconds"),
+        ("drain_seconds", 100000, "is 100000", "0 to 86400 seconds"),
         ("serve_env_scripts", ["5"], "has '5'", "an absolute path"),
         ("serve_env", {"A B": 1}, "has 'A B'", "environment variables"),
         ("serve_env", {"A": {"b": 1}}, "has A: {'b': 1}", "a whole number"),
