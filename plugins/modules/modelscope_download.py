@@ -181,15 +181,17 @@ options:
     choices: [present, stopped]
     default: present
   _variables:
-    description: Internal. A role sets it to the variables that set these options, and messages name those.
+    description:
+      - For this collection's own use. Its roles set it to the variables that set these options, and messages name those.
     type: dict
     default: {}
   _run:
-    description: Internal. The action plugin sets it to the run that the work belongs to.
+    description: For this collection's own use. The action plugin sets it to the run that the work belongs to.
     type: str
     default: ""
   _wait:
-    description: Internal. The action plugin sets it to the seconds after which the module reports the progress.
+    description:
+      - For this collection's own use. The action plugin sets it to the seconds after which the module reports the progress.
     type: int
 extends_documentation_fragment:
   - ascend_ops.vllm.attributes

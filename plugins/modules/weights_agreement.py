@@ -56,7 +56,8 @@ options:
     type: bool
     default: false
   _variables:
-    description: Internal. A role sets it to the variables that set these options, and messages name those.
+    description:
+      - For this collection's own use. Its roles set it to the variables that set these options, and messages name those.
     type: dict
     default: {}
 extends_documentation_fragment:

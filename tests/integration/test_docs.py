@@ -42,6 +42,10 @@ ELSEWHERE = {
     "make bench-stage": ("Makefile", "tests/bench/stage.py"),
     "python3 -m pip install 'ansible>=11'": ("tests/requirements.txt", "ansible=="),
     "ansible-galaxy collection build": ("tests/integration/test_install.py", '"collection", "build"'),
+    "ansible-galaxy collection install ascend_ops.vllm": (  # of the tarball, which Galaxy would send
+        "tests/integration/test_install.py",
+        '"install"',
+    ),
     "ansible-galaxy collection install --offline ascend_ops-vllm-*.tar.gz": (
         "tests/integration/test_install.py",
         '"--offline"',

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
-from shipped import ROLE_OPTIONS, ROOT, SETTINGS, options
+from shipped import ROLE_OPTIONS, ROOT, SETTINGS, options, read
 
+NOT_SHIPPED = read(ROOT / "galaxy.yml")["build_ignore"]
 CHINESE = sorted((ROOT / "docs").glob("*.zh-CN.md"))
 SPAN = re.compile(r"`([^`]+)`")
 LINK = re.compile(r"\]\(([^)#:]*)(#[^)]*)?\)")
@@ -50,6 +52,12 @@ def text(page: Path) -> str:
     return page.read_text(encoding="utf-8")
 
 
+def is_shipped(path: Path) -> bool:
+    """Tell whether the tarball has a file of the repository, or its folder."""
+    parts = (path, *path.parents[:-1]) if path.parts else ()
+    return not any(fnmatch(str(part), pattern) for part in parts for pattern in NOT_SHIPPED)
+
+
 def english(page: Path) -> Path:
     return page.with_name(page.name.replace(".zh-CN", ""))
 
@@ -81,6 +89,9 @@ def test_every_link_within_the_repository_leads_somewhere(page: Path):
     for target, anchor in LINK.findall(FENCE.sub("", text(page))):
         linked = page.parent / target if target else page
         assert linked.exists(), target
+        assert is_shipped(linked.resolve().relative_to(ROOT)), (
+            f"{target} is not in the tarball, as the page is"
+        )
         if anchor and linked.suffix == ".md":
             assert anchor[1:] in anchors(linked), anchor
 
