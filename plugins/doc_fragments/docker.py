@@ -6,19 +6,12 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """The option of modules that use the API of the Docker daemon."""
+    """Which Docker daemon all modules mean."""
 
     DOCUMENTATION = r"""
-options:
-  docker_socket:
-    description:
-      - Socket of the Docker daemon.
-      - Without it, the one in the environment variable E(DOCKER_HOST), or else C(/var/run/docker.sock).
-    type: path
-attributes:
-  action_group:
-    description: Use C(group/ascend_ops.vllm.docker) in C(module_defaults) to set O(docker_socket).
-    support: full
-    membership:
-      - ascend_ops.vllm.docker
+options: {}
+notes:
+  - The Docker daemon is the one that the C(docker) command uses on the host. It is in the environment variable E(DOCKER_HOST), and
+    must be a Unix socket there, such as C(unix:///run/user/0/docker.sock). Without it, C(/var/run/docker.sock). The modules of
+    community.docker have the same default.
 """

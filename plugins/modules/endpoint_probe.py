@@ -115,6 +115,7 @@ seealso:
 extends_documentation_fragment:
   - ascend_ops.vllm.attributes
   - ascend_ops.vllm.attributes.read_only
+  - ascend_ops.vllm.docker
 attributes:
   check_mode:
     details:

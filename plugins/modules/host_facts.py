@@ -345,10 +345,10 @@ def port_state(inodes: set[str], pids: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
-def docker_facts(docker_socket: str | None, image: str | None) -> dict[str, Any]:
+def docker_facts(image: str | None) -> dict[str, Any]:
     """Return the facts about the Docker daemon and its containers, or why there are none."""
     try:
-        daemon = docker.Docker(docker_socket, DOCKER_SECONDS)
+        daemon = docker.Docker(seconds=DOCKER_SECONDS)
         containers, info, engine = daemon.containers(), daemon.info(), daemon.engine()
         details = daemon.image(image) if image else None
     except docker.DockerError as error:
@@ -462,7 +462,7 @@ def facts(params: Mapping[str, Any]) -> dict[str, Any]:
         "real_paths": {path: os.path.realpath(path) for path in [*params["paths"], *params["disks"]]},
         "disks": {path: dict(space(path), used_bytes=used_bytes(path)) for path in params["disks"]},
         "ports": port_states(params["ports"]),
-        **docker_facts(params["docker_socket"], params["image"]),
+        **docker_facts(params["image"]),
         "driver_package": installation.driver_package(),
         "docker_order": docker_order([*params["disks"], *sources]),
         "memory_total_mb": procfs.memory_total_mb(read_text("/proc/meminfo")),
@@ -488,7 +488,6 @@ def main() -> None:
             "ports": {"type": "list", "elements": "int", "default": []},
             "disks": {"type": "list", "elements": "path", "default": []},
             "image": {"type": "str"},
-            "docker_socket": {"type": "path"},
         },
         supports_check_mode=True,
     )

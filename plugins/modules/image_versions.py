@@ -156,14 +156,12 @@ def main() -> None:
             "image": {"type": "str", "required": True},
             "expected": {"type": "dict", "required": True},
             "on_difference": {"type": "str", "choices": ["fail", "report"], "default": "fail"},
-            "docker_socket": {"type": "path"},
         },
         supports_check_mode=True,
     )
     docker = module.get_bin_path("docker", required=True)
     try:
-        daemon = Docker(module.params["docker_socket"])
-        found = content(daemon, docker, module.params, module.check_mode)
+        found = content(Docker(), docker, module.params, module.check_mode)
     except ProblemError as error:
         module.fail_json(**failure(error.problem))
     module.exit_json(changed=False, ansible_facts={"vllm_image_content": found})

@@ -195,6 +195,7 @@ options:
     type: int
 extends_documentation_fragment:
   - ascend_ops.vllm.attributes
+  - ascend_ops.vllm.docker
 attributes:
   check_mode:
     support: full

@@ -91,11 +91,11 @@ NPU_LINES = 1000
 DMESG = ("dmesg", "--time-format", "iso")
 
 
-def container_records(docker_socket: str | None, name: str, lines: int) -> tuple[dict[str, Any], list[str]]:
+def container_records(name: str, lines: int) -> tuple[dict[str, Any], list[str]]:
     """Return details and log of the container, and errors."""
     found: dict[str, Any] = {"container": None, "log": ""}
     try:
-        docker = Docker(docker_socket)
+        docker = Docker()
         found["container"] = redaction.data(docker.container(name))
         found["log"] = redaction.text(docker.log(name, lines) or "")
     except DockerError as error:
@@ -110,9 +110,7 @@ def npu_records(params: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[st
         return "", []
     folder = records.npu_log_folder(container, params["npu_log"])
     try:
-        files, whole = Docker(params["docker_socket"]).newest_files(
-            params["container"], folder, NPU_FILES, NPU_TAIL, NPU_WHOLE
-        )
+        files, whole = Docker().newest_files(params["container"], folder, NPU_FILES, NPU_TAIL, NPU_WHOLE)
     except DockerError as error:
         return "", [redaction.text(error.problem.found)]
     lines = records.npu_errors(files)[-NPU_LINES:]
@@ -135,12 +133,11 @@ def main() -> None:
             "container": {"type": "str", "required": True},
             "lines": {"type": "int", "default": 5000},
             "npu_log": {"type": "path", "default": "/root/ascend/log"},
-            "docker_socket": {"type": "path"},
         },
         supports_check_mode=True,
     )
     params = module.params
-    found, docker_errors = container_records(params["docker_socket"], params["container"], params["lines"])
+    found, docker_errors = container_records(params["container"], params["lines"])
     npu_log, npu_errors = npu_records(params, found)
     kernel, kernel_errors = kernel_records()
     found.update(npu_log=npu_log, kernel=kernel, errors=docker_errors + npu_errors + kernel_errors)

@@ -271,13 +271,12 @@ def main() -> None:
             "container": {"type": "str", "required": True},
             "package_dir": {"type": "path", "required": True},
             "releases": {"type": "list", "elements": "dict", "required": True, "options": release},
-            "docker_socket": {"type": "path"},
         },
         supports_check_mode=True,
     )
     params = module.params
     try:
-        container = Container(Docker(params["docker_socket"]), params["container"])
+        container = Container(Docker(), params["container"])
         result = patch(container, params, module.check_mode)
     except ProblemError as error:
         module.fail_json(**failure(error.problem))

@@ -74,9 +74,10 @@ def gather(folder: Path, lines: list[str], state: dict[str, Any], **container: A
         "/containers/vllm/logs?stdout=1&stderr=1&timestamps=1&tail=5000": text,
         f"/containers/vllm/archive?path={where}": archive(PLOGS),
     }
-    with docker_daemon(folder, answers) as daemon:
-        found, errors = service_records.container_records(daemon.socket, "vllm", 5000)
-        params = {"docker_socket": daemon.socket, "container": "vllm", "npu_log": "/root/ascend/log"}
+    with docker_daemon(folder, answers) as daemon, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKER_HOST", f"unix://{daemon.socket}")
+        found, errors = service_records.container_records("vllm", 5000)
+        params = {"container": "vllm", "npu_log": "/root/ascend/log"}
         found["npu_log"], more = service_records.npu_records(params, found)
     assert errors + more == []
     return found
