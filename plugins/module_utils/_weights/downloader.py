@@ -42,7 +42,7 @@ BLOCK = 4 << 20
 RECEIVERS = 4  # files received from other hosts at a time
 TICK = 0.5  # seconds between two polls of the other hosts
 HELLO_SECONDS = 60  # in which every host must answer once: Ansible starts them at about the same time
-SILENT_SECONDS = 30  # without an answer, after which a host is lost; its Docker may restart meanwhile
+SILENT_SECONDS = 30  # without an answer, after which a host counts as gone; its Docker may restart meanwhile
 TRIES = 3  # of a file that arrives with a wrong hash
 FORBIDDEN = 403
 SERVER_ERRORS = 500
@@ -51,9 +51,10 @@ OK = 200
 PARTIAL = 206
 # What a disk answers.
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOENT)
+HUB = ""  # the key of the job that fetches from the hub; others have the path of their file
 STATE = "/state"
 FILES = "/files/"
-DOUBTS = "/doubts/"  # a file that arrived damaged
+SUSPECTS = "/suspects/"  # a file that arrived damaged
 
 
 def end_with_input() -> None:
@@ -331,7 +332,7 @@ class Peer:
         self.index, self.address = index, address
         self.ready, self.listing, self.fetches = False, "", True
         self.have: frozenset[str] = frozenset()
-        self.lost: frozenset[str] = frozenset()
+        self.corrupt: frozenset[str] = frozenset()
         self.heard = 0.0
         self.left = self.refuses = False
 
@@ -339,7 +340,7 @@ class Peer:
         """Take over the state that the host reports."""
         self.ready, self.listing = bool(state["ready"]), str(state["listing"])
         self.fetches = bool(state["fetches"])
-        self.have, self.lost = frozenset(state["have"]), frozenset(state["lost"])
+        self.have, self.corrupt = frozenset(state["have"]), frozenset(state["corrupt"])
         self.heard, self.left = time.monotonic(), False
 
 
@@ -361,8 +362,11 @@ class Exchange:
         self.peers = [Peer(place, address) for place, address in enumerate(addresses) if place != index]
         self.ready, self.listing, self.fetches = False, "", True
         self.have: set[str] = set()
-        self.lost: set[str] = set()  # files that were here, and turned out to be damaged
+        self.corrupt: set[str] = set()  # files that were here, and turned out to be damaged
         self.files: dict[str, Mapping[str, Any]] = {}
+        self._ranks: dict[str, int] = {}  # of the files, by their sizes
+        self._own: set[str] = set()  # files that this host fetches from the hub, or has fetched
+        self._jobs: dict[str, Future[None]] = {}  # by path, and by HUB
         self._damages: dict[str, int] = {}  # by path, how often it arrived damaged
         self._nonces: set[str] = set()
         self._last_nonces: dict[str, str] = {}
@@ -393,11 +397,11 @@ class Exchange:
             "have": sorted(self.have),
             "listing": self.listing,
             "fetches": self.fetches,
-            "lost": sorted(self.lost),
+            "corrupt": sorted(self.corrupt),
         }
         return json.dumps(state).encode()
 
-    def doubt(self, path: str) -> None:
+    def suspect(self, path: str) -> None:
         """Read a file that another host received with a wrong hash. Until then nobody gets it."""
         with self._lock:
             if path not in self.have:
@@ -415,7 +419,7 @@ class Exchange:
             return
         with contextlib.suppress(OSError):
             os.remove(name)
-        self.lost.add(path)
+        self.corrupt.add(path)
 
     # The work of this host
 
@@ -430,36 +434,56 @@ class Exchange:
 
         A host that does not reach the hub has no share: it does not *fetches*.
         """
+        self._announce(files, missing, fetches)
+        self._barrier()
+        pool = ThreadPoolExecutor(RECEIVERS + 1)  # not joined: after a failure its threads are not waited for
+
+        def fetch_own(paths: Sequence[str]) -> None:
+            self._own.update(paths)
+            self._jobs[HUB] = pool.submit(fetch, paths)
+
+        share = [path for path in sorted(missing) if self._fetcher(path) == self.index]
+        if share:
+            fetch_own(share)
+        while self._has_work():
+            for path in sorted(
+                set(self.files) - self.have - self._own - set(self._jobs), key=self._ranks.__getitem__
+            ):
+                sender = self._sender(path)
+                if sender and len(self._jobs) <= RECEIVERS:
+                    self._jobs[path] = pool.submit(self._receive, sender, self.files[path])
+                elif not sender and self._fetches_again(path):
+                    fetch_own([path])
+            time.sleep(TICK)
+            self._poll_peers()
+
+    def _announce(self, files: Sequence[Mapping[str, Any]], missing: Iterable[str], fetches: bool) -> None:
+        """Let the other hosts see which files there are, and which of them this host has."""
         self.fetches = fetches
         by_size = sorted(files, key=lambda file: (-file["size"], file["path"]))
-        ranks = {file["path"]: rank for rank, file in enumerate(by_size)}
+        self._ranks = {file["path"]: rank for rank, file in enumerate(by_size)}
         self.files = {file["path"]: file for file in files}
         self.listing = hashlib.sha256(
             json.dumps(sorted([file["path"], file["sha256"]] for file in files)).encode()
         ).hexdigest()
         self.have = set(self.files) - set(missing)
         self.ready = True
-        self._barrier()
-        own = [path for path in sorted(missing) if self._fetcher(path, ranks[path]) == self.index]
-        pool = ThreadPoolExecutor(RECEIVERS + 1)  # not joined: after a failure its threads are not waited for
-        jobs: dict[str, Future[None]] = {"": pool.submit(fetch, own)} if own else {}
-        while self._has_work(jobs, own):
-            lost = self.lost.union(*(peer.lost for peer in self.peers)) - self.have - set(own)
-            for path in sorted(set(self.files) - self.have - set(own) - set(jobs), key=ranks.__getitem__):
-                holders = self._holders(path)
-                place = position(self._lacking(path), ranks[path], self.index)
-                if place < len(holders) and len(jobs) <= RECEIVERS:
-                    jobs[path] = pool.submit(self._receive, holders[place], self.files[path])
-                elif path in lost and "" not in jobs and self._fetcher(path, ranks[path]) == self.index:
-                    own.append(path)
-                    jobs[""] = pool.submit(fetch, [path])
-            time.sleep(TICK)
-            self._poll_peers()
+
+    def _sender(self, path: str) -> Peer | None:
+        """Return the host that sends a file to this one now, None if others come first."""
+        holders = self._holders(path)
+        place = position(self._lacking(path), self._ranks[path], self.index)
+        return holders[place] if place < len(holders) else None
+
+    def _fetches_again(self, path: str) -> bool:
+        """Whether it is for this host to fetch a file now that turned out to be damaged where it was."""
+        corrupt = self.corrupt.union(*(peer.corrupt for peer in self.peers))
+        return path in corrupt and HUB not in self._jobs and self._fetcher(path) == self.index
 
     def _holders(self, path: str) -> list[Peer]:
         return [peer for peer in self.peers if path in peer.have]
 
-    def _fetcher(self, path: str, rank: int) -> int | None:
+    def _fetcher(self, path: str) -> int | None:
         """Return the host that fetches a file from the hub, None if one has it already."""
         if self._holders(path):
             return None
@@ -469,7 +493,7 @@ class Exchange:
         lacking = [index for index in self._lacking(path) if index in fetchers]
         if not lacking:
             raise RuntimeError(f"no host can fetch {path} from the hub, and none has it")
-        return lacking[rank % len(lacking)]
+        return lacking[self._ranks[path] % len(lacking)]
 
     def _lacking(self, path: str) -> list[int]:
         lacking = [peer.index for peer in self.peers if path not in peer.have]
@@ -522,13 +546,13 @@ class Exchange:
                     f"{peer.address} has gone: see the error of that host. Complete files are kept"
                 )
 
-    def _has_work(self, jobs: dict[str, Future[None]], own: Sequence[str]) -> bool:
+    def _has_work(self) -> bool:
         """Take note of what is complete. Whether something is left to do, for this host or for another."""
-        for path, job in list(jobs.items()):
+        for path, job in list(self._jobs.items()):
             if job.done():
                 job.result()
-                del jobs[path]
-        for path in set(own) - self.have:
+                del self._jobs[path]
+        for path in self._own - self.have:
             # A file gets its own name only once it is verified.
             if size(os.path.join(self.folder, path)) == self.files[path]["size"]:
                 self.have.add(path)
@@ -538,7 +562,7 @@ class Exchange:
         # A host leaves once it knows that all have all files, perhaps before the others know. One that left
         # for another reason reports that itself.
         silent_since = time.monotonic() - SILENT_SECONDS
-        return bool(jobs) or not all(
+        return bool(self._jobs) or not all(
             peer.left or len(peer.have) == len(self.files) or peer.heard < silent_since for peer in self.peers
         )
 
@@ -574,7 +598,7 @@ class Exchange:
             if self._damages[path] >= TRIES:
                 raise RuntimeError(f"{path} arrives damaged from {peer.address}: {error}") from None
             with contextlib.suppress(OSError, http.client.HTTPException, RefusedError):
-                self._ask(peer, DOUBTS + quote(path)).close()
+                self._ask(peer, SUSPECTS + quote(path)).close()
             peer.have -= {path}
         except FetchError as error:
             raise RuntimeError(f"{path} cannot be received from {peer.address}: {error}") from None
@@ -619,8 +643,8 @@ class Handler(BaseHTTPRequestHandler):
             self._send_headers(OK, len(state))
             self.wfile.write(state)
             return
-        if self.path.startswith(DOUBTS):
-            exchange.doubt(unquote(self.path[len(DOUBTS) :]))
+        if self.path.startswith(SUSPECTS):
+            exchange.suspect(unquote(self.path[len(SUSPECTS) :]))
             self._send_headers(OK, 0)
             return
         path = unquote(self.path[len(FILES) :])
@@ -632,7 +656,7 @@ class Handler(BaseHTTPRequestHandler):
             self._send_file(os.path.join(exchange.folder, path), first)
         except OSError as error:
             if is_of_disk(error):
-                exchange.doubt(path)
+                exchange.suspect(path)
             raise
 
     def _send_file(self, name: str, first: int) -> None:
@@ -681,7 +705,7 @@ def main() -> None:
         else:
             download(job, work, uncompared, work["missing"])
         outcome: object = {
-            "replaced": sorted(exchange.lost) if exchange else [],
+            "replaced": sorted(exchange.corrupt) if exchange else [],
             "compared": not uncompared,
         }
     except Exception as error:

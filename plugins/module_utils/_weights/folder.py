@@ -251,7 +251,7 @@ def require_space(folder: str, option: str, needed: int = 0) -> None:
     if not os.path.isdir(parent) or not os.access(parent, os.W_OK | os.X_OK):
         raise ProblemError(
             f"{parent} is not a writable folder",
-            f"one to hold {folder}",
+            f"a writable folder in which {folder} can be",
             f"Choose a path on a writable file system: O({option})",
         )
     space = os.statvfs(parent)

@@ -139,7 +139,7 @@ def test_a_damaged_part_is_discarded(tmp_path: Path, port: int):
     assert (all_hosts[1].folder / "shard-1").read_bytes() == CONTENTS["shard-1"]
 
 
-def test_a_host_that_cannot_read_a_doubted_file_gets_it_again(tmp_path: Path, port: int):
+def test_a_host_that_cannot_read_a_suspect_file_gets_it_again(tmp_path: Path, port: int):
     all_hosts = hosts(tmp_path, port, list(CONTENTS), [path for path in CONTENTS if path != "shard-1"])
     (all_hosts[0].folder / "shard-1").unlink()
     run(all_hosts)
@@ -153,7 +153,7 @@ def test_a_host_with_a_damaged_file_is_told_and_gets_it_again(tmp_path: Path, po
         (host.folder / "shard-1").write_bytes(b"x" * len(CONTENTS["shard-1"]))
     run(all_hosts)
     assert sorted(path for host in all_hosts for path in host.fetched) == ["shard-1"]
-    assert "shard-1" in all_hosts[0].exchange.lost | all_hosts[1].exchange.lost
+    assert "shard-1" in all_hosts[0].exchange.corrupt | all_hosts[1].exchange.corrupt
     assert (all_hosts[2].folder / "shard-1").read_bytes() == CONTENTS["shard-1"]
 
 
@@ -173,7 +173,7 @@ def test_a_file_that_only_arrives_damaged_is_received_again(
     monkeypatch.setattr(downloader, "receive_once", damage_once)
     run(all_hosts)
     assert [host.fetched for host in all_hosts] == [[], []]
-    assert [host.exchange.lost for host in all_hosts] == [set(), set()]
+    assert [host.exchange.corrupt for host in all_hosts] == [set(), set()]
     assert (all_hosts[1].folder / "shard-1").read_bytes() == CONTENTS["shard-1"]
 
 
@@ -189,7 +189,7 @@ def test_a_file_that_a_host_does_not_have_any_more_is_received_from_another(tmp_
     all_hosts = hosts(tmp_path, port, list(CONTENTS), list(CONTENTS), [])
     receiver = all_hosts[2].exchange
     for peer in receiver.peers:
-        peer.update({"ready": True, "listing": "", "fetches": True, "have": ["shard-1"], "lost": []})
+        peer.update({"ready": True, "listing": "", "fetches": True, "have": ["shard-1"], "corrupt": []})
     all_hosts[1].exchange.have = {"shard-1"}
     for peer in receiver.peers:
         receiver._receive(peer, FILES[1])
