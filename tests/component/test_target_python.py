@@ -6,11 +6,7 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,28 +15,7 @@ from ansible_run import module
 from ansible_run import run as ansible
 from locks import alone_with
 from npu_sim import install
-
-OLDEST = (3, 8)
-
-
-def interpreters() -> list[str]:
-    """Return Pythons from 3.8 on, oldest first: those in PATH, those of pyenv, and this one, so there is always one."""
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
-    minors = range(OLDEST[1], sys.version_info.minor)
-    found = [
-        path
-        for minor in minors
-        for path in [
-            *map(str, pyenv.glob(f"3.{minor}.*/bin/python3.{minor}")),
-            shutil.which(f"python3.{minor}"),
-        ]
-        if path
-    ]
-    return [
-        path
-        for path in [*found, sys.executable]
-        if subprocess.run([path, "-V"], capture_output=True, check=False).returncode == 0
-    ]
+from pythons import interpreters
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ restart policy brings them back for the next generation. A shorter silence chang
 The head also asks vLLM whether it is ready. From then on, it asks for a token of each engine that has computed
 none for a while, because the processes of an engine that hangs live on.
 
-With `--metrics`, figures for Prometheus are in a file of that name, as the textfile collector of node_exporter reads
+With `--metrics`, metrics for Prometheus are in a file of that name, as the textfile collector of node_exporter reads
 them. Nothing listens for that.
 
 A planned stop of any host drains the service first: the head lets vLLM refuse new requests (`drain.py`), and
@@ -59,7 +59,7 @@ DRAIN_LOG_SECONDS = 10
 # In a row. When an engine has no request left, the API may still be sending the end of its answer. And a request
 # that came before the refusal may not have reached an engine yet.
 IDLE_READINGS = 2
-METRICS_SECONDS = 10  # between two writes of the figures, in which a supervisor that is gone is noticed
+METRICS_SECONDS = 10  # between two writes of the metrics, in which a supervisor that is gone is noticed
 STATES = ("waiting", "pausing", "loading", "ready", "draining", "stopped")
 DRAIN_MARGIN_SECONDS = 5  # that a worker waits longer than the head, for its answer
 PROBE_RESULTS = ("answered", "refused", "failed")
@@ -167,13 +167,7 @@ class FailureCount:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        try:
-            stored = json.loads(file.read_text(encoding="utf-8"))
-            self.failures, self.lasted = int(stored["failures"]), float(stored["lasted"])
-            if stored["running"]:  # the last generation did not end as planned, so it failed
-                self.failures += 1
-        except (OSError, ValueError, KeyError, TypeError):  # the first start, or a damaged file
-            self.failures, self.lasted = 0, 0.0
+        self.failures, self.lasted = self._read()
 
     @property
     def pause(self) -> float:
@@ -198,15 +192,21 @@ class FailureCount:
 
     def fail(self, loaded: float) -> None:
         """Record that a generation failed, and the seconds that it loaded if it never was ready."""
-        self.failures = FailureCount(
-            self._file
-        ).failures  # as the file has it: an operator may have changed it
+        self.failures, _lasted = self._read()  # an operator may have changed the file
         self._write(failures=self.failures, running=False, lasted=round(loaded, 1))
 
     def reset(self) -> None:
         """Record that the generation ended as planned."""
         self.failures = 0
         self._write(failures=0, running=False, lasted=0)
+
+    def _read(self) -> tuple[int, float]:
+        """Return failures and `lasted` as the file has them. A generation that still runs in it has failed."""
+        try:
+            stored = json.loads(self._file.read_text(encoding="utf-8"))
+            return int(stored["failures"]) + bool(stored["running"]), float(stored["lasted"])
+        except (OSError, ValueError, KeyError, TypeError):  # the first start, or a damaged file
+            return 0, 0.0
 
     def _write(self, **state: float) -> None:
         try:
@@ -352,9 +352,9 @@ class Engine:
 
 
 class Metrics:
-    """Figures for Prometheus, in its text format: https://prometheus.io/docs/instrumenting/exposition_formats/.
+    """Metrics for Prometheus, in its text format: https://prometheus.io/docs/instrumenting/exposition_formats/.
 
-    Several services may run on a host, so each figure has the label `port`, that of the service's API.
+    Several services may run on a host, so each metric has the label `port`, that of the service's API.
     """
 
     def __init__(self, port: int) -> None:
@@ -363,7 +363,7 @@ class Metrics:
         self._names: set[str] = set()
 
     def add(self, name: str, value: float, **labels: object) -> None:
-        """Add a figure. Those of one name must follow each other."""
+        """Add a metric. Those of one name must follow each other."""
         name = f"ascend_ops_{name}"
         if name not in self._names:
             self._names.add(name)
@@ -404,7 +404,7 @@ class Supervisor:
         self.write_metrics()
 
     def metrics(self) -> Metrics:
-        """Return the figures of this host."""
+        """Return the metrics of this host."""
         metrics = Metrics(self.options.api_port)
         metrics.add("supervisor_updated_time_seconds", time.time())
         if self._generation_began:
@@ -414,7 +414,7 @@ class Supervisor:
         return metrics
 
     def write_metrics(self) -> None:
-        """Write the figures, if `--metrics` asks for them."""
+        """Write the metrics, if `--metrics` asks for them."""
         if not self.options.metrics:
             return
         try:
@@ -952,7 +952,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--max-failures", type=int, required=True, help="failed generations in a row that make it unhealthy"
     )
     parser.add_argument("--status", type=Path, required=True, help="file for the container's health check")
-    parser.add_argument("--metrics", type=Path, help="file for figures that Prometheus can read")
+    parser.add_argument("--metrics", type=Path, help="file for metrics that Prometheus can read")
     parser.add_argument("--api-port", type=int, required=True, help="port of vLLM's API on the head")
     parser.add_argument("--api-key-file", type=Path, help="file with the API key of vLLM, if there is one")
     parser.add_argument("--engines", type=int, required=True, help="number of engines on all hosts")
