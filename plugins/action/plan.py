@@ -125,11 +125,13 @@ class ActionModule(ActionBase):
             refuse([plan.no_nic_problem(addresses[host]).at(f"host {host}")])
 
         flags = self._inventory.flags_of(chosen)
+        manifests = self._inventory.manifests(addresses)
 
         def build(nic: str | None, real: Any = None) -> dict[str, Any]:
             return {
                 **plan.build(host, addresses, nic, chosen, flags, real),
                 "patch": patch,
+                "manifests": manifests,
                 "has_api_key": "vllm_api_key" in variables,  # the key itself is no part of a plan
                 "run": Path(C.DEFAULT_LOCAL_TMP).name,
                 "offline": offline,

@@ -21,6 +21,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.profiles imp
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.releases import Release
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import checks
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, listed, together
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import MANIFEST
 from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._accepted import ACCEPT, ids_of
 
 COLLECTION = Path(__file__).resolve().parents[2]
@@ -86,10 +87,18 @@ class Inventory:
         refuse(p for host in hosts for p in plan.disagreements(host, merged[host], head, merged[head]))
         return merged
 
+    def manifests(self, hosts: Iterable[str]) -> dict[str, str]:
+        """Return where each of *hosts* has the manifest of its weights, as far as its settings tell."""
+        folders = {host: self._merge(host)[0].get("model_dir") for host in hosts}
+        return {host: f"{folder}/{MANIFEST}" for host, folder in folders.items() if folder}
+
+    def _merge(self, host: str) -> tuple[dict[str, Any], list[Problem]]:
+        own = settings.of_inventory(SETTINGS, self.variables.of(host))
+        return settings.settings(SETTINGS, self.base(host)[0], own)
+
     def _settings_of(self, host: str) -> tuple[dict[str, Any], list[Problem]]:
         variables = self.variables.of(host)
-        files = self.base(host)[0]
-        merged, problems = settings.settings(SETTINGS, files, settings.of_inventory(SETTINGS, variables))
+        merged, problems = self._merge(host)
         given = self.variables.names(host)
         problems += names.wrong(KNOWN, given) + role_options.api_key_problems(variables)
         problems += role_options.problems(PLAYBOOK_OPTIONS, variables)

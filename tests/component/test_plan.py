@@ -103,6 +103,18 @@ def test_roles_of_one_play_with_settings_of_their_own_have_plans_of_their_own(si
     assert "--served-model-name two" in script
 
 
+def test_a_plan_knows_where_each_host_has_its_manifest(site):
+    """Also that of a host outside of the run, whose folder may be its own."""
+    site.inventory["vllm_head"]["hosts"]["node0"]["vllm_model_dir"] = "/opt/data/own/{model_name}"
+    show = {
+        "ansible.builtin.debug": {"msg": f"MANIFESTS {{{{ {FACT}.manifests.values() | join(' ') }}}} END"}
+    }
+    output = site.run(play(PLAN, show), options=("--limit", "node1"))
+    own, default = output.partition("MANIFESTS ")[2].partition(" END")[0].split()
+    assert own == "/opt/data/own/GLM-4.7/.ascend_ops_manifest.json"
+    assert default.endswith("/models/GLM-4.7/.ascend_ops_manifest.json")
+
+
 def test_a_plan_from_a_fact_cache_is_not_used(site, tmp_path):
     cache = {"ANSIBLE_CACHE_PLUGIN": "jsonfile", "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(tmp_path / "cache")}
     assert made(site.run(play(PLAN), **cache)) == 2
