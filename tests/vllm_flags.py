@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import re
 import sys
 import textwrap
@@ -34,6 +35,9 @@ with contextlib.redirect_stdout(sys.stderr):  # vLLM logs to stdout
 
 # Some variables are read without a line in vllm/envs.py.
 READ = re.compile(r"""(?:getenv|environ(?:\.\w+)?)[(\[]\s*["'](VLLM_\w+)""")
+PLAIN = re.compile(
+    r"(?!(?:y|n|yes|no|on|off|true|false|null)$)[a-z][\w-]*", re.IGNORECASE
+)  # a string in YAML
 KINDS = {
     "switch": "--NAME, or --no-NAME for false",
     "bare": "--NAME, and nothing for false",
@@ -70,20 +74,25 @@ def takes(action: argparse.Action, text: str) -> bool:
 
 
 def main() -> None:
-    """Print the flags, without their --, by kind."""
+    """Print the flags, without their --, by kind, and the values of those that take no others."""
     kinds: dict[str, list[str]] = {name: [] for name in KINDS}
+    choices: dict[str, list[str]] = {}
     for action in make_arg_parser(FlexibleArgumentParser())._actions:
         long = [option[2:] for option in action.option_strings if option.startswith("--")]
         if long and not isinstance(action, argparse._HelpAction):
             kinds[kind(action)].append(long[0])
+            # vllm-ascend adds its own to the choices of quantization, if there are any (vllm_ascend/platform.py).
+            if action.choices is not None and action.nargs is None and long[0] != "quantization":
+                choices[long[0]] = list(map(str, action.choices))
     print(f"---\n# Flags of vllm serve in vLLM {__version__}, by tests/vllm_flags.py. Do not edit.")
     for name, comment in KINDS.items():
         show(name, comment, kinds[name])
-    show(
-        "environment",
-        "variables that vLLM reads",
-        [name for name in envs.environment_variables if "VLLM" in name],
-    )
+    print("choices: # values of flags that take no others")
+    for name, values in sorted(choices.items()):
+        texts = ", ".join(value if PLAIN.fullmatch(value) else json.dumps(value) for value in values)
+        lines = textwrap.indent(textwrap.fill(texts, 102, break_on_hyphens=False), "      ")
+        print(f"  {name}: [{texts}]" if len(name + texts) < 100 else f"  {name}:\n    [\n{lines},\n    ]")
+    show("environment", "variables that vLLM reads", variables())
     show("tool_parsers", "values of tool-call-parser", ToolParserManager.list_registered())
     show("reasoning_parsers", "values of reasoning-parser", ReasoningParserManager.list_registered())
 

@@ -12,8 +12,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import capacity, plan
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import Model, of_config
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, ProblemError
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights import model_files, server
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.hubs import HUBS
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights import model_files
 from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._inventory import Inventory
 
 ARGUMENTS = {
@@ -37,7 +36,7 @@ NO_ADDRESS = "192.0.2.1"  # for documentation (RFC 5737): what a model takes doe
 
 
 class ActionModule(ActionBase):
-    """Reckons on the controller with the settings of all hosts, and contacts none of them."""
+    """Computes on the controller with the settings of all hosts, and contacts none of them."""
 
     BYPASS_HOST_LOOP = True
     _requires_connection = False
@@ -60,15 +59,15 @@ class ActionModule(ActionBase):
         except ProblemError as error:
             raise AnsibleActionFail(str(error.problem.naming(VARIABLES))) from None
         rates = capacity.Rates(arguments["download_mb"] * capacity.MB, arguments["load_mb"] * capacity.MB)
-        reckoned = capacity.reckon(planned, model, rates)
-        problem = capacity.problem(planned, model, reckoned)
+        estimate = capacity.estimate(planned, model, rates)
+        problem = capacity.problem(planned, model, estimate)
         return {
             "changed": False,
-            "capacity": reckoned.data(),
-            "verdict": reckoned.verdict,
+            "capacity": estimate.data(),
+            "verdict": estimate.verdict,
             "problem": problem.data() if problem else {},
-            "report": capacity.report(reckoned),
-            "msg": capacity.verdict_line(reckoned, problem),
+            "report": capacity.report(estimate),
+            "msg": capacity.verdict_line(estimate, problem),
         }
 
 
@@ -102,10 +101,13 @@ def _model(planned: dict[str, Any], arguments: dict[str, Any]) -> Model:
 def _files(settings: dict[str, Any], arguments: dict[str, Any]) -> model_files.ModelFiles:
     if arguments["source"] == "folder":
         return model_files.of_folder(str(Path(arguments["model_dir"])))
+    # Only a hub needs requests, which takes a while to import, and may be missing here.
+    from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights import hubs, server
+
     if server.REQUESTS_ERROR:
         remedy = "Install it on this machine (python3 -m pip install requests), or name a folder"
         raise ProblemError("Python has no package requests", "requests, to ask the hub", remedy)
-    source = HUBS[settings["hub"]](settings["endpoint"], arguments["token"])
+    source = hubs.HUBS[settings["hub"]](settings["endpoint"], arguments["token"])
     return model_files.of_hub(source, settings["repo"], settings["revision"])
 
 

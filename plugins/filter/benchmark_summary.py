@@ -29,7 +29,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Report the figures
+- name: Report the results
   ansible.builtin.debug:
     msg: "{{ report | ascend_ops.vllm.benchmark_summary(former) }}"
 """

@@ -76,7 +76,7 @@ msg:
   type: str
   sample: "Fits: 4.2 GiB of each NPU are left after one request of the whole context"
 report:
-  description: All figures as text.
+  description: The estimate as text.
   returned: always
   type: str
 problem:
@@ -84,7 +84,7 @@ problem:
   returned: always
   type: dict
 capacity:
-  description: The figures. Sizes are bytes of one NPU, if nothing else is said.
+  description: The estimate. Sizes are bytes of one NPU, if nothing else is said.
   returned: always
   type: dict
   contains:
@@ -129,7 +129,7 @@ capacity:
       description: Seconds to read the weights from the disk.
       type: int
     doubts:
-      description: Why the figures may be wrong. With doubts, the verdict is at worst V(tight).
+      description: Why the estimate may be wrong. With doubts, the verdict is at worst V(tight).
       type: list
       elements: str
 """

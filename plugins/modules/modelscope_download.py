@@ -75,7 +75,7 @@ options:
   ca_bundle:
     description:
       - A file on the host, in PEM format, with the authorities to trust for the hub and its CDN. The client gets
-        it read-only. By default those of the host's requests count, and those of the client's image.
+        it read-only. Without it, this host trusts those of its package requests, and the client those of its image.
       - It replaces the public authorities. Use the bundle of the host, such as C(/etc/pki/tls/certs/ca-bundle.crt)
         with the company's authority added, if both are needed.
     type: path

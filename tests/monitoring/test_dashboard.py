@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The dashboard is as Grafana's schema has it, and each of its queries returns data from a Prometheus that scrapes the service.
 
-metrics/ has what the real vLLM 0.13.0 with two engines answered before and after some requests, and figures as npu-exporter's source makes
+metrics/ has what the real vLLM 0.13.0 with two engines answered before and after some requests, and metrics as npu-exporter's source makes
 them. node_exporter is the real one.
 """
 
@@ -105,13 +105,13 @@ def watched_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watche
     with contextlib.ExitStack() as stack:
         stack.enter_context(answering(HOSTS["node0"], ports["vllm"], [started, before, after]))
         for name, address in HOSTS.items():
-            figures = folder / name
-            figures.mkdir()
+            textfiles = folder / name
+            textfiles.mkdir()
             stack.enter_context(answering(address, ports["npu"], [npu]))
-            supervise(stack, figures, name, ports["vllm"])
+            supervise(stack, textfiles, name, ports["vllm"])
             options = (
                 f"--web.listen-address={address}:{ports['node']}",
-                f"--collector.textfile.directory={figures}",
+                f"--collector.textfile.directory={textfiles}",
             )
             stack.enter_context(running("prometheus-node-exporter", *options, log=folder / f"{name}.log"))
         options = (
@@ -131,7 +131,7 @@ def answers(url: str) -> bool:
 
 
 def supervise(stack: contextlib.ExitStack, folder: Path, name: str, api_port: int) -> None:
-    """Let the supervisor of a host write its figures to the folder, for an engine that only waits."""
+    """Let the supervisor of a host write its metrics to the folder, for an engine that only waits."""
     rank = list(HOSTS).index(name)
     (folder / "key").write_text("the key of the service\n", encoding="ascii")
     failed = {"failures": 1, "running": False, "lasted": 0}  # an alert fires

@@ -34,7 +34,7 @@ FITS, TIGHT, TOO_LARGE = "fits", "tight", "too large"
 GIB, MIB, GB, MB = 2**30, 2**20, 10**9, 10**6
 BLOCK = 128  # tokens, the default of vLLM-Ascend (platform.py, refresh_block_size)
 UTILIZATION = 0.9  # vLLM's default
-SEQUENCES, BATCHED_TOKENS = 128, 2048  # what is reckoned with where the flags say nothing
+SEQUENCES, BATCHED_TOKENS = 128, 2048  # assumed where the flags say nothing
 # vLLM sees 65464696832 bytes of a chip with 65536 MiB (log in vllm-ascend#5993); A3 has a little more.
 VISIBLE = 65464696832 / (65536 * MIB)
 # A communicator has two buffers of HCCL_BUFFSIZE MB (CANN, environment variable reference). vLLM-Ascend gives
@@ -47,8 +47,8 @@ MARGIN = 1.0 * GIB
 LOADED = 0.98  # the least part of the counted weights that vLLM may hold
 MOST_HOSTS = 64
 UTILIZATION_MOST = 0.95
-# Flags that change what a device holds in ways that are not reckoned here.
-UNRECKONED = (
+# Flags that change what a device holds in ways that are not estimated here.
+NOT_ESTIMATED = (
     "cpu-offload-gb",
     "decode-context-parallel-size",
     "hf-overrides",
@@ -145,18 +145,18 @@ class Capacity:
 
     @property
     def verdict(self) -> str:
-        """Whether the service fits; with doubts about the figures, at worst tight."""
+        """Whether the service fits; with doubts about the estimate, at worst tight."""
         if self.cache - self.needed >= MARGIN:
             return FITS
         certain = not self.doubts and self.hbm * self.utilization < self.weights * LOADED + self.needed
         return TOO_LARGE if certain else TIGHT
 
     def data(self) -> dict[str, Any]:
-        """Return all figures as a dictionary, sizes in bytes."""
+        """Return the estimate as a dictionary, sizes in bytes."""
         computed = ("weights", "budget", "cache", "tokens", "largest_context", "needed", "verdict")
-        figures = {**asdict(self), **{name: getattr(self, name) for name in computed}}
-        figures.update(layout=self.layout._asdict(), doubts=list(self.doubts))
-        return {name: round(value) if _is_size(name, value) else value for name, value in figures.items()}
+        sizes = {**asdict(self), **{name: getattr(self, name) for name in computed}}
+        sizes.update(layout=self.layout._asdict(), doubts=list(self.doubts))
+        return {name: round(value) if _is_size(name, value) else value for name, value in sizes.items()}
 
 
 def _is_size(name: str, value: Any) -> bool:
@@ -179,7 +179,9 @@ def of_plan(plan: Mapping[str, Any]) -> Model | None:
         raise ValueError(f"vllm_model_config: {error}") from None
 
 
-def reckon(plan: Mapping[str, Any], model: Model, rates: Rates = RATES, hosts: int | None = None) -> Capacity:
+def estimate(
+    plan: Mapping[str, Any], model: Model, rates: Rates = RATES, hosts: int | None = None
+) -> Capacity:
     """Return what a *plan* takes of a *model*, on as many *hosts* as given, or else the plan's."""
     flags = effective(parse(word for words in plan["serve"]["args"] for word in words))
     layout = _layout(plan, flags, hosts)
@@ -298,9 +300,9 @@ def _computation(plan: Mapping[str, Any], flags: Mapping[str, Any], layout: Layo
 
 
 def _doubts(flags: Mapping[str, Any], cache_dtype: str, model: Model) -> Iterator[str]:
-    for flag in UNRECKONED:
+    for flag in NOT_ESTIMATED:
         if flag in flags and str(flags[flag]) not in ("0", "1"):
-            yield f"{flag} is not reckoned with"
+            yield f"{flag} is not taken into account"
     if cache_dtype not in ("auto", *CACHE_DTYPES):
         yield f"the size of the KV cache type {cache_dtype} is not known"
     if "quantization" in flags and not model.quantized:
@@ -326,7 +328,7 @@ def problem(plan: Mapping[str, Any], model: Model, capacity: Capacity) -> Proble
 
 
 def _remedy(plan: Mapping[str, Any], model: Model, capacity: Capacity) -> str:
-    """Return the figures to change, each one by itself enough."""
+    """Return the settings to change, each one by itself enough."""
     ways = []
     context = capacity.largest_context // BLOCK * BLOCK
     margin = cache_tokens(capacity.cache - MARGIN, capacity.kv_token, capacity.block)
@@ -349,14 +351,14 @@ def _remedy(plan: Mapping[str, Any], model: Model, capacity: Capacity) -> str:
 def _hosts_that_fit(plan: Mapping[str, Any], model: Model, capacity: Capacity) -> int | None:
     """Return how many hosts would do, if the experts of more hosts are divided."""
     for hosts in range(capacity.layout.hosts + 1, MOST_HOSTS + 1) if model.experts else ():
-        more = reckon(plan, model, hosts=hosts)
+        more = estimate(plan, model, hosts=hosts)
         if replace(more, doubts=()).verdict == FITS:
             return hosts
     return None
 
 
 def report(capacity: Capacity) -> str:
-    """Return the figures as a table, with the verdict in the last line."""
+    """Return the estimate as a table, with the verdict in the last line."""
     layout = capacity.layout
     parallel = f"{layout.text}, EP {layout.expert}" if capacity.expert_parallel else layout.text
     head = f"{capacity.model} on {layout.hosts} x {layout.chips} NPUs of {_gib(capacity.hbm)}: {parallel}"

@@ -10,14 +10,15 @@ import json
 import re
 from typing import Any, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names, validation
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 
 SWITCH = "switch"
-NO_FLAGS = ("environment", "tool_parsers", "reasoning_parsers")  # what profiles/flags/*.yml has beside them
+# What profiles/flags/*.yml has beside the flags.
+NO_FLAGS = ("choices", "environment", "tool_parsers", "reasoning_parsers")
 # Kinds of flags, as profiles/flags/*.yml has them, that take a list.
 LISTS = ("several", "repeated", "json")
-# Numbers that the plan reckons with. vLLM takes 32k or 32K as well (vllm/utils/argparse_utils.py, human_readable_int).
+# Numbers that the plan computes with. vLLM takes 32k or 32K as well (vllm/utils/argparse_utils.py, human_readable_int).
 COUNT = r"[1-9]\d*|\d+(\.\d+)?[kKmMgGtT]"
 NUMBERS = {
     "gpu-memory-utilization": (r"0?\.\d*[1-9]\d*|1(\.0+)?", "a share of the memory, such as 0.9"),
@@ -57,12 +58,14 @@ class Flags(NamedTuple):
 
     kinds: Mapping[str, str]
     release: str | None  # None if the kinds are another release's, and names are not checked
+    choices: Mapping[str, Sequence[str]] = {}  # values of those that take no others, as far as they are known
 
 
 def of_file(content: Mapping[str, Any], release: str | None) -> Flags:
     """Return the flags that a file of profiles/flags has, by kind."""
     kinds = {kind: flags for kind, flags in content.items() if kind not in NO_FLAGS}
-    return Flags({flag: kind for kind, flags in kinds.items() for flag in flags}, release)
+    choices = content.get("choices", {}) if release else {}
+    return Flags({flag: kind for kind, flags in kinds.items() for flag in flags}, release, choices)
 
 
 def problems(flags: Flags, settings: Mapping[str, Any]) -> list[Problem]:
@@ -80,7 +83,7 @@ def problems(flags: Flags, settings: Mapping[str, Any]) -> list[Problem]:
     host = settings["serve_args"].get("host")
     if host not in (*ADDRESSES, None):
         text = f"vllm_serve_args has host: {host!r}, where the checks do not ask"
-        found.append(Problem(text, f"one of {', '.join(ADDRESSES)}", "correct it"))
+        found.append(Problem(text, f"one of {', '.join(ADDRESSES)}", "choose one of them"))
     for key in ("serve_args", "serve_worker_args"):
         for flag, (what, remedy) in REFUSED.items():
             if settings[key].get(flag) not in (None, False):
@@ -172,7 +175,14 @@ def _flag(flags: Flags, variable: str, flag: str, value: Any) -> Iterator[Proble
     if base in flags.kinds or negated:
         expected = None if flag != base else _expected(flags.kinds.get(base), flag, _read(value))
         if expected:  # of dotted flags, vLLM makes one mapping
-            yield Problem(f"{found}: {json.dumps(value, default=str)}", expected, "correct it")
+            state = f"has {flag}: {json.dumps(value, default=str)}"
+            yield validation.wrong(variable, state, expected)
+        elif flag in flags.choices and str(value) not in flags.choices[flag]:
+            expected = f"one of {', '.join(flags.choices[flag])}"
+            remedy = names.remedy(flags.choices[flag], str(value))
+            yield Problem(
+                f"{found}: {value}, which vLLM {flags.release} does not take", expected, f"{remedy}. {RAW}"
+            )
     elif flags.release and re.fullmatch(r"[a-zA-Z][a-zA-Z0-9-]*", base):  # validation refuses any other name
         meant = names.closest(flags.kinds, base)
         remedy = f"write {meant}, if that is meant" if meant else "remove it"

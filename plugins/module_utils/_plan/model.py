@@ -61,7 +61,7 @@ class Model:
     width: int  # of a dense layer's MLP
     longest: int | None  # context
     quantized: bool
-    doubts: tuple[str, ...] = ()  # why these figures may be wrong
+    doubts: tuple[str, ...] = ()  # why the estimate may be wrong
 
     @property
     def size(self) -> float:

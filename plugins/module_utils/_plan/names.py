@@ -130,7 +130,7 @@ def closest(known: Collection[str], name: str, cutoff: float = 0.6) -> str | Non
 def remedy(known: Collection[str], name: str) -> str:
     """Return what to do about a *name* that is none of the *known* ones."""
     meant = closest(known, name)
-    return f"write {meant}, if that is meant" if meant else "correct it"
+    return f"write {meant}, if that is meant" if meant else "choose one of them"
 
 
 def _unknown(known: Collection[str], variables: Iterable[str]) -> list[str]:

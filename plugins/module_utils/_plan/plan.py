@@ -128,7 +128,7 @@ def nic_problems(name: Any) -> list[Problem]:
     """Return what is wrong with the form of vllm_service_nic (Linux, net/core/dev.c, dev_valid_name)."""
     if not name or (isinstance(name, str) and re.fullmatch(r"[^\s/]{1,15}", name)):
         return []
-    return [validation.wrong(f"vllm_service_nic is {name!r}", "one NIC, as `ip link` shows it")]
+    return [validation.wrong("vllm_service_nic", f"is {name!r}", "one NIC, as `ip link` shows it")]
 
 
 def address_problems(addresses: Mapping[str, Any]) -> list[Problem]:
@@ -153,7 +153,9 @@ def address_problems(addresses: Mapping[str, Any]) -> list[Problem]:
             problems.append(Problem(found, in_network, remedy, f"host {host}"))
         elif address in owners:
             found += f", the same as host {owners[address]}'s"
-            problems.append(Problem(found, "one address a host", "correct one of them", f"host {host}"))
+            problems.append(
+                Problem(found, "one address a host", "set vllm_service_ip of one of them", f"host {host}")
+            )
         owners.setdefault(address, host)
     return problems
 
@@ -170,11 +172,12 @@ def setting_problems(settings: Mapping[str, Any], known: Flags) -> list[Problem]
     ]
     if settings["model_hub"] == "http" and not settings["model_endpoint"]:
         found = "vllm_model_hub is http and vllm_model_endpoint is not set"
-        problems.append(validation.wrong(found, "the URL of the folder with the weights and SHA256SUMS"))
+        expected = "the URL of the folder with the weights and SHA256SUMS"
+        problems.append(Problem(found, expected, "set vllm_model_endpoint"))
     if settings["airgap_dir"] is not None and "@" in settings["image"]:
         found = f"vllm_image is {settings['image']!r} and vllm_airgap_dir is set"
         expected = "an image with a tag alone, because an archive keeps no digest"
-        problems.append(validation.wrong(found, expected))
+        problems.append(Problem(found, expected, "remove the digest, or vllm_airgap_dir"))
     if settings["container_hardened"] and settings["container_options"].get("privileged"):
         found = "vllm_container_hardened is true and vllm_container_options has privileged: true"
         problems.append(Problem(found, "one of them", "remove the other"))
@@ -191,7 +194,7 @@ def _port_problems(settings: Mapping[str, Any]) -> list[Problem]:
     for key in PORTS:
         port = settings[key]
         if not 0 < port < 65536:
-            problems.append(validation.wrong(f"vllm_{key} is {port}", "a port from 1 to 65535"))
+            problems.append(validation.wrong(f"vllm_{key}", f"is {port}", "a port from 1 to 65535"))
         if port in used:
             found = f"vllm_{used[port]} and vllm_{key} are both {port}"
             problems.append(Problem(found, "different ports", "change one of them"))
@@ -201,7 +204,7 @@ def _port_problems(settings: Mapping[str, Any]) -> list[Problem]:
 
 def _placeholder_problems(settings: Mapping[str, Any]) -> list[Problem]:
     return [
-        validation.wrong(f"vllm_{key} has {{{name}}} in {entry}", f"one of {', '.join(values.NAMES)}")
+        validation.wrong(f"vllm_{key}", f"has {{{name}}} in {entry}", f"one of {', '.join(values.NAMES)}")
         for key in TEMPLATES
         for entry, value in settings[key].items()
         for name in values.unknown(value)
@@ -212,13 +215,15 @@ def _chip_problems(settings: Mapping[str, Any]) -> list[Problem]:
     """Return a problem if the engines of the host need other than some of its chips."""
     chips = len(settings["npu_ids"])
     if not chips:
-        return [validation.wrong("vllm_npu_ids is empty", "the NPUs that the service uses, such as [0, 1]")]
+        return [
+            validation.wrong("vllm_npu_ids", "is empty", "the NPUs that the service uses, such as [0, 1]")
+        ]
     sizes = {key: settings[key] for key in ("tensor_parallel_size", "data_parallel_size_local")}
     sizes = {f"vllm_{key}": size for key, size in sizes.items()}
     for flag in ENGINE_SIZES:
         size = str(settings["serve_args"].get(flag) or 1)
         if not size.isdigit():
-            return [validation.wrong(f"vllm_serve_args has {flag}: {size}", "a whole number")]
+            return [validation.wrong("vllm_serve_args", f"has {flag}: {size}", "a whole number")]
         if size != "1":
             sizes[flag] = int(size)
     needed = math.prod(sizes.values())
@@ -227,7 +232,7 @@ def _chip_problems(settings: Mapping[str, Any]) -> list[Problem]:
     found = f"{' x '.join(sizes)} is {' x '.join(map(str, sizes.values()))} = {needed}"
     remedy = f"lower one of them, such as vllm_tensor_parallel_size to {chips}, or give more NPUs"
     expected = f"from 1 to the {chips} NPUs of vllm_npu_ids"
-    return [Problem(found, expected, remedy if needed > chips else "correct it")]
+    return [Problem(found, expected, remedy if needed > chips else "set each of them to 1 or more")]
 
 
 def _mount_problems(settings: Mapping[str, Any]) -> list[Problem]:
@@ -378,7 +383,7 @@ def supervised(rank: int, hosts: int, names: Mapping[str, Any], settings: Mappin
 
 
 def metrics_file(settings: Mapping[str, Any]) -> str:
-    """Return the name of the file with the supervisor's figures. Services on one host have different ports."""
+    """Return the name of the file with the supervisor's metrics. Services on one host have different ports."""
     return f"ascend-ops-{settings['api_port']}.prom"
 
 

@@ -114,7 +114,9 @@ class Profiles:
         if isinstance(content, dict):
             return content
         found = f"profile {self._place(path)} is not a mapping of settings"
-        raise ProblemError(found, "keys and values, as in models/glm-4.7.yml", "correct it")
+        raise ProblemError(
+            found, "keys and values, as in models/glm-4.7.yml", "write KEY: VALUE in its lines"
+        )
 
     def _find(self, variable: str, name: str, base: Path, pattern: str) -> Path:
         """Return the file: a shipped one by its name, or any YAML file by its path, seen from *base*."""
@@ -123,7 +125,7 @@ class Profiles:
         if path.is_file():
             return path
         found = f"{variable} is {name!r}, and there is no file {path}"
-        remedy = "correct it" if by_path else names.remedy(self._shipped(pattern), name)
+        remedy = "correct the path" if by_path else names.remedy(self._shipped(pattern), name)
         raise ProblemError(found, self._known(pattern), remedy)
 
     def _known(self, pattern: str) -> str:

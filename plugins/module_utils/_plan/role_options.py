@@ -41,7 +41,7 @@ def _problems(name: str, option: schema.Option, value: Any) -> list[Problem]:
         right = False
     if value is None:
         return [Problem(f"{name} is null", expected, "give it a value, or remove the line")]
-    return [] if right else [Problem(f"{name} is {value!r}", expected, "correct it")]
+    return [] if right else [Problem(f"{name} is {value!r}", expected, f"correct {name} in the inventory")]
 
 
 def _is_in_range(name: str, option: schema.Option, value: Any) -> bool:
@@ -70,15 +70,19 @@ def secret_problems(name: str, option: schema.Option, value: Any) -> list[Proble
         try:
             schema.coerce(option, value)
         except schema.WrongType:
-            return [Problem(f"{name} is not a mapping", "NAME: VALUE for each", "correct it")]
+            return [
+                Problem(f"{name} is not a mapping", "NAME: VALUE for each", f"write {name}: {{NAME: VALUE}}")
+            ]
         return []
     if not isinstance(value, (str, int)) or isinstance(value, bool):
-        return [Problem(f"{name} is neither a string nor a number", "one of them", "correct it")]
+        return [Problem(f"{name} is neither a string nor a number", "one of them", f"write {name} in quotes")]
     text = str(value)
     if name.endswith("_proxy"):
         url = re.match(r"https?://\S+$", text)
         expected = "one such as http://proxy.example.com:3128"
-        return [] if url else [Problem(f"{name} is no URL", expected, "correct it")]
+        return (
+            [] if url else [Problem(f"{name} is no URL", expected, f"write {name} with http:// or https://")]
+        )
     if name.endswith(("_token", "_api_key")) and not HEADER.fullmatch(text):
         found = f"{name} begins or ends with white space, or has characters that no HTTP header takes"
         return [Problem(found, "printable ASCII characters", SECRET_REMEDY)]

@@ -120,7 +120,7 @@ def _unknown(known: Sequence[str], layer: Layer, name: str) -> Problem:
 def _wrong_type(option: schema.Option, layer: Layer, name: str) -> Problem:
     value = layer.values[name]
     key = name[len(PREFIX) :] if layer.place else name
-    found, remedy = f"{key} is {value!r}", "correct it"
+    found, remedy = f"{key} is {value!r}", f"correct {key} in {layer.place or 'the inventory'}"
     if value is None:
         found, remedy = f"{key} is null", "give it a value, or remove the line"
     elif isinstance(value, str) and option["type"] == "dict":

@@ -99,15 +99,15 @@ def problems(settings: Mapping[str, Any]) -> list[Problem]:
         many = isinstance(value, (list, dict))
         parts = [] if value is None else list(value) if many else [value]
         found += [
-            wrong(f"vllm_{key} {'has' if many else 'is'} {part!r}", pattern.expected)
+            wrong(f"vllm_{key}", f"{'has' if many else 'is'} {part!r}", pattern.expected)
             for part in parts
             if not re.fullmatch(pattern.regex, str(part))
         ]
     if sorted(set(settings["npu_ids"])) != settings["npu_ids"]:
-        found.append(wrong(f"vllm_npu_ids is {settings['npu_ids']}", "ascending numbers, each once"))
+        found.append(wrong("vllm_npu_ids", f"is {settings['npu_ids']}", "ascending numbers, each once"))
     for key in ("container_env", "serve_env"):
         found += [
-            wrong(f"vllm_{key} has {name}: {value!r}", QUOTED)
+            wrong(f"vllm_{key}", f"has {name}: {value!r}", QUOTED)
             for name, value in settings[key].items()
             if value is not None and (isinstance(value, bool) or not isinstance(value, (str, int)))
         ]
@@ -132,10 +132,10 @@ def problems(settings: Mapping[str, Any]) -> list[Problem]:
     for name, condition in settings["image_versions"].items():
         if isinstance(condition, float) or not versions.is_condition(str(condition)):
             expected = "a version, or conditions, in quotes, such as >=3.10,<3.12"
-            found.append(wrong(f"vllm_image_versions has {name}: {condition!r}", expected))
+            found.append(wrong("vllm_image_versions", f"has {name}: {condition!r}", expected))
     expected = "requests and answers by the names of the built-in conversations"
     errors = checks.prompt_errors(settings["probe"])
-    return found + [wrong(f"vllm_probe: {text}", expected) for text in errors]
+    return found + [wrong("vllm_probe", f"is wrong: {text}", expected) for text in errors]
 
 
 def variables(value: Any) -> set[str]:
@@ -143,6 +143,6 @@ def variables(value: Any) -> set[str]:
     return {name for names in values.VARIABLE.findall(str(value)) for name in names}
 
 
-def wrong(found: str, expected: str) -> Problem:
-    """Return the problem of a value that has to be corrected."""
-    return Problem(found, expected, "correct it")
+def wrong(variable: str, state: str, expected: str) -> Problem:
+    """Return the problem of a variable with another value than it must have."""
+    return Problem(f"{variable} {state}", expected, f"correct {variable} in the inventory or the profile")

@@ -123,7 +123,11 @@ def accept_problem(accept: Iterable[str]) -> Problem | None:
         return None
     found = f"preflight_accept names findings that do not exist: {', '.join(unknown)}"
     meant = [names.closest(known, name) for name in unknown]
-    remedy = f"correct it to {', '.join(filter(None, meant))}" if all(meant) else "correct it, or remove it"
+    remedy = (
+        f"correct it to {', '.join(filter(None, meant))}"
+        if all(meant)
+        else "remove it, or choose one of those ids"
+    )
     return Problem(found, f"ids of findings: {', '.join(known)}", remedy)
 
 
@@ -711,10 +715,10 @@ def _capacity(hosts: Sequence[Host]) -> Iterator[Finding]:
             "Correct vllm_model_config, or empty it: the check is then left out",
         )
         return
-    reckoned = capacity.reckon(first.plan, model) if model else None
-    problem = capacity.problem(first.plan, model, reckoned) if model and reckoned else None
-    if reckoned and problem:
-        severity = FAIL if reckoned.verdict == capacity.TOO_LARGE else WARN
+    estimate = capacity.estimate(first.plan, model) if model else None
+    problem = capacity.problem(first.plan, model, estimate) if model and estimate else None
+    if estimate and problem:
+        severity = FAIL if estimate.verdict == capacity.TOO_LARGE else WARN
         yield Finding("capacity", severity, first.name, problem)
 
 

@@ -113,7 +113,7 @@ class Stream:
                 part.finish_reason or self.message.finish_reason,
             )
 
-    def figures(self) -> dict[str, float | None]:
+    def metrics(self) -> dict[str, float | None]:
         """Return time to first token, tokens per second after it, and the gaps between chunks, in seconds."""
         span = self.times[-1] - self.times[0] if self.times else 0.0
         gaps = [after - before for before, after in zip(self.times, self.times[1:])]

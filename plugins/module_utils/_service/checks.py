@@ -503,7 +503,7 @@ def _loop(piece: str) -> ModelChoice:
     return ModelChoice(
         f"the answer repeats itself in a loop: {shorten(piece, 80)!r}",
         "an answer without a loop",
-        "GLM-4.7 does this at times in long tasks. If it happens with short questions, it is a fault. "
+        "Some models do this at times in long tasks. If it happens with short questions, it is a fault. "
         f"{COMPARE_WEIGHTS}",
     )
 

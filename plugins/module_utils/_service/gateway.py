@@ -75,7 +75,7 @@ def _of_routes(routes: list[str]) -> Iterator[Problem]:
         if not match:
             found, expected = f"gateway_routes has {route!r}", "one such as 'POST /v1/embeddings'"
             yield Problem(
-                found, expected, "correct it; /health is always exposed, and nothing outside /v1 is"
+                found, expected, "write METHOD PATH; /health is always exposed, and nothing outside /v1 is"
             )
         elif match[2] in CLOSED:
             found = f"gateway_routes has {route!r}, which changes what the engines have loaded"
@@ -90,13 +90,25 @@ def _of_place(options: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(found, "the head in this run", remedy)
     elif not URL.fullmatch(upstream):
         found = f"gateway_upstream is {upstream!r}"
-        yield Problem(found, "a URL without a path, such as http://10.0.0.10:8080", "correct it")
+        yield Problem(
+            found,
+            "a URL without a path, such as http://10.0.0.10:8080",
+            "correct gateway_upstream, or remove it",
+        )
     if not ADDRESS.fullmatch(address):
         found = f"gateway_listen_address is {address!r}"
-        yield Problem(found, "an address of the host, in brackets if it is IPv6", "correct it")
+        yield Problem(
+            found,
+            "an address of the host, in brackets if it is IPv6",
+            "correct gateway_listen_address, or remove it",
+        )
     for name in options["gateway_names"]:
         if not CERTIFICATE_NAME.fullmatch(name):
-            yield Problem(f"gateway_names has {name!r}", "a name or an address", "correct it")
+            yield Problem(
+                f"gateway_names has {name!r}",
+                "a name or an address",
+                "write each entry without scheme, port and path",
+            )
     if bool(options["gateway_certificate"]) != bool(options["gateway_certificate_key"]):
         found = "one of gateway_certificate and gateway_certificate_key is set, the other is not"
         yield Problem(found, "both, or none for a self-signed certificate", "add the other")

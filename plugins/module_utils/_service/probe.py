@@ -36,9 +36,9 @@ def probe(
     cases = {name: checks.case(name, model, prompts, room) for name in names}
     outcomes: dict[str, Outcome] = {}
     facts: dict[str, Any] = {}
-    if "streaming" in names:  # first and alone, so that its figures are those of one stream
+    if "streaming" in names:  # first and alone, so that its metrics are those of one stream
         outcomes["streaming"], answer = _settle(client, "streaming", cases["streaming"])
-        facts.update(answer.stream.figures() if answer.stream else {})
+        facts.update(answer.stream.metrics() if answer.stream else {})
     with ThreadPoolExecutor(len(names) + 2 * engines) as pool:
         talk = [name for name in ("chat", "reasoning") if name in names]  # of the same answer
         talking = pool.submit(_settle_together, client, talk, cases[talk[0]]) if talk else None

@@ -9,10 +9,12 @@ import glob
 import json
 import os
 import struct
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.server import Server
+
+if TYPE_CHECKING:
+    from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.server import Server
 
 CONFIG = "config.json"
 SHARDS = ".safetensors"

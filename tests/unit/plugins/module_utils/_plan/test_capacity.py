@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Figures against published weights and the logs of real services; verdicts on both sides of limits."""
+"""Estimates against published weights and the logs of real services; verdicts on both sides of limits."""
 
 from __future__ import annotations
 
@@ -85,10 +85,10 @@ def glm(size: float = 717, **config: Any) -> Model:
 
 
 def verdict(its_plan: dict[str, Any], model: Model) -> str:
-    return capacity.reckon(its_plan, model).verdict
+    return capacity.estimate(its_plan, model).verdict
 
 
-# Figures
+# Estimates
 
 
 @pytest.mark.parametrize(
@@ -108,15 +108,15 @@ def test_counted_parameters_have_the_size_of_the_published_weights(config, gigab
 
 
 def test_figures_of_the_default_service():
-    figures = capacity.reckon(planned(), glm())
-    assert figures.experts / GIB == pytest.approx(39.1, abs=0.05)
-    assert figures.weights / GIB == pytest.approx(43.0, abs=0.2)
-    assert figures.kv_token == 46 * 1024
-    assert figures.budget / GIB == pytest.approx(54.9, abs=0.05)
-    assert replace(figures, context=202752).needed / GIB == pytest.approx(8.9, abs=0.01)
-    assert (figures.layout.tensor, figures.layout.data, figures.layout.expert) == (8, 2, 16)
-    assert figures.host_disk / GB == pytest.approx(737, abs=1)
-    assert figures.download_seconds == pytest.approx(7170, rel=0.01)
+    estimate = capacity.estimate(planned(), glm())
+    assert estimate.experts / GIB == pytest.approx(39.1, abs=0.05)
+    assert estimate.weights / GIB == pytest.approx(43.0, abs=0.2)
+    assert estimate.kv_token == 46 * 1024
+    assert estimate.budget / GIB == pytest.approx(54.9, abs=0.05)
+    assert replace(estimate, context=202752).needed / GIB == pytest.approx(8.9, abs=0.01)
+    assert (estimate.layout.tensor, estimate.layout.data, estimate.layout.expert) == (8, 2, 16)
+    assert estimate.host_disk / GB == pytest.approx(737, abs=1)
+    assert estimate.download_seconds == pytest.approx(7170, rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_the_size_tells_how_wide_the_weights_are(size, rest):
     assert model.doubts == ()
     assert model.size / GB == pytest.approx(size)
     assert model.quantized == (size < 700)
-    assert capacity.reckon(planned(), model).rest / GIB == pytest.approx(rest, abs=0.1)
+    assert capacity.estimate(planned(), model).rest / GIB == pytest.approx(rest, abs=0.1)
 
 
 @pytest.mark.parametrize(
@@ -146,12 +146,12 @@ def test_the_kv_cache_of_a_token(config, tensor, kibibytes):
 
 def test_experts_that_do_not_divide_evenly_and_draft_layers_and_stages():
     glm_plan = planned(3)
-    assert capacity.reckon(glm_plan, glm()).experts == pytest.approx(glm().weights["experts"] * 7 / 160)
-    draft = capacity.reckon(planned(**args(speculative_config={"method": "mtp"})), glm())
-    without = capacity.reckon(planned(), glm())
+    assert capacity.estimate(glm_plan, glm()).experts == pytest.approx(glm().weights["experts"] * 7 / 160)
+    draft = capacity.estimate(planned(**args(speculative_config={"method": "mtp"})), glm())
+    without = capacity.estimate(planned(), glm())
     assert draft.weights - without.weights > sum(glm().draft.values()) / 17
     assert draft.kv_token == without.kv_token * 93 / 92
-    stages = capacity.reckon(alone(pipeline_parallel_size=4), of_config(QWEN_14B, "model"))
+    stages = capacity.estimate(alone(pipeline_parallel_size=4), of_config(QWEN_14B, "model"))
     assert stages.kv_token == 40 * 1024
 
 
@@ -176,9 +176,9 @@ def test_a_real_engine_has_the_tokens_that_were_predicted(name):
 )
 def test_real_ranks_have_the_weights_and_the_tokens_that_were_predicted(tensor, tokens, weights):
     """vLLM 0.13.0 on a CPU with the lab's model: its log with 1 GiB of cache, and the sum of its parameters."""
-    figures = capacity.reckon(alone(tensor_parallel_size=tensor), of_config(TINY, "tiny"))
-    assert figures.weights == pytest.approx(weights, rel=0.01)
-    assert capacity.cache_tokens(GIB, figures.kv_token, 128) == tokens
+    estimate = capacity.estimate(alone(tensor_parallel_size=tensor), of_config(TINY, "tiny"))
+    assert estimate.weights == pytest.approx(weights, rel=0.01)
+    assert capacity.cache_tokens(GIB, estimate.kv_token, 128) == tokens
 
 
 @pytest.mark.parametrize(
@@ -203,16 +203,16 @@ def test_published_services_have_the_tokens_that_are_predicted(config, layers, c
     ],
 )
 def test_published_services_of_one_chip_take_what_is_predicted(config, flags, hbm_gib, weights, others):
-    figures = capacity.reckon(alone(hbm_gib * 1024, **flags), of_config(config, "model"))
-    assert figures.weights / GIB == pytest.approx(weights, rel=0.03)
-    assert (figures.communication + figures.computation) / GIB == pytest.approx(others, abs=0.4)
+    estimate = capacity.estimate(alone(hbm_gib * 1024, **flags), of_config(config, "model"))
+    assert estimate.weights / GIB == pytest.approx(weights, rel=0.03)
+    assert (estimate.communication + estimate.computation) / GIB == pytest.approx(others, abs=0.4)
 
 
 def test_communication_of_two_a2():
     """Mooncake#2827: 3.15 GiB beside torch for experts on two A2, DP 2, TP 8, and HCCL_BUFFSIZE 1024."""
-    figures = capacity.reckon(planned(), glm())
-    assert (figures.communication + capacity.RUNTIME) / GIB == pytest.approx(3.15, abs=0.1)
-    assert capacity.reckon(planned(1), glm()).communication < GIB  # fewer than 16 devices do without MC2
+    estimate = capacity.estimate(planned(), glm())
+    assert (estimate.communication + capacity.RUNTIME) / GIB == pytest.approx(3.15, abs=0.1)
+    assert capacity.estimate(planned(1), glm()).communication < GIB  # fewer than 16 devices do without MC2
 
 
 # Verdicts
@@ -259,19 +259,19 @@ def test_verdicts_on_what_upstream_serves(name, hosts, overrides, config, size, 
 
 def test_a_service_that_failed_in_the_field_is_no_fit():
     """vllm-ascend#9372: Qwen3-14B on a 32 GB device."""
-    figures = capacity.reckon(alone(32768, max_model_len=4096), of_config(QWEN_14B, "model"))
-    assert figures.verdict == "tight"
-    assert figures.cache < 0
+    estimate = capacity.estimate(alone(32768, max_model_len=4096), of_config(QWEN_14B, "model"))
+    assert estimate.verdict == "tight"
+    assert estimate.cache < 0
 
 
 def test_limits_are_where_the_documentation_says():
-    figures = capacity.reckon(planned(), glm())
-    least = (figures.weights * capacity.LOADED + figures.needed) / figures.hbm
-    assert replace(figures, utilization=least - 1e-6).verdict == "too large"
-    assert replace(figures, utilization=least + 1e-6).verdict == "tight"
-    spare = figures.cache - figures.needed - capacity.MARGIN
-    assert replace(figures, computation=figures.computation + spare - 1).verdict == "fits"
-    assert replace(figures, computation=figures.computation + spare + 1).verdict == "tight"
+    estimate = capacity.estimate(planned(), glm())
+    least = (estimate.weights * capacity.LOADED + estimate.needed) / estimate.hbm
+    assert replace(estimate, utilization=least - 1e-6).verdict == "too large"
+    assert replace(estimate, utilization=least + 1e-6).verdict == "tight"
+    spare = estimate.cache - estimate.needed - capacity.MARGIN
+    assert replace(estimate, computation=estimate.computation + spare - 1).verdict == "fits"
+    assert replace(estimate, computation=estimate.computation + spare + 1).verdict == "tight"
 
 
 @pytest.mark.parametrize(
@@ -291,12 +291,12 @@ def test_limits_are_where_the_documentation_says():
 )
 def test_with_doubts_nothing_is_refused(overrides, size, config, doubt):
     its_plan, model = planned(1, **overrides), glm(size, **config)
-    figures = capacity.reckon(its_plan, model)
-    assert figures.verdict == "tight"
-    assert any(doubt.replace("other", "another") in text or doubt in text for text in figures.doubts)
+    estimate = capacity.estimate(its_plan, model)
+    assert estimate.verdict == "tight"
+    assert any(doubt.replace("other", "another") in text or doubt in text for text in estimate.doubts)
     assert doubt.replace("other", "another") in str(
-        capacity.problem(its_plan, model, figures)
-    ) or doubt in str(capacity.problem(its_plan, model, figures))
+        capacity.problem(its_plan, model, estimate)
+    ) or doubt in str(capacity.problem(its_plan, model, estimate))
 
 
 # What to change
@@ -306,7 +306,7 @@ def test_with_doubts_nothing_is_refused(overrides, size, config, doubt):
 @pytest.mark.parametrize("hosts", [1, 2])
 def test_each_figure_of_the_remedy_is_enough(hosts, overrides):
     its_plan = planned(hosts, **overrides)
-    problem = capacity.problem(its_plan, glm(), capacity.reckon(its_plan, glm()))
+    problem = capacity.problem(its_plan, glm(), capacity.estimate(its_plan, glm()))
     if problem is None:
         assert (hosts, overrides) == (2, {})
         return
@@ -366,9 +366,9 @@ def test_golden_reports(golden):
     }
     texts = {}
     for case, its_plan in cases.items():
-        figures = capacity.reckon(its_plan, glm())
-        line = capacity.verdict_line(figures, capacity.problem(its_plan, glm(), figures))
-        texts[case] = f"{capacity.report(figures)}\n\n{line}"
+        estimate = capacity.estimate(its_plan, glm())
+        line = capacity.verdict_line(estimate, capacity.problem(its_plan, glm(), estimate))
+        texts[case] = f"{capacity.report(estimate)}\n\n{line}"
     golden("capacity", texts)
     for page in ("capacity.md", "capacity.zh-CN.md"):
         assert texts["fits"] in (ROOT / "docs" / page).read_text(encoding="utf-8")

@@ -85,7 +85,7 @@ def test_a_release_gives_image_and_versions(release, variant, image):
     [
         ({"release": "v0.13.0"}, "write 0.13.0, if that is meant"),
         ({"release": "0.18"}, "write 0.18.0, if that is meant"),
-        ({"release": "latest"}, "correct it"),
+        ({"release": "latest"}, "choose one"),
         ({"image_variant": "a3-openeular"}, "write a3-openeuler, if that is meant"),
     ],
 )

@@ -156,7 +156,7 @@ def test_shipped_files_are_named_where_one_is_missing():
     ("name", "value", "remedy"),
     [
         ("vllm_serve_args", "{max-model-len: 32768}", '{"KEY": VALUE} in an INI inventory'),
-        ("vllm_serve_args", ["max-model-len"], "correct it"),
+        ("vllm_serve_args", ["max-model-len"], "correct vllm_serve_args in the inventory"),
         ("vllm_image", None, "give it a value, or remove the line"),
     ],
 )

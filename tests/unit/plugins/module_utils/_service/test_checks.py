@@ -367,7 +367,7 @@ def streamed(lines: list[str], status: int = 200, error: str = "") -> Answer:
 def test_a_stream_is_assembled_and_measured():
     read = stream(WHOLE)
     assert read.message == Message("Who am I?", "I am GLM.", [], "stop")
-    assert read.figures() == {"ttft": 2.0, "tokens_per_second": 2.0, "gap_p50": 1.0, "gap_p99": 1.0}
+    assert read.metrics() == {"ttft": 2.0, "tokens_per_second": 2.0, "gap_p50": 1.0, "gap_p99": 1.0}
     assert passes(check("streaming", streamed(WHOLE)))
     assert passes(check("streaming", streamed(WHOLE), reasoning="Who am I?", content="I am GLM."))
     assert not passes(check("streaming", streamed(WHOLE), content="I am someone."))
@@ -427,7 +427,7 @@ def test_the_body_of_a_refused_stream_is_quoted():
 
 
 def test_figures_of_nothing():
-    assert set(stream([]).figures().values()) == {None}
+    assert set(stream([]).metrics().values()) == {None}
 
 
 @pytest.mark.parametrize(("percent", "value"), [(50, 2.0), (75, 3.0), (99, 4.0), (0, 1.0)])
