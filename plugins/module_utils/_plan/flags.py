@@ -58,14 +58,12 @@ class Flags(NamedTuple):
 
     kinds: Mapping[str, str]
     release: str | None  # None if the kinds are another release's, and names are not checked
-    choices: Mapping[str, Sequence[str]] = {}  # values of those that take no others, as far as they are known
 
 
 def of_file(content: Mapping[str, Any], release: str | None) -> Flags:
     """Return the flags that a file of profiles/flags has, by kind."""
     kinds = {kind: flags for kind, flags in content.items() if kind not in NO_FLAGS}
-    choices = content.get("choices", {}) if release else {}
-    return Flags({flag: kind for kind, flags in kinds.items() for flag in flags}, release, choices)
+    return Flags({flag: kind for kind, flags in kinds.items() for flag in flags}, release)
 
 
 def problems(flags: Flags, settings: Mapping[str, Any]) -> list[Problem]:
@@ -177,12 +175,6 @@ def _flag(flags: Flags, variable: str, flag: str, value: Any) -> Iterator[Proble
         if expected:  # of dotted flags, vLLM makes one mapping
             state = f"has {flag}: {json.dumps(value, default=str)}"
             yield validation.wrong(variable, state, expected)
-        elif flag in flags.choices and str(value) not in flags.choices[flag]:
-            expected = f"one of {', '.join(flags.choices[flag])}"
-            remedy = names.remedy(flags.choices[flag], str(value))
-            yield Problem(
-                f"{found}: {value}, which vLLM {flags.release} does not take", expected, f"{remedy}. {RAW}"
-            )
     elif flags.release and re.fullmatch(r"[a-zA-Z][a-zA-Z0-9-]*", base):  # validation refuses any other name
         meant = names.closest(flags.kinds, base)
         remedy = f"write {meant}, if that is meant" if meant else "remove it"

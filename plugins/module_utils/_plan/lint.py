@@ -33,6 +33,8 @@ OWN_VARIABLES = re.compile(r"HCCL_IF_IP|.*_SOCKET_IFNAME|ASCEND_RT_VISIBLE_DEVIC
 QUANTIZED = re.compile(r"[-_.]w\d+a\d+", re.IGNORECASE)
 IMAGE_TAG = re.compile(r":v(?P<release>\d[^-@]*)(?P<variant>(-(a\d|310p))?(-openeuler)?)(@.*)?$")
 MC2 = "https://github.com/vllm-project/vllm-ascend/issues/5947"
+# What vllm-ascend adds to the choices of vLLM (v0.30.0rc2, docs/source/tutorials/models/GLM5.3.md).
+ADDED_CHOICES = {"kv-cache-dtype": ("int8",)}
 INTRA = {"HCCL_INTRA_PCIE_ENABLE": "1", "HCCL_INTRA_ROCE_ENABLE": "0"}
 PARSER_PLUGINS = {"tool-call-parser": "tool-parser-plugin", "reasoning-parser": "reasoning-parser-plugin"}
 
@@ -226,6 +228,23 @@ def _parsers(case: Case) -> Iterator[Found]:
                     f"{flag} is {name}, which vLLM {case['vllm']} does not have",
                     f"one of {', '.join(sorted(known))}",
                     "choose one of them, a release that has it, or a patch set that adds it (vllm_patch_set)",
+                ),
+                f"vLLM {case['vllm']}, by tests/vllm_flags.py",
+            )
+
+
+@rule("flag_value")
+def _values(case: Case) -> Iterator[Found]:
+    """A warning, as vllm-ascend adds values of its own, which only the image knows."""
+    for flag, choices in case.release.choices.items():
+        value = case.args.get(flag)
+        if value is not None and str(value) not in (*choices, *ADDED_CHOICES.get(flag, ())):
+            yield Found(
+                WARN,
+                Problem(
+                    f"{flag} is {value}, which vLLM {case['vllm']} by itself does not take",
+                    f"one of {', '.join(choices)}",
+                    names.remedy(choices, str(value)),
                 ),
                 f"vLLM {case['vllm']}, by tests/vllm_flags.py",
             )

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
@@ -26,6 +26,7 @@ class Release:
     refuses_nested: frozenset[str]  # the mappings with which it does not start if they have others
     variables: frozenset[str]  # VLLM_*
     parsers: Mapping[str, frozenset[str]]  # by the flag that names one
+    choices: Mapping[str, Sequence[str]]  # what vLLM takes for a flag, if that is a few words
     successors: Mapping[str, str]  # {variable: key of additional-config}
     others: tuple[str, ...]  # variables that CANN, torch_npu and the like read
     sources: Mapping[str, str]  # by cell
@@ -48,6 +49,7 @@ class Release:
                 "tool-call-parser": frozenset(vllm["tool_parsers"]),
                 "reasoning-parser": frozenset(vllm["reasoning_parsers"]),
             },
+            vllm.get("choices", {}),
             table["successors"],
             tuple(table["variables"]),
             sources(table, name),

@@ -471,8 +471,10 @@ class Exchange:
 
     def _sender(self, path: str) -> Peer | None:
         """Return the host that sends a file to this one now, None if others come first."""
-        holders = self._holders(path)
-        place = position(self._lacking(path), self._ranks[path], self.index)
+        holders, lacking = self._holders(path), self._lacking(path)
+        if self.index not in lacking:  # a suspect file, which is read meanwhile, and is right
+            return None
+        place = position(lacking, self._ranks[path], self.index)
         return holders[place] if place < len(holders) else None
 
     def _fetches_again(self, path: str) -> bool:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -157,6 +158,10 @@ def test_the_next_releases_need_none():
         ("glm-4.7", {"vllm_patch_set": None}, "parser_missing fail"),
         (PLAIN, {"vllm_patch_set": "glm47"}, "patch_set warn"),
         (PLAIN, {"vllm_patch_set": "/our/patch.yml"}, ""),
+        # Values
+        (PLAIN, {"vllm_serve_args": {"kv-cache-dtype": "nonsense"}}, "flag_value warn"),
+        (PLAIN, {"vllm_serve_extra_args": ["--dtype=bf16"]}, "flag_value warn"),
+        (PLAIN, {"vllm_serve_args": {"kv-cache-dtype": "int8", "dtype": "bfloat16", "block-size": 128}}, ""),
         # The common start
         (PLAIN, {"vllm_serve_args": {"api-server-count": None}}, "api_server_count warn"),
         (PLAIN, {"vllm_serve_extra_args": ["--api_server_count=1"]}, "api_server_count fail"),
@@ -224,6 +229,15 @@ def test_a_rule(profile, variables, expected):
     before = counted(found(profile, {}))
     new = counted(found(profile, variables)) - before
     assert sorted(" ".join(one) for one in new.elements()) == ([expected] if expected else [])
+
+
+def test_a_value_that_vllm_does_not_take_is_told_with_the_nearest():
+    variables = {"vllm_serve_args": {"kv-cache-dtype": "fp8_e4m"}}
+    (finding,) = found(PLAIN, variables)
+    assert finding.problem.remedy == "write fp8_e4m3, if that is meant"
+    unlisted = replace(PROFILES.release("0.23.0"), choices={})
+    head, shipped = settings(PLAIN, variables)
+    assert lint.findings([lint.Case("node0", HOSTS, head, head, shipped, unlisted)], {}) == []
 
 
 @pytest.mark.parametrize(

@@ -185,6 +185,16 @@ def test_a_damaged_file_that_nobody_can_fetch_is_named(tmp_path: Path, port: int
         run(all_hosts)
 
 
+def test_a_file_that_turns_out_to_be_right_has_no_sender(tmp_path: Path, port: int):
+    """Its reading ends at any time, so also while the host looks for a sender."""
+    exchange = hosts(tmp_path, port, list(CONTENTS), list(CONTENTS))[0].exchange
+    exchange._announce(FILES, [], fetches=True)
+    assert exchange._sender("shard-1") is None
+    exchange.have.remove("shard-1")
+    exchange.peers[0].have = frozenset({"shard-1"})
+    assert exchange._sender("shard-1") is exchange.peers[0]
+
+
 def test_a_file_that_a_host_does_not_have_any_more_is_received_from_another(tmp_path: Path, port: int):
     all_hosts = hosts(tmp_path, port, list(CONTENTS), list(CONTENTS), [])
     receiver = all_hosts[2].exchange
