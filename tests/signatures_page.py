@@ -15,6 +15,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.signature
     CAUSE,
     ECHO,
     PEER,
+    RAISED,
     SIGNATURES,
     SUSPECT,
     SYMPTOM,
@@ -32,6 +33,7 @@ Search this page for the code or a word of your line. A text in angle brackets s
 KINDS = {
     CAUSE: "the cause of a failure",
     SUSPECT: "the cause, if vLLM fails after it",
+    RAISED: "the cause, if it is the exception that vLLM fails with",
     PEER: "a trace of a failure on another host or in the network",
     UNCLEAR: "a failure of this host whose reason the log does not show",
     SYMPTOM: "names only the layer that failed",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Any, Iterable, Iterator, Mapping, NamedTuple, Sequence
+from typing import Any, Collection, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import vllm_log
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.signatures import (
@@ -19,6 +19,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.signature
     ECHO,
     KINDS,
     PEER,
+    RAISED,
     SIGNATURES,
     SUSPECT,
     SYMPTOM,
@@ -33,7 +34,8 @@ FATAL = "fatal"
 PAST = "past"  # the service was ready again afterwards
 SEVERITIES = (FATAL, WARNING, PAST)
 # Traces on other hosts and failures without a known reason compare by their times, but the clocks of hosts differ.
-ORDER = {CAUSE: 0, PEER: 1, UNCLEAR: 1, SYMPTOM: 2, ECHO: 3, SUSPECT: 4, WARNING: 4}
+ORDER = {CAUSE: 0, PEER: 1, UNCLEAR: 1, SYMPTOM: 2, ECHO: 3, SUSPECT: 4, RAISED: 4, WARNING: 4}
+DOUBTFUL = (SUSPECT, RAISED)
 CLOCKS_SECONDS = 10
 ENDS = tuple(signature for signature in SIGNATURES if signature.kind == ECHO)
 DETAIL_LINES = 12  # CANN prints the lines that belong to an error after it
@@ -50,6 +52,16 @@ UNINFORMED = re.compile(
     r"^(?:\w+\.)*(?:RuntimeError: (?:Executor failed|Engine core initialization failed|Process \w+ \(PID)"
     r"|Exception: WorkerProc initialization failed|EngineDeadError|SystemExit|KeyboardInterrupt|CancelledError)"
 )
+LINKS = ("The above exception was the direct cause", "During handling of the above exception")  # of a chain
+# Where vLLM checks its settings, and what it raises there.
+FRAME = re.compile(r'^ +File "(?P<path>[^"]+)"')
+SETTINGS = re.compile(
+    r"\b(?:vllm/(?:config/|config\.py|engine/arg_utils)|vllm_ascend/(?:ascend_config|platform)\.py)"
+)
+REJECTED = re.compile(
+    r"^(?:\w+\.)*(?:ValueError|AssertionError|NotImplementedError|TypeError)(?:: (?P<why>.+)| \((?P<code>.+)\)$)"
+)
+BAD_CONFIG = next(signature for signature in SIGNATURES if signature.id == "bad_config")
 ENDING = 80  # characters
 OPEN_END = re.compile(r"(?:Error:|Exception:|validation errors? for \w+:?)$")  # the reason is below it
 FIELD = re.compile(r"^[\w.]+$")  # pydantic names the field before it says what is wrong with it
@@ -58,6 +70,19 @@ GENERATION = re.compile(r"^\[supervisor\] generation \w+: starting")
 RUN = re.compile(r"^\[supervisor\] (?:generation \w+: starting|stopping: )")  # the first or last line of one
 WITHOUT_HEAD = re.compile(r"^\[supervisor\] cannot connect to the head")
 WITHOUT_HEAD_SECONDS = 45  # the containers of all hosts were started together
+
+
+class Raised(NamedTuple):
+    """A chain of exceptions: the line of its root, the file that raised that, if known, and all texts."""
+
+    line: Line
+    path: str
+    texts: Sequence[str]
+
+    @property
+    def known(self) -> set[str]:
+        """The names of the signatures that match the chain."""
+        return {one.id for text in self.texts for one, _what in matches(text)}
 
 
 class Finding(NamedTuple):
@@ -118,13 +143,11 @@ def findings(host: str, lines: Sequence[Line]) -> list[Finding]:
     ready = max((index for index, line in enumerate(lines) if READY.search(line.text)), default=-1) + 1
     past, current = _matches(host, lines[:ready]), _matches(host, lines[ready:])
     kinds = {finding.kind for finding in current}
-    if not kinds & {CAUSE, PEER}:
-        matched = {finding.line for finding in current}
-        unknown = _unknown_exception(lines[ready:], served=ready > 0)
-        current += [
-            _unknown(host, line) for line in unknown if line.text not in matched and not _is_npus(line, kinds)
-        ]
-    return [finding._replace(severity=PAST) for finding in past] + _settled(current)
+    raised = None if kinds & {CAUSE, PEER} else _last_exception(lines[ready:], served=ready > 0)
+    known = raised.known if raised else set()
+    if raised and not known & {one.id for one in current} and not _is_npus(raised.line, kinds):
+        current.append(_unknown(host, raised))
+    return [finding._replace(severity=PAST) for finding in past] + _settled(current, known)
 
 
 def _is_npus(line: Line, kinds: Iterable[str]) -> bool:
@@ -132,18 +155,20 @@ def _is_npus(line: Line, kinds: Iterable[str]) -> bool:
     return SYMPTOM in kinds and line.text.startswith("RuntimeError")
 
 
-def _settled(found: Sequence[Finding]) -> list[Finding]:
+def _settled(found: Sequence[Finding], raised: Collection[str]) -> list[Finding]:
     """Return the findings of one host, with the kinds that they have beside each other.
 
-    A suspect is a cause if this host failed and nothing else tells why. What is unclear after a trace of
-    another host's failure is a consequence of that.
+    A suspect is a cause if this host failed and nothing else tells why, or if it is in the exceptions that were
+    *raised*. What is unclear after a trace of another host's failure is a consequence of that.
     """
-    kinds = {finding.kind for finding in found if finding.severity == FATAL and finding.kind != SUSPECT}
-    guilty = bool(kinds) and kinds <= {UNCLEAR, ECHO}
+    kinds = {one.kind for one in found if one.severity == FATAL and one.kind not in DOUBTFUL}
+    failed = bool(kinds) and kinds <= {UNCLEAR, ECHO}
     settled, traced = [], False
     for finding in found:
         traced = traced or finding.kind == PEER
-        if finding.kind == SUSPECT:
+        if finding.kind in DOUBTFUL:
+            blamed = failed and (finding.kind == SUSPECT or UNCLEAR not in kinds)
+            guilty = blamed or finding.id in raised
             finding = finding._replace(
                 kind=CAUSE if guilty else WARNING, severity=FATAL if guilty else WARNING
             )
@@ -199,7 +224,11 @@ def _finding(host: str, signature: Signature, what: str, lines: Sequence[Line]) 
     )
 
 
-def _unknown(host: str, line: Line) -> Finding:
+def _unknown(host: str, raised: Raised) -> Finding:
+    """Return what an exception without a signature means: vLLM rejects its settings, or it is not known."""
+    line, rejected = raised.line, REJECTED.match(raised.line.text)
+    if rejected and SETTINGS.search(raised.path):
+        return _finding(host, BAD_CONFIG, rejected["why"] or rejected["code"], [line])
     return Finding(
         host=host,
         id="unknown_exception",
@@ -213,31 +242,40 @@ def _unknown(host: str, line: Line) -> Finding:
     )
 
 
-def _unknown_exception(lines: Sequence[Line], served: bool) -> list[Line]:
-    """Return the line of the exception that made vLLM exit, if there is one.
+def _last_exception(lines: Sequence[Line], served: bool) -> Raised | None:
+    """Return the exception that made vLLM exit, if there is one.
 
     Python prints the root of a chain of exceptions first, and vLLM logs that it exits before it logs why. A
     service that was ready also logs exceptions that it survives, so only those at its exit count.
     """
     end = next((index for index, line in enumerate(lines) if is_end(line)), None)
     if end is None:
-        return [] if served else _first_exception(lines)
+        return None if served else _first_exception(lines)
     return _first_exception(lines[end:]) or _first_exception(lines[:end])
 
 
-def _first_exception(lines: Sequence[Line]) -> list[Line]:
-    inside, code = False, ""
+def _first_exception(lines: Sequence[Line]) -> Raised | None:
+    chain: list[Raised] = []
+    inside, linked, code, path = False, False, "", ""
     for line in lines:
+        frame = FRAME.match(line.text) if inside else None
         if line.text.startswith("Traceback (most recent call last)"):
-            inside, code = True, ""
+            if chain and not linked:
+                break
+            inside, linked, code, path = True, False, "", ""
+        elif frame:
+            path = frame["path"]
         elif inside and CODE.match(line.text):
             code = line.text.strip()
         elif inside and EXCEPTION.match(line.text):
             inside = False
             if not UNINFORMED.match(line.text):
                 bare = ":" not in line.text and code
-                return [line._replace(text=f"{line.text} ({code})") if bare else line]
-    return []
+                named = line._replace(text=f"{line.text} ({code})") if bare else line
+                chain.append(Raised(named, path, [line.text]))
+        elif line.text.startswith(LINKS):
+            linked = True
+    return chain[0]._replace(texts=[one.line.text for one in chain]) if chain else None
 
 
 def is_end(line: Line) -> bool:

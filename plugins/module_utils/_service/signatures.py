@@ -17,12 +17,13 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.literals imp
 
 CAUSE = "cause"
 SUSPECT = "suspect"  # a cause if vLLM fails after it; many services run well with such a line
+RAISED = "raised"  # a cause only as the exception that vLLM fails with
 PEER = "peer"  # a trace of another host's failure, or of the network's
 UNCLEAR = "unclear"  # this host failed by itself, and its log does not show why
 SYMPTOM = "symptom"  # names the layer that failed; the reason is in another line
 ECHO = "echo"  # vLLM or the supervisor exits, because of a failure that an earlier line reports
 WARNING = "warning"  # not fatal, but worth a look
-KINDS = (CAUSE, SUSPECT, PEER, UNCLEAR, SYMPTOM, ECHO, WARNING)
+KINDS = (CAUSE, SUSPECT, RAISED, PEER, UNCLEAR, SYMPTOM, ECHO, WARNING)
 
 ISSUE = "https://github.com/vllm-project/vllm-ascend/issues/"
 VLLM = "https://github.com/vllm-project/vllm/issues/"
@@ -180,10 +181,21 @@ SIGNATURES = (
     ),
     _signature(
         "library_mismatch",
-        r"ImportError: (?P<what>.*undefined symbol.*)",
+        r"(?:ImportError|^OSError): (?P<what>.*undefined symbol.*)"
+        r"|RuntimeError: (?P<what2>Failed to find function \w+|\w+ or \w+ not in lib\w*opapi\.so)",
         "a compiled library does not match PyTorch or CANN in the image: {what}",
-        "Use the image that the profile names without changes. In this one, something was installed over it",
-        "vllm 0.13.0 with torch 2.13.0: vllm/_C.abi3.so: undefined symbol",
+        "Use the image that the profile names without changes. In this one, something was installed over it, or a mount "
+        "puts a folder of the host over one of its CANN",
+        "https://github.com/Ascend/pytorch/issues/99",
+    ),
+    _signature(
+        "package_mismatch",
+        r"ImportError: (?P<what>cannot import name .*)|AttributeError: (?P<what2>\w*Tokenizer\w* has no attribute \w+)",
+        "two Python packages of the image do not fit together: {what}",
+        "Use the image that the profile names without changes. In this one, a package such as transformers was installed "
+        "over it (`docker exec CONTAINER pip check`)",
+        "https://github.com/QwenLM/Qwen3-VL/issues/2058",
+        kind=RAISED,
     ),
     _signature(
         "library_too_old",
@@ -241,12 +253,15 @@ SIGNATURES = (
     ),
     _signature(
         "compiler_failed",
-        r"Command '\['(?P<what>[^']*(?:clang|gcc|g\+\+|bisheng)[^']*)'.* returned non-zero exit status",
+        r"Command '\['(?P<what>[^']*(?:clang|gcc|g\+\+|bisheng)[^']*)'.* returned non-zero exit status"
+        r"|(?P<what2>Cannot find option named 'Ascend\w+')|\bMLIRCompilationError:",
         "a kernel of Triton could not be compiled in the container ({what})",
-        "Look at the compiler's own message above this line. Use the image that the profile names without changes, and "
+        "Look at the compiler's own message around this line. If it names the chip, use the image for this NPU generation or "
+        "a newer one. Use the image that the profile names without changes, and "
         "empty /root/.triton/cache if another image has left something there",
         ISSUE + "6242",
         kind=SUSPECT,
+        detail=r"^(?:bishengir-compile|error): .+",
     ),
     _signature(
         "triton_unused",
@@ -325,10 +340,10 @@ SIGNATURES = (
     ),
     _signature(
         "npu_address",
-        "",
+        r"'(?P<what>device[_ ]ip)' is not set correctly",
         "HCCL rejects the address of an NPU: {what}",
-        "Run `hccn_tool -i N -ip -g` for each NPU: each needs an address of its own. preflight.yml checks "
-        "them all",
+        "Run `hccn_tool -i N -ip -g` for each NPU: each needs an address of its own, which must be in /etc/hccn.conf too. "
+        "preflight.yml checks them all",
         HCCL,
         codes={"EJ0004": "Invalid_Argument_IP_Address"},
     ),
@@ -389,7 +404,7 @@ SIGNATURES = (
     ),
     _signature(
         "hccl_init",
-        r"hcclCommInitRootInfo\w*.*error code is (?P<what>\d+)|(?:HCCL"
+        r"hcclCommInitRootInfo\w*.*error code is (?P<what>\d+)|HcclCommInitRootInfo\w* fail|(?:HCCL"
         r"|OPS) function error: \w+.*error code is (?P<what2>\d\d?)\b",
         "HCCL failed (error code {what})",
         "Look for the line with a code EI or EJ after this one. Without it: check vllm_service_ip and "
@@ -436,7 +451,7 @@ SIGNATURES = (
     _signature(
         "hccl_timeout",
         r"Getting socket times out|wait socket establish timeout|[Ll]inks? (?:was|were|is"
-        r"|are) not established"
+        r"|are) not established|[Ww]ait links establish completed failed|LINK_ERROR_INFO"
         r"|HcclAllocComResourceByTiling .*ret = 9\b|HCCL function error: .*error code is (?:9|11|12|19)\b",
         "the NPUs of another host did not answer (HCCL connection timeout)",
         "Look at the other hosts' logs first. Then run preflight.yml, which checks links, addresses, TLS "
@@ -471,7 +486,8 @@ SIGNATURES = (
     ),
     _signature(
         "rank_silent",
-        r"[Nn]otify wait time(?:d )?out|Notify register has not received|hccl fftsplus task timeout",
+        r"[Nn]otify wait time(?:d )?out|Notify register has not received|hccl fftsplus task timeout"
+        r"|Cluster Exception Location\[IP/ID\]",
         "an NPU waited in vain for another one, which hangs, is slow, or is gone",
         "Look at the logs of the other hosts and ranks: the first error there is the cause. If there is "
         "none, look at the "
@@ -487,7 +503,7 @@ SIGNATURES = (
             "107020": "a task timed out",
             "EE1002": "Execution_Error_Stream_Synchronize_Timeout",
         },
-        detail=r"remote rank ?\[\d+\]|Waiting peer rank: \S+?(?=;)",
+        detail=r"remote rank ?\[\d+\]|Waiting peer rank: \S+?(?=;)|(?<=\[IP/ID\]:)\[[^\]]+\](?=.*ExceptionType)",
     ),
     _signature(
         "remote_npu",
@@ -549,7 +565,7 @@ SIGNATURES = (
     ),
     _signature(
         "store_gone",
-        r"store->get\(.*got error|recvValue failed on SocketImpl\((?!.*remote=\[(?:::ffff:)?127\.)",
+        r"store->get\(.*got error|(?:recvValue|sendBytes) failed on SocketImpl\((?!.*remote=\[(?:::ffff:)?127\.)",
         "the process that holds torch.distributed's store (rank 0) is gone",
         "Look at the log of the head, or of rank 0 of this engine: the first error there is the cause",
         ISSUE + "5135",
@@ -644,7 +660,7 @@ SIGNATURES = (
     ),
     _signature(
         "weights_broken",
-        r"(?P<what>SafetensorError: .*|Error while deserializing header.*"
+        r"(?P<what>SafetensorError: (?!.*No space left).*|Error while deserializing header.*"
         r"|No such file or directory: .*\.(?:safetensors|bin|index\.json|model|tiktoken)\b"
         r"|Following weights were not initialized from checkpoint.*)",
         "the weights are incomplete or corrupt: {what}",
@@ -655,7 +671,7 @@ SIGNATURES = (
     ),
     _signature(
         "weights_do_not_fit",
-        r"KeyError: '(?P<what>(?:\w+\.)*layers\.\d+\.[\w.]+)'"
+        r"KeyError: '(?P<what>(?:\w+\.)+\d+\.[\w.]+|(?:\w+\.)+(?:weight|bias)\w*)'"
         r"|(?P<what2>(?:Attempted to load weight|Tried to load weights of size) .*)",
         "the weights are not those of the model that their config.json and vllm_serve_args describe: {what}",
         "Run the weights stage (`site.yml --tags weights`), which finds wrong files. If it finds none, set quantization "
@@ -690,6 +706,24 @@ SIGNATURES = (
         "Run the weights stage again. It resumes, and downloads that file again. If the error stays, a "
         "proxy alters or truncates downloads",
         "https://github.com/modelscope/modelscope/issues/1365",
+    ),
+    _signature(
+        "hub_unreachable",
+        r"host='(?P<what>[^']+)', port=\d+\).*(?:Max retries exceeded|Read timed out)|Failed to resolve '(?P<what2>[^']+)'"
+        r"|couldn't connect to '(?P<what3>https?://[^']+)'",
+        "vLLM asked a hub in the network ({what}) for files of the model, and got none",
+        "The service needs no hub. Run the weights stage, which checks that all files are there, and check that vllm_serve_args "
+        "name no model or tokenizer by a repository id",
+        VLLM + "9033",
+        kind=RAISED,
+    ),
+    _signature(
+        "chat_template_missing",
+        r"default chat template is no longer allowed",
+        "the tokenizer has no chat template, and chat requests fail",
+        "Run the weights stage (`site.yml --tags weights`): chat_template.jinja is one of the model's files",
+        ISSUE + "5353",
+        kind=WARNING,
     ),
     # Memory, streams and other resources.
     _signature(
@@ -728,14 +762,33 @@ SIGNATURES = (
     ),
     _signature(
         "threads_refused",
-        r"pthread_create failed.*(?P<what>Operation not permitted|Resource temporarily unavailable)"
-        r"|can't start new thread|clone3?\b.*(?P<what2>Operation not permitted)",
+        r"pthread_create\b.*(?P<what>Operation not permitted|Resource temporarily unavailable)"
+        r"|can't start new thread|clone3?\b.*(?P<what2>Operation not permitted)"
+        r"|what\(\):\s+(?P<what3>Resource temporarily unavailable)",
         "the container cannot start threads ({what}): this Docker is too old for the image's glibc (clone3 "
         "is blocked by "
         "its seccomp profile), or a limit of processes is reached",
         "Update Docker to 20.10.10 or later (`docker version`), and check `docker inspect -f "
         "{{.HostConfig.PidsLimit}} CONTAINER` and `ulimit -u`",
         "https://github.com/xorbitsai/inference/issues/1871",
+    ),
+    _signature(
+        "too_many_files",
+        r"OSError: (?P<what>\[Errno 24\].*)|Too many open files",
+        "a process may not open more files: {what}",
+        "Check `docker exec CONTAINER sh -c 'ulimit -n'`, and raise the limit in Docker's configuration "
+        "(LimitNOFILE of its unit, default-ulimits in daemon.json), then restart Docker",
+        "Linux, errno 24",
+        kind=RAISED,
+    ),
+    _signature(
+        "permission_denied",
+        r"PermissionError: (?P<what>\[Errno 13\].*)|(?P<what2>.{0,80}Permission denied \(os error 13\))",
+        "a process in the container is not allowed to use a file: {what}",
+        "Check owner and mode of that path on the host (`ls -ldZ`), and SELinux (`getenforce`, `ausearch -m avc`). Caches "
+        "of root need a container that runs as root",
+        "https://github.com/llm-d/llm-d/issues/1430",
+        kind=RAISED,
     ),
     _signature(
         "npu_memory_fault",
@@ -772,7 +825,7 @@ SIGNATURES = (
     ),
     _signature(
         "operator_crashed",
-        r"there is an exception of (?P<what>[a-z ]+ (?:error|exception))|\[(?P<what2>(?:vector core"
+        r"there is an (?:exception of )?(?P<what>(?:fftsplus )?ai[a-z]+ (?:error|exception))|\[(?P<what2>(?:vector core"
         r"|aicore) exception)\]|(?P<what3>Aicore kernel execute failed.*?)(?:, stream_id|$)",
         "an operator crashed on the NPU: {what}",
         "Note `device(chipId:N)`. If it is always the same, check that NPU (`npu-smi info -t health -i N`, "
@@ -796,7 +849,7 @@ SIGNATURES = (
             "EE1009": "Execution_Error_Model",
             "EL0015": "Invalid_Device_Access",
         },
-        detail=r"device\(chipId:\d+, dieId:\d+\)|fault kernel_name=[^,]+",
+        detail=r"device\((?:chipId:\d+, dieId:)?\d+\)|fault kernel_name=[^,]+",
     ),
     _signature(
         "out_of_memory",
@@ -822,7 +875,8 @@ SIGNATURES = (
     ),
     _signature(
         "kv_cache_too_small",
-        r"(?P<what>To serve at least one request with the models's max seq len.*"
+        r"(?P<what>To serve at least one request with the models?'s max seq len.*"
+        r"|The model's max seq len .* is larger than the maximum number of tokens.*"
         r"|No available memory for the cache blocks.*)",
         "the memory left after loading the weights cannot hold one request: {what}",
         "Lower max-model-len in vllm_serve_args (the line gives the largest that fits), or raise "
@@ -913,6 +967,14 @@ SIGNATURES = (
         "a risk",
         "https://vllm-ascend.readthedocs.io, FAQ 21",
     ),
+    _signature(
+        "runtime_hook",
+        r"failed to mount src: (?P<what>[^\s,]+?)\.(?=failed|\s|$)",
+        "Ascend's Docker runtime cannot mount {what} into the container",
+        "This collection does not need that runtime: remove it from default-runtime in /etc/docker/daemon.json and restart "
+        "Docker, or check that the path exists on the host and can be mounted",
+        "https://github.com/google-deepmind/alphafold/issues/1073",
+    ),
     # Driver, CANN and devices.
     _signature(
         "library_missing",
@@ -932,10 +994,12 @@ SIGNATURES = (
     _signature(
         "device_unavailable",
         r"dcmi (?:module|model) initiali\w+ failed.*ret is (?P<what>-\d+)"
-        r"|Set visible device failed, (?P<what2>invalid device=\d+)|rtSetDevice.*device id error"
+        r"|Set visible device failed, (?P<what2>invalid device=\d+)|\brt[A-Z]\w+.*device id error"
         r"|open device (?P<what3>\d+) failed|TsdOpen failed|tsd client wait response fail"
         r"|(?P<what4>drvRetCode=87)|get device count failed"
-        r"|set (?P<what5>ASCEND_RT_VISIBLE_DEVICES:\S+) error",
+        r"|set (?P<what5>ASCEND_RT_VISIBLE_DEVICES:\S+) error"
+        r"|(?P<what6>\blocal_world_size .* visible devices \(\d+\)|adjusted local rank \d+ is out of bounds.*)"
+        r"|adding custom device \"(?P<what7>/dev/[^\"]+)",
         "an NPU cannot be used ({what}): the container does not have it, another container or a leftover "
         "process uses it, or "
         "it does not exist",
@@ -978,7 +1042,8 @@ SIGNATURES = (
     _signature(
         "wrong_chip",
         r"(?P<what>socversion \S+ of bin package does not match the current device socverison \w+)"
-        r"|(?P<what2>Can not support soc_version\S*(?: \S+)?)",
+        r"|(?P<what2>(?:Can not support|Unsupported) soc[_ ]version\S*(?: [\w ]+)?)"
+        r"|(?P<what3>Current device type: .* does not match the installed version's device type: \S+)",
         "the image is for another Ascend chip than this host has: {what}",
         "Use the image for this NPU generation (image tags end in -a3, -310p; without suffix they are for "
         "A2). "
@@ -988,7 +1053,7 @@ SIGNATURES = (
     ),
     _signature(
         "kernels_missing",
-        r"AclOpKernelInit failed|Parse dynamic kernel config fail",
+        r"AclOpKernelInit failed|Parse dynamic kernel config fail|(?P<what>Op \w+ does not has any binary)",
         "CANN in the image has no kernels for this chip ({what})",
         "Use the image for this NPU generation, and vllm_serve_env_scripts of that image",
         ISSUE + "10640",

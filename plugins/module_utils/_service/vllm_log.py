@@ -22,10 +22,12 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._text import redac
 DAY = 24 * 3600
 LONGEST = 4000  # characters of a line that are read; vLLM's dump of its scheduler has one of many kilobytes
 QUIET = ("DEBUG", "INFO")
-COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-PROCESS = re.compile(r"^(?:\([\w ]+ pid=\d+\)\s?)+")
+# The escape character of a colour gets lost when a log is copied. Before 0.11, a process has a rank; with Ray, an address.
+COLOUR = re.compile(r"\x1b\[[0-9;]*m|\[(?:0|0;0|[01];3\d)m")
+PROCESS = re.compile(r"^(?:\([\w ]+(?: rank=\d+)? pid=\d+(?:, ip=[^)]*)?\)\s?)+")
 LEVEL = re.compile(
-    r"^(DEBUG|INFO|WARNING|ERROR|CRITICAL) (\d\d-\d\d \d\d:\d\d:\d\d) \[[^\]]+\] ?|^(INFO|DEBUG):(?=\s)"
+    r"^(DEBUG|INFO|WARNING|ERROR|CRITICAL) (\d\d-\d\d \d\d:\d\d:\d\d) "
+    r"(?:\[[^\]]+\]|\w+\.py:\d+\]) ?|^(INFO|DEBUG):(?=\s)"
 )
 KERNEL = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(,\d+)([+-]\d\d:\d\d) (.*)")
 # An error of CANN, with the module and the process that report it.

@@ -19,6 +19,7 @@ PEER = "ERROR 11-24 12:00:06 [core.py:868] RuntimeError: [/gloo/transport/tcp/pa
 WRONG_NIC = "RuntimeError: [enforce fail at /pytorch/third_party/gloo/gloo/transport/tcp/device.cc:84] ifa != nullptr. Unable to find address for: ens99"
 PARSER = "KeyError: 'invalid tool call parser: glm47 (chose from { deepseek_v3,glm45 })'"
 STARTED = "INFO:     Application startup complete."
+TRACEBACK = ("Traceback (most recent call last):", '  File "x.py", line 1', "ValueError: nobody knows this")
 # Each signature with a line of its own, and what of the line the cause must name.
 LINES = [
     ("invalid_tool_call_parser", PARSER, "glm47"),
@@ -545,6 +546,168 @@ LINES = [
         "ERROR 11-24 12:00:19 [core_client.py:610] Engine core proc EngineCore_DP0 died unexpectedly, shutting down client.",
         "",
     ),
+    # Lines of reports: Ascend/pytorch#99, vllm-ascend#1261, vllm#8054, vllm-ascend#7421, #672, #486, #9872, #1193
+    (
+        "library_mismatch",
+        "OSError: /usr/local/Ascend/nnal/atb/latest/atb/cxx_abi_1/lib/libtbe_adapter.so: undefined symbol: _ZN3Mki2DlC1ERKNSt7",
+        "libtbe_adapter.so",
+    ),
+    (
+        "library_mismatch",
+        "RuntimeError: Failed to find function aclmdlRICaptureBegin",
+        "aclmdlRICaptureBegin",
+    ),
+    (
+        "library_mismatch",
+        "RuntimeError: aclnnPromptFlashAttentionV3 or aclnnPromptFlashAttentionV3GetWorkspaceSize not in libopapi.so, or libopapi.sonot found.",
+        "aclnnPromptFlashAttentionV3",
+    ),
+    (
+        "compiler_failed",
+        "bishengir-compile: for the --target option: Cannot find option named 'Ascend310P1'!",
+        "Ascend310P1",
+    ),
+    (
+        "compiler_failed",
+        "triton.compiler.errors.MLIRCompilationError:",
+        "",
+    ),
+    (
+        "device_unavailable",
+        "       rtGetDeviceIndexByPhyId execute failed, reason=[device id error][FUNC:FuncErrorReason][FILE:error_message_manage.cc][LINE:53]",
+        "",
+    ),
+    (
+        "hccl_timeout",
+        "[ERROR] HCCL(55694,):2026-06-03-06:04:59.040.458 [60446][Create][Sockets]Wait links establish completed failed, local role is client. ret[9]",
+        "",
+    ),
+    (
+        "hccl_init",
+        "[ERROR] HCCL(36035,mindie):2025-05-13-02:25:58.068.817 [Init][CommRootInfoConfig]errNo[0x0000000005000002]HcclCommInitRootInfo failed.",
+        "",
+    ),
+    (
+        "rank_silent",
+        "      Cluster Exception Location[IP/ID]:[10.0.1.3/0], Arrival Time:[Thu Jun 12 09:37:34 2025], ExceptionType:[Stuck Occurred], Possible",
+        "[10.0.1.3/0]",
+    ),
+    # LlamaFactory#3779, gpustack#6019
+    (
+        "kernels_missing",
+        "EZ9999: 2024-05-17-01:30:26.960.959  Op Cast does not has any binary.",
+        "Op Cast does not has any binary",
+    ),
+    (
+        "store_gone",
+        "[rank3]:[W810 23:02:45.473132713 TCPStore.cpp:106] [c10d] sendBytes failed on SocketImpl(fd=101, addr=[node01]:50390, remote=[node01]:40027)",
+        "",
+    ),
+    # vllm-ascend#4866, #14631, vllm-omni#5003, RLinf#1577; vllm-ascend, device/device_config.py; gpustack#3379; moby, daemon
+    (
+        "npu_address",
+        "[topoinfo_ranktableConcise.cc:446] [162256][Get][SingleDeviceIp]'device_ip' is not set correctly,must be set when multi Server",
+        "device_ip",
+    ),
+    (
+        "device_unavailable",
+        "AssertionError: local_world_size (8) must be less than or equal to the number of visible devices (0).",
+        "visible devices (0)",
+    ),
+    (
+        "device_unavailable",
+        "AssertionError: DP adjusted local rank 1 is out of bounds for 1 devices.",
+        "for 1 devices",
+    ),
+    (
+        "device_unavailable",
+        'docker: Error response from daemon: error gathering device information while adding custom device "/dev/davinci8": no such file or directory.',
+        "/dev/davinci8",
+    ),
+    ("wrong_chip", "RuntimeError: Unsupported soc version: Ascend950PR 9579", "Ascend950PR 9579"),
+    (
+        "wrong_chip",
+        "RuntimeError: Current device type: AscendDeviceType.A3 does not match the installed version's device type: AscendDeviceType.A2, please check",
+        "AscendDeviceType.A3",
+    ),
+    # kaito#2132, vllm#2418, #27138, bitsandbytes#1695, llama.cpp#10108, vllm#5645, LlamaFactory#5155, alphafold#1073
+    (
+        "kv_cache_too_small",
+        "ValueError: To serve at least one request with the model's max seq len (1048576), 22.5 GiB KV cache is needed, which is larger",
+        "1048576",
+    ),
+    (
+        "kv_cache_too_small",
+        "ValueError: The model's max seq len (4096) is larger than the maximum number of tokens that can be stored in KV cache (3664).",
+        "3664",
+    ),
+    ("weights_do_not_fit", "KeyError: 'blocks.0.attn.qkv.weight'", "blocks.0.attn.qkv.weight"),
+    ("weights_do_not_fit", "KeyError: 'model.embed_tokens.weight'", "model.embed_tokens.weight"),
+    (
+        "operator_crashed",
+        "       The error from device(chipId:6, dieId:0), serial number is 232, there is an aivec error exception, core id is 15, error code = 0x800000",
+        "chipId:6",
+    ),
+    (
+        "operator_crashed",
+        "EZ9999: 2024-10-31-12:08:42.276.420  The error from device(0), serial number is 3, there is an aivec error, core id is 0, error code = 0x10",
+        "device(0)",
+    ),
+    (
+        "threads_refused",
+        "OpenBLAS blas_thread_init: pthread_create: Resource temporarily unavailable",
+        "Resource temporarily unavailable",
+    ),
+    ("threads_refused", "  what():  Resource temporarily unavailable", "Resource temporarily unavailable"),
+    (
+        "no_space",
+        'safetensors_rust.SafetensorError: Error while serializing: IoError(Os { code: 28, kind: StorageFull, message: "No space left on device" })',
+        "No space left on device",
+    ),
+    (
+        "runtime_hook",
+        "failed to mount src: /usr/local/bin/npu-smi.failed to mount dev.failed to do file mounting for.failed to mount files.",
+        "mount /usr/local/bin/npu-smi into",
+    ),
+    (
+        "chat_template_missing",
+        "ValueError: As of transformers v4.44, default chat template is no longer allowed, so you must provide a chat template",
+        "",
+    ),
+    # Each a cause only as the exception that vLLM fails with: Qwen3-VL#2058, vllm-omni#5350, vllm#9033, modelscope#1396,
+    # llm-d#1430, llamafarm#268
+    (
+        "package_mismatch",
+        "AttributeError: Qwen2Tokenizer has no attribute all_special_tokens_extended. Did you mean: 'num_special_tokens_to_add'?",
+        "all_special_tokens_extended",
+    ),
+    (
+        "package_mismatch",
+        "ImportError: cannot import name 'AscendFusedMoE' from 'vllm_ascend.ops.fused_moe.fused_moe' (/vllm_ascend/ops/fused_moe.py)",
+        "AscendFusedMoE",
+    ),
+    (
+        "hub_unreachable",
+        "requests.exceptions.ConnectTimeout: (MaxRetryError(\"HTTPSConnectionPool(host='huggingface.co', port=443): Max retries exceeded with url: /x\"",
+        "huggingface.co",
+    ),
+    (
+        "hub_unreachable",
+        "requests.exceptions.RetryError: HTTPSConnectionPool(host='www.modelscope.cn', port=443): Max retries exceeded with url: /api/v1/models/Qwen",
+        "www.modelscope.cn",
+    ),
+    (
+        "hub_unreachable",
+        "OSError: We couldn't connect to 'https://huggingface.co' to load the files, and couldn't find them in the cached files.",
+        "https://huggingface.co",
+    ),
+    ("permission_denied", "PermissionError: [Errno 13] Permission denied: '//kernel_meta'", "//kernel_meta"),
+    (
+        "permission_denied",
+        "error: failed to create directory `/.cache/uv`: Permission denied (os error 13)",
+        "/.cache/uv",
+    ),
+    ("too_many_files", "OSError: [Errno 24] Too many open files: '/dev/shm/psm_1'", "Errno 24"),
 ]
 
 
@@ -661,6 +824,63 @@ def test_a_compiler_that_fails_is_the_cause_only_if_vllm_fails():
     lines = ["Traceback (most recent call last):", f"RuntimeError: Worker failed with error '{failed}'"]
     assert [one.severity for one in diagnosis.diagnose({"node0": log(failed)})] == ["warning"]
     assert ids(log(*lines, "EngineCore failed to start."))[0] == "compiler_failed"
+
+
+HUB = "HTTPSConnectionPool(host='www.modelscope.cn', port=443): Max retries exceeded with url: /x (Caused by 'Network is unreachable')"
+RETRY = f"ERROR 12-24 08:00:00 [repo_utils.py:47] Error retrieving file list: {HUB}, retrying 1 of 2"
+
+
+@pytest.mark.parametrize(
+    ("lines", "first"),
+    [
+        ([RETRY], ("hub_unreachable", "warning")),
+        ([RETRY, *TRACEBACK], ("unknown_exception", "fatal")),
+        (["Traceback (most recent call last):", f"ConnectionError: {HUB}"], ("hub_unreachable", "fatal")),
+        (
+            [
+                RETRY,
+                "Traceback (most recent call last):",
+                "socket.gaierror: [Errno -2] Name or service not known",
+                "",
+                "During handling of the above exception, another exception occurred:",
+                "",
+                "Traceback (most recent call last):",
+                f"requests.exceptions.ConnectionError: {HUB}",
+            ],
+            ("hub_unreachable", "fatal"),
+        ),
+        (
+            [*TRACEBACK, "", "Traceback (most recent call last):", f"ConnectionError: {HUB}"],
+            ("unknown_exception", "fatal"),
+        ),
+    ],
+    ids=["vLLM goes on", "another failure", "the failure", "at the end of a chain", "a later failure"],
+)
+def test_a_hub_that_does_not_answer_is_the_cause_of_its_own_exception_only(
+    lines: list[str], first: tuple[str, str]
+):
+    found = diagnosis.diagnose({"node0": log(*lines)})
+    assert (found[0].id, found[0].severity) == first
+
+
+@pytest.mark.parametrize(
+    ("path", "known"),
+    [
+        ("/vllm-workspace/vllm-ascend/vllm_ascend/ascend_config.py", "bad_config"),
+        ("/vllm-workspace/vllm/vllm/config/parallel.py", "bad_config"),
+        ("/vllm-workspace/vllm/vllm/v1/engine/core.py", "unknown_exception"),
+    ],
+)
+def test_what_vllm_raises_where_it_checks_settings_is_about_them(path: str, known: str):
+    lines = [
+        "Traceback (most recent call last):",
+        '  File "/vllm-workspace/vllm/vllm/engine/arg_utils.py", line 1500, in create_engine_config',
+        f'  File "{path}", line 96, in __init__',
+        "ValueError: additional_config.dump_config must be a dict, got str.",
+    ]
+    first = diagnosis.diagnose({"node0": log(*lines)})[0]
+    assert (first.id, first.line) == (known, lines[-1])
+    assert "additional_config.dump_config must be a dict, got str" in first.cause
 
 
 def test_an_unknown_error_is_quoted():
@@ -847,9 +1067,6 @@ def test_a_supervisor_has_45_seconds_to_find_the_head():
     line = Line("[supervisor] cannot connect to the head at 10.0.0.10:8083: x; retrying", 100.0)
     assert [diagnosis.is_without_head(line, 100.0 + seconds) for seconds in (44, 46)] == [False, True]
     assert not diagnosis.is_without_head(line._replace(at=None), 1000.0)
-
-
-TRACEBACK = ("Traceback (most recent call last):", '  File "x.py", line 1', "ValueError: nobody knows this")
 
 
 def test_an_exception_without_a_signature_is_no_cause_beside_a_trace_of_another_host():

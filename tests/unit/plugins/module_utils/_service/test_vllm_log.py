@@ -23,6 +23,19 @@ def test_a_line_loses_colours_process_and_level():
     assert vllm_log.clean(raw) == "EngineCore failed to start."
 
 
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "(VllmWorker rank=1 pid=7226) ERROR 09-03 03:02:37 [multiproc_executor.py:522] ",  # vllm-ascend#2712
+        "(NPURayWorkerWrapper pid=45198) ERROR 06-09 06:57:48 worker_base.py:581] ",  # vllm-ascend#1127
+        "(RayWorkerWrapper pid=12580, ip=10.108.8.139) ERROR 05-28 03:54:00 [worker_base.py:620] ",  # vllm-ascend#986
+        "[0;36m(APIServer pid=81)[0;0m ERROR 03-03 10:59:11 [serving_chat.py:1343] ",  # vllm-ascend#7015
+    ],
+)
+def test_the_prefixes_of_other_releases_and_ways_of_copying(prefix: str):
+    assert vllm_log.read(f"{prefix}TimeoutError")[::2] == ("TimeoutError", "ERROR")
+
+
 def test_a_line_of_a_worker_inside_an_engine_loses_both_prefixes():
     assert vllm_log.clean(
         "(EngineCore_DP0 pid=3) (Worker_TP0 pid=41) INFO 11-24 12:00:19 [x.py:1] Loading weights took 9.93 seconds"
