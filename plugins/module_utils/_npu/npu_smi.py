@@ -404,7 +404,8 @@ def _card(cells: list[str]) -> dict[str, Any] | None:
     The row is such as `0     910B2 | OK | 88.8        34                0    / 0`.
     """
     npu_id, _blank, name = cells[0].partition(" ")
-    if _integer(npu_id) is None or not re.search("[A-Za-z]", name):
+    is_named = re.search("[A-Za-z]", name) or (name and cells[1].isalpha())  # Atlas 300I has the name 310
+    if _integer(npu_id) is None or not is_named:
         return None
     readings = USAGE.sub("", cells[2]).split()
     power, temperature = readings if len(readings) == 2 else ("", "")

@@ -1014,7 +1014,6 @@ SIGNATURES = (
             "200002": "the device is invalid",
             "207004": "the device is not available",
             "507033": "the device cannot be started",
-            "EL0001": "Device_Absent/Abnormal",
             "EL0002": "Invalid_Device_ID",
             "EL0020": "the NPU is occupied",
             "EL0005": "Resource_Busy",
@@ -1027,8 +1026,18 @@ SIGNATURES = (
         },
     ),
     _signature(
-        "npu_lost",
+        "device_abnormal",
         "",
+        "an NPU is absent or abnormal: {what}",
+        "Look for another code in the lines after this one. Without one: compare vllm_npu_ids with `npu-smi info -m`, run "
+        "`npu-smi info -t health -i N` for each NPU and look at `dmesg`",
+        ISSUE + "8186",
+        kind=UNCLEAR,
+        codes={"EL0001": "Device_Absent/Abnormal"},
+    ),
+    _signature(
+        "npu_lost",
+        r"(?P<what>Device\[\d+\] lost heartbeat)|reason=\[?lost heartbeat",
         "an NPU does not respond: {what}",
         "Run `npu-smi info -t health -i N` for each NPU and look at `dmesg`. Reboot the host",
         ACL,

@@ -136,6 +136,9 @@ EXPECTED = {
     "36_ret_9005": Case([("driver", "fail")], cause="no chip is ready"),
     "37_ret_802_truncated": Case([("driver", "fail")], cause="in use"),
     "38_one_card_fails": Case([("driver", "fail")], cause="one card does not answer"),
+    "42_310_23.0.0_name_of_digits.txt": Case([], [0, 1]),
+    "43_A3_25.2.1_processes_without_names.txt": Case([BUSY], [8, 9], {8: [3389563], 9: [3389564]}),
+    "44_310P3_ids_from_32768.txt": Case([], [3, 4]),
     "41_compat_not_support": Case([], EIGHT, also={"compatibility": "NOT SUPPORT"}),
 }
 

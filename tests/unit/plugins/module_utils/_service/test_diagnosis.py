@@ -603,6 +603,17 @@ LINES = [
         "[rank3]:[W810 23:02:45.473132713 TCPStore.cpp:106] [c10d] sendBytes failed on SocketImpl(fd=101, addr=[node01]:50390, remote=[node01]:40027)",
         "",
     ),
+    # vllm-ascend#8186
+    (
+        "device_abnormal",
+        "[PID: 389] 2026-05-01-10:59:14.702.326 Device_Absent/Abnormal(EL0001): Device not found or invalid.",
+        "EL0001",
+    ),
+    (
+        "npu_lost",
+        "        Device[1] lost heartbeat.[FUNC:SyncTask][FILE:direct_hwts_engine.cc][LINE:407]",
+        "Device[1] lost heartbeat",
+    ),
     # vllm-ascend#4866, #14631, vllm-omni#5003, RLinf#1577; vllm-ascend, device/device_config.py; gpustack#3379; moby, daemon
     (
         "npu_address",

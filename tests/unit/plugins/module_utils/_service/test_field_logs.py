@@ -58,6 +58,9 @@ CASES = [
     ("59_va4400_head_of_two", "gloo_timeout", ""),
     ("59_va4400_worker_of_two", "device_unavailable", "507033"),
     ("60_torchft_tcpstore_loopback", "worker_died", "VllmWorker-2"),
+    ("62_va8186_EL0001_lost_heartbeat", "npu_lost", "Device[1] lost heartbeat"),
+    ("63_va7421_bishengir_unknown_chip", "compiler_failed", "Cannot find option named 'Ascend310P1'"),
+    ("64_va672_hccl_device_id", "device_unavailable", ""),
 ]
 
 
