@@ -53,15 +53,21 @@ UNINFORMED = re.compile(
     r"|Exception: WorkerProc initialization failed|EngineDeadError|SystemExit|KeyboardInterrupt|CancelledError)"
 )
 LINKS = ("The above exception was the direct cause", "During handling of the above exception")  # of a chain
-# Where vLLM checks its settings, and what it raises there.
-FRAME = re.compile(r'^ +File "(?P<path>[^"]+)"')
-SETTINGS = re.compile(
-    r"\b(?:vllm/(?:config/|config\.py|engine/arg_utils)|vllm_ascend/(?:ascend_config|platform)\.py)"
+# What an exception without a signature is about tells the place that raised it.
+FRAME = re.compile(r'^ +File "(?P<path>[^"]+)", line \d+(?:, in (?P<function>\S+))?')
+REFUSED = re.compile(
+    r"^(?:\w+\.)*(?:(?:Value|Assertion|NotImplemented|Type|Key|Index|Attribute|Runtime)Error)(?:: (?P<why>.+)| \((?P<code>.+)\)$)"
 )
-REJECTED = re.compile(
-    r"^(?:\w+\.)*(?:ValueError|AssertionError|NotImplementedError|TypeError)(?:: (?P<why>.+)| \((?P<code>.+)\)$)"
+PLACES = (
+    (
+        r"\b(?:vllm/(?:config/|config\.py|engine/arg_utils)|vllm_ascend/(?:ascend_config|platform)\.py)",
+        "bad_config",
+    ),
+    (r" in (?:load_weights|\w*weight_loader\w*|_?load_\w*weights?\w*|_load_w\d+)$", "weights_do_not_fit"),
 )
-BAD_CONFIG = next(signature for signature in SIGNATURES if signature.id == "bad_config")
+BY_PLACE = tuple(
+    (re.compile(place), next(one for one in SIGNATURES if one.id == known)) for place, known in PLACES
+)
 ENDING = 80  # characters
 OPEN_END = re.compile(r"(?:Error:|Exception:|validation errors? for \w+:?)$")  # the reason is below it
 FIELD = re.compile(r"^[\w.]+$")  # pydantic names the field before it says what is wrong with it
@@ -73,10 +79,10 @@ WITHOUT_HEAD_SECONDS = 45  # the containers of all hosts were started together
 
 
 class Raised(NamedTuple):
-    """A chain of exceptions: the line of its root, the file that raised that, if known, and all texts."""
+    """A chain of exceptions: the line of its root, the place that raised that, if known, and all texts."""
 
     line: Line
-    path: str
+    place: str
     texts: Sequence[str]
 
     @property
@@ -225,10 +231,11 @@ def _finding(host: str, signature: Signature, what: str, lines: Sequence[Line]) 
 
 
 def _unknown(host: str, raised: Raised) -> Finding:
-    """Return what an exception without a signature means: vLLM rejects its settings, or it is not known."""
-    line, rejected = raised.line, REJECTED.match(raised.line.text)
-    if rejected and SETTINGS.search(raised.path):
-        return _finding(host, BAD_CONFIG, rejected["why"] or rejected["code"], [line])
+    """Return what an exception without a signature means, as far as the place tells that raised it."""
+    line, refused = raised.line, REFUSED.match(raised.line.text)
+    signature = next((one for place, one in BY_PLACE if place.search(raised.place)), None)
+    if refused and signature:
+        return _finding(host, signature, refused["why"] or refused["code"], [line])
     return Finding(
         host=host,
         id="unknown_exception",
@@ -256,15 +263,15 @@ def _last_exception(lines: Sequence[Line], served: bool) -> Raised | None:
 
 def _first_exception(lines: Sequence[Line]) -> Raised | None:
     chain: list[Raised] = []
-    inside, linked, code, path = False, False, "", ""
+    inside, linked, code, place = False, False, "", ""
     for line in lines:
         frame = FRAME.match(line.text) if inside else None
         if line.text.startswith("Traceback (most recent call last)"):
             if chain and not linked:
                 break
-            inside, linked, code, path = True, False, "", ""
+            inside, linked, code, place = True, False, "", ""
         elif frame:
-            path = frame["path"]
+            place = f"{frame['path']} in {frame['function']}"
         elif inside and CODE.match(line.text):
             code = line.text.strip()
         elif inside and EXCEPTION.match(line.text):
@@ -272,7 +279,7 @@ def _first_exception(lines: Sequence[Line]) -> Raised | None:
             if not UNINFORMED.match(line.text):
                 bare = ":" not in line.text and code
                 named = line._replace(text=f"{line.text} ({code})") if bare else line
-                chain.append(Raised(named, path, [line.text]))
+                chain.append(Raised(named, place, [line.text]))
         elif line.text.startswith(LINKS):
             linked = True
     return chain[0]._replace(texts=[one.line.text for one in chain]) if chain else None

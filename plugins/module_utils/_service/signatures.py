@@ -708,6 +708,15 @@ SIGNATURES = (
         "https://github.com/modelscope/modelscope/issues/1365",
     ),
     _signature(
+        "json_broken",
+        r"JSONDecodeError: (?P<what>.*)",
+        "a JSON file or setting cannot be read: {what}",
+        "Run the weights stage (`site.yml --tags weights`), which compares the model's files with the hub. If they are right, "
+        "check the JSON values in vllm_serve_args",
+        ISSUE + "19",
+        kind=RAISED,
+    ),
+    _signature(
         "hub_unreachable",
         r"host='(?P<what>[^']+)', port=\d+\).*(?:Max retries exceeded|Read timed out)|Failed to resolve '(?P<what2>[^']+)'"
         r"|couldn't connect to '(?P<what3>https?://[^']+)'",
@@ -1349,11 +1358,14 @@ SIGNATURES = (
     _signature(
         "crashed",
         r"Fatal Python error: (?P<what>[A-Z][a-z ]+)|!!!!!!! (?P<what2>Segfault) encountered"
-        r"|line \d+: +\d+ (?P<what3>Segmentation fault|Illegal instruction|Killed|Aborted)\b",
+        r"|line \d+: +\d+ (?P<what3>Segmentation fault|Illegal instruction|Killed|Aborted)\b"
+        r"|^(?P<what4>Segmentation fault|Illegal instruction)\b"
+        r"|^\[supervisor\] stopping: vLLM on host \d+ (?P<what5>exited with code -(?:4|7|8|11))\b",
         "a process of vLLM crashed below Python: {what}",
         "Look at the frames after this line and at `dmesg`: an NPU fault or lack of memory shows there. If "
         "it comes again, "
-        "use the image that the profile names without changes",
+        "use the image that the profile names without changes. An illegal instruction (code -4) means that this CPU is older "
+        "than the image's PyTorch needs",
         ISSUE + "16342",
         kind=UNCLEAR,
     ),

@@ -614,6 +614,9 @@ LINES = [
         "        Device[1] lost heartbeat.[FUNC:SyncTask][FILE:direct_hwts_engine.cc][LINE:407]",
         "Device[1] lost heartbeat",
     ),
+    # vllm-ascend#13936
+    ("crashed", "Illegal instruction (core dumped)", "Illegal instruction"),
+    ("crashed", "[supervisor] stopping: vLLM on host 0 exited with code -4", "code -4"),
     # vllm-ascend#4866, #14631, vllm-omni#5003, RLinf#1577; vllm-ascend, device/device_config.py; gpustack#3379; moby, daemon
     (
         "npu_address",
@@ -718,6 +721,7 @@ LINES = [
         "error: failed to create directory `/.cache/uv`: Permission denied (os error 13)",
         "/.cache/uv",
     ),
+    ("json_broken", "json.decoder.JSONDecodeError: Extra data: line 731 column 1 (char 60338)", "line 731"),
     ("too_many_files", "OSError: [Errno 24] Too many open files: '/dev/shm/psm_1'", "Errno 24"),
 ]
 
@@ -892,6 +896,37 @@ def test_what_vllm_raises_where_it_checks_settings_is_about_them(path: str, know
     first = diagnosis.diagnose({"node0": log(*lines)})[0]
     assert (first.id, first.line) == (known, lines[-1])
     assert "additional_config.dump_config must be a dict, got str" in first.cause
+
+
+@pytest.mark.parametrize(
+    ("place", "error", "known"),
+    [
+        (
+            'linear.py", line 738, in weight_loader',
+            "RuntimeError: start (0) + length (6144) exceeds dimension size (3072).",  # vllm-ascend#3109
+            "weights_do_not_fit",
+        ),
+        (
+            'fused_moe/layer.py", line 900, in _load_w13',
+            "RuntimeError: The expanded size of the tensor (1) must match the existing size (16)",  # vllm-ascend#7224
+            "weights_do_not_fit",
+        ),
+        (
+            'models/qwen3.py", line 341, in forward',
+            "RuntimeError: The expanded size of the tensor (1) must match the existing size (16)",
+            "unknown_exception",
+        ),
+    ],
+)
+def test_what_vllm_raises_while_it_loads_weights_is_about_them(place: str, error: str, known: str):
+    lines = [
+        "WorkerProc failed to start.",
+        "Traceback (most recent call last):",
+        f'  File "/vllm/{place}',
+        error,
+        "EngineCore failed to start.",
+    ]
+    assert diagnosis.diagnose({"node0": log(*lines)})[0].id == known
 
 
 def test_an_unknown_error_is_quoted():
