@@ -52,6 +52,8 @@ UNINFORMED = re.compile(
     r"^(?:\w+\.)*(?:RuntimeError: (?:Executor failed|Engine core initialization failed|Process \w+ \(PID)"
     r"|Exception: WorkerProc initialization failed|EngineDeadError|SystemExit|KeyboardInterrupt|CancelledError)"
 )
+# Python prints these before an exception that does not end the process: of a thread, or of an object that it frees.
+SURVIVED = ("Exception in thread ", "Exception ignored in")
 LINKS = ("The above exception was the direct cause", "During handling of the above exception")  # of a chain
 # What an exception without a signature is about tells the place that raised it.
 FRAME = re.compile(r'^ +File "(?P<path>[^"]+)", line \d+(?:, in (?P<function>\S+))?')
@@ -164,8 +166,9 @@ def _is_npus(line: Line, kinds: Iterable[str]) -> bool:
 def _settled(found: Sequence[Finding], raised: Collection[str]) -> list[Finding]:
     """Return the findings of one host, with the kinds that they have beside each other.
 
-    A suspect is a cause if this host failed and nothing else tells why, or if it is in the exceptions that were
-    *raised*. What is unclear after a trace of another host's failure is a consequence of that.
+    A suspect is a cause if this host failed and nothing else tells why; one of the kind RAISED only if no exception
+    tells why, or the one that was *raised* is it. What is unclear after a trace of another host's failure is a
+    consequence of that.
     """
     kinds = {one.kind for one in found if one.severity == FATAL and one.kind not in DOUBTFUL}
     failed = bool(kinds) and kinds <= {UNCLEAR, ECHO}
@@ -174,7 +177,7 @@ def _settled(found: Sequence[Finding], raised: Collection[str]) -> list[Finding]
         traced = traced or finding.kind == PEER
         if finding.kind in DOUBTFUL:
             blamed = failed and (finding.kind == SUSPECT or UNCLEAR not in kinds)
-            guilty = blamed or finding.id in raised
+            guilty = blamed or (finding.kind == RAISED and finding.id in raised)
             finding = finding._replace(
                 kind=CAUSE if guilty else WARNING, severity=FATAL if guilty else WARNING
             )
@@ -257,19 +260,21 @@ def _last_exception(lines: Sequence[Line], served: bool) -> Raised | None:
     """
     end = next((index for index, line in enumerate(lines) if is_end(line)), None)
     if end is None:
-        return None if served else _first_exception(lines)
+        return None if served else _first_exception(lines, survived=SURVIVED)
     return _first_exception(lines[end:]) or _first_exception(lines[:end])
 
 
-def _first_exception(lines: Sequence[Line]) -> Raised | None:
+def _first_exception(lines: Sequence[Line], survived: tuple[str, ...] = ()) -> Raised | None:
+    """Return the first exception, except those that a line with one of the beginnings *survived* announces."""
     chain: list[Raised] = []
-    inside, linked, code, place = False, False, "", ""
+    inside, linked, code, place, above = False, False, "", "", ""
     for line in lines:
+        announced, above = above, line.text
         frame = FRAME.match(line.text) if inside else None
         if line.text.startswith("Traceback (most recent call last)"):
             if chain and not linked:
                 break
-            inside, linked, code, place = True, False, "", ""
+            inside, linked, code, place = not (survived and announced.startswith(survived)), False, "", ""
         elif frame:
             place = f"{frame['path']} in {frame['function']}"
         elif inside and CODE.match(line.text):

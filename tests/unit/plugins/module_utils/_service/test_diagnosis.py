@@ -899,6 +899,19 @@ def test_what_vllm_raises_where_it_checks_settings_is_about_them(path: str, know
 
 
 @pytest.mark.parametrize(
+    "announcement",
+    ["Exception in thread Thread-1 (_report_usage_worker):", "Exception ignored in: <function x>"],
+)
+def test_an_exception_that_ends_no_process_is_no_failure(announcement: str):
+    """As vLLM's report of its usage where it may not write (llm-d#1430)."""
+    lines = [announcement, *TRACEBACK[:2], "PermissionError: [Errno 13] Permission denied: '/.config'"]
+    found = diagnosis.diagnose({"node0": log(*lines)})
+    assert [(one.id, one.severity) for one in found] == [("permission_denied", "warning")]
+    assert ids(log(announcement, *TRACEBACK)) == []
+    assert ids(log(announcement, *TRACEBACK, "EngineCore failed to start."))[0] == "unknown_exception"
+
+
+@pytest.mark.parametrize(
     ("place", "error", "known"),
     [
         (
