@@ -182,11 +182,12 @@ SIGNATURES = (
     _signature(
         "library_mismatch",
         r"(?:ImportError|^OSError): (?P<what>.*undefined symbol.*)"
-        r"|RuntimeError: (?P<what2>Failed to find function \w+|\w+ or \w+ not in lib\w*opapi\.so)",
+        r"|RuntimeError: (?P<what2>Failed to find function \w+|\w+ or \w+ not in lib\w*opapi\.so)"
+        r"|RuntimeError: operator (?P<what3>torchvision::\w+) does not exist",
         "a compiled library does not match PyTorch or CANN in the image: {what}",
         "Use the image that the profile names without changes. In this one, something was installed over it, or a mount "
         "puts a folder of the host over one of its CANN",
-        "https://github.com/Ascend/pytorch/issues/99",
+        "https://github.com/Ascend/pytorch/issues/99; of torchvision: " + ISSUE + "477",
     ),
     _signature(
         "package_mismatch",

@@ -45,6 +45,7 @@ LINES = [
         "ImportError: /vllm/_C.abi3.so: undefined symbol: _ZNR5torch7LibraryE",
         "_C.abi3.so",
     ),
+    ("library_mismatch", "RuntimeError: operator torchvision::nms does not exist", "torchvision::nms"),
     (
         "layer_broken",
         "failed to register layer: ApplyLayer exit status 1 stdout: stderr: archive/tar: invalid tar header",
