@@ -279,7 +279,7 @@ def _communication(plan: Mapping[str, Any], flags: Mapping[str, Any], layout: La
     groups += GROUP_MB if model.experts and layout.expert > 1 else 0
     parallel = model.experts and "enable-expert-parallel" in flags
     if parallel and uses_mc2(is_a2(plan["npu"]["name"]), layout.expert):
-        groups += int(buffer_mb) if buffer_mb.isdigit() else HCCL_MB
+        groups += int(buffer_mb) if re.fullmatch("[0-9]{1,6}", buffer_mb) else HCCL_MB
     return float(2 * groups * MIB)
 
 

@@ -19,7 +19,7 @@ NO_FLAGS = ("choices", "environment", "tool_parsers", "reasoning_parsers")
 # Kinds of flags, as profiles/flags/*.yml has them, that take a list.
 LISTS = ("several", "repeated", "json")
 # Numbers that the plan computes with. vLLM takes 32k or 32K as well (vllm/utils/argparse_utils.py, human_readable_int).
-COUNT = r"[1-9]\d*|\d+(\.\d+)?[kKmMgGtT]"
+COUNT = r"[1-9]\d{0,11}|\d{1,12}(\.\d+)?[kKmMgGtT]"
 NUMBERS = {
     "gpu-memory-utilization": (r"0?\.\d*[1-9]\d*|1(\.0+)?", "a share of the memory, such as 0.9"),
     "max-model-len": (rf"-1|auto|{COUNT}", "tokens, such as 32768 or 32k"),
@@ -89,15 +89,19 @@ def problems(flags: Flags, settings: Mapping[str, Any]) -> list[Problem]:
         for flag, value in settings[key].items():
             if flag not in REFUSED and value is not None:
                 found += _flag(flags, f"vllm_{key}", flag, value)
-    return [*found, *_raw(settings["serve_extra_args"])]
+    return [*found, *_raw(settings)]
 
 
-def _raw(words: Iterable[str]) -> Iterator[Problem]:
-    """Yield a problem for each refused flag among the *words* of the command line, with or without its value."""
-    for flag in parse(words):
+def _raw(settings: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield a problem for each of the raw words that is refused, or by which the service is asked elsewhere."""
+    words = parse(settings["serve_extra_args"])
+    for flag in words:
         if flag in REFUSED:
             what, remedy = REFUSED[flag]
             yield Problem(f"vllm_serve_extra_args has --{flag}: {what}", "no such flag", remedy)
+    # The raw words come last, and vLLM takes theirs.
+    asked: dict[str, Any] = {flag: OWNED[flag] for flag in ("port", "served-model-name") if flag in words}
+    yield from _owned("serve_extra_args", words, asked, settings)
 
 
 def parse(words: Iterable[str]) -> dict[str, Any]:

@@ -27,6 +27,37 @@ NEAR = 0.03  # between a count and the real size of the same weights
 # Bytes a parameter in weights of 16, 8 and 4 bits: scales and offsets add some, layers that are not quantized
 # add more.
 PACKED = ((1.94, 2.06), (0.97, 1.2), (0.48, 0.75))
+# Numbers of config.json that the count reads, with the least and the largest that make sense.
+MOST = 10**9
+COUNTS = {
+    "num_hidden_layers": (1, 10**4),
+    "hidden_size": (1, MOST),
+    "num_attention_heads": (1, MOST),
+    "vocab_size": (1, MOST),
+    "max_position_embeddings": (1, MOST),
+    **dict.fromkeys(
+        (
+            "decoder_sparse_step",
+            "first_k_dense_replace",
+            "head_dim",
+            "intermediate_size",
+            "kv_lora_rank",
+            "moe_intermediate_size",
+            "n_routed_experts",
+            "n_shared_experts",
+            "num_experts",
+            "num_experts_per_tok",
+            "num_key_value_heads",
+            "num_nextn_predict_layers",
+            "q_lora_rank",
+            "qk_nope_head_dim",
+            "qk_rope_head_dim",
+            "shared_expert_intermediate_size",
+            "v_head_dim",
+        ),
+        (0, MOST),
+    ),
+}
 LAYER = re.compile(r"\blayers\.(\d+)\.")
 # Tensors by their names in the repositories of GLM-4.x, Qwen3 and DeepSeek; the first that matches counts.
 NAMED = (
@@ -91,20 +122,19 @@ def of_config(
         return _of_config(config, name, size, tensors or {})
     except KeyError as error:
         raise ValueError(f"there is no {error.args[0]}") from None
-    except (TypeError, ValueError, ZeroDivisionError) as error:
+    except (OverflowError, TypeError, ValueError, ZeroDivisionError) as error:
         raise ValueError(f"a value is none that the count can use: {error}") from None
 
 
 def _of_config(config: Mapping[str, Any], name: str, size: float | None, tensors: Mapping[str, int]) -> Model:
     doubts = []
-    if "text_config" in config:
+    if config.get("text_config") is not None:
         config = {**config, **config["text_config"]}
         doubts.append("the model has parts that are not for text, and these are not counted")
+    config = {key: value for key, value in {**config, **_numbers(config)}.items() if value is not None}
     layers, hidden, heads = (
-        int(config[key]) for key in ("num_hidden_layers", "hidden_size", "num_attention_heads")
+        config[key] for key in ("num_hidden_layers", "hidden_size", "num_attention_heads")
     )
-    if min(layers, hidden, heads) < 1:
-        raise ValueError(f"{layers} layers, {heads} heads, hidden size {hidden}")
     doubts += _doubts(config)
     counted = _counted(config)
     main: Bytes = _bytes(counted[0], config)
@@ -135,6 +165,21 @@ def _of_config(config: Mapping[str, Any], name: str, size: float | None, tensors
         quantized=main[EXPERTS] + main[SLICED] < (1 - NEAR) * plain,
         doubts=tuple(doubts),
     )
+
+
+def _numbers(config: Mapping[str, Any]) -> dict[str, int]:
+    """Return the numbers that the count reads. Raises ValueError for one that is none, or makes no sense."""
+    numbers = {}
+    for key, (least, most) in COUNTS.items():
+        value = config.get(key)
+        if value is None:
+            continue
+        is_whole = not isinstance(value, bool) and re.fullmatch(r"[0-9]{1,10}(\.0)?", str(value))
+        number = int(float(value)) if is_whole else -1
+        if not least <= number <= most:
+            raise ValueError(f"{key} is {str(value)[:40]}, which is no whole number from {least} to {most}")
+        numbers[key] = number
+    return numbers
 
 
 def _latent(config: Mapping[str, Any]) -> int:
@@ -193,7 +238,10 @@ def _moe_layers(config: Mapping[str, Any]) -> int:
         return 0
     layers = range(int(config["num_hidden_layers"]))
     first = int(config.get("first_k_dense_replace") or 0)
-    step = int(config.get("decoder_sparse_step") or config.get("moe_layer_freq") or 1)
+    frequency = config.get("moe_layer_freq")
+    if isinstance(frequency, list):  # MiMo-V2: 1 for each layer with experts, 0 for each without
+        return sum(bool(one) for one in frequency[: len(layers)])
+    step = int(config.get("decoder_sparse_step") or frequency or 1)
     dense = config.get("mlp_only_layers") or ()
     sparse = [number for number in layers if number >= first and number not in dense]
     if config.get("decoder_sparse_step"):

@@ -221,9 +221,10 @@ def _chip_problems(settings: Mapping[str, Any]) -> list[Problem]:
     sizes = {key: settings[key] for key in ("tensor_parallel_size", "data_parallel_size_local")}
     sizes = {f"vllm_{key}": size for key, size in sizes.items()}
     for flag in ENGINE_SIZES:
-        size = str(settings["serve_args"].get(flag) or 1)
-        if not size.isdigit():
-            return [validation.wrong("vllm_serve_args", f"has {flag}: {size}", "a whole number")]
+        value = settings["serve_args"].get(flag)
+        size = "1" if value is None else str(value)
+        if not re.fullmatch(validation.POSITIVE.regex, size):
+            return [validation.wrong("vllm_serve_args", f"has {flag}: {size}", validation.POSITIVE.expected)]
         if size != "1":
             sizes[flag] = int(size)
     needed = math.prod(sizes.values())

@@ -34,6 +34,7 @@ FLAG = Pattern(
 )
 NOT_NEGATIVE = Pattern(r"\d+", "0 or more")
 POSITIVE = Pattern(r"[1-9]\d*", "1 or more")
+SIZE = Pattern(r"\d{1,9}", "0 to 999999999")
 # A stop may take that long, and so may the task of a playbook that waits for it.
 WITHIN_A_DAY = Pattern(r"\d{1,4}|[1-7]\d{4}|8[0-5]\d{3}|86[0-3]\d\d|86400", "0 to 86400 seconds, a day")
 
@@ -55,18 +56,18 @@ PATTERNS = {
     "model_exclude": GLOB,
     "model_dir": ABSOLUTE_PATH,
     "model_cache_dir": ABSOLUTE_PATH,
-    "model_size_gb": NOT_NEGATIVE,
+    "model_size_gb": SIZE,
     "image": Pattern(
         r"([\w.-]+(:\d+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*(:[\w.-]{1,128})?(@sha256:[0-9a-f]{64})?",
         "an image as `docker pull` takes it",
     ),
     "image_versions": Pattern(r"[a-z_]+", "names such as torch_npu"),
-    "image_size_gb": NOT_NEGATIVE,
+    "image_size_gb": SIZE,
     "airgap_dir": ABSOLUTE_PATH,
     "supervisor_metrics_dir": ABSOLUTE_PATH,
-    "host_memory_gb": NOT_NEGATIVE,
+    "host_memory_gb": SIZE,
     "npu_ids": NOT_NEGATIVE,
-    "npu_hbm_mb": NOT_NEGATIVE,
+    "npu_hbm_mb": Pattern(r"[1-9]\d{0,8}", "1 to 999999999"),
     "npu_driver_version": VERSION,
     "npu_firmware_version": VERSION,
     "npu_control_devices": ABSOLUTE_PATH,

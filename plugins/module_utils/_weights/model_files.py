@@ -8,8 +8,9 @@ from __future__ import annotations
 import glob
 import json
 import os
+import re
 import struct
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Mapping, NamedTuple
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 CONFIG = "config.json"
 SHARDS = ".safetensors"
+AGAIN = "Download it again"
 HEADER_MOST = 100_000_000  # bytes, the limit of the safetensors format
 
 
@@ -41,8 +43,8 @@ def of_folder(folder: str) -> ModelFiles:
     complete = bool(shards)
     for path in glob.glob(pattern + ".index.json"):
         index = _read_json(path)
-        size = (index.get("metadata") or {}).get("total_size")
-        complete = complete and set((index.get("weight_map") or {}).values()) <= set(shards)
+        size, named = _index(path, index)
+        complete = complete and named <= set(shards)
     tensors: dict[str, int] = {}
     for path in shards.values() if complete else ():
         tensors.update(_header(path))
@@ -69,11 +71,22 @@ def _read_json(path: str) -> dict[str, Any]:
             content = json.load(file)
     except OSError as error:
         raise ProblemError(f"{path} cannot be read: {error.strerror}", expected, remedy) from None
-    except ValueError:
+    except (RecursionError, ValueError):
         raise ProblemError(f"{path} is not JSON", expected, remedy) from None
     if not isinstance(content, dict):
         raise ProblemError(f"{path} is not a JSON object", expected, remedy)
     return content
+
+
+def _index(path: str, index: Mapping[str, Any]) -> tuple[float | None, set[str]]:
+    """Return the size of all weights that an index has, None if it has none, and the names of the shards."""
+    metadata, shards = index.get("metadata") or {}, index.get("weight_map") or {}
+    if not isinstance(metadata, dict) or not isinstance(shards, dict):
+        raise ProblemError(f"{path} is no index of weights", "mappings metadata and weight_map", AGAIN)
+    size = metadata.get("total_size")
+    if size is not None and not re.fullmatch(r"[0-9]{1,15}(\.0)?", str(size)):
+        raise ProblemError(f"{path} has total_size: {str(size)[:40]}", "the bytes of all weights", AGAIN)
+    return float(size) if size else None, {str(shard) for shard in shards.values()}
 
 
 def _header(path: str) -> dict[str, int]:
@@ -87,8 +100,18 @@ def _header(path: str) -> dict[str, int]:
             (length,) = struct.unpack("<Q", file.read(8))
             content = json.loads(file.read(min(length, HEADER_MOST)))
         tensors = {name: tensor["data_offsets"] for name, tensor in content.items() if name != "__metadata__"}
-        return {name: int(end) - int(begin) for name, (begin, end) in tensors.items()}
-    except (OSError, ValueError, struct.error, AttributeError, KeyError, TypeError):
-        raise ProblemError(
-            f"{path} has no header that can be read", "a file of safetensors", "Download it again"
-        ) from None
+        sizes = {name: int(end) - int(begin) for name, (begin, end) in tensors.items()}
+        if min(sizes.values(), default=0) < 0:
+            raise ValueError("a tensor ends before it begins")
+    except (
+        AttributeError,
+        KeyError,
+        OSError,
+        OverflowError,
+        RecursionError,
+        TypeError,
+        ValueError,
+        struct.error,
+    ):
+        raise ProblemError(f"{path} has no header that can be read", "a file of safetensors", AGAIN) from None
+    return sizes

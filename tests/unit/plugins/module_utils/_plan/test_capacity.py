@@ -215,6 +215,12 @@ def test_communication_of_two_a2():
     assert capacity.estimate(planned(1), glm()).communication < GIB  # fewer than 16 devices do without MC2
 
 
+@pytest.mark.parametrize("value", ["many", "²", "9" * 5000, "-5"])
+def test_a_buffer_that_is_no_number_counts_as_the_default_one(value):
+    own, default = (planned(vllm_serve_env={"HCCL_BUFFSIZE": text}) for text in (value, "200"))
+    assert capacity.estimate(own, glm()).communication == capacity.estimate(default, glm()).communication
+
+
 # Verdicts
 
 
@@ -351,11 +357,41 @@ def test_a_description_of_another_model_is_not_used():
 
 
 @pytest.mark.parametrize(
-    ("value", "found"), [(None, "no hidden_size"), ("wide", "wide"), (0, "hidden size 0"), ([1], "list")]
+    ("value", "found"),
+    [
+        (None, "no hidden_size"),
+        ("wide", "hidden_size is wide"),
+        (0, "hidden_size is 0"),
+        (-5120, "hidden_size is -5120"),
+        (True, "hidden_size is True"),
+        ([1], r"hidden_size is \[1\]"),
+        (10**400, "hidden_size is 1000"),
+        (float("inf"), "hidden_size is inf"),
+        (float("nan"), "hidden_size is nan"),
+    ],
 )
 def test_a_description_that_cannot_be_used_is_named(value, found):
     with pytest.raises(ValueError, match=found):
         capacity.of_plan(planned(vllm_model_config={"hidden_size": value}))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("num_hidden_layers", 10**9),
+        ("max_position_embeddings", "long"),
+        ("n_routed_experts", -3),
+        ("head_dim", -128),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_named(key, value):
+    with pytest.raises(ValueError, match=f"{key} is {value}"):
+        of_config({**GLM, key: value}, "GLM-4.7")
+
+
+def test_layers_with_experts_may_be_a_list():
+    each = {"first_k_dense_replace": 0, "moe_layer_freq": [0, 0, 0] + [1] * 89}
+    assert of_config({**GLM, **each}, "model").weights == of_config(GLM, "model").weights
 
 
 def test_golden_reports(golden):

@@ -109,7 +109,9 @@ def test_null_leaves_a_flag_out(flag: str):
         ({"tokenizer": 2.1}, "tokenizer"),
         ({"code-revision": 42798}, "code-revision"),
         ({"kv-transfer-config": {"kv_ip": "{serviceip}"}}, "kv-transfer-config"),
+        ({"max-model-len": 10**20}, "max-model-len"),
         ({"pipeline-parallel-size": 2}, "pipeline-parallel-size"),
+        ({"pipeline-parallel-size": 0}, "pipeline-parallel-size"),
         ({"compilation.level": 3}, "compilation.level"),
     ],
 )

@@ -77,6 +77,8 @@ def test_one_host_may_serve_on_loopback():
             "vllm_airgap_dir is set",
         ),
         ({"vllm_model_dir": "/srv/models"}, "under no mount"),
+        ({"vllm_npu_hbm_mb": 0}, "vllm_npu_hbm_mb is 0"),
+        ({"vllm_model_size_gb": 10**12}, "vllm_model_size_gb is 1000000000000"),
         (
             {"vllm_container_hardened": True, "vllm_container_options": {"privileged": True}},
             "vllm_container_options has privileged: true",
@@ -84,6 +86,11 @@ def test_one_host_may_serve_on_loopback():
         ({"vllm_serve_args": {"api-key": "x"}}, "`ps` would show"),
         ({"vllm_serve_extra_args": ["--api_key", "x"]}, "`ps` would show"),
         ({"vllm_serve_extra_args": ["--ssl-certfile=/etc/cert.pem"]}, "TLS, which the checks do not speak"),
+        ({"vllm_serve_extra_args": ["--port", "9000"]}, 'vllm_serve_extra_args has port: "9000"'),
+        (
+            {"vllm_serve_extra_args": ["--served_model_name", "other", "glm47"]},
+            'vllm_serve_extra_args has served-model-name: ["other", "glm47"]',
+        ),
         ({"vllm_serve_env": {"A": "{local_ip}"}}, "vllm_serve_env has {local_ip} in A"),
     ],
 )

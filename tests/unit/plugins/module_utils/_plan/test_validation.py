@@ -61,7 +61,7 @@ def test_what_is_right_is_taken(key: str, value: Any):
         ("container_extra_mounts", ["/a,readonly:/b"], "has '/a,readonly:/b'", "SOURCE[:TARGET[:ro]]"),
         ("container_extra_mounts", ["/a:/b:rx"], "has '/a:/b:rx'", "SOURCE[:TARGET[:ro]]"),
         ("model_exclude", [""], "has ''", "a shell pattern"),
-        ("host_memory_gb", -4, "is -4", "0 or more"),
+        ("host_memory_gb", -4, "is -4", "0 to 999999999"),
         ("npu_ids", [-1, 0], "has -1", "0 or more"),
         ("npu_ids", [7, 6], "is [7, 6]", "ascending"),
         ("npu_ids", [0, 0], "is [0, 0]", "ascending numbers, each once"),

@@ -91,7 +91,14 @@ def test_a_config_alone_tells_no_size(folder):
         ("model-2.safetensors", struct.pack("<Q", 2**60)),
         ("model-2.safetensors", struct.pack("<Q", 2) + b"[]"),
         ("model-2.safetensors", struct.pack("<Q", 10) + b'{"a": {} }'),
+        ("model-2.safetensors", struct.pack("<Q", 30) + b'{"a": {"data_offsets": [9,2]}}'),
         ("model.safetensors.index.json", b"\xff"),
+        ("model.safetensors.index.json", b"[" * 200_000),
+        ("model.safetensors.index.json", b'{"metadata": [1]}'),
+        ("model.safetensors.index.json", b'{"weight_map": [1]}'),
+        ("model.safetensors.index.json", b'{"metadata": {"total_size": "many"}}'),
+        ("model.safetensors.index.json", b'{"metadata": {"total_size": -4}}'),
+        ("model.safetensors.index.json", b'{"metadata": {"total_size": Infinity}}'),
     ],
 )
 def test_a_damaged_file_is_named(folder, name, content):
