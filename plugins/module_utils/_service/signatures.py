@@ -556,7 +556,9 @@ SIGNATURES = (
         "store_timeout",
         r"client socket has (?:timed out|failed).*connect to \(?(?P<what>[^)]+)"
         r"|(?P<what2>Timed out after \d+ seconds waiting for clients\. \S+ clients joined)"
-        r"|Dist(?:Network|Store)Error(?!.*(?:client socket has|waiting for clients))",
+        r"|Dist(?:Network|Store)Error(?!.*(?:client socket has|waiting for clients))"
+        # PyTorch's store_based_barrier logs this every ten seconds too, and waits on; vllm-ascend 2248 ended.
+        r"|waitForInput: .*(?P<what3>timed out after \d{6,}ms)",
         "the hosts did not meet at torch.distributed's store ({what})",
         "Look at the other hosts' logs: one did not start, or hangs. Then check vllm_service_ip and the "
         "firewall between "
@@ -637,7 +639,7 @@ SIGNATURES = (
         r"|(?P<what2>\S+) does not appear to have a file named"
         r"|Cannot find any model weights with `?(?P<what3>[^`]+)"
         r"|Repo id must be in the form .*: '(?P<what4>[^']+)'",
-        "the model's files are not at {what} inside the container",
+        "the model's files are not, or not all, at {what} inside the container",
         "Check vllm_model_dir and the container's mounts, and run the weights stage",
         "https://github.com/vllm-project/vllm/issues/13510",
     ),

@@ -408,6 +408,14 @@ LINES = [
         "10.0.0.9, 46229",
     ),
     (
+        "store_timeout",
+        (
+            "[rank6]:[W806 22:23:09.971726955 socket.cpp:487] [c10d] waitForInput: socket SocketImpl(fd=109, "
+            "addr=[::ffff:7.150.11.200]:38930, remote=[::ffff:7.150.11.200]:47904) timed out after 1800000ms"
+        ),
+        "1800000ms",
+    ),
+    (
         "store_gone",
         "RuntimeError: [1] is retrieving hcclUniqueId from [0] via c10d key-value store by key '0', but store->get('0') got error: failed to recv, got 0 bytes",
         "",
@@ -983,6 +991,11 @@ def test_the_first_cause_comes_before_later_causes_and_echoes():
         OOM.replace("3.47", "9.99"),
     )
     assert ids(lines) == ["out_of_memory", "address_in_use", "peer_gone", "engine_failed"]
+
+
+def test_a_wait_at_the_store_that_is_repeated_is_no_finding():
+    waited = "[rank6]:[W806 22:23:09.97 socket.cpp:487] [c10d] waitForInput: socket SocketImpl(fd=9) timed out after 10000ms"
+    assert ids(vllm_log.lines_of(waited)) == []
 
 
 def test_a_harmless_mention_of_memory_is_no_finding():
