@@ -34,6 +34,10 @@ env: .venv/.installed ## Make .venv with what tests/requirements.txt pins
 demo: lab-up ## From bare hosts to a chat answer, in the lab (root)
 	ansible-playbook site.yml -i inventories/lab
 
+.PHONY: lab-build
+lab-build: env root ## Build what the lab is made of (root)
+	$(LAB) build
+
 .PHONY: lab-up
 lab-up: env root ## Build (once) and start the lab's two hosts, registry and hub (root)
 	$(LAB) build
@@ -49,7 +53,7 @@ root:
 
 .PHONY: test
 test: env root ## Everything below, the quick ones first (root)
-	@tests/steps.sh "$(STEPS) $(LAB_STEPS)"
+	@tests/steps.sh "$(STEPS) $(LAB_STEPS)" lab-build
 
 .PHONY: lint
 lint: env ## ansible-lint, yamllint, ruff, mypy, docs, changelog, licences, playbook syntax
@@ -170,7 +174,7 @@ campaign: env root ## The tests and scenarios that make test leaves out: more fa
 	tests/versions.sh tests/unit/plugins
 	tests/sanity.sh oldest
 	tests/with-lab.sh python -m pytest -m campaign tests/integration
-	molecule test -s airgap -s faults -s gateway -s monitoring -s single
+	molecule test -s airgap -s benchmark -s faults -s gateway -s monitoring -s single
 
 .PHONY: versions
 versions: env ## Syntax, rendering and modules with the oldest and the newest Ansible

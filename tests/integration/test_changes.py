@@ -46,8 +46,10 @@ def hosts_that_change(output: str, role: str) -> set[str]:
 
 @pytest.mark.parametrize(
     ("edit", "hosts"),
-    [("true", set()), (f"echo >> {MODEL}/config.json", set(NODES))],
-    ids=["the same", "another content"],
+    [
+        pytest.param("true", set(), id="the same", marks=pytest.mark.campaign),
+        pytest.param(f"echo >> {MODEL}/config.json", set(NODES), id="another content"),
+    ],
 )
 def test_weights_of_the_same_revision(edit, hosts):
     for node in NODES:

@@ -91,6 +91,10 @@ ELSEWHERE = {
         "extensions/molecule/upgrade/verify.yml",
         "playbooks/upgrade.yml",
     ),
+    "ansible-playbook playbooks/benchmark.yml -i inventories/prod": (
+        "extensions/molecule/benchmark/molecule.yml",
+        "playbooks/benchmark.yml",
+    ),
     "ansible-playbook playbooks/gateway.yml -i inventories/prod": (
         "tests/component/test_gateway.py",
         "roles: [ascend_ops.vllm.gateway]",
@@ -155,16 +159,6 @@ def run(command: str, folder: Path) -> str:
     arguments = shlex.split(command)
     if arguments[0] == "ansible-playbook":
         arguments += ["-e", f"diagnose_dir={folder}"]
-    if "playbooks/benchmark.yml" in arguments:
-        arguments += [
-            "-e",
-            f"benchmark_dir={folder}",
-            "-e",
-            "benchmark_minutes=0.5",
-            "-e",
-            "benchmark_max_concurrency=2",
-        ]
-        arguments += ["-e", "benchmark_input_tokens=32", "-e", "benchmark_output_tokens=16"]
     if "playbooks/render.yml" in arguments:
         arguments += ["-e", "vllm_service_nic=eth0"]
     where = folder if arguments[0] == "ansible" else ROOT

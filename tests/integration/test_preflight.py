@@ -80,6 +80,7 @@ INSTALL = (
 UNINSTALL = f"rm -f {DRIVER_UNIT} {DROP_IN} && systemctl daemon-reload"
 
 
+@pytest.mark.campaign
 def test_docker_that_may_start_before_the_driver_is_a_warning_until_a_drop_in_orders_it(tmp_path):
     with done(("exec", "node1", "sh", "-c", INSTALL), ("exec", "node1", "sh", "-c", UNINSTALL)):
         run, report = preflight(tmp_path / "before.json")

@@ -142,10 +142,7 @@ FAULTS = {
 }
 
 
-GUARD = ("both_rebooted",)  # a process is gone in the test after this one
-
-
-@pytest.mark.parametrize("fault", guard_and_campaign(FAULTS, GUARD))
+@pytest.mark.parametrize("fault", guard_and_campaign(FAULTS, ()))
 def test_it_comes_back_by_itself(fault):
     before = {node: started(node) for node in NODES}
     fault()
@@ -259,6 +256,7 @@ def test_a_hardened_container_serves_and_heals(hardened):
     comes_back(before)
 
 
+@pytest.mark.campaign
 def test_a_service_that_keeps_failing_is_started_at_once_by_site():
     many = f"""sed -i 's/"failures": [0-9]*/"failures": 10/' {STATE}"""
     on(HEAD, "docker", "exec", CONTAINER, "sh", "-c", many)  # so that the pause is long

@@ -139,7 +139,7 @@ def nothing_is_changed():
 
 
 @pytest.mark.usefixtures("unchanged")
-@pytest.mark.parametrize("playbook", ["upgrade", "start"])
+@pytest.mark.parametrize("playbook", [pytest.param("upgrade", marks=pytest.mark.campaign), "start"])
 def test_a_converged_service_is_left_alone(job, playbook):
     done = job(f"playbooks/{playbook}.yml", SAME, secrets=("weights_token",))
     assert done.result.status == "successful", done.said

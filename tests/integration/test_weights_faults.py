@@ -157,7 +157,11 @@ def assert_complete(node: str = "node0", files: Path | None = None, folder: str 
             id="500",
             marks=pytest.mark.campaign,
         ),
-        pytest.param(Fault(SHARDS[1], status=HTTPStatus.TOO_MANY_REQUESTS, times=2), id="429"),
+        pytest.param(
+            Fault(SHARDS[1], status=HTTPStatus.TOO_MANY_REQUESTS, times=2),
+            id="429",
+            marks=pytest.mark.campaign,
+        ),
     ],
 )
 def test_it_goes_on_where_it_was(hub: FaultyHub, files: Path, fault: Fault):
@@ -509,6 +513,7 @@ def test_fan_out_goes_on_after_a_client_was_killed(hub: FaultyHub, files: Path):
         assert_complete(node, files)
 
 
+@pytest.mark.campaign
 def test_fan_out_gives_what_one_host_has_without_the_hub(hub: FaultyHub, files: Path):
     download().succeeded()
     hub.sent = 0
@@ -540,6 +545,7 @@ def test_hosts_that_share_a_folder_write_it_once(hub: FaultyHub, files: Path):
     assert_complete("node1", files, f"{SHARED}/GLM-4.7")
 
 
+@pytest.mark.campaign
 def test_weights_brought_by_hand_are_verified_by_a_checksum_file(hub: FaultyHub):
     download().succeeded()
     lab(
