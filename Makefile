@@ -6,7 +6,8 @@ LAB := tests/lab/lab
 # The order of `make test`: first what needs no lab. What comes after lab-up shares one lab, and it is down in the end. From runner to recovery each
 # leaves a service that runs, and the next goes on with it; commands uninstalls it.
 STEPS := lint units monitoring versions parsers install site sanity
-LAB_STEPS := molecule lab-up faults weights runner roles clients recovery commands diagnosis
+# In this order: a step that needs the running service takes the one that the step before it has left.
+LAB_STEPS := molecule lab-up faults weights runner recovery commands roles diagnosis clients
 
 # Of pytest. Many tests wait for the time of a setting, such as a grace period.
 WORKERS := $(shell expr 2 '*' $$(nproc))
@@ -136,8 +137,8 @@ faults: env root ## Bad input on the lab: each refused with a clear reason, noth
 	tests/with-lab.sh $(GUARD) tests/integration/test_bad_input.py tests/integration/test_secrets.py tests/integration/test_registry.py tests/integration/test_patch.py tests/integration/test_smoke_test.py tests/integration/test_preflight.py
 
 .PHONY: weights
-weights: env root ## What goes wrong on the way of the weights, on the lab, and how they are passed on (root)
-	tests/with-lab.sh $(GUARD) tests/integration/test_weights_faults.py
+weights: env root ## What goes wrong on the way of the weights, on the lab, how they are passed on, and what a change of them restarts (root)
+	tests/with-lab.sh $(GUARD) tests/integration/test_weights_faults.py tests/integration/test_changes.py
 
 .PHONY: matrix-clients
 matrix-clients: env ## The download with each ModelScope client that an image may hold
@@ -165,8 +166,8 @@ roles: env root ## Each role alone, in a playbook of a user's own, on the lab (r
 	tests/with-lab.sh $(GUARD) tests/integration/test_roles_alone.py
 
 .PHONY: clients
-clients: env root ## The OpenAI client and curl against the endpoint on the lab, and what a change of weights does (root)
-	tests/with-lab.sh $(GUARD) tests/integration/test_clients.py tests/integration/test_changes.py
+clients: env root ## The OpenAI client and curl against the endpoint on the lab, which wants a key (root)
+	tests/with-lab.sh $(GUARD) tests/integration/test_clients.py
 
 .PHONY: campaign
 campaign: env root ## The tests and scenarios that make test leaves out: more faults of each kind (root)

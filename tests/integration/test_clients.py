@@ -25,7 +25,7 @@ HEADERS = ("-H", f"Authorization: Bearer {KEY}", "-H", "Content-Type: applicatio
 
 @pytest.fixture(scope="module", autouse=True, name="output")
 def output_of_the_run_that_sets_the_key() -> str:
-    """Start the service with the key, which the first run of site.yml in test_changes.py removes."""
+    """Start the service with the key, which the next run of site.yml removes."""
     return site("-i", "inventories/lab", "-e", f"vllm_api_key={KEY}").succeeded()
 
 

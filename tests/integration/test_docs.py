@@ -84,8 +84,8 @@ ELSEWHERE = {
         '"playbooks/stop.yml"',
     ),
     "ansible-playbook playbooks/start.yml -i inventories/prod": (
-        "tests/integration/test_runner.py",
-        '["upgrade", "start"]',
+        "tests/integration/test_recovery.py",
+        '"playbooks/start.yml"',
     ),
     "ansible-playbook playbooks/upgrade.yml -i inventories/prod": (
         "extensions/molecule/upgrade/verify.yml",
