@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_run import ROOT, environment
-from lab import NODES, lab, playbook
+from lab import NODES, assert_names, lab, place, playbook
 
 DOCS = [
     ROOT / "README.md",
@@ -226,6 +226,9 @@ def uninstall(command: str) -> None:
 def test_a_host_is_taken_out():
     uninstall(UNINSTALL_ONE)
     assert [bool(lab("exec", node, "docker", "ps", "--all", "--quiet")) for node in NODES] == [True, False]
+    # A host that was replaced looks like this one.
+    refused = playbook("playbooks/upgrade.yml", "-i", "inventories/lab").failed()
+    assert_names(refused["node1"], place("node1", "container"), "vllm-ascend-v0.13.0rc1-backup", "site.yml")
 
 
 @pytest.mark.usefixtures("service")
