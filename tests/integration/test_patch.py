@@ -147,7 +147,6 @@ def test_patches_are_proven_without_a_change_to_the_host(container):
     assert containers("") == before
 
 
-@pytest.mark.campaign  # scenario upgrade has an image whose parsers fail
 def test_patches_that_do_not_work_are_reported_and_nothing_is_replaced(container, tmp_path):
     before = containers("")
     program = "import vllm.tool_parsers\nraise SystemExit('a tool call: found nothing')\n"
