@@ -112,11 +112,12 @@ def test_the_image_is_pulled_with_user_and_password_and_the_password_is_seen_now
     assert again.changed() == dict.fromkeys(("localhost", *NODES), 0)
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize(
     ("login", "file"),
     [
         (LOGIN, "/root/.docker/config.json"),
-        pytest.param(HELPER, "/usr/local/bin/docker-credential-lab", marks=pytest.mark.campaign),
+        (HELPER, "/usr/local/bin/docker-credential-lab"),
     ],
     ids=["docker login", "credential helper"],
 )

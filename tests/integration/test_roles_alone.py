@@ -43,6 +43,7 @@ def test_a_role_does_its_work_alone(role, tmp_path):
     assert (changes(role, tmp_path) > 0) == (role in CHANGES)
 
 
+@pytest.mark.campaign  # scenario default runs all of them a second time
 @pytest.mark.parametrize("role", ["container", "patch", "serve"])
 def test_and_nothing_the_second_time(role, tmp_path):
     assert changes(role, tmp_path) == 0

@@ -179,6 +179,7 @@ def test_preflight_asks_the_hub_with_the_token(job):
     assert_names(without.said, "10010103009", "weights_token")
 
 
+@pytest.mark.campaign  # scenario default checks from a shell
 @pytest.mark.usefixtures("unchanged")
 def test_a_check_tells_what_site_would_change(job):
     done = job("playbooks/site.yml", OTHER, secrets=("weights_token",), arguments="--check --diff")
