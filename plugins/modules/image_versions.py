@@ -29,8 +29,8 @@ options:
     description:
       - What to do if a version differs, if the image has no working Python, or if the host does not have
         the image.
-      - With V(report), the module succeeds and returns what it found; null for each name if there is no
-        working Python.
+      - With V(report), the module succeeds and returns what it found, or why a container of the image does
+        not answer.
     type: str
     choices: [fail, report]
     default: fail
@@ -69,9 +69,14 @@ ansible_facts:
     vllm_image_content:
       description:
         - The version of each name in O(expected), null for what the image does not contain.
-        - Null as a whole if the host does not have the image.
+        - Null as a whole if the host does not have the image, or if a container of it does not answer.
       type: dict
       sample: {python: 3.11.13, cann: 8.3.RC2, vllm: 0.13.0+empty}
+    vllm_image_problem:
+      description:
+        - Why a container of the image does not answer, with the keys C(found), C(expected) and C(remedy).
+        - Null if it answers.
+      type: dict
 problem:
   description: What was C(found), what was C(expected), and the C(remedy).
   returned: failure
@@ -113,6 +118,10 @@ print(sys.argv[1] + json.dumps(versions))
 Versions = Mapping[str, Any]
 
 
+class NoAnswerError(ProblemError):
+    """A container of the image does not tell its versions."""
+
+
 def read(command: Sequence[str], image: str, names: Sequence[str]) -> tuple[Versions | None, str]:
     """Return the versions in the image, None if it has no working Python, and the output of Docker."""
     options = ["--rm", "--network=none", "--entrypoint=python3"]
@@ -124,7 +133,9 @@ def read(command: Sequence[str], image: str, names: Sequence[str]) -> tuple[Vers
 
 
 def content(daemon: Docker, docker: str, params: Mapping[str, Any], check_mode: bool) -> Versions | None:
-    """Return the versions in the image; None without an image. Raises ProblemError, unless only to report.
+    """Return the versions in the image; None without an image.
+
+    Raises NoAnswerError, and unless only to report, ProblemError if the image is missing or another than expected.
 
     The daemon is asked first, because ``docker run`` would pull a missing image.
     """
@@ -135,13 +146,15 @@ def content(daemon: Docker, docker: str, params: Mapping[str, Any], check_mode: 
         return None
     command = [docker, "--host", f"unix://{daemon.socket_path}"]
     found, output = read(command, image, list(expected))
-    if not strict:
-        return dict.fromkeys(expected) if found is None else found
     if found is None:
-        remedy = f"Run `docker run --rm {image} python3 -V` on the host, and choose another image if it fails"
-        raise ProblemError(f"{image} has no working Python. Docker printed: {output}", "its versions", remedy)
+        remedy = (
+            f"Run `docker run --rm --entrypoint=python3 {image} -V` on the host. If containers of other images run "
+            "there, choose another image"
+        )
+        text = f"a container of {image} does not run python3. Docker printed: {output}"
+        raise NoAnswerError(text, "its versions", remedy)
     others = versions.differences(found, expected)
-    if others:
+    if strict and others:
         raise ProblemError(
             f"{image} contains " + ", ".join(f"{name} {version}" for name, version in others.items()),
             ", ".join(f"{name} {expected[name]}" for name in others),
@@ -160,11 +173,16 @@ def main() -> None:
         supports_check_mode=True,
     )
     docker = module.get_bin_path("docker", required=True)
+    found, problem = None, None
     try:
         found = content(Docker(), docker, module.params, module.check_mode)
     except ProblemError as error:
-        module.fail_json(**failure(error.problem))
-    module.exit_json(changed=False, ansible_facts={"vllm_image_content": found})
+        told = failure(error.problem)
+        if module.params["on_difference"] == "fail" or not isinstance(error, NoAnswerError):
+            module.fail_json(**told)
+        problem = told["problem"]
+    facts = {"vllm_image_content": found, "vllm_image_problem": problem}
+    module.exit_json(changed=False, ansible_facts=facts)
 
 
 if __name__ == "__main__":

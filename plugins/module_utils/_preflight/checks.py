@@ -1101,6 +1101,8 @@ def _serves_image(host: Host) -> bool:
 
 @on_each_host("image", "image_versions")
 def _image_versions(host: Host) -> Iterator[Finding]:
+    if host.image_problem:
+        yield Finding("image_versions", FAIL, host.name, Problem.of(host.image_problem))
     expected = host.plan["image_versions"]
     others = differences(host.image_content, expected) if host.image_content is not None else {}
     if others:

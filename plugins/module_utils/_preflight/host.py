@@ -30,6 +30,7 @@ class Host:
     listener: Mapping[str, Any] | None = None
     peers: Mapping[str, Any] | None = None
     image_content: Mapping[str, Any] | None = None
+    image_problem: Mapping[str, str] | None = None
     weights: Mapping[str, str] | None = None  # their problem, empty if there is none
     accept: frozenset[str] = frozenset()  # the ids of findings that only warn
     allow_newer: bool = False  # whether a newer driver or firmware package is only a warning
@@ -43,7 +44,7 @@ class Host:
                     f"Host {name} has no fact {fact}. Run {module} on it earlier in the same playbook run."
                 )
         optional: dict[str, Any] = {
-            key: facts.get(f"vllm_{key}") for key in ("listener", "peers", "image_content")
+            key: facts.get(f"vllm_{key}") for key in ("listener", "peers", "image_content", "image_problem")
         }
         return cls(name, facts["vllm_npu"], facts["vllm_host_facts"], facts["vllm_plan"], **optional, **more)
 

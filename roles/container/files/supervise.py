@@ -783,7 +783,9 @@ class Head(Supervisor):
         channel = Channel(reader, writer, self.key, listening=True)
         try:
             hello = await self._hello(channel, address)
-            dropped = writer not in self._unproven  # while its message waited to be read: the worker connects again
+            dropped = (
+                writer not in self._unproven
+            )  # while its message waited to be read: the worker connects again
             self._unproven.pop(writer, None)
             if hello and not dropped:
                 await self._follow(int(hello["rank"]), str(hello["generation"]), channel)

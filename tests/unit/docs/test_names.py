@@ -29,7 +29,7 @@ KNOWN = {
     *SETTINGS, *ROLE_OPTIONS, *PLAYBOOK_OPTIONS, *options("monitoring"),
     *names.GUESSES,  # which messages name as wrong
     "vllm_head", "vllm_workers", "vllm_gateway", "vllm_monitoring", "vllm_monitoring_group",  # groups
-    "vllm_plan", "vllm_host_facts", "vllm_image_content", "vllm_listener", "vllm_npu", "vllm_peers", "vllm_records",
+    "vllm_plan", "vllm_host_facts", "vllm_image_content", "vllm_image_problem", "vllm_listener", "vllm_npu", "vllm_peers", "vllm_records",
     "vllm_weights",  # facts
     "vllm_ascend", "vllm_exited", "vllm_killed", "vllm_log", "vllm_patch",  # no variables
 }  # fmt: skip

@@ -82,13 +82,11 @@ def test_other_versions_are_reported(tmp_path):
     assert found == {"pytest": metadata.version("pytest")}
 
 
-def test_an_image_without_python(tmp_path):
-    with pytest.raises(ProblemError, match="no python3"):
-        content(tmp_path, NO_PYTHON, {"vllm": "1"}, strict=True)
-
-
-def test_an_image_without_python_is_reported(tmp_path):
-    assert content(tmp_path, NO_PYTHON, {"vllm": "1"}, strict=False) == {"vllm": None}
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("output", ["no python3", "OCI runtime create failed"])
+def test_a_container_that_does_not_run_is_no_other_version(tmp_path, output, strict):
+    with pytest.raises(image_versions.NoAnswerError, match=output):
+        content(tmp_path, f"echo 'docker: {output}.'; exit 127", {"vllm": "1"}, strict)
 
 
 def test_an_image_that_the_host_does_not_have_is_not_run(tmp_path):

@@ -630,6 +630,12 @@ def test_other_versions_inside_the_image(healthy):
     assert "vllm 0" not in text(one)
 
 
+def test_an_image_whose_container_does_not_run(healthy):
+    problem = Problem("a container of it does not run", "its versions", "Run one on the host")
+    one = only(checks.check([replace(host, image_problem=problem.data()) for host in pair(healthy)][:1]))
+    assert one == Finding("image_versions", "fail", "node0", problem)
+
+
 def test_the_problem_that_the_stage_weights_found(healthy):
     hosts = pair(healthy)
     problem = Problem("the hub refuses the token", "a valid one", "Create one", "host node1, stage weights")
