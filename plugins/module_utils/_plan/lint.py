@@ -217,11 +217,13 @@ def _misspelt(case: Case) -> Iterator[Found]:
 
 @rule("parser_missing")
 def _parsers(case: Case) -> Iterator[Found]:
-    if not case.is_head or case.settings["patch_set"] is not None:
-        return
+    patch_set = case.settings["patch_set"]
+    if not case.is_head or (patch_set and patch_set not in case["patch_sets"]):
+        return  # nobody knows here what another patch set adds
+    added = case["patch_sets"].get(patch_set, ())
     for flag, known in case.release.parsers.items():
         name = case.args.get(flag)
-        if name and str(name) not in known and not case.args.get(PARSER_PLUGINS[flag]):
+        if name and str(name) not in (*known, *added) and not case.args.get(PARSER_PLUGINS[flag]):
             yield Found(
                 FAIL,
                 Problem(

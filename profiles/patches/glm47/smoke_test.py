@@ -6,11 +6,15 @@
 It fails with the first wrong result. It needs neither the engine nor the model's tokenizer: the parsers only look up the ids of a few tokens.
 """
 
+import inspect
 import json
 import re
 import sys
 
-from vllm.entrypoints.openai.protocol import ChatCompletionRequest
+try:
+    from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+except ImportError:  # below 0.15
+    from vllm.entrypoints.openai.protocol import ChatCompletionRequest
 from vllm.reasoning import ReasoningParserManager
 from vllm.tool_parsers import ToolParserManager
 
@@ -44,7 +48,10 @@ def request(**options):
 
 
 def tool_parser():
-    return ToolParserManager.get_tool_parser("glm47")(Tokenizer())
+    parser = ToolParserManager.get_tool_parser("glm47")
+    if "tools" in inspect.signature(parser).parameters:  # newer releases read types of arguments there
+        return parser(Tokenizer(), request().tools)
+    return parser(Tokenizer())
 
 
 def calls(text):

@@ -156,7 +156,9 @@ def test_the_next_releases_need_none():
         (PLAIN, {"vllm_serve_args": {"tool-call-parser": "glm48"}}, "parser_missing fail"),
         (PLAIN, {"vllm_serve_args": {"tool-call-parser": "own", "tool-parser-plugin": "/own.py"}}, ""),
         ("glm-4.7", {"vllm_patch_set": None}, "parser_missing fail"),
-        (PLAIN, {"vllm_patch_set": "glm47"}, "patch_set warn"),
+        ("glm-4.7", {}, ""),
+        ("glm-4.7", {"vllm_serve_args": {"tool-call-parser": "glm48"}}, "parser_missing fail"),
+        ("glm-4.7-v0.18.0", {"vllm_patch_set": "glm47"}, "patch_set warn"),
         (PLAIN, {"vllm_patch_set": "/our/patch.yml"}, ""),
         # Values
         (PLAIN, {"vllm_serve_args": {"kv-cache-dtype": "nonsense"}}, "flag_value warn"),

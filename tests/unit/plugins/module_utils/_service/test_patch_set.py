@@ -205,8 +205,8 @@ def test_a_shipped_patch_set_has_files_with_the_checksums_it_names(path, fixes):
 @pytest.mark.parametrize(
     ("fixes", "digest"),
     [
-        (False, "7fc38e6d10a89c62222a47ff630c357e5c75017fd827a2a4f2b6b3c7b74741aa"),
-        (True, "bec034672075745889cd226571dcc8e54a46653ea9cbbfdc650c54d3bc725abf"),
+        (False, "a2dcfed29ec874eac5eec51dc6bff8dd4db91bbde945f1a8de58179365c85347"),
+        (True, "72c9e355f612566319ffde3c054c77dd8c1135773e32989fb5cdb78865cb46d4"),
     ],
 )
 def test_the_shipped_digest_is_stable(fixes, digest):
