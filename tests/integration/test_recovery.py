@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import yaml
 from ansible_run import ROOT
-from lab import NODES, Run, guard_and_campaign, lab, playbook
+from lab import NODES, Run, lab, playbook
 from polling import wait_until
 
 HEAD, WORKER = NODES
@@ -142,7 +142,8 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", guard_and_campaign(FAULTS, ()))
+@pytest.mark.campaign
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_it_comes_back_by_itself(fault):
     before = {node: started(node) for node in NODES}
     fault()

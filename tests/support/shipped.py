@@ -31,6 +31,8 @@ DEFAULTS = read(ROOT / "profiles/defaults.yml")
 PROFILES = Profiles(ROOT / "profiles", read)
 ROLES = ("preflight", "image", "weights", "container", "patch", "serve", "verify", "gateway")
 ROLE_OPTIONS = {name: option for role in ROLES for name, option in options(role).items()}
+SETTABLE = {*SETTINGS, *ROLE_OPTIONS, *options("monitoring")}
+GROUPS = {"vllm_head", "vllm_workers", "vllm_gateway", "vllm_monitoring"}
 PLAYBOOK_OPTIONS = read(ROOT / "playbooks/vars/options.yml")
 
 FLAGS = PROFILES.serve_flags("0.13.0")

@@ -173,7 +173,6 @@ def _flag(flags: Flags, variable: str, flag: str, value: Any) -> Iterator[Proble
     """Yield what is wrong with one flag: its name, or the type of its value."""
     base = flag.partition(".")[0]
     negated = base.startswith("no-") and flags.kinds.get(base[3:]) == SWITCH
-    found = f"{variable} has {flag}"
     if base in flags.kinds or negated:
         expected = None if flag != base else _expected(flags.kinds.get(base), flag, _read(value))
         if expected:  # of dotted flags, vLLM makes one mapping
@@ -182,7 +181,8 @@ def _flag(flags: Flags, variable: str, flag: str, value: Any) -> Iterator[Proble
     elif flags.release and re.fullmatch(r"[a-zA-Z][a-zA-Z0-9-]*", base):  # validation refuses any other name
         meant = names.closest(flags.kinds, base)
         remedy = f"write {meant}, if that is meant" if meant else "remove it"
-        yield Problem(f"{found}, which vLLM {flags.release} does not have", "its flags", f"{remedy}. {RAW}")
+        found = f"{variable} has {flag}, which vLLM {flags.release} does not have"
+        yield Problem(found, "its flags", f"{remedy}. {RAW}")
 
 
 def _expected(kind: str | None, flag: str, value: Any) -> str | None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import (
@@ -55,7 +56,7 @@ class Case:
         """Return whether the host has the API server."""
         return self.host == self.hosts[0]
 
-    @property
+    @cached_property
     def args(self) -> dict[str, Any]:
         """Return the flags of the host, those among the raw words as well."""
         own = {} if self.is_head else self.settings["serve_worker_args"]

@@ -783,11 +783,9 @@ class Head(Supervisor):
         channel = Channel(reader, writer, self.key, listening=True)
         try:
             hello = await self._hello(channel, address)
-            dropped = (
-                writer not in self._unproven
-            )  # while its message waited to be read: the worker connects again
-            self._unproven.pop(writer, None)
-            if hello and not dropped:
+            # A worker that was dropped while its message waited to be read connects again.
+            kept = self._unproven.pop(writer, None)
+            if hello and kept:
                 await self._follow(int(hello["rank"]), str(hello["generation"]), channel)
         except (*CONNECTION_ERRORS, KeyError) as error:
             self.log_once(f"connection from {address}: {str(error) or type(error).__name__}")

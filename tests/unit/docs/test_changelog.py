@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 
 import pytest
-from shipped import ROLE_OPTIONS, ROOT, SETTINGS, options, read
+from shipped import ROOT, SETTABLE, read
 
 FRAGMENTS = sorted((ROOT / "changelogs/fragments").glob("*.yml"))
 NEW = {"release_summary", "major_changes", "minor_changes", "known_issues"}
 SETTING = re.compile(
     r"``((?:vllm|preflight|image|weights|container|serve|verify|gateway|monitoring)_[a-z_]+)``"
 )
-KNOWN = {*SETTINGS, *ROLE_OPTIONS, *options("monitoring"), "vllm_plan", "vllm_monitoring", "vllm_gateway"}
+KNOWN = SETTABLE | {"vllm_plan", "vllm_monitoring", "vllm_gateway"}
 
 
 @pytest.mark.skipif(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names
-from shipped import PLAYBOOK_OPTIONS, ROLE_OPTIONS, ROLES, ROOT, SETTINGS, options
+from shipped import GROUPS, PLAYBOOK_OPTIONS, ROLES, ROOT, SETTABLE
 
 TEXTS = (
     "roles/**/*.yml",
@@ -26,9 +26,8 @@ PLAYBOOK = re.compile(r"\bplaybooks/[\w/-]+\.yml")
 # The end of a name that is made of parts, such as vllm_npu_{part}_version, is not here.
 VARIABLE = re.compile(r"(?<![\w.{-])vllm_[a-z0-9_]*[a-z0-9](?![\w{:.*(])")
 KNOWN = {
-    *SETTINGS, *ROLE_OPTIONS, *PLAYBOOK_OPTIONS, *options("monitoring"),
+    *SETTABLE, *PLAYBOOK_OPTIONS, *GROUPS, "vllm_monitoring_group",
     *names.GUESSES,  # which messages name as wrong
-    "vllm_head", "vllm_workers", "vllm_gateway", "vllm_monitoring", "vllm_monitoring_group",  # groups
     "vllm_plan", "vllm_host_facts", "vllm_image_content", "vllm_image_problem", "vllm_listener", "vllm_npu", "vllm_peers", "vllm_records",
     "vllm_weights",  # facts
     "vllm_ascend", "vllm_exited", "vllm_killed", "vllm_log", "vllm_patch",  # no variables

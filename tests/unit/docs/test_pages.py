@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
-from shipped import ROLE_OPTIONS, ROOT, SETTINGS, options, read
+from shipped import GROUPS, ROOT, SETTABLE, read
 
 NOT_SHIPPED = read(ROOT / "galaxy.yml")["build_ignore"]
 CHINESE = sorted((ROOT / "docs").glob("*.zh-CN.md"))
@@ -24,15 +24,7 @@ MESSAGES = re.compile(
 HEADING = re.compile(r"^#+ (.+)$", re.M)
 FENCE = re.compile(r"^```.*?^```$", re.M | re.S)
 VARIABLE = re.compile(r"^(?:vllm|weights|image|verify|serve|preflight|gateway|monitoring)_[a-z_]+$")
-KNOWN = {
-    *SETTINGS,
-    *ROLE_OPTIONS,
-    *options("monitoring"),
-    "vllm_head",
-    "vllm_workers",
-    "vllm_gateway",
-    "vllm_monitoring",
-}
+KNOWN = SETTABLE | GROUPS
 # Messages in the tables that are not ours: of pip, Ansible, SSH, Docker, vLLM and CANN, and one that a template puts together.
 FOREIGN = {
     "No matching distribution found for ansible>=11", "couldn't resolve module/action", "no vault secrets found",

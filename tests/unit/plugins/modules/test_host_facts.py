@@ -22,11 +22,11 @@ from polling import wait_until
 ID = "3f" * 32
 
 
-def gather(docker_socket: str = "/nowhere/docker.sock", **wanted: Any) -> dict[str, Any]:
+def gather(docker_socket: str = "/nowhere/docker.sock", **arguments: Any) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DOCKER_HOST", f"unix://{docker_socket}")
         defaults = {"service_ip": None, "paths": [], "ports": [], "disks": [], "image": None}
-        return host_facts.facts({**defaults, **wanted})
+        return host_facts.facts({**defaults, **arguments})
 
 
 def test_the_host_itself():
