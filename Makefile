@@ -178,7 +178,7 @@ campaign: env root ## The tests and scenarios that make test leaves out: more fa
 	molecule test -s airgap -s benchmark -s faults -s gateway -s monitoring -s single
 
 .PHONY: versions
-versions: env ## Syntax, rendering and modules with the oldest and the newest Ansible
+versions: env ## Syntax and rendering with the oldest and the newest Ansible, modules with the oldest
 	tests/versions.sh
 
 .PHONY: diagnosis

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Runs what depends on the controller's Ansible with the oldest and the newest one: the syntax of the playbooks, rendering for inventories/prod,
-# and the tests of the modules. Argument: what to test with the newest one instead, for example all of tests/unit/plugins.
+# and with the oldest one the tests of the modules. Arguments: what to test with the newest one besides, for example tests/unit/plugins.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-with() { # NAME TESTS
+with() { # NAME [TESTS...]
     local venv
     venv=$(tests/ansible-venv.sh "$1")
     (
@@ -13,11 +13,11 @@ with() { # NAME TESTS
         find site.yml playbooks -maxdepth 1 -name '*.yml' ! -name awx_setup.yml \
             -exec ansible-playbook --syntax-check -i inventories/lab {} + >/dev/null
         # Without test_target_python.py, as ansible-core 2.20 and later needs Python 3.9 on hosts, and without what needs awx.awx or ansible-builder.
-        python -m pytest -p no:cacheprovider --numprocesses auto --dist loadfile "$2" \
+        python -m pytest -p no:cacheprovider --numprocesses auto --dist loadfile "${@:2}" \
             tests/component/test_{render,modelscope_download,roce_tls}.py
     )
 }
 
 # module_utils know nothing of Ansible; `make units` tests them with another Python.
 with oldest tests/unit/plugins/modules
-with newest "${1:-tests/unit/plugins/modules}"
+with newest "$@"
