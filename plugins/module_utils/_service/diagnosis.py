@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import dataclass
 from typing import Any, Collection, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import vllm_log
@@ -42,21 +43,39 @@ DETAIL_LINES = 12  # CANN prints the lines that belong to an error after it
 READY = re.compile(
     r"^init engine \(|^(?:INFO:\s+)?Application startup complete"
 )  # a worker logs only the first
-# The first line of a traceback that is not indented has the exception's name, whatever that ends with.
+SERVES = re.compile(
+    r"Avg prompt throughput: |- \"(?:GET|POST) /\S* HTTP/"
+)  # in a log whose begin is not kept
+# The first line of a traceback that has the indentation of its head has the exception's name, whatever that ends with.
 EXCEPTION = re.compile(r"^(?!(?:INFO|DEBUG|WARNING|ERROR|E[0-9A-Z]\d{4}):)(?:\w+\.)*[A-Z]\w+(?::|$)")
+# Without the head of a traceback, only a usual name tells that a line is an exception.
+NAMED = re.compile(r"^ {0,3}(?:\w+\.)*(?:[A-Z]\w*Error|(?:[A-Z]\w*)?Exception|exc\.[A-Z]\w+)(?:: |:?$)")
+HEAD = re.compile(r"^(?P<indent> *)(?:\S.*: )?Traceback \(most recent call last\)")
+FRAME = re.compile(r'^ *File "(?P<path>[^"]+)", line \d+(?:, in (?P<function>\S+))?')
 CODE = re.compile(
     r"^ {4,}[^\s~^]"
 )  # a line of a traceback with source: all that an exception without text says
-# vLLM says so of an exception in another process.
+# vLLM says so of an exception in another process, or after one.
 UNINFORMED = re.compile(
-    r"^(?:\w+\.)*(?:RuntimeError: (?:Executor failed|Engine core initialization failed|Process \w+ \(PID)"
-    r"|Exception: WorkerProc initialization failed|EngineDeadError|SystemExit|KeyboardInterrupt|CancelledError)"
+    r"^(?:\w+\.)*(?:RuntimeError: (?:Executor failed|Engine (?:core initialization|process) failed|Process \w+ \(PID)"
+    r"|Exception: WorkerProc initialization failed|AttributeError: '\w+Executor' object has no attribute"
+    r"|EngineDeadError|SystemExit|KeyboardInterrupt|CancelledError)"
 )
-# Python prints these before an exception that does not end the process: of a thread, or of an object that it frees.
-SURVIVED = ("Exception in thread ", "Exception ignored in")
+# What is printed before an exception that does not end the process: of a thread, of an object that Python frees, of
+# a message, of a plugin that vLLM can do without.
+SURVIVED = re.compile(
+    r"^(?:Exception in thread |Exception ignored in|--- Logging error ---|Failed to load plugin"
+    r"|(?:ERROR:\s+)?Exception in ASGI application)"
+)
+REQUEST = re.compile(r"/entrypoints/(?:\S+/)?serving\w*\.py|/tool_parsers/|/lora/")  # only that request fails
+HIT = "WorkerProc hit an exception"  # while it computes for requests, the engine ends then
+HARMLESS = (*vllm_log.QUIET, "WARNING")  # levels at which no failure is logged
 LINKS = ("The above exception was the direct cause", "During handling of the above exception")  # of a chain
+PACKAGE = re.compile(
+    r"^.*/(?=(?:vllm(?!/lib/)|vllm_ascend|torch|torch_npu|transformers)/)"
+)  # above a package
+OWN = re.compile(r"vllm(?:_ascend)?/")
 # What an exception without a signature is about tells the place that raised it.
-FRAME = re.compile(r'^ +File "(?P<path>[^"]+)", line \d+(?:, in (?P<function>\S+))?')
 REFUSED = re.compile(
     r"^(?:\w+\.)*(?:(?:Value|Assertion|NotImplemented|Type|Key|Index|Attribute|Runtime)Error)(?:: (?P<why>.+)| \((?P<code>.+)\)$)"
 )
@@ -66,10 +85,18 @@ PLACES = (
         "bad_config",
     ),
     (r" in (?:load_weights|\w*weight_loader\w*|_?load_\w*weights?\w*|_load_w\d+)$", "weights_do_not_fit"),
+    (r"/quantization/", "quantization_unsupported"),
+    (r"/spec_decode/", "speculation_failed"),
+    (
+        r"\b(?:torch/_dynamo|torch/_inductor|torchair|npugraph_ex|vllm(?:_ascend)?/compilation)/",
+        "graph_compilation",
+    ),
+    (r"\btransformers/(?:\w+/)*(?:tokenization\w*|processing\w*)\.py", "tokenizer_unreadable"),
 )
 BY_PLACE = tuple(
     (re.compile(place), next(one for one in SIGNATURES if one.id == known)) for place, known in PLACES
 )
+CODED = {one.id for one in SIGNATURES if one.codes}
 ENDING = 80  # characters
 OPEN_END = re.compile(r"(?:Error:|Exception:|validation errors? for \w+:?)$")  # the reason is below it
 FIELD = re.compile(r"^[\w.]+$")  # pydantic names the field before it says what is wrong with it
@@ -81,16 +108,50 @@ WITHOUT_HEAD_SECONDS = 45  # the containers of all hosts were started together
 
 
 class Raised(NamedTuple):
-    """A chain of exceptions: the line of its root, the place that raised that, if known, and all texts."""
+    """A chain of exceptions: the line of its root, the place that raised that, if known, and all texts.
+
+    ``traced``: whether it has a traceback. ``survived``: whether vLLM goes on after it.
+    """
 
     line: Line
     place: str
     texts: Sequence[str]
+    traced: bool
+    survived: bool
 
     @property
     def known(self) -> set[str]:
         """The names of the signatures that match the chain."""
         return {one.id for text in self.texts for one, _what in matches(text)}
+
+
+@dataclass
+class Trace:
+    """A traceback that is being read: whether its head is kept, how far that is indented, and what its lines tell."""
+
+    headed: bool
+    indent: int
+    survived: bool
+    place: str = ""
+    code: str = ""
+
+    def enter(self, frame: re.Match[str]) -> None:
+        """Take the place of a frame, but rather one in vLLM's code than one in a library that this calls."""
+        path = PACKAGE.sub("", frame["path"])
+        if OWN.match(path) or not OWN.match(self.place):
+            self.place = f"{path} in {frame['function']}"
+        self.survived = self.survived or REQUEST.search(frame["path"]) is not None
+
+    def is_end(self, text: str) -> bool:
+        """Tell whether this line has the exception."""
+        named = (EXCEPTION if self.headed else NAMED).match(text[self.indent :])
+        return named is not None and not text[: self.indent].strip()
+
+    def raised(self, line: Line) -> Raised:
+        """Return the exception in this line."""
+        bare = ":" not in line.text and self.code
+        named = line._replace(text=f"{line.text.strip()} ({self.code})") if bare else line
+        return Raised(named, self.place, [line.text], True, self.survived or line.level in HARMLESS)
 
 
 class Finding(NamedTuple):
@@ -150,17 +211,21 @@ def findings(host: str, lines: Sequence[Line]) -> list[Finding]:
     lines = list(_whole(lines))
     ready = max((index for index, line in enumerate(lines) if READY.search(line.text)), default=-1) + 1
     past, current = _matches(host, lines[:ready]), _matches(host, lines[ready:])
-    kinds = {finding.kind for finding in current}
-    raised = None if kinds & {CAUSE, PEER} else _last_exception(lines[ready:], served=ready > 0)
+    found = {finding.id for finding in current}
+    raised = None
+    if not {finding.kind for finding in current} & {CAUSE, PEER}:
+        served = ready > 0 or any(SERVES.search(line.text) for line in lines)
+        raised = _last_exception(lines[ready:], served)
     known = raised.known if raised else set()
-    if raised and not known & {one.id for one in current} and not _is_npus(raised.line, kinds):
+    if raised and not known & found and not _is_npus(raised.line, current):
         current.append(_unknown(host, raised))
     return [finding._replace(severity=PAST) for finding in past] + _settled(current, known)
 
 
-def _is_npus(line: Line, kinds: Iterable[str]) -> bool:
+def _is_npus(line: Line, found: Iterable[Finding]) -> bool:
     """Tell whether the exception only repeats an error of the NPU's software: torch_npu raises this type."""
-    return SYMPTOM in kinds and line.text.startswith("RuntimeError")
+    told = any(one.kind == SYMPTOM or (one.kind == UNCLEAR and one.id in CODED) for one in found)
+    return told and line.text.startswith("RuntimeError")
 
 
 def _settled(found: Sequence[Finding], raised: Collection[str]) -> list[Finding]:
@@ -177,7 +242,7 @@ def _settled(found: Sequence[Finding], raised: Collection[str]) -> list[Finding]
         traced = traced or finding.kind == PEER
         if finding.kind in DOUBTFUL:
             blamed = failed and (finding.kind == SUSPECT or UNCLEAR not in kinds)
-            guilty = blamed or (finding.kind == RAISED and finding.id in raised)
+            guilty = blamed or finding.id in raised
             finding = finding._replace(
                 kind=CAUSE if guilty else WARNING, severity=FATAL if guilty else WARNING
             )
@@ -217,7 +282,7 @@ def _best(text: str, quiet: bool) -> tuple[Signature, str] | None:
 
 
 def _finding(host: str, signature: Signature, what: str, lines: Sequence[Line]) -> Finding:
-    cause = signature.cause.format(what=what).replace(" ()", "").replace(" :", ":")
+    cause = signature.cause.format(what=what).replace(" ()", "").replace(" :", ":").strip(": ")
     details = (signature.detail.search(line.text) for line in lines) if signature.detail else ()
     detail = next((match[0] for match in details if match), "")
     return Finding(
@@ -225,7 +290,7 @@ def _finding(host: str, signature: Signature, what: str, lines: Sequence[Line]) 
         id=signature.id,
         kind=signature.kind,
         severity=WARNING if signature.kind == WARNING else FATAL,
-        cause=(f"{cause} ({detail})" if detail and detail not in cause else cause).strip(": "),
+        cause=f"{cause} ({detail})" if detail and detail not in cause else cause,
         remedy=signature.remedy,
         line=lines[0].text,
         source=signature.source,
@@ -239,13 +304,16 @@ def _unknown(host: str, raised: Raised) -> Finding:
     signature = next((one for place, one in BY_PLACE if place.search(raised.place)), None)
     if refused and signature:
         return _finding(host, signature, refused["why"] or refused["code"], [line])
+    where = f" (raised in {raised.place})" if raised.place else ""
     return Finding(
         host=host,
         id="unknown_exception",
         kind=UNCLEAR,
         severity=FATAL,
-        cause="vLLM failed with an error that has no signature: " + line.text,
-        remedy="Look at the traceback above this line in the container's log",
+        cause=f"vLLM failed with an error that has no signature: {line.text}{where}",
+        remedy="Look at the traceback above this line in the container's log, and search the issues of vllm-ascend for its "
+        "text. If nothing helps there, use another vllm_release, or start without speculative-config, compilation-config and "
+        "additional-config in vllm_serve_args to find the one that it comes from",
         line=line.text,
         source="Python traceback",
         at=line.at,
@@ -255,39 +323,58 @@ def _unknown(host: str, raised: Raised) -> Finding:
 def _last_exception(lines: Sequence[Line], served: bool) -> Raised | None:
     """Return the exception that made vLLM exit, if there is one.
 
-    Python prints the root of a chain of exceptions first, and vLLM logs that it exits before it logs why. A
-    service that was ready also logs exceptions that it survives, so only those at its exit count.
+    Python prints the root of a chain of exceptions first, and vLLM logs that it exits before it logs why. A service
+    that was ready also logs exceptions that it survives, so only those at its exit count. In a start, those count
+    that no later stage follows.
     """
     end = next((index for index, line in enumerate(lines) if is_end(line)), None)
     if end is None:
-        return None if served else _first_exception(lines, survived=SURVIVED)
-    return _first_exception(lines[end:]) or _first_exception(lines[:end])
+        hit = next((index for index, line in enumerate(lines) if line.text.startswith(HIT)), len(lines))
+        return _first_exception(lines[hit if served else vllm_log.last_stage(lines) :], survived=False)
+    before, after = lines[:end], lines[end:]
+    return _first_exception(after) or _first_exception(before, survived=False) or _first_exception(before)
 
 
-def _first_exception(lines: Sequence[Line], survived: tuple[str, ...] = ()) -> Raised | None:
-    """Return the first exception, except those that a line with one of the beginnings *survived* announces."""
+def _first_exception(lines: Sequence[Line], survived: bool = True) -> Raised | None:
+    """Return the first exception, one without a traceback only if there is no other."""
+    bare = None
+    for chain in _chains(lines):
+        kept = [one for one in chain if not UNINFORMED.match(one.line.text) and survived >= one.survived]
+        if kept and kept[0].traced:
+            return kept[0]._replace(texts=[one.texts[0] for one in kept])
+        bare = bare or next(iter(kept), None)
+    return bare
+
+
+def _chains(lines: Iterable[Line]) -> Iterator[list[Raised]]:
+    """Yield the exceptions of a log, those together of which Python says that one led to the other.
+
+    The head of a traceback may not be kept, or nothing of it but the exception.
+    """
     chain: list[Raised] = []
-    inside, linked, code, place, above = False, False, "", "", ""
+    linked, trace, above = False, None, ""
     for line in lines:
-        announced, above = above, line.text
-        frame = FRAME.match(line.text) if inside else None
-        if line.text.startswith("Traceback (most recent call last)"):
+        text, announced, above = line.text, above, line.text
+        head, frame = HEAD.match(text), FRAME.match(text)
+        if head or (frame and not trace):
             if chain and not linked:
-                break
-            inside, linked, code, place = not (survived and announced.startswith(survived)), False, "", ""
-        elif frame:
-            place = f"{frame['path']} in {frame['function']}"
-        elif inside and CODE.match(line.text):
-            code = line.text.strip()
-        elif inside and EXCEPTION.match(line.text):
-            inside = False
-            if not UNINFORMED.match(line.text):
-                bare = ":" not in line.text and code
-                named = line._replace(text=f"{line.text} ({code})") if bare else line
-                chain.append(Raised(named, place, [line.text]))
-        elif line.text.startswith(LINKS):
+                yield chain
+                chain = []
+            indent = len(head["indent"]) if head else 0
+            linked, trace = False, Trace(head is not None, indent, SURVIVED.match(announced) is not None)
+        if trace and frame:
+            trace.enter(frame)
+        elif trace and trace.is_end(text):
+            chain.append(trace.raised(line))
+            trace = None
+        elif trace and CODE.match(text):
+            trace.code = text.strip()
+        elif not trace and NAMED.match(text):
+            yield [Raised(line, "", [text], traced=False, survived=line.level in HARMLESS)]
+        elif text.lstrip().startswith(LINKS):
             linked = True
-    return chain[0]._replace(texts=[one.line.text for one in chain]) if chain else None
+    if chain:
+        yield chain
 
 
 def is_end(line: Line) -> bool:

@@ -42,6 +42,7 @@ NAMED_CODE = re.compile(r"E[0-9A-Z]\d{4}(?=[:)\[])")
 NUMBERED_CODE = re.compile(
     r"(?:error code(?: is|:)|function error:|result ?=|ErrCode ?=|ret(?:Code)? ?[=:]|errno\[) ?([1-5]\d{5})\b"
 )
+COMPILER_CODE = re.compile(r"E[24689]")  # of what compiles operators: FE, TE and TBE
 NUMBERED_PARTS = literals(NUMBERED_CODE.pattern)
 
 
@@ -96,7 +97,9 @@ def matches(text: str, quiet: bool = False) -> list[tuple[Signature, str]]:
 def _coded(code: str, text: str) -> tuple[Signature, str]:
     """Return the signature of a code; the line itself tells most about a code that no signature has."""
     one = BY_CODE.get(code)
-    return (one, f"{code}, {one.codes[code]}") if one else (OTHER, text.strip()[:LONGEST])
+    if one:
+        return one, f"{code}, {one.codes[code]}"
+    return (NOT_COMPILED if COMPILER_CODE.match(code) else OTHER), text.strip()[:LONGEST]
 
 
 def _signature(
@@ -157,7 +160,7 @@ SIGNATURES = (
     ),
     _signature(
         "quantization_unsupported",
-        r"doesn't support (?P<what>quant_type=\S+ for layer_type=\w+)"
+        r"doesn't support (?P<what>quant_type=\S+ for layer_type=\w+)|(?P<what3>There is no available ascend quantizer)"
         r"|(?P<what2>AscendCompressedTensorsConfig)\b.*missing \d+ required",
         "this vLLM-Ascend cannot run weights that are quantized so: {what}",
         "Use weights of a kind that the release supports, such as the profile's. Those of ModelSlim need "
@@ -183,7 +186,8 @@ SIGNATURES = (
         "library_mismatch",
         r"(?:ImportError|^OSError): (?P<what>.*undefined symbol.*)"
         r"|RuntimeError: (?P<what2>Failed to find function \w+|\w+ or \w+ not in lib\w*opapi\.so)"
-        r"|RuntimeError: operator (?P<what3>torchvision::\w+) does not exist",
+        r"|RuntimeError: operator (?P<what3>torchvision::\w+) does not exist"
+        r"|NotImplementedError: (?P<what4>Could not run '[\w:.]+' with arguments from the '\w+' backend)",
         "a compiled library does not match PyTorch or CANN in the image: {what}",
         "Use the image that the profile names without changes. In this one, something was installed over it, or a mount "
         "puts a folder of the host over one of its CANN",
@@ -191,10 +195,13 @@ SIGNATURES = (
     ),
     _signature(
         "package_mismatch",
-        r"ImportError: (?P<what>cannot import name .*)|AttributeError: (?P<what2>\w*Tokenizer\w* has no attribute \w+)",
+        r"ImportError: (?P<what>cannot import name .*)|AttributeError: (?P<what2>\w*Tokenizer\w* has no attribute \w+)"
+        r"|TypeError: (?P<what3>[\w.<>]+\(\) (?:got an unexpected keyword argument|missing \d+ required positional argument"
+        r"|takes \d+ positional argument).*)"
+        r"|AttributeError: (?P<what4>module '[\w.]+' has no attribute .*)",
         "two Python packages of the image do not fit together: {what}",
-        "Use the image that the profile names without changes. In this one, a package such as transformers was installed "
-        "over it (`docker exec CONTAINER pip check`)",
+        "Use the image that the profile names without changes. In this one, a package such as vllm or transformers was "
+        "installed over it (`docker exec CONTAINER pip check`), or a folder with its name hides it",
         "https://github.com/QwenLM/Qwen3-VL/issues/2058",
         kind=RAISED,
     ),
@@ -211,8 +218,8 @@ SIGNATURES = (
         "library_unusable",
         r"Failed to import '?[\w.]*vllm_ascend[\w.]*'?: ?(?P<what>.*(?:version .GLIBC"
         r"|cannot open shared object"
-        r"|undefined symbol).*)",
-        "the compiled operators of vLLM-Ascend cannot be loaded: {what}",
+        r"|undefined symbol).*)|(?P<what2>AttributeError: '_OpNamespace' .*)",
+        "the compiled operators of vLLM-Ascend cannot be used: {what}",
         "Use the image that the profile names without changes, and vllm_serve_env_scripts of that image",
         ISSUE + "1249",
         kind=SUSPECT,
@@ -262,7 +269,26 @@ SIGNATURES = (
         "empty /root/.triton/cache if another image has left something there",
         ISSUE + "6242",
         kind=SUSPECT,
-        detail=r"^(?:bishengir-compile|error): .+",
+        detail=r"(?:^bishengir-compile|\berror): .+",
+    ),
+    _signature(
+        "graph_compilation",
+        r"^torch\._dynamo\.exc\.(?!BackendCompilerFailed|InternalTorchDynamoError)\w+: (?P<what>.+)",
+        "vLLM failed while it compiled the model to a graph, or ran that: {what}",
+        "Set `enforce-eager: true` in vllm_serve_args: if the service starts then, keep it so, or use a newer vllm_release",
+        ISSUE + "1962",
+        kind=RAISED,
+    ),
+    _signature(
+        "operator_not_compiled",
+        r"Compile operator failed|Failed to compile (?:Op\b|graph\b)|\[ParseJson\].* failed|(?P<what>GEInitialize failed)",
+        "CANN could not compile an operator for this chip ({what})",
+        "If the line names a data type that is not supported, set another `dtype` in vllm_serve_args (float16 on chips "
+        "without bfloat16). Otherwise use the image for this NPU generation, and see that the container can write to its "
+        "working folder (kernel_meta)",
+        "https://github.com/shirwy/vllm-ascend-910a/issues/4",
+        kind=UNCLEAR,
+        detail=r"(?<=cause: ).+|Op ?\[[^\]]*\]",
     ),
     _signature(
         "triton_unused",
@@ -654,6 +680,13 @@ SIGNATURES = (
         ISSUE + "8213",
     ),
     _signature(
+        "remote_code",
+        r"(?P<what>Loading \S+ requires you to execute the configuration file|\S+ contains custom code which must be executed)",
+        "the model brings Python code of its own, which vLLM may not run: {what}",
+        "Set `trust-remote-code: true` in vllm_serve_args if you trust the model's files",
+        VLLM + "5244",
+    ),
+    _signature(
         "model_unsupported",
         r"model type `(?P<what>[^`]+)` but Transformers does not recognize"
         r"|(?P<what2>Model architectures \[.*?\]) are not supported",
@@ -669,8 +702,18 @@ SIGNATURES = (
         "the weights are incomplete or corrupt: {what}",
         "Run the weights stage (`site.yml --tags weights`). It finds the files that are missing or differ, "
         "and downloads "
-        "them again",
+        "them again. If none is and only layers for speculative decoding (MTP) are missing, remove speculative-config from "
+        "vllm_serve_args",
         "https://github.com/gpustack/gpustack/issues/815",
+    ),
+    _signature(
+        "weights_unreadable",
+        r"(?:OSError|SafetensorError): (?P<what>.*(?:[Ii]nput/output error|I/O error|Stale file handle|os error (?:5|19|116)\b).*)",
+        "a file of the weights cannot be read: {what}",
+        "Check the disk or the network that holds vllm_model_dir (`dmesg -T`, `df -h`), and that a file can be read whole "
+        "(`dd if=FILE of=/dev/null bs=16M`). os error 19 means that this file system cannot map files: use another one",
+        "https://github.com/zai-org/CogVideo/issues/455",
+        kind=RAISED,
     ),
     _signature(
         "weights_do_not_fit",
@@ -680,6 +723,14 @@ SIGNATURES = (
         "Run the weights stage (`site.yml --tags weights`), which finds wrong files. If it finds none, set quantization "
         "in vllm_serve_args as the weights are quantized, and choose a vllm_release that knows the model",
         VLLM + "25797",
+    ),
+    _signature(
+        "speculation_failed",
+        r"(?P<what>Can't determine cudagraph shapes that are both a multiple of .*)",
+        "speculative decoding (MTP) fails: {what}",
+        "Remove speculative-config from vllm_serve_args. If the service starts then, its number of tokens does not fit the "
+        "other settings, or the weights have no MTP layers",
+        ISSUE + "15201",
     ),
     _signature(
         "file_missing",
@@ -694,6 +745,16 @@ SIGNATURES = (
         "the KV store cannot be reached: {what}",
         "Start its master, and check addresses and ports in the file that MOONCAKE_CONFIG_PATH names in vllm_serve_env",
         "vllm-ascend, distributed/kv_transfer/kv_pool/ascend_store/backend/mooncake_backend.py",
+    ),
+    _signature(
+        "kv_transfer",
+        r"Failed to connect to target: (?P<what>\S+), status|Connect timeout to: (?P<what2>[^,\s]+)"
+        r"|Mooncake transfer failed for request",
+        "the KV cache cannot be fetched from another instance ({what})",
+        "Look at the log of the instance with that address: is it there, and does it serve? Then check the RoCE links between "
+        "both (preflight.yml), and kv_connector_extra_config in kv-transfer-config",
+        ISSUE + "5635",
+        kind=PEER,
     ),
     _signature(
         "kv_store_memory",
@@ -717,6 +778,16 @@ SIGNATURES = (
         "Run the weights stage (`site.yml --tags weights`), which compares the model's files with the hub. If they are right, "
         "check the JSON values in vllm_serve_args",
         ISSUE + "19",
+        kind=RAISED,
+    ),
+    _signature(
+        "hub_certificate",
+        r"host='(?P<what>[^']+)', port=.*CERTIFICATE_VERIFY_FAILED|(?P<what2>certificate verify failed: [^(\]]+)",
+        "the certificate of a hub, or of a proxy before it, is not trusted: {what}",
+        "The service needs no hub. Run the weights stage, which checks that all files are there, and check that vllm_serve_args "
+        "name no model or tokenizer by a repository id. To reach the hub, set SSL_CERT_FILE and REQUESTS_CA_BUNDLE to a file "
+        "with the proxy's certificate",
+        "https://github.com/Stability-AI/stable-virtual-camera/issues/23",
         kind=RAISED,
     ),
     _signature(
@@ -811,11 +882,25 @@ SIGNATURES = (
         "replace the NPU",
         ACL,
         codes={
-            "507013": "system DMA hardware error",
             "507053": "uncorrectable memory error (UCE)",
             "507054": "multi-bit ECC error of the HBM",
         },
         detail=r"device\(chipId:\d+, dieId:\d+\)",
+    ),
+    _signature(
+        "npu_task_failed",
+        r"The SMMU returns a Terminate error",
+        "a copy or task failed on an NPU, because of an address that is not mapped, too little memory, or a fault: {what}",
+        "Look for an earlier error, such as memory that ran out or a rank that ended. Without one, set PYTORCH_NPU_ALLOC_CONF "
+        "to expandable_segments:False in vllm_serve_env, and lower gpu-memory-utilization. If it is always the same NPU, run "
+        "`npu-smi info -t health -i N` and `-t ecc`",
+        "https://github.com/gpustack/gpustack/issues/3315",
+        kind=UNCLEAR,
+        codes={
+            "507001": "internal error of the task scheduler",
+            "507013": "system DMA error",
+        },
+        detail=r"SMMU returns a Terminate error|device\((?:chipId:\d+, dieId:)?\d+\)",
     ),
     _signature(
         "operator_timeout",
@@ -997,8 +1082,18 @@ SIGNATURES = (
         ISSUE + "1440",
     ),
     _signature(
+        "library_absent",
+        r"(?:ImportError|^OSError): (?P<what>[\w./+-]+\.so[\w.]*): cannot open shared object file"
+        r"|error while loading shared libraries: (?P<what2>[^:]+)",
+        "a library that the program needs is not found: {what}",
+        "Check that vllm_serve_env_scripts are those of the image, and that LD_LIBRARY_PATH in vllm_serve_env does not replace "
+        "the image's (`docker exec CONTAINER find / -name LIBRARY` shows where it is)",
+        ISSUE + "6949",
+        kind=RAISED,
+    ),
+    _signature(
         "no_device",
-        r"Failed to infer device type",
+        r"Failed to infer device type|Current node has no NPU available",
         "vLLM found no NPU in the container",
         "Check the container's devices and driver mounts, and `npu-smi info` inside it",
         ISSUE + "540",
@@ -1008,7 +1103,7 @@ SIGNATURES = (
         r"dcmi (?:module|model) initiali\w+ failed.*ret is (?P<what>-\d+)"
         r"|Set visible device failed, (?P<what2>invalid device=\d+)|\brt[A-Z]\w+.*device id error"
         r"|open device (?P<what3>\d+) failed|TsdOpen failed|tsd client wait response fail"
-        r"|(?P<what4>drvRetCode=87)|get device count failed"
+        r"|(?P<what4>drvRetCode=87|Get physical device number failed, err: \d+)|get device count failed"
         r"|set (?P<what5>ASCEND_RT_VISIBLE_DEVICES:\S+) error"
         r"|(?P<what6>\blocal_world_size .* visible devices \(\d+\)|adjusted local rank \d+ is out of bounds.*)"
         r"|adding custom device \"(?P<what7>/dev/[^\"]+)",
@@ -1054,7 +1149,6 @@ SIGNATURES = (
         "Run `npu-smi info -t health -i N` for each NPU and look at `dmesg`. Reboot the host",
         ACL,
         codes={
-            "507001": "internal error of the task scheduler",
             "507010": "the task scheduler lost its heartbeat",
             "507012": "no message from the task scheduler",
             "507901": "the connection between host and device (HDC) is closed",
@@ -1117,7 +1211,8 @@ SIGNATURES = (
         r"|(?P<what2>EPLB (?:must used|not support) .*|HCCL_BUFFSIZE should be .*"
         r"|data_parallel_\w+(?: or node_rank)? (?:must be|can only be) .*"
         r"|flash_common3 context is required.*|Failed to load LogitsProcessor plugin .*)"
-        r"|ValueError: (?P<what3>.* must be divisible by .*|.*max_model_len.* (?:greater|larger) than .*)",
+        r"|ValueError: (?P<what3>.* must be divisible by .*|.*max_model_len.* (?:greater|larger) than .*"
+        r"|The (?:in|out)put size is not aligned with the quantized weight shape.*)",
         "vLLM rejects its configuration: {what}",
         "Correct the setting in vllm_serve_args or vllm_serve_env that the line names. If it is none of yours, the model's "
         "files or the image "
@@ -1374,7 +1469,7 @@ SIGNATURES = (
     ),
     _signature(
         "worker_died",
-        r"Worker proc (?P<what>\S+) died unexpectedly",
+        r"Worker ?[Pp]roc (?P<what>\S+) died unexpectedly|Worker (?P<what2>VllmWorkerProcess pid \d+) died, exit code: (?!-15)",
         "{what} of this host was killed, or crashed without a message",
         "Run `dmesg -T | tail -50`: it shows whether the kernel killed it for lack of memory, or an NPU "
         "failed. Then look for "
@@ -1438,7 +1533,9 @@ SIGNATURES = (
     _signature(
         "engine_failed",
         r"EngineCore failed to start|EngineCore encountered a fatal error|Engine core initialization failed"
-        r"|EngineDeadError|WorkerProc failed to start"
+        r"|EngineDeadError|WorkerProc failed to start|AsyncLLM output_handler failed|Engine background task failed"
+        r"|Engine process failed to start|got fatal signal from worker processes"
+        r"|Exception in worker VllmWorkerProcess while processing method|Error executing method '\w+'"
         r"|Engine core proc \S+ died unexpectedly",
         "an engine of vLLM failed",
         "Look at the lines before this one",
@@ -1449,5 +1546,6 @@ SIGNATURES = (
 
 PARTS = tuple((part, index) for index, one in enumerate(SIGNATURES) for part in one.parts)
 WARNING_PARTS = tuple((part, index) for part, index in PARTS if SIGNATURES[index].kind == WARNING)
+NOT_COMPILED = next(one for one in SIGNATURES if one.id == "operator_not_compiled")
 OTHER = next(one for one in SIGNATURES if one.id == "cann_error")
 BY_CODE = {code: one for one in SIGNATURES for code in one.codes}

@@ -13,7 +13,7 @@ import codecs
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from re import Pattern
 from typing import NamedTuple
 
@@ -45,6 +45,8 @@ NAME = re.compile(
     r"|^(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d )?[\w.-]+ [\w.@/-]+\[\d+\]: "  # journald
 )
 RANK = re.compile(r"^\[rank\d+\]: ?")
+REPEATED = re.compile(r" \[repeated \d+x across cluster\].*")  # Ray
+SOURCE = re.compile(r"^ ?\[\w+\.py:\d+\] ")  # what is left of vLLM's prefix where the rest was cut off
 
 
 class Line(NamedTuple):
@@ -148,10 +150,10 @@ def clean(raw: str) -> str:
 def read(raw: str, at: float | None = None) -> Line:
     """Return a line as vLLM wrote it. Its time is *at*, or that of vLLM's own prefix."""
     text = COLOUR.sub("", raw[:LONGEST]).replace("\r", "").rstrip()
-    text = RANK.sub("", PROCESS.sub("", text))
+    text = RANK.sub("", REPEATED.sub("", PROCESS.sub("", text)))
     match = LEVEL.match(text)
     if not match:
-        return Line(redaction.text(text), at)
+        return Line(redaction.text(SOURCE.sub("", text)), at)
     if match[3]:  # of the API server's framework, which has no time
         return Line(redaction.text(text), at, match[3])
     return Line(
@@ -186,6 +188,13 @@ def timeline(lines: Iterable[Line], started: float | None = None) -> list[dict[s
         if shards and current == WEIGHTS:
             reached[-1]["progress"] = "{}% ({} of {} files)".format(*shards.groups())
     return reached
+
+
+def last_stage(lines: Sequence[Line]) -> int:
+    """Return the index of the line with which the last stage in a log begins; 0 if none does."""
+    begins = [stage.begins for stage in STAGES if stage.begins]
+    numbered = range(len(lines) - 1, -1, -1)
+    return next((number for number in numbered if any(one.search(lines[number].text) for one in begins)), 0)
 
 
 def _entry(stage: Stage, line: Line, started: float | None) -> dict[str, object]:

@@ -732,6 +732,70 @@ LINES = [
     ),
     ("json_broken", "json.decoder.JSONDecodeError: Extra data: line 731 column 1 (char 60338)", "line 731"),
     ("too_many_files", "OSError: [Errno 24] Too many open files: '/dev/shm/psm_1'", "Errno 24"),
+    # vllm-ascend#1962, vllm-ascend-910a#4, vllm-ascend#302, vllm#5244, #29036, vllm-ascend#7401, stable-virtual-camera#23,
+    # vllm-ascend#1993, gpustack#1101, CogVideo#455, vllm-ascend#394, #166, #11999
+    (
+        "graph_compilation",
+        "torch._dynamo.exc.Unsupported: unsupported operator: _C.rotary_embedding.default",
+        "_C.rotary_embedding.default",
+    ),
+    (
+        "operator_not_compiled",
+        "E90003: [PID: 1] 2025-09-28-03:43:47.761.546 Compile operator failed, cause: Template constraint, bfloat16 is not supported.",
+        "bfloat16 is not supported",
+    ),
+    (
+        "operator_not_compiled",
+        "E40021: [PID: 1] Failed to compile Op [trans_TransData_8].",
+        "Op [trans_TransData_8",
+    ),
+    (
+        "operator_not_compiled",
+        "GEInitialize failed.[FUNC:GEInitialize][FILE:ge_api.cc]",
+        "GEInitialize failed",
+    ),
+    (
+        "remote_code",
+        "ValueError: Loading /models/phi requires you to execute the configuration file in that repo on your local machine.",
+        "/models/phi",
+    ),
+    (
+        "speculation_failed",
+        "RuntimeError: Worker failed with error 'Can't determine cudagraph shapes that are both a multiple of 3'",
+        "a multiple of 3",
+    ),
+    (
+        "kv_transfer",
+        "E20260608 14:45:44.404089 342420 ascend_direct_transport.cpp:1107] Connect timeout to: 10.0.0.2:20033, you can increase",
+        "10.0.0.2:20033",
+    ),
+    (
+        "hub_certificate",
+        "SSLError: HTTPSConnectionPool(host='huggingface.co', port=443): (Caused by SSLError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] x'))",
+        "huggingface.co",
+    ),
+    (
+        "npu_task_failed",
+        "The error from device(0), serial number is 1. there is a sdma error: The SMMU returns a Terminate error during page",
+        "a fault (device(0))",
+    ),
+    (
+        "library_absent",
+        "llama-box: error while loading shared libraries: libnuma.so.1: cannot open shared object file: No such file",
+        "libnuma.so.1",
+    ),
+    ("weights_unreadable", "OSError: No such device (os error 19)", "os error 19"),
+    (
+        "package_mismatch",
+        "TypeError: Qwen2ForCausalLM.forward() got an unexpected keyword argument 'kv_caches'",
+        "kv_caches",
+    ),
+    ("package_mismatch", "AttributeError: module 'torch_npu' has no attribute 'npu_rope'", "npu_rope"),
+    (
+        "library_unusable",
+        "AttributeError: '_OpNamespace' '_C_ascend' object has no attribute 'npu_apply_top_k_top_p'",
+        "npu_apply_top_k_top_p",
+    ),
 ]
 
 
@@ -920,6 +984,80 @@ def test_an_exception_that_ends_no_process_is_no_failure(announcement: str):
     assert ids(log(announcement, *TRACEBACK, "EngineCore failed to start."))[0] == "unknown_exception"
 
 
+FRAMES = (
+    '  File "/vllm-workspace/vllm-ascend/vllm_ascend/worker/worker.py", line 7, in load_model',
+    "    self.model_runner.load_model()",
+    '  File "/usr/local/lib/python3.11/site-packages/torch/_ops.py", line 8, in __call__',
+)
+NOBODY = "RuntimeError: what nobody knew"
+
+
+@pytest.mark.parametrize(
+    ("lines", "cause"),
+    [
+        ([*FRAMES, NOBODY], f"{NOBODY} (raised in vllm_ascend/worker/worker.py in load_model)"),
+        (
+            [line.strip() for line in (*FRAMES, NOBODY)],
+            f"{NOBODY} (raised in vllm_ascend/worker/worker.py in load_model)",
+        ),
+        (["  Traceback (most recent call last):", '    File "x.py", line 1, in f', f"  {NOBODY}"], NOBODY),
+        (["Scheduler hit an exception: Traceback (most recent call last):", FRAMES[0], "Odd: x"], "Odd: x"),
+        ([NOBODY], NOBODY),
+        ([f"(Worker_TP0 pid=1) ERROR 11-24 12:00:06 [a.py:1]  {NOBODY}"], NOBODY),
+        ([f" [multiproc_executor.py:822] {NOBODY}"], NOBODY),
+        ([f"{NOBODY} [repeated 14x across cluster]"], NOBODY),
+        ([NOBODY, *TRACEBACK], TRACEBACK[-1]),
+        (["Note: x", "Warning: y"], ""),
+        ([f"WARNING 11-24 12:00:06 [a.py:1] {NOBODY}"], ""),
+        (['  File "x.py", line 1 in f', "Message: 'x'", "Arguments: (1,)"], ""),
+    ],
+    ids=[
+        "without the head",
+        "without indentation",
+        "indented",
+        "after another text",
+        "nothing else",
+        "in a line of vLLM",
+        "with half of a prefix",
+        "repeated by Ray",
+        "beside a whole one",
+        "no exception",
+        "a warning",
+        "a call stack",
+    ],
+)
+def test_an_exception_of_a_log_that_is_not_whole_is_told(lines: list[str], cause: str):
+    found = diagnosis.diagnose(
+        {"node0": log(*lines)} if lines[0][:7] != "WARNING" else {"node0": vllm_log.lines_of(lines[0])}
+    )
+    assert [one.id for one in found] == (["unknown_exception"] if cause else [])
+    assert not cause or found[0].cause.split(": ", 1)[1].strip().startswith(cause)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "known"),
+    [
+        (
+            [],
+            ["(APIServer pid=1) INFO 11-24 12:00:07 [core.py:93] Initializing a V1 LLM engine (v0.13.0)"],
+            [],
+        ),
+        (["Initializing a V1 LLM engine (v0.13.0)"], [], ["unknown_exception"]),
+        (["Avg prompt throughput: 1.0 tokens/s"], [], []),
+        ([], ['INFO:     127.0.0.1:1 - "GET /health HTTP/1.1" 200 OK'], []),
+        ([STARTED, "WorkerProc hit an exception."], [], ["unknown_exception"]),
+        (
+            [],
+            ["[supervisor] stopping: vLLM on host 0 exited with code 1"],
+            ["unknown_exception", "vllm_exited"],
+        ),
+    ],
+    ids=["a later stage", "in its last stage", "it computes", "it answers", "while it computes", "its end"],
+)
+def test_vllm_survives_an_exception_if_it_goes_on(before: list[str], after: list[str], known: list[str]):
+    assert ids(log(*before, *TRACEBACK, *after)) == known
+
+
 @pytest.mark.parametrize(
     ("place", "error", "known"),
     [
@@ -938,9 +1076,24 @@ def test_an_exception_that_ends_no_process_is_no_failure(announcement: str):
             "RuntimeError: The expanded size of the tensor (1) must match the existing size (16)",
             "unknown_exception",
         ),
+        (
+            'vllm_ascend/quantization/quant_config.py", line 89, in get_quant_method',
+            "AttributeError: 'AscendQuantConfig' object has no attribute 'packed_modules_mapping'",  # vllm-ascend#348
+            "quantization_unsupported",
+        ),
+        (
+            'vllm_ascend/spec_decode/mtp_proposer.py", line 80, in load_model',
+            "AssertionError: no layers",
+            "speculation_failed",
+        ),
+        (
+            'vllm/compilation/backends.py", line 80, in __call__',
+            "RuntimeError: no graph",
+            "graph_compilation",
+        ),
     ],
 )
-def test_what_vllm_raises_while_it_loads_weights_is_about_them(place: str, error: str, known: str):
+def test_what_vllm_raises_is_about_what_its_place_does(place: str, error: str, known: str):
     lines = [
         "WorkerProc failed to start.",
         "Traceback (most recent call last):",
