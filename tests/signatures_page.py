@@ -14,6 +14,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.signature
     BY_CODE,
     CAUSE,
     ECHO,
+    FAMILIES,
     PEER,
     RAISED,
     SIGNATURES,
@@ -45,6 +46,7 @@ KINDS = {
 def page() -> str:
     """Return the page."""
     rows = sorted((code, meaning, one.id) for one in SIGNATURES for code, meaning in one.codes.items())
+    rows += [(f"{family}…", "a code of this family that no list has", one.id) for family, one in FAMILIES]
     codes = [f"| {code} | {_cell(meaning)} | [{name}](#{name}) |" for code, meaning, name in rows]
     return "\n".join(
         [

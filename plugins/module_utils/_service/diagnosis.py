@@ -16,6 +16,7 @@ from typing import Any, Collection, Iterable, Iterator, Mapping, NamedTuple, Seq
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import vllm_log
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.signatures import (
+    BY_ID,
     CAUSE,
     ECHO,
     KINDS,
@@ -61,10 +62,10 @@ UNINFORMED = re.compile(
     r"|Exception: WorkerProc initialization failed|AttributeError: '\w+Executor' object has no attribute"
     r"|EngineDeadError|SystemExit|KeyboardInterrupt|CancelledError)"
 )
-# What is printed before an exception that does not end the process: of a thread, of an object that Python frees, of
-# a message, of a plugin that vLLM can do without.
+# What is printed before an exception that does not end the process: of a thread or task, of an object that Python
+# frees, of a message, of a plugin that vLLM can do without.
 SURVIVED = re.compile(
-    r"^(?:Exception in thread |Exception ignored in|--- Logging error ---|Failed to load plugin"
+    r"^(?:Exception in thread |Exception ignored |--- Logging error ---|Error in atexit|future: <|Failed to load plugin"
     r"|(?:ERROR:\s+)?Exception in ASGI application)"
 )
 REQUEST = re.compile(r"/entrypoints/(?:\S+/)?serving\w*\.py|/tool_parsers/|/lora/")  # only that request fails
@@ -87,15 +88,14 @@ PLACES = (
     (r" in (?:load_weights|\w*weight_loader\w*|_?load_\w*weights?\w*|_load_w\d+)$", "weights_do_not_fit"),
     (r"/quantization/", "quantization_unsupported"),
     (r"/spec_decode/", "speculation_failed"),
+    (r"/structured_output/", "structured_output"),
     (
         r"\b(?:torch/_dynamo|torch/_inductor|torchair|npugraph_ex|vllm(?:_ascend)?/compilation)/",
         "graph_compilation",
     ),
     (r"\btransformers/(?:\w+/)*(?:tokenization\w*|processing\w*)\.py", "tokenizer_unreadable"),
 )
-BY_PLACE = tuple(
-    (re.compile(place), next(one for one in SIGNATURES if one.id == known)) for place, known in PLACES
-)
+BY_PLACE = tuple((re.compile(place), BY_ID[known]) for place, known in PLACES)
 CODED = {one.id for one in SIGNATURES if one.codes}
 ENDING = 80  # characters
 OPEN_END = re.compile(r"(?:Error:|Exception:|validation errors? for \w+:?)$")  # the reason is below it
@@ -149,9 +149,10 @@ class Trace:
 
     def raised(self, line: Line) -> Raised:
         """Return the exception in this line."""
-        bare = ":" not in line.text and self.code
-        named = line._replace(text=f"{line.text.strip()} ({self.code})") if bare else line
-        return Raised(named, self.place, [line.text], True, self.survived or line.level in HARMLESS)
+        text = line.text.strip()
+        named = f"{text} ({self.code})" if ":" not in text and self.code else text
+        survived = self.survived or line.level in HARMLESS
+        return Raised(line._replace(text=named), self.place, [text], True, survived)
 
 
 class Finding(NamedTuple):
@@ -331,12 +332,13 @@ def _last_exception(lines: Sequence[Line], served: bool) -> Raised | None:
     if end is None:
         hit = next((index for index, line in enumerate(lines) if line.text.startswith(HIT)), len(lines))
         return _first_exception(lines[hit if served else vllm_log.last_stage(lines) :], survived=False)
-    before, after = lines[:end], lines[end:]
-    return _first_exception(after) or _first_exception(before, survived=False) or _first_exception(before)
+    parts = (lines[end:], lines[:end])
+    found = (_first_exception(part, survived) for survived in (False, True) for part in parts)
+    return next((raised for raised in found if raised), None)
 
 
-def _first_exception(lines: Sequence[Line], survived: bool = True) -> Raised | None:
-    """Return the first exception, one without a traceback only if there is no other."""
+def _first_exception(lines: Sequence[Line], survived: bool) -> Raised | None:
+    """Return the first exception, one without a traceback only if there is no other; *survived*: of all."""
     bare = None
     for chain in _chains(lines):
         kept = [one for one in chain if not UNINFORMED.match(one.line.text) and survived >= one.survived]
@@ -370,7 +372,8 @@ def _chains(lines: Iterable[Line]) -> Iterator[list[Raised]]:
         elif trace and CODE.match(text):
             trace.code = text.strip()
         elif not trace and NAMED.match(text):
-            yield [Raised(line, "", [text], traced=False, survived=line.level in HARMLESS)]
+            named = line._replace(text=text.strip())
+            yield [Raised(named, "", [named.text], traced=False, survived=line.level in HARMLESS)]
         elif text.lstrip().startswith(LINKS):
             linked = True
     if chain:

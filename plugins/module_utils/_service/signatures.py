@@ -42,7 +42,6 @@ NAMED_CODE = re.compile(r"E[0-9A-Z]\d{4}(?=[:)\[])")
 NUMBERED_CODE = re.compile(
     r"(?:error code(?: is|:)|function error:|result ?=|ErrCode ?=|ret(?:Code)? ?[=:]|errno\[) ?([1-5]\d{5})\b"
 )
-COMPILER_CODE = re.compile(r"E[24689]")  # of what compiles operators: FE, TE and TBE
 NUMBERED_PARTS = literals(NUMBERED_CODE.pattern)
 
 
@@ -99,7 +98,8 @@ def _coded(code: str, text: str) -> tuple[Signature, str]:
     one = BY_CODE.get(code)
     if one:
         return one, f"{code}, {one.codes[code]}"
-    return (NOT_COMPILED if COMPILER_CODE.match(code) else OTHER), text.strip()[:LONGEST]
+    one = next((by_id for family, by_id in FAMILIES if code.startswith(family)), OTHER)
+    return one, text.strip()[:LONGEST]
 
 
 def _signature(
@@ -721,7 +721,8 @@ SIGNATURES = (
         r"|(?P<what2>(?:Attempted to load weight|Tried to load weights of size) .*)",
         "the weights are not those of the model that their config.json and vllm_serve_args describe: {what}",
         "Run the weights stage (`site.yml --tags weights`), which finds wrong files. If it finds none, set quantization "
-        "in vllm_serve_args as the weights are quantized, and choose a vllm_release that knows the model",
+        "in vllm_serve_args as the weights are quantized, and choose a vllm_release that knows the model. If the name is that of "
+        "the layer after the model's last one (MTP), remove speculative-config",
         VLLM + "25797",
     ),
     _signature(
@@ -928,7 +929,7 @@ SIGNATURES = (
         "Note `device(chipId:N)`. If it is always the same, check that NPU (`npu-smi info -t health -i N`, "
         "`-t ecc`). "
         "Otherwise it is a defect of the version: try a newer image, or enforce-eager: true in "
-        "vllm_serve_args",
+        "vllm_serve_args; with expert parallelism, a larger HCCL_BUFFSIZE in vllm_serve_env on all hosts",
         ISSUE + "2763",
         codes={
             "507011": "the model execution failed",
@@ -946,7 +947,7 @@ SIGNATURES = (
             "EE1009": "Execution_Error_Model",
             "EL0015": "Invalid_Device_Access",
         },
-        detail=r"device\((?:chipId:\d+, dieId:)?\d+\)|fault kernel_name=[^,]+",
+        detail=r"device\((?:chipId:\d+, dieId:)?\d+\)|fault kernel_name=[^,]+|address of the MTE instruction is out of range",
     ),
     _signature(
         "out_of_memory",
@@ -1010,9 +1011,8 @@ SIGNATURES = (
     ),
     _signature(
         "hccl_buffer_too_small",
-        r"HCCL_BUFFSIZE is too SMALL.*NEEDED_HCCL_BUFFSIZE.*= ?(?P<what>\d+ ?MB), HCCL_BUFFSIZE"
-        r"|HCCL_BUFFSIZE is too SMALL",
-        "HCCL_BUFFSIZE is too small, it needs {what}",
+        r"HCCL_BUFFSIZE\w* is too (?:SMALL|small)(?:.*NEEDED_HCCL_BUFFSIZE.*= ?(?P<what>\d+ ?MB), HCCL_BUFFSIZE)?",
+        "HCCL_BUFFSIZE is smaller than expert parallelism needs ({what})",
         "Set HCCL_BUFFSIZE in vllm_serve_env to at least that many MB (512, 1024) on all hosts",
         "https://github.com/vllm-project/vllm-ascend/pull/5287",
     ),
@@ -1223,7 +1223,7 @@ SIGNATURES = (
         "operator_failed",
         r"call (?P<what>aclnn\w+) failed|HcclAllocComResourceByTiling .*ret = (?P<what2>\d+)"
         r"|failed while attempting to run meta for (?P<what3>npu\.\w+)"
-        r"|current working operator name is (?P<what4>\w+)",
+        r"|current working operator name is (?P<what4>\w+)|(?P<what5>\w+) do tiling failed",
         "an operator could not be run on the NPU: {what}",
         "This line does not say why: look for the code in the lines after it, and for an earlier error on "
         "the other hosts. "
@@ -1420,6 +1420,15 @@ SIGNATURES = (
         "https://github.com/vllm-project/vllm/issues/27755",
         kind=WARNING,
     ),
+    _signature(
+        "structured_output",
+        r"No valid structured output parameter found|JSON schema contains features not supported by (?P<what>\w+)",
+        "a request for structured output cannot be served: {what}",
+        "If the engine ended with it, use a newer vllm_release, or choose another backend with structured-outputs-config in "
+        "vllm_serve_args",
+        ISSUE + "5148",
+        kind=RAISED,
+    ),
     # Supervisors and exits.
     _signature(
         "supervisor_key",
@@ -1546,6 +1555,11 @@ SIGNATURES = (
 
 PARTS = tuple((part, index) for index, one in enumerate(SIGNATURES) for part in one.parts)
 WARNING_PARTS = tuple((part, index) for part, index in PARTS if SIGNATURES[index].kind == WARNING)
-NOT_COMPILED = next(one for one in SIGNATURES if one.id == "operator_not_compiled")
-OTHER = next(one for one in SIGNATURES if one.id == "cann_error")
+BY_ID = {one.id: one for one in SIGNATURES}
+OTHER = BY_ID["cann_error"]
+# Of codes that are in no list: those of operators, and of what compiles them (FE, TE, TBE).
+FAMILIES = (
+    ("EZ", BY_ID["operator_failed"]),
+    *((family, BY_ID["operator_not_compiled"]) for family in ("E2", "E4", "E6", "E8", "E9")),
+)
 BY_CODE = {code: one for one in SIGNATURES for code in one.codes}

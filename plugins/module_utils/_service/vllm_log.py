@@ -27,7 +27,7 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*m|\[(?:0|0;0|[01];3\d)m")
 PROCESS = re.compile(r"^(?:\([\w ]+(?: rank=\d+)? pid=\d+(?:, ip=[^)]*)?\)\s?)+")
 LEVEL = re.compile(
     r"^(DEBUG|INFO|WARNING|ERROR|CRITICAL) (\d\d-\d\d \d\d:\d\d:\d\d) "
-    r"(?:\[[^\]]+\]|\w+\.py:\d+\]) ?|^(INFO|DEBUG):(?=\s)"
+    r"(?:[\[(][^\])]+[\])]|\w+\.py:\d+\]) ?|^(INFO|DEBUG):(?=\s)"
 )
 KERNEL = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(,\d+)([+-]\d\d:\d\d) (.*)")
 # An error of CANN, with the module and the process that report it.

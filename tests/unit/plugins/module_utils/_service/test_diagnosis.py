@@ -785,6 +785,23 @@ LINES = [
         "libnuma.so.1",
     ),
     ("weights_unreadable", "OSError: No such device (os error 19)", "os error 19"),
+    # vllm-ascend#5148, #16835, #4051, #14166
+    ("structured_output", "ValueError: No valid structured output parameter found", ""),
+    (
+        "hccl_buffer_too_small",
+        "        HCCL_BUFFSIZE_EP is too SMALL, h = 6144,NEEDED_HCCL_BUFFSIZE_HIERARCHY((maxBs * (h + 64) + 404)) = 600MB, HCCL_BUFFSIZE=256MB.",
+        "600MB",
+    ),
+    (
+        "operator_failed",
+        "       MoeDistributeDispatchV2 do tiling failed, ret is -1.",
+        "MoeDistributeDispatchV2",
+    ),
+    (
+        "operator_failed",
+        "ERROR 08-13 11:28:36 (multiproc_executor.py:1004) [PID: 1] Execution_Error(EZ1009): Failed to execute operator aclnnMoeInitRoutingV3.",
+        "aclnnMoeInitRoutingV3",
+    ),
     (
         "package_mismatch",
         "TypeError: Qwen2ForCausalLM.forward() got an unexpected keyword argument 'kv_caches'",
@@ -973,7 +990,12 @@ def test_what_vllm_raises_where_it_checks_settings_is_about_them(path: str, know
 
 @pytest.mark.parametrize(
     "announcement",
-    ["Exception in thread Thread-1 (_report_usage_worker):", "Exception ignored in: <function x>"],
+    [
+        "Exception in thread Thread-1 (_report_usage_worker):",
+        "Exception ignored in: <function x>",
+        "Error in atexit._run_exitfuncs:",
+        "future: <Task finished name='Task-1' exception=ValueError()>",
+    ],
 )
 def test_an_exception_that_ends_no_process_is_no_failure(announcement: str):
     """As vLLM's report of its usage where it may not write (llm-d#1430)."""
@@ -981,7 +1003,10 @@ def test_an_exception_that_ends_no_process_is_no_failure(announcement: str):
     found = diagnosis.diagnose({"node0": log(*lines)})
     assert [(one.id, one.severity) for one in found] == [("permission_denied", "warning")]
     assert ids(log(announcement, *TRACEBACK)) == []
-    assert ids(log(announcement, *TRACEBACK, "EngineCore failed to start."))[0] == "unknown_exception"
+    ended = [announcement, *TRACEBACK, "EngineCore failed to start."]
+    assert ids(log(*ended))[0] == "unknown_exception"
+    told = [*TRACEBACK[:2], "ValueError: the reason", "EngineCore failed to start.", announcement, *TRACEBACK]
+    assert diagnosis.diagnose({"node0": log(*told)})[0].line == "ValueError: the reason"
 
 
 FRAMES = (
@@ -1027,11 +1052,9 @@ NOBODY = "RuntimeError: what nobody knew"
     ],
 )
 def test_an_exception_of_a_log_that_is_not_whole_is_told(lines: list[str], cause: str):
-    found = diagnosis.diagnose(
-        {"node0": log(*lines)} if lines[0][:7] != "WARNING" else {"node0": vllm_log.lines_of(lines[0])}
-    )
+    found = diagnosis.diagnose({"node0": vllm_log.lines_of("\n".join(lines))})
     assert [one.id for one in found] == (["unknown_exception"] if cause else [])
-    assert not cause or found[0].cause.split(": ", 1)[1].strip().startswith(cause)
+    assert not cause or found[0].cause.split(": ", 1)[1].startswith(cause)
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,10 @@ CASES = [
     ("88_va302_gelib", "operator_not_compiled", "GEInitialize failed"),
     ("89_vllm53157_ray_worker_died", "worker_died", "rank=[0]"),
     ("90_cogvideo455_enodev", "weights_unreadable", "No such device (os error 19)"),
+    ("92_va14166_EZ1009_parentheses", "operator_failed", "aclnnMoeInitRoutingV3"),
+    ("93_va16835_buffsize_ep", "hccl_buffer_too_small", "600MB"),
+    ("94_va4051_tiling_interleaved", "operator_failed", "MoeDistributeDispatchV2"),
+    ("95_va5794_mtp_layer_compose", "weights_do_not_fit", "model.layers.92.head.weight"),
     ("91_lmcache376_daemon", "unknown_exception", "daemonic processes are not allowed to have children"),
 ]
 
