@@ -44,9 +44,7 @@ DETAIL_LINES = 12  # CANN prints the lines that belong to an error after it
 READY = re.compile(
     r"^init engine \(|^(?:INFO:\s+)?Application startup complete"
 )  # a worker logs only the first
-SERVES = re.compile(
-    r"Avg prompt throughput: |- \"(?:GET|POST) /\S* HTTP/"
-)  # in a log whose begin is not kept
+SERVES = re.compile(r'Avg prompt throughput: |- "(?:GET|POST) /\S* HTTP/')  # the begin may not be kept
 # The first line of a traceback that has the indentation of its head has the exception's name, whatever that ends with.
 EXCEPTION = re.compile(r"^(?!(?:INFO|DEBUG|WARNING|ERROR|E[0-9A-Z]\d{4}):)(?:\w+\.)*[A-Z]\w+(?::|$)")
 # Without the head of a traceback, only a usual name tells that a line is an exception.
@@ -58,7 +56,8 @@ CODE = re.compile(
 )  # a line of a traceback with source: all that an exception without text says
 # vLLM says so of an exception in another process, or after one.
 UNINFORMED = re.compile(
-    r"^(?:\w+\.)*(?:RuntimeError: (?:Executor failed|Engine (?:core initialization|process) failed|Process \w+ \(PID)"
+    r"^(?:\w+\.)*(?:RuntimeError: (?:Executor failed|Engine (?:core initialization|process) failed|Process \w+ \(PID"
+    r"|(?:NPUModelRunner (?:init )?failed, error is ?)+$)"
     r"|Exception: WorkerProc initialization failed|AttributeError: '\w+Executor' object has no attribute"
     r"|EngineDeadError|SystemExit|KeyboardInterrupt|CancelledError)"
 )
@@ -69,12 +68,12 @@ SURVIVED = re.compile(
     r"|(?:ERROR:\s+)?Exception in ASGI application)"
 )
 REQUEST = re.compile(r"/entrypoints/(?:\S+/)?serving\w*\.py|/tool_parsers/|/lora/")  # only that request fails
-HIT = "WorkerProc hit an exception"  # while it computes for requests, the engine ends then
-HARMLESS = (*vllm_log.QUIET, "WARNING")  # levels at which no failure is logged
+HIT = "WorkerProc hit an exception"  # of a service: the engine ends, unless it is about a single request
+HARMLESS = (*vllm_log.QUIET, "WARNING")  # vLLM logs what it survives so
 LINKS = ("The above exception was the direct cause", "During handling of the above exception")  # of a chain
 PACKAGE = re.compile(
     r"^.*/(?=(?:vllm(?!/lib/)|vllm_ascend|torch|torch_npu|transformers)/)"
-)  # above a package
+)  # what is above it
 OWN = re.compile(r"vllm(?:_ascend)?/")
 # What an exception without a signature is about tells the place that raised it.
 REFUSED = re.compile(
@@ -85,6 +84,7 @@ PLACES = (
         r"\b(?:vllm/(?:config/|config\.py|engine/arg_utils)|vllm_ascend/(?:ascend_config|platform)\.py)",
         "bad_config",
     ),
+    (r" in \w*validate\w*$", "bad_config"),
     (r" in (?:load_weights|\w*weight_loader\w*|_?load_\w*weights?\w*|_load_w\d+)$", "weights_do_not_fit"),
     (r"/quantization/", "quantization_unsupported"),
     (r"/spec_decode/", "speculation_failed"),
@@ -142,7 +142,7 @@ class Trace:
             self.place = f"{path} in {frame['function']}"
         self.survived = self.survived or REQUEST.search(frame["path"]) is not None
 
-    def is_end(self, text: str) -> bool:
+    def ends(self, text: str) -> bool:
         """Tell whether this line has the exception."""
         named = (EXCEPTION if self.headed else NAMED).match(text[self.indent :])
         return named is not None and not text[: self.indent].strip()
@@ -215,7 +215,7 @@ def findings(host: str, lines: Sequence[Line]) -> list[Finding]:
     found = {finding.id for finding in current}
     raised = None
     if not {finding.kind for finding in current} & {CAUSE, PEER}:
-        served = ready > 0 or any(SERVES.search(line.text) for line in lines)
+        served = ready > 0 or any(SERVES.search(line.text) for line in since_start(lines))
         raised = _last_exception(lines[ready:], served)
     known = raised.known if raised else set()
     if raised and not known & found and not _is_npus(raised.line, current):
@@ -331,16 +331,20 @@ def _last_exception(lines: Sequence[Line], served: bool) -> Raised | None:
     end = next((index for index, line in enumerate(lines) if is_end(line)), None)
     if end is None:
         hit = next((index for index, line in enumerate(lines) if line.text.startswith(HIT)), len(lines))
-        return _first_exception(lines[hit if served else vllm_log.last_stage(lines) :], survived=False)
-    parts = (lines[end:], lines[:end])
+        begin = hit if served else vllm_log.last_stage(lines)
+        return _first_exception(list(_chains(lines[begin:])), survived=False)
+    parts = [list(_chains(part)) for part in (lines[end:], lines[:end])]
     found = (_first_exception(part, survived) for survived in (False, True) for part in parts)
     return next((raised for raised in found if raised), None)
 
 
-def _first_exception(lines: Sequence[Line], survived: bool) -> Raised | None:
-    """Return the first exception, one without a traceback only if there is no other; *survived*: of all."""
+def _first_exception(chains: Iterable[Sequence[Raised]], survived: bool) -> Raised | None:
+    """Return the root of the first chain, one without a traceback only if there is no other.
+
+    Exceptions that vLLM survives count only if *survived* is true.
+    """
     bare = None
-    for chain in _chains(lines):
+    for chain in chains:
         kept = [one for one in chain if not UNINFORMED.match(one.line.text) and survived >= one.survived]
         if kept and kept[0].traced:
             return kept[0]._replace(texts=[one.texts[0] for one in kept])
@@ -366,7 +370,7 @@ def _chains(lines: Iterable[Line]) -> Iterator[list[Raised]]:
             linked, trace = False, Trace(head is not None, indent, SURVIVED.match(announced) is not None)
         if trace and frame:
             trace.enter(frame)
-        elif trace and trace.is_end(text):
+        elif trace and trace.ends(text):
             chain.append(trace.raised(line))
             trace = None
         elif trace and CODE.match(text):

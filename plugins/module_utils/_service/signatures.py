@@ -94,12 +94,13 @@ def matches(text: str, quiet: bool = False) -> list[tuple[Signature, str]]:
 
 
 def _coded(code: str, text: str) -> tuple[Signature, str]:
-    """Return the signature of a code; the line itself tells most about a code that no signature has."""
+    """Return the signature of a code; the line itself tells most about a code that is in no list."""
     one = BY_CODE.get(code)
     if one:
         return one, f"{code}, {one.codes[code]}"
-    one = next((by_id for family, by_id in FAMILIES if code.startswith(family)), OTHER)
-    return one, text.strip()[:LONGEST]
+    return next((known for family, known in FAMILIES if code.startswith(family)), OTHER), text.strip()[
+        :LONGEST
+    ]
 
 
 def _signature(
@@ -750,7 +751,7 @@ SIGNATURES = (
     _signature(
         "kv_transfer",
         r"Failed to connect to target: (?P<what>\S+), status|Connect timeout to: (?P<what2>[^,\s]+)"
-        r"|Mooncake transfer failed for request",
+        r"|SocketHandShakePlugin: connect\(\)(?P<what3>\S+): |Mooncake transfer failed for request",
         "the KV cache cannot be fetched from another instance ({what})",
         "Look at the log of the instance with that address: is it there, and does it serve? Then check the RoCE links between "
         "both (preflight.yml), and kv_connector_extra_config in kv-transfer-config",

@@ -46,7 +46,7 @@ NAME = re.compile(
 )
 RANK = re.compile(r"^\[rank\d+\]: ?")
 REPEATED = re.compile(r" \[repeated \d+x across cluster\].*")  # Ray
-SOURCE = re.compile(r"^ ?\[\w+\.py:\d+\] ")  # what is left of vLLM's prefix where the rest was cut off
+SOURCE = re.compile(r"^ ?\[[\w/]+\.py:\d+\] ")  # what is left of vLLM's prefix where the rest was cut off
 
 
 class Line(NamedTuple):

@@ -732,8 +732,8 @@ LINES = [
     ),
     ("json_broken", "json.decoder.JSONDecodeError: Extra data: line 731 column 1 (char 60338)", "line 731"),
     ("too_many_files", "OSError: [Errno 24] Too many open files: '/dev/shm/psm_1'", "Errno 24"),
-    # vllm-ascend#1962, vllm-ascend-910a#4, vllm-ascend#302, vllm#5244, #29036, vllm-ascend#7401, stable-virtual-camera#23,
-    # vllm-ascend#1993, gpustack#1101, CogVideo#455, vllm-ascend#394, #166, #11999
+    # vllm-ascend#1962, vllm-ascend-910a#4, vllm-ascend#302, vllm#5244, #29036, vllm-ascend#7401, Mooncake#260,
+    # stable-virtual-camera#23, vllm-ascend#1993, gpustack#1101, CogVideo#455, vllm-ascend#394, #166, #11999
     (
         "graph_compilation",
         "torch._dynamo.exc.Unsupported: unsupported operator: _C.rotary_embedding.default",
@@ -768,6 +768,11 @@ LINES = [
         "kv_transfer",
         "E20260608 14:45:44.404089 342420 ascend_direct_transport.cpp:1107] Connect timeout to: 10.0.0.2:20033, you can increase",
         "10.0.0.2:20033",
+    ),
+    (
+        "kv_transfer",
+        "E0416 18:16:50.678381 2182383 transfer_metadata_plugin.cpp:735] SocketHandShakePlugin: connect()10.0.0.3:16967: Connection refused",
+        "10.0.0.3:16967",
     ),
     (
         "hub_certificate",
@@ -1032,6 +1037,7 @@ NOBODY = "RuntimeError: what nobody knew"
         ([f" [multiproc_executor.py:822] {NOBODY}"], NOBODY),
         ([f"{NOBODY} [repeated 14x across cluster]"], NOBODY),
         ([NOBODY, *TRACEBACK], TRACEBACK[-1]),
+        ([*FRAMES, "RuntimeError: NPUModelRunner init failed, error is", *TRACEBACK], TRACEBACK[-1]),
         (["Note: x", "Warning: y"], ""),
         ([f"WARNING 11-24 12:00:06 [a.py:1] {NOBODY}"], ""),
         (['  File "x.py", line 1 in f', "Message: 'x'", "Arguments: (1,)"], ""),
@@ -1046,6 +1052,7 @@ NOBODY = "RuntimeError: what nobody knew"
         "with half of a prefix",
         "repeated by Ray",
         "beside a whole one",
+        "after one without a reason",
         "no exception",
         "a warning",
         "a call stack",
@@ -1108,6 +1115,11 @@ def test_vllm_survives_an_exception_if_it_goes_on(before: list[str], after: list
             'vllm_ascend/spec_decode/mtp_proposer.py", line 80, in load_model',
             "AssertionError: no layers",
             "speculation_failed",
+        ),
+        (
+            'vllm/entrypoints/chat_utils.py", line 1010, in validate_chat_template',
+            "ValueError: The supplied chat template string (x.jinja) appears path-like, but doesn't exist!",
+            "bad_config",
         ),
         (
             'vllm/compilation/backends.py", line 80, in __call__',

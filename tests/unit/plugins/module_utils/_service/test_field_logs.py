@@ -91,11 +91,14 @@ CASES = [
     ("88_va302_gelib", "operator_not_compiled", "GEInitialize failed"),
     ("89_vllm53157_ray_worker_died", "worker_died", "rank=[0]"),
     ("90_cogvideo455_enodev", "weights_unreadable", "No such device (os error 19)"),
+    ("91_lmcache376_daemon", "unknown_exception", "daemonic processes are not allowed to have children"),
     ("92_va14166_EZ1009_parentheses", "operator_failed", "aclnnMoeInitRoutingV3"),
     ("93_va16835_buffsize_ep", "hccl_buffer_too_small", "600MB"),
     ("94_va4051_tiling_interleaved", "operator_failed", "MoeDistributeDispatchV2"),
     ("95_va5794_mtp_layer_compose", "weights_do_not_fit", "model.layers.92.head.weight"),
-    ("91_lmcache376_daemon", "unknown_exception", "daemonic processes are not allowed to have children"),
+    ("96_mooncake260_connection_refused", "kv_transfer", "192.168.32.3:16967"),
+    ("97_genai1808_chat_template", "bad_config", "examples/template_llava.jinja"),
+    ("98_va5578_flashcomm2_validation", "bad_config", "flashcomm2 needs more than one"),
 ]
 
 
