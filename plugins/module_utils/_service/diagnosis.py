@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass
+from itertools import islice
+from operator import itemgetter
 from typing import Any, Collection, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import vllm_log
@@ -41,6 +43,7 @@ DOUBTFUL = (SUSPECT, RAISED)
 CLOCKS_SECONDS = 10
 ENDS = tuple(signature for signature in SIGNATURES if signature.kind == ECHO)
 DETAIL_LINES = 12  # CANN prints the lines that belong to an error after it
+PROCESSES = 16  # workers of a host, whose lines mix
 READY = re.compile(
     r"^init engine \(|^(?:INFO:\s+)?Application startup complete"
 )  # a worker logs only the first
@@ -61,6 +64,7 @@ UNINFORMED = re.compile(
     r"|Exception: WorkerProc initialization failed|AttributeError: '\w+Executor' object has no attribute"
     r"|EngineDeadError|SystemExit|KeyboardInterrupt|CancelledError)"
 )
+RELAYED = "RuntimeError: Worker failed with error '"  # the engine repeats what a worker's exception says
 # What is printed before an exception that does not end the process: of a thread or task, of an object that Python
 # frees, of a message, of a plugin that vLLM can do without.
 SURVIVED = re.compile(
@@ -257,7 +261,7 @@ def _whole(lines: Sequence[Line]) -> Iterator[Line]:
     """Yield the lines, those that end before the reason of an error with the line that has it."""
     for index, line in enumerate(lines):
         if OPEN_END.search(line.text[-ENDING:]):
-            after = [one.text.strip() for one in lines[index + 1 : index + 5] if not RULE.match(one.text)]
+            after = [one.text.strip() for one in _from(lines, index, 5)[1:] if not RULE.match(one.text)]
             reason = " ".join(after[: 2 if FIELD.match("".join(after[:1])) else 1])
             line = line._replace(text=f"{line.text} {reason}".rstrip())
         yield line
@@ -273,8 +277,14 @@ def _matches(host: str, lines: Sequence[Line]) -> list[Finding]:
         seen.add((line.text, quiet))
         best = _best(line.text, quiet)
         if best and best[0].id not in found:
-            found[best[0].id] = _finding(host, *best, lines[index : index + DETAIL_LINES])
+            found[best[0].id] = _finding(host, *best, _from(lines, index, DETAIL_LINES))
     return list(found.values())
+
+
+def _from(lines: Sequence[Line], index: int, count: int) -> list[Line]:
+    """Return a line and those near that its process wrote after it, or one without a name; *count* in all."""
+    near = lines[index : index + count * PROCESSES]
+    return list(islice((line for line in near if line.process in ("", lines[index].process)), count))
 
 
 def _best(text: str, quiet: bool) -> tuple[Signature, str] | None:
@@ -329,13 +339,29 @@ def _last_exception(lines: Sequence[Line], served: bool) -> Raised | None:
     that no later stage follows.
     """
     end = next((index for index, line in enumerate(lines) if is_end(line)), None)
+    chains = _chains(lines)
     if end is None:
         hit = next((index for index, line in enumerate(lines) if line.text.startswith(HIT)), len(lines))
-        begin = hit if served else vllm_log.last_stage(lines)
-        return _first_exception(list(_chains(lines[begin:])), survived=False)
-    parts = [list(_chains(part)) for part in (lines[end:], lines[:end])]
+        reached = vllm_log.later_stages(lines)
+        kept = (
+            chain
+            for at, chain in chains
+            if at >= (hit if served else vllm_log.goes_on(chain[0].line.process, reached))
+        )
+        return _first_exception(kept, survived=False)
+    parts = [[chain for at, chain in chains if (at < end) == before] for before in (False, True)]
     found = (_first_exception(part, survived) for survived in (False, True) for part in parts)
-    return next((raised for raised in found if raised), None)
+    raised = next((one for one in found if one), None)
+    return _origin(raised, chains) if raised and raised.line.text.startswith(RELAYED) else raised
+
+
+def _origin(relayed: Raised, chains: Iterable[tuple[int, Sequence[Raised]]]) -> Raised:
+    """Return the root of the chain with the exception that another one repeats, that itself if there is none."""
+    for _at, chain in chains:
+        told = (one.line.text.partition(": ")[2] for one in chain if not one.line.text.startswith(RELAYED))
+        if any(text and text in relayed.line.text for text in told):
+            return _first_exception([chain], survived=chain[0].survived) or relayed
+    return relayed
 
 
 def _first_exception(chains: Iterable[Sequence[Raised]], survived: bool) -> Raised | None:
@@ -352,36 +378,45 @@ def _first_exception(chains: Iterable[Sequence[Raised]], survived: bool) -> Rais
     return bare
 
 
-def _chains(lines: Iterable[Line]) -> Iterator[list[Raised]]:
-    """Yield the exceptions of a log, those together of which Python says that one led to the other.
+def _chains(lines: Sequence[Line]) -> list[tuple[int, list[Raised]]]:
+    """Return the chains of exceptions of a log, each with the index of its root, in the order of their roots."""
+    written: dict[str, list[tuple[int, Line]]] = {}
+    for numbered in enumerate(lines):
+        written.setdefault(numbered[1].process, []).append(numbered)
+    return sorted((chain for part in written.values() for chain in _process_chains(part)), key=itemgetter(0))
+
+
+def _process_chains(lines: Iterable[tuple[int, Line]]) -> Iterator[tuple[int, list[Raised]]]:
+    """Yield the exceptions of a process, those together of which Python says that one led to the other.
 
     The head of a traceback may not be kept, or nothing of it but the exception.
     """
     chain: list[Raised] = []
-    linked, trace, above = False, None, ""
-    for line in lines:
+    linked, trace, above, root = False, None, "", 0
+    for index, line in lines:
         text, announced, above = line.text, above, line.text
         head, frame = HEAD.match(text), FRAME.match(text)
         if head or (frame and not trace):
             if chain and not linked:
-                yield chain
+                yield root, chain
                 chain = []
             indent = len(head["indent"]) if head else 0
             linked, trace = False, Trace(head is not None, indent, SURVIVED.match(announced) is not None)
         if trace and frame:
             trace.enter(frame)
         elif trace and trace.ends(text):
+            root = root if chain else index
             chain.append(trace.raised(line))
             trace = None
         elif trace and CODE.match(text):
             trace.code = text.strip()
         elif not trace and NAMED.match(text):
             named = line._replace(text=text.strip())
-            yield [Raised(named, "", [named.text], traced=False, survived=line.level in HARMLESS)]
+            yield index, [Raised(named, "", [named.text], traced=False, survived=line.level in HARMLESS)]
         elif text.lstrip().startswith(LINKS):
             linked = True
     if chain:
-        yield chain
+        yield root, chain
 
 
 def is_end(line: Line) -> bool:

@@ -40,7 +40,7 @@ HCCL = "https://gitcode.com/cann/hcomm, docs/en/error_codes"
 LONGEST = 200  # characters of a quoted line
 NAMED_CODE = re.compile(r"E[0-9A-Z]\d{4}(?=[:)\[])")
 NUMBERED_CODE = re.compile(
-    r"(?:error code(?: is|:)|function error:|result ?=|ErrCode ?=|ret(?:Code)? ?[=:]|errno\[) ?([1-5]\d{5})\b"
+    r"(?:error code(?: is|:)|function error:|result ?=|ErrCode ?=|ret(?:Code)?(?: ?[=:]| is)|errno\[) ?([1-5]\d{5})\b"
 )
 NUMBERED_PARTS = literals(NUMBERED_CODE.pattern)
 
@@ -1036,9 +1036,11 @@ SIGNATURES = (
     ),
     _signature(
         "graph_capture",
-        r"the current capture mode does not support this operation",
-        "graph capture failed; seen on two A2 nodes when memory is tight",
-        "Lower gpu-memory-utilization in vllm_serve_args, or set enforce-eager there",
+        r"the current capture mode does not support this operation|(?P<what>Not allow to \w+ captured?-stream)",
+        "the graphs could not be captured ({what}): an operation of this model or configuration does not fit graph mode, or "
+        "memory is tight",
+        "Set `enforce-eager: true` in vllm_serve_args. To keep the graphs, try a lower gpu-memory-utilization there, without "
+        "ASCEND_LAUNCH_BLOCKING in vllm_serve_env, or use a newer vllm_release",
         ISSUE + "6002",
         codes={
             "107024": "an event wait without its record in the captured graph",
@@ -1113,7 +1115,8 @@ SIGNATURES = (
         "it does not exist",
         "Compare vllm_npu_ids with `npu-smi info -m`. Stop what else uses the NPUs (`npu-smi info` lists "
         "processes, "
-        "`docker ps` containers). Check /dev/davinci*, /dev/davinci_manager, /dev/devmm_svm and "
+        "`docker ps` containers). Remove ASCEND_RT_VISIBLE_DEVICES from vllm_serve_env, or count the container's NPUs from 0 "
+        "there. Check /dev/davinci*, /dev/davinci_manager, /dev/devmm_svm and "
         "/dev/hisi_hdc, and reboot "
         "if the driver was just upgraded",
         ISSUE + "2698",
@@ -1132,6 +1135,7 @@ SIGNATURES = (
             "E39007": "Inner_Error_Device_Subprocess_Startup_Timeout",
             "E39009": "Inner_Error_Device_Status_Abnormal",
         },
+        detail=r"ASCEND_RT_VISIBLE_DEVICES:\S+ error.*",
     ),
     _signature(
         "device_abnormal",
@@ -1192,6 +1196,7 @@ SIGNATURES = (
             "EZ3003": "Unsupported_Operator",
             "EZ9010": "Unsupported_Operator",
         },
+        detail=r"[Oo]p ?type ?\[?\w+\]?",
     ),
     _signature(
         "driver_mismatch",
@@ -1251,7 +1256,7 @@ SIGNATURES = (
             "EZ1001": "AclNN_Parameter_Error",
             "EZ9903": "AclNN_Runtime_Error",
         },
-        detail=r"op\[\w+\], [^\[]*[^\[ ]|AclNN_\w+\(EZ\w+\): .*|When \w+ dtype is .*",
+        detail=r"op\[\w+\], [^\[]*[^\[ ]|AclNN_\w+\(EZ\w+\): .*|When \w+ dtype is .*|(?<=\(E89999\): ).+?(?=\[FUNC|$)",
     ),
     _signature(
         "cann_error",
@@ -1561,6 +1566,7 @@ OTHER = BY_ID["cann_error"]
 # Of codes that are in no list: those of operators, and of what compiles them (FE, TE, TBE).
 FAMILIES = (
     ("EZ", BY_ID["operator_failed"]),
+    ("E89999", BY_ID["operator_failed"]),  # of its tiling
     *((family, BY_ID["operator_not_compiled"]) for family in ("E2", "E4", "E6", "E8", "E9")),
 )
 BY_CODE = {code: one for one in SIGNATURES for code in one.codes}

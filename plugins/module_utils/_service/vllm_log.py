@@ -26,7 +26,7 @@ QUIET = ("DEBUG", "INFO")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m|\[(?:0|0;0|[01];3\d)m")
 PROCESS = re.compile(r"^(?:\([\w ]+(?: rank=\d+)? pid=\d+(?:, ip=[^)]*)?\)\s?)+")
 LEVEL = re.compile(
-    r"^(DEBUG|INFO|WARNING|ERROR|CRITICAL) (\d\d-\d\d \d\d:\d\d:\d\d) "
+    r"^(DEBUG|INFO|WARNING|ERROR|CRITICAL) (?:\d{4}-)?(\d\d-\d\d \d\d:\d\d:\d\d)(?:[.,]\d+)? "
     r"(?:[\[(][^\])]+[\])]|\w+\.py:\d+\]) ?|^(INFO|DEBUG):(?=\s)"
 )
 KERNEL = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(,\d+)([+-]\d\d:\d\d) (.*)")
@@ -44,6 +44,7 @@ NAME = re.compile(
     r"|^\[pod/[^\]]+\] "  # kubectl --prefix
     r"|^(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d )?[\w.-]+ [\w.@/-]+\[\d+\]: "  # journald
 )
+WORKER = re.compile(r"^\((?:\w+ pid=\d+\) )?\(?\w*Worker|^\[rank")
 RANK = re.compile(r"^\[rank\d+\]: ?")
 REPEATED = re.compile(r" \[repeated \d+x across cluster\].*")  # Ray
 SOURCE = re.compile(r"^ ?\[[\w/]+\.py:\d+\] ")  # what is left of vLLM's prefix where the rest was cut off
@@ -52,12 +53,14 @@ SOURCE = re.compile(r"^ ?\[[\w/]+\.py:\d+\] ")  # what is left of vLLM's prefix 
 class Line(NamedTuple):
     """A line of a log. ``at``: seconds since the epoch when it was written, if the log has times.
 
-    ``level`` is the level that vLLM logged it with, empty for other lines.
+    ``level`` is the level that vLLM logged it with, empty for other lines. ``process``: the name that vLLM puts
+    before the lines of a process, as those of several mix.
     """
 
     text: str
     at: float | None = None
     level: str = ""
+    process: str = ""
 
 
 class Stage(NamedTuple):
@@ -150,15 +153,16 @@ def clean(raw: str) -> str:
 def read(raw: str, at: float | None = None) -> Line:
     """Return a line as vLLM wrote it. Its time is *at*, or that of vLLM's own prefix."""
     text = COLOUR.sub("", raw[:LONGEST]).replace("\r", "").rstrip()
+    name = PROCESS.match(text) or RANK.match(text)
+    process = name[0].strip() if name else ""
     text = RANK.sub("", REPEATED.sub("", PROCESS.sub("", text)))
     match = LEVEL.match(text)
     if not match:
-        return Line(redaction.text(SOURCE.sub("", text)), at)
+        return Line(redaction.text(SOURCE.sub("", text)), at, "", process)
     if match[3]:  # of the API server's framework, which has no time
-        return Line(redaction.text(text), at, match[3])
-    return Line(
-        redaction.text(RANK.sub("", text[match.end() :])), own_time(match[2]) if at is None else at, match[1]
-    )
+        return Line(redaction.text(text), at, match[3], process)
+    at = own_time(match[2]) if at is None else at
+    return Line(redaction.text(RANK.sub("", text[match.end() :])), at, match[1], process)
 
 
 def own_time(stamp: str) -> float:
@@ -190,11 +194,25 @@ def timeline(lines: Iterable[Line], started: float | None = None) -> list[dict[s
     return reached
 
 
-def last_stage(lines: Sequence[Line]) -> int:
-    """Return the index of the line with which the last stage in a log begins; 0 if none does."""
+def later_stages(lines: Sequence[Line]) -> list[tuple[int, str]]:
+    """Return where the stages after the first begin in a log: the indexes of the lines, and their processes."""
     begins = [stage.begins for stage in STAGES if stage.begins]
-    numbered = range(len(lines) - 1, -1, -1)
-    return next((number for number in numbered if any(one.search(lines[number].text) for one in begins)), 0)
+    return [
+        (number, line.process)
+        for number, line in enumerate(lines)
+        if any(one.search(line.text) for one in begins)
+    ]
+
+
+def goes_on(process: str, reached: Iterable[tuple[int, str]]) -> int:
+    """Return the index of the last line that shows that a process goes on; 0 if none does.
+
+    A worker may get further although another one has failed, but the engine and the API server do not.
+    """
+    worker = WORKER.match(process)
+    return max(
+        (number for number, by in reached if not worker or by == process or not WORKER.match(by)), default=0
+    )
 
 
 def _entry(stage: Stage, line: Line, started: float | None) -> dict[str, object]:

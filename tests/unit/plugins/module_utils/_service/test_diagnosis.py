@@ -482,6 +482,17 @@ LINES = [
         "",
     ),
     ("device_unavailable", "set ASCEND_RT_VISIBLE_DEVICES:[8,9] error, input data rang[0-8)", "[8,9]"),
+    ("operator_timeout", "[Call][Rts]call rts api [rtMemcpyAsync] failed, retCode is 507014", "507014"),
+    (
+        "graph_capture",
+        "EE9999: [PID: 36105] 2025-08-21-08:26:21.384.027 Not allow to synchronize captured-stream, stream_id=37.",
+        "synchronize captured-stream",
+    ),
+    (
+        "operator_failed",
+        "E89999[PID: 9] 2025-11-06-11:21:05.612.749 (E89999):  When layout is TND",
+        "layout is TND",
+    ),
     (
         "bad_config",
         "ValidationError: 1 validation error for ModelConfig Value error, max_model_len (300000) is too large [type=value_error, input_value=x]",
@@ -1086,6 +1097,42 @@ def test_an_exception_of_a_log_that_is_not_whole_is_told(lines: list[str], cause
 )
 def test_vllm_survives_an_exception_if_it_goes_on(before: list[str], after: list[str], known: list[str]):
     assert ids(log(*before, *TRACEBACK, *after)) == known
+
+
+@pytest.mark.parametrize(
+    ("process", "goes_on"),
+    [
+        ("(Worker_TP1 pid=11) ", False),
+        ("(EngineCore_DP0 pid=9) (RayWorkerWrapper pid=11, ip=10.0.0.8) ", False),
+        ("(Worker_TP0 pid=10) ", True),
+        ("(EngineCore_DP0 pid=9) ", True),
+        ("", True),
+    ],
+)
+def test_another_worker_that_gets_further_does_not_tell_that_one_survives(process: str, goes_on: bool):
+    lines = [
+        *(f"(Worker_TP0 pid=10) {line}" for line in TRACEBACK),
+        f"{process}Loading weights took 9.93 seconds",
+    ]
+    found = diagnosis.diagnose({"node0": vllm_log.lines_of("\n".join(lines))})
+    assert [one.id for one in found] == ([] if goes_on else ["unknown_exception"])
+
+
+@pytest.mark.parametrize("worker", [TRACEBACK, []])
+def test_an_engine_that_repeats_the_exception_of_a_worker_is_not_its_place(worker: list[str]):
+    reason = TRACEBACK[-1].partition(": ")[2]
+    engine = [
+        "EngineCore failed to start.",
+        "Traceback (most recent call last):",
+        '  File "/vllm-workspace/vllm/vllm/v1/executor/multiproc_executor.py", line 224, in get_response',
+        f"RuntimeError: Worker failed with error '{reason}', please check the stack trace above for the root cause",
+    ]
+    lines = [f"(Worker_TP0 pid=1) {line}" for line in worker] + [
+        f"(EngineCore_DP0 pid=2) {line}" for line in engine
+    ]
+    found = diagnosis.diagnose({"node0": vllm_log.lines_of("\n".join(lines))})
+    assert found[0].id == "unknown_exception"
+    assert found[0].line == (TRACEBACK[-1] if worker else engine[-1])
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,15 @@ CASES = [
     ("96_mooncake260_connection_refused", "kv_transfer", "192.168.32.3:16967"),
     ("97_genai1808_chat_template", "bad_config", "examples/template_llava.jinja"),
     ("98_va5578_flashcomm2_validation", "bad_config", "flashcomm2 needs more than one"),
+    ("99_va2473_workers_mixed", "graph_capture", "107027, the stream is captured already"),
+    (
+        "100_va1813_worker_failed_with",
+        "unknown_exception",
+        "size 16777216 (raised in vllm/model_executor/models/qwen3_moe.py in forward)",
+    ),
+    ("101_va2557_visible_devices", "device_unavailable", "ASCEND_RT_VISIBLE_DEVICES:4,7 error"),
+    ("102_va881_ray_repeats", "package_mismatch", "unexpected keyword argument 'kv_cache"),
+    ("103_va4020_E89999_tiling", "operator_failed", "When layout is TND, queryD(256)"),
 ]
 
 
@@ -115,6 +124,24 @@ def test_the_cause_of_a_reported_failure(name: str, known: str, what: str):
     first = diagnosis.diagnose(read("failed", f"{name}.log"))[0]
     assert first.id == known
     assert what in first.cause
+
+
+def mixed(text: str) -> str:
+    """Return the lines of a log as two workers mix them that both write them, the second one a line later."""
+    rows = [vllm_log.PROCESS.sub("", row) for row in text.split("\n")]
+    pairs = zip([*rows, ""], ["", *rows], strict=True)
+    return "\n".join(
+        f"(Worker_TP{rank} pid=1) {row}" for pair in pairs for rank, row in enumerate(pair) if row
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["40_va4206_pydantic_inspected", "84_va5399_place", "87_triton302_ub_overflow"]
+)
+def test_the_lines_of_workers_that_mix(name: str):
+    text = (LOGS / "failed" / f"{name}.log").read_text()
+    alone, both = (diagnosis.diagnose({"host": vllm_log.lines_of(log)})[0] for log in (text, mixed(text)))
+    assert (both.id, both.cause) == (alone.id, alone.cause)
 
 
 def test_every_reported_failure_has_its_cause():
