@@ -83,6 +83,9 @@ OWN = re.compile(r"vllm(?:_ascend)?/")
 REFUSED = re.compile(
     r"^(?:\w+\.)*(?:(?:Value|Assertion|NotImplemented|Type|Key|Index|Attribute|Runtime)Error)(?:: (?P<why>.+)| \((?P<code>.+)\)$)"
 )
+UNFIT = re.compile(
+    r"^(?:Type|Attribute|Index)Error"
+)  # code that meets what it does not know, not a check of a setting
 PLACES = (
     (
         r"\b(?:vllm/(?:config/|config\.py|engine/arg_utils)|vllm_ascend/(?:ascend_config|platform)\.py)",
@@ -223,7 +226,8 @@ def findings(host: str, lines: Sequence[Line]) -> list[Finding]:
         raised = _last_exception(lines[ready:], served)
     known = raised.known if raised else set()
     if raised and not known & found and not _is_npus(raised.line, current):
-        current.append(_unknown(host, raised))
+        dead = (number for number, one in enumerate(current) if one.id == BY_ID["worker_died"].id)
+        current.insert(next(dead, len(current)), _unknown(host, raised))  # in the same second, it says why
     return [finding._replace(severity=PAST) for finding in past] + _settled(current, known)
 
 
@@ -313,7 +317,7 @@ def _unknown(host: str, raised: Raised) -> Finding:
     """Return what an exception without a signature means, as far as the place tells that raised it."""
     line, refused = raised.line, REFUSED.match(raised.line.text)
     signature = next((one for place, one in BY_PLACE if place.search(raised.place)), None)
-    if refused and signature:
+    if refused and signature and not (signature.id == "bad_config" and UNFIT.match(line.text)):
         return _finding(host, signature, refused["why"] or refused["code"], [line])
     where = f" (raised in {raised.place})" if raised.place else ""
     return Finding(
@@ -394,7 +398,7 @@ def _process_chains(lines: Iterable[tuple[int, Line]]) -> Iterator[tuple[int, li
     chain: list[Raised] = []
     linked, trace, above, root = False, None, "", 0
     for index, line in lines:
-        text, announced, above = line.text, above, line.text
+        text, announced, above = line.text, above, line.text or above
         head, frame = HEAD.match(text), FRAME.match(text)
         if head or (frame and not trace):
             if chain and not linked:

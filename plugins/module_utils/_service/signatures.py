@@ -197,7 +197,7 @@ SIGNATURES = (
     _signature(
         "package_mismatch",
         r"ImportError: (?P<what>cannot import name .*)|AttributeError: (?P<what2>\w*Tokenizer\w* has no attribute \w+)"
-        r"|TypeError: (?P<what3>[\w.<>]+\(\) (?:got an unexpected keyword argument|missing \d+ required positional argument"
+        r"|TypeError: (?P<what3>[\w.<>]+\(\) (?:got (?:an unexpected keyword argument|multiple values for argument)|missing \d+ required positional argument"
         r"|takes \d+ positional argument).*)"
         r"|AttributeError: (?P<what4>module '[\w.]+' has no attribute .*)",
         "two Python packages of the image do not fit together: {what}",
@@ -981,6 +981,7 @@ SIGNATURES = (
         "Lower max-model-len in vllm_serve_args (the line gives the largest that fits), or raise "
         "gpu-memory-utilization",
         "vllm 0.13.0, v1/core/kv_cache_utils.py",
+        detail=r"available KV cache memory \([^)]*\)",
     ),
     _signature(
         "moe_dispatch_resources",
@@ -1256,7 +1257,8 @@ SIGNATURES = (
             "EZ1001": "AclNN_Parameter_Error",
             "EZ9903": "AclNN_Runtime_Error",
         },
-        detail=r"op\[\w+\], [^\[]*[^\[ ]|AclNN_\w+\(EZ\w+\): .*|When \w+ dtype is .*|(?<=\(E89999\): ).+?(?=\[FUNC|$)",
+        detail=r"op\[\w+\], [^\[]*[^\[ ]|AclNN_\w+\(EZ\w+\): .*|When \w+ dtype is .*"
+        r"|(?<=9999\):  )\S.+?(?=\[FUNC:\w+\]\[FILE:\w+_tiling)",
     ),
     _signature(
         "cann_error",

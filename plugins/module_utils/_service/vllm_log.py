@@ -12,6 +12,7 @@ import calendar
 import codecs
 import json
 import re
+import textwrap
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from re import Pattern
@@ -43,8 +44,11 @@ NAME = re.compile(
     r"^[\w.@-]+ +\| "  # docker compose
     r"|^\[pod/[^\]]+\] "  # kubectl --prefix
     r"|^(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d )?[\w.-]+ [\w.@/-]+\[\d+\]: "  # journald
+    r"|^\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d+)?(?: \|)? (?!-)"  # a time of no known zone
+    r"|^(?:> ?)+"  # a quotation
 )
 WORKER = re.compile(r"^\((?:\w+ pid=\d+\) )?\(?\w*Worker|^\[rank")
+NUMBER = re.compile(r"^ *\d+(?: ?[:|]|[-\t])(?!\d)")  # of cat -n, grep -n, an editor
 RANK = re.compile(r"^\[rank\d+\]: ?")
 REPEATED = re.compile(r" \[repeated \d+x across cluster\].*")  # Ray
 SOURCE = re.compile(r"^ ?\[[\w/]+\.py:\d+\] ")  # what is left of vLLM's prefix where the rest was cut off
@@ -264,12 +268,20 @@ def lines_of(text: str) -> list[Line]:
     If at least half of the lines have a time before them, these times count and order the lines; a line
     without one has the time of the line before it. Otherwise vLLM's own times do, as far as lines have them.
     """
-    rows = [_unwrapped(raw) for raw in text.split("\n")]
+    rows = [_unwrapped(raw) for raw in _plain(text).split("\n")]
     written = [row for row in rows if row[1].strip()]
     if 2 * sum(at is not None for at, _raw in written) < max(1, len(written)):
         return list(_timed(read(raw) for _at, raw in rows))
     lines = _timed(read(raw, at)._replace(at=at) for at, raw in written)
     return sorted(lines, key=lambda line: line.at or 0)
+
+
+def _plain(text: str) -> str:
+    """Return a text without the numbers and the indentation that all its lines have."""
+    lines = text.split("\n")
+    if all(NUMBER.match(line) or not line.strip() for line in lines):
+        text = "\n".join(NUMBER.sub("", line) for line in lines)
+    return textwrap.dedent(text)
 
 
 def _timed(lines: Iterable[Line]) -> Iterator[Line]:

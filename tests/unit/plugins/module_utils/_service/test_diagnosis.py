@@ -1118,6 +1118,13 @@ def test_another_worker_that_gets_further_does_not_tell_that_one_survives(proces
     assert [one.id for one in found] == ([] if goes_on else ["unknown_exception"])
 
 
+def test_a_worker_that_died_in_the_second_of_its_exception_was_not_killed():
+    assert ids(log("Worker proc VllmWorker-3 died unexpectedly", *TRACEBACK))[:2] == [
+        "unknown_exception",
+        "worker_died",
+    ]
+
+
 @pytest.mark.parametrize("worker", [TRACEBACK, []])
 def test_an_engine_that_repeats_the_exception_of_a_worker_is_not_its_place(worker: list[str]):
     reason = TRACEBACK[-1].partition(": ")[2]
@@ -1151,6 +1158,11 @@ def test_an_engine_that_repeats_the_exception_of_a_worker_is_not_its_place(worke
         (
             'models/qwen3.py", line 341, in forward',
             "RuntimeError: The expanded size of the tensor (1) must match the existing size (16)",
+            "unknown_exception",
+        ),
+        (
+            'vllm_ascend/platform.py", line 80, in pre_register_and_update',
+            "TypeError: argument of type 'NoneType' is not iterable",  # vllm-ascend#1042
             "unknown_exception",
         ),
         (

@@ -108,6 +108,9 @@ CASES = [
     ("101_va2557_visible_devices", "device_unavailable", "ASCEND_RT_VISIBLE_DEVICES:4,7 error"),
     ("102_va881_ray_repeats", "package_mismatch", "unexpected keyword argument 'kv_cache"),
     ("103_va4020_E89999_tiling", "operator_failed", "When layout is TND, queryD(256)"),
+    ("104_lightning_indexer_EZ9999", "operator_failed", "key layout do not support PA_BSND"),
+    ("105_kv_cache_wrapped", "kv_cache_too_small", "available KV cache memory (4.50 GiB)"),
+    ("106_gemma4_time_with_bar", "model_unsupported", "gemma4"),
 ]
 
 
@@ -182,6 +185,11 @@ WRAPPED = {
     "journald with ISO times": "2026-01-08T09:10:11+0800 node0 vllm[123]: {}",
     "kubectl": "[pod/vllm-0/engine] {}",
     "containerd": "2026-01-08T09:10:11.123456789Z stderr F {}",
+    "a time of no zone": "2026-01-08 09:10:11.123 | {}",
+    "a quotation": "> {}",
+    "numbers": "  17: {}",
+    "cat -n": "    17\t{}",
+    "a block": "      {}",
 }
 
 
@@ -196,6 +204,7 @@ def test_what_others_put_before_a_line_is_not_read(form: str):
     read_back = vllm_log.lines_of("\n".join(form.format(prefix + line) for line in lines))
     assert [line.text for line in read_back] == lines
     assert all(line.at for line in read_back)
+    assert {line.process for line in read_back} == {"(EngineCore_DP0 pid=301)"}
 
 
 def test_times_in_other_zones_are_the_same():
