@@ -84,7 +84,7 @@ REFUSED = re.compile(
     r"^(?:\w+\.)*(?:(?:Value|Assertion|NotImplemented|Type|Key|Index|Attribute|Runtime)Error)(?:: (?P<why>.+)| \((?P<code>.+)\)$)"
 )
 UNFIT = re.compile(
-    r"^(?:Type|Attribute|Index)Error"
+    r"^(?:Type|Attribute|Index|Runtime)Error"
 )  # code that meets what it does not know, not a check of a setting
 PLACES = (
     (

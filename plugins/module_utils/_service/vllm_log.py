@@ -25,10 +25,13 @@ LONGEST = 4000  # characters of a line that are read; vLLM's dump of its schedul
 QUIET = ("DEBUG", "INFO")
 # The escape character of a colour gets lost when a log is copied. Before 0.11, a process has a rank; with Ray, an address.
 COLOUR = re.compile(r"\x1b\[[0-9;]*m|\[(?:0|0;0|[01];3\d)m")
-PROCESS = re.compile(r"^(?:\([\w ]+(?: rank=\d+)? pid=\d+(?:, ip=[^)]*)?\)\s?)+")
+PROCESS = re.compile(
+    r"^(?:\((?:[\w ]+(?: rank=\d+)? pid=\d+(?:, ip=[^)]*)?|(?:APIServer|EngineCore|Worker)\w*)\)\s?)+"
+)
+# A format that users set may have another date, or none.
 LEVEL = re.compile(
-    r"^(DEBUG|INFO|WARNING|ERROR|CRITICAL) (?:\d{4}-)?(\d\d-\d\d \d\d:\d\d:\d\d)(?:[.,]\d+)? "
-    r"(?:[\[(][^\])]+[\])]|\w+\.py:\d+\]) ?|^(INFO|DEBUG):(?=\s)"
+    r"^(DEBUG|INFO|WARNING|ERROR|CRITICAL) (?:(?:\d{4}-)?(\d\d-\d\d \d\d:\d\d:\d\d)(?:[.,]\d+)? "
+    r"(?:[\[(][^\])]+[\])]|\w+\.py:\d+\]) ?|\[[\w/]+\.py:\d+\] ?)|^(INFO|DEBUG):(?=\s)"
 )
 KERNEL = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(,\d+)([+-]\d\d:\d\d) (.*)")
 # An error of CANN, with the module and the process that report it.
@@ -165,7 +168,7 @@ def read(raw: str, at: float | None = None) -> Line:
         return Line(redaction.text(SOURCE.sub("", text)), at, "", process)
     if match[3]:  # of the API server's framework, which has no time
         return Line(redaction.text(text), at, match[3], process)
-    at = own_time(match[2]) if at is None else at
+    at = own_time(match[2]) if at is None and match[2] else at
     return Line(redaction.text(RANK.sub("", text[match.end() :])), at, match[1], process)
 
 

@@ -31,6 +31,7 @@ def test_a_line_loses_colours_process_and_level():
         "(RayWorkerWrapper pid=12580, ip=10.108.8.139) ERROR 05-28 03:54:00 [worker_base.py:620] ",  # vllm-ascend#986
         "[0;36m(APIServer pid=81)[0;0m ERROR 03-03 10:59:11 [serving_chat.py:1343] ",  # vllm-ascend#7015
         "(Worker_TP5 pid=7129) ERROR 2025-11-25 15:18:55.343 [multiproc_executor.py:671] ",  # a format that users set
+        "(EngineCore_DP0) ERROR [core.py:866] ",
     ],
 )
 def test_the_prefixes_of_other_releases_and_ways_of_copying(prefix: str):
