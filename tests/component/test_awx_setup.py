@@ -78,26 +78,37 @@ def credentials(awx: StandIn, template: str) -> set[str]:
     return {thing["name"] for thing in awx.related[awx.named("job_templates")[template]["id"], "credentials"]}
 
 
-@pytest.mark.campaign
-def test_a_failed_update_is_reported_with_its_cause(awx: StandIn):
+@pytest.fixture(scope="module", name="some")
+def templates_of_the_workflow(templates: list[dict]) -> list[dict]:
+    names = {f"vLLM {name}" for name in ("preflight", "site", "status")}
+    return [template for template in templates if template["name"] in names]
+
+
+def test_a_failed_update_is_reported_with_its_cause_and_corrected_by_the_remedy(
+    awx: StandIn, some: list[dict]
+):
     awx.repositories.clear()
     code, output = setup(awx)
     assert code == 2
-    assert re.search(rf"Found: .*repository '{URL}' does not exist", output, re.DOTALL), output
+    assert f"failed / Failed to clone / fatal: repository '{URL}' does not exist" in output, output
     assert awx.things["job_templates"] == []
     awx.repositories[URL] = list(PLAYBOOKS)
+    awx.reaches_galaxy = False
     code, output = setup(awx)
+    assert code == 2
+    assert re.search(
+        r"attempting to call Galaxy.*awx_setup_galaxy_credentials set to \[\]", output, re.DOTALL
+    ), output
+    code, output = setup(awx, awx_setup_galaxy_credentials=[], awx_setup_job_templates=some)
     assert code == 0, output
-    assert len(awx.things["job_templates"]) == 13
+    assert len(awx.things["job_templates"]) == 3
 
 
-def test_everything_is_made_once_and_no_secret_replaces_the_inventorys(awx: StandIn, templates: list[dict]):
+def test_everything_is_made_once_and_no_secret_replaces_the_inventorys(awx: StandIn, some: list[dict]):
     """With the job templates of the workflow; the campaign makes all of them."""
-    of_workflow = {f"vLLM {name}" for name in ("preflight", "site", "status")}
-    some = [template for template in templates if template["name"] in of_workflow]
     code, output = setup(awx, awx_setup_job_templates=some)
     assert code == 0, output
-    assert set(awx.named("job_templates")) == of_workflow
+    assert [*awx.named("job_templates")] == ["vLLM preflight", "vLLM site", "vLLM status"]
     nodes = {node["identifier"]: node for node in awx.things["workflow_job_template_nodes"]}
     assert {name: awx.related.get((node["id"], "success_nodes"), []) for name, node in nodes.items()} == {
         "preflight": [nodes["site"]],
@@ -142,9 +153,28 @@ def test_a_missing_machine_credential_ends_it_before_anything_is_made(awx: Stand
     code, output = setup(awx, awx_setup_machine_credential="Nobody")
     assert code == 2
     assert output.count("fatal:") == 1
-    assert "0 credentials of type Machine called Nobody" in output
+    assert "0 credentials of type Machine called Nobody that this token may see" in output
     assert awx.things["organizations"] == []
     assert len(awx.things["credentials"]) == 2
+
+
+def test_a_smart_inventory_of_the_same_name_stays_as_it_is(awx: StandIn):
+    organization = awx.make("organizations", {"name": "Ascend"})["id"]
+    smart = {"name": "Ascend hosts", "organization": organization, "kind": "smart", "host_filter": "name=x"}
+    made = awx.make("inventories", smart)
+    code, output = setup(awx)
+    assert code == 2
+    assert "a smart inventory called Ascend hosts" in output, output
+    assert {**made, **smart} == made
+
+
+def test_an_update_that_awx_does_not_run_is_reported_in_time(awx: StandIn):
+    awx.runs_jobs = False
+    code, output = setup(awx, awx_setup_project_timeout=3)
+    assert code == 2
+    assert "aborted due to timeout" in output, output
+    assert "The update is pending after 3 seconds" in output
+    assert awx.things["job_templates"] == []
 
 
 @pytest.mark.campaign
@@ -170,3 +200,15 @@ def test_choices_are_made_on_request(awx: StandIn):
     assert awx.related[nodes["preflight"]["id"], "success_nodes"] == [nodes["approval"]]
     assert awx.related[nodes["approval"]["id"], "success_nodes"] == [nodes["site"]]
     assert nodes["approval"]["unified_job_template"] == awx.things["workflow_approval_templates"][0]["id"]
+
+    code, output = setup(awx)
+    assert code == 0, output
+    assert awx.things["schedules"] == []
+    assert {node["identifier"] for node in awx.things["workflow_job_template_nodes"]} == {
+        "preflight",
+        "site",
+        "status",
+    }
+    assert awx.related[nodes["preflight"]["id"], "success_nodes"] == [nodes["site"]]
+    code, output = setup(awx)
+    assert (code, changed(output)) == (0, 0), output

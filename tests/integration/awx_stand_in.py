@@ -6,8 +6,9 @@
 It refuses what the real one refused when awx_setup.yml was run against it: a survey without questions, a playbook that the
 synchronized project does not have, another set of inputs for a credential type in use, another organization for an execution
 environment. A project is updated when its source changes and when asked to; an update fails for a repository that is not
-there. Names are unique within an organization only, so a search by name alone may find several. Secrets are shown as
-$encrypted$. A field that AWX does not have is refused, although the real one ignores it.
+there, and for an organization with Galaxy credentials if Galaxy cannot be reached. Names are unique within an organization
+only, so a search by name alone may find several. Secrets are shown as $encrypted$. Without a word, an inventory of another
+kind becomes an ordinary one. A field that AWX does not have is refused, although the real one ignores it.
 """
 
 from __future__ import annotations
@@ -77,7 +78,15 @@ FIELDS = {
     "workflow_approval_templates": {"name", "description", "timeout", "identifier", "workflow_job_template"},
     "notification_templates": {"name", "organization", "notification_type", "notification_configuration"},
     "schedules": {"name", "rrule", "unified_job_template"},
-    "project_updates": {"project", "status", "failed", "finished", "scm_revision"},
+    "project_updates": {
+        "project",
+        "status",
+        "failed",
+        "finished",
+        "scm_revision",
+        "job_explanation",
+        "result_traceback",
+    },
 }
 
 
@@ -99,6 +108,8 @@ class StandIn(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.token, self.url = token, f"http://127.0.0.1:{self.server_address[1]}"
         self.repositories = repositories
+        self.runs_jobs = True  # False: an update stays pending, as with AWX's dispatcher down
+        self.reaches_galaxy = True
         self.things: dict[str, list[dict[str, Any]]] = {kind: [] for kind in FIELDS}
         self.related: dict[tuple[int, str], Any] = {}
         self._last = 0
@@ -134,7 +145,7 @@ class StandIn(ThreadingHTTPServer):
         self._refuse(kind, thing, {**thing, **fields}, changed)
         thing.update(fields)
         if kind == "projects" and changed & SOURCE:
-            return {**thing, "summary_fields": {"current_update": {"id": self.update(thing)["id"]}}}
+            self.update(thing)
         return thing
 
     def _refuse(self, kind: str, old: dict[str, Any], new: dict[str, Any], changed: set[str]) -> None:
@@ -153,23 +164,28 @@ class StandIn(ThreadingHTTPServer):
             raise Refused({"organization": [text]})
 
     def update(self, project: dict[str, Any]) -> dict[str, Any]:
-        """Synchronize a project with its repository; the update is over at once."""
+        """Synchronize a project with its repository; the update is over at once, unless AWX runs no jobs."""
         playbooks = self.repositories.get(project["scm_url"])
-        failed = playbooks is None
-        revision = project["scm_revision"] if failed else f"revision of {sorted(playbooks or [])}"
+        if self.related.get((project["organization"], "galaxy_credentials")) and not self.reaches_galaxy:
+            playbooks = None
+        status = "pending" if not self.runs_jobs else "failed" if playbooks is None else "successful"
+        revision = (
+            f"revision of {sorted(playbooks or [])}" if status == "successful" else project["scm_revision"]
+        )
         update = self.make(
             "project_updates",
             {
                 "project": project["id"],
-                "status": "failed" if failed else "successful",
-                "failed": failed,
-                "finished": "2026-01-01T00:00:00Z",
+                "status": status,
+                "failed": status == "failed",
+                "finished": None if status == "pending" else "2026-01-01T00:00:00Z",
                 "scm_revision": revision,
+                "job_explanation": "",
+                "result_traceback": "",
             },
         )
-        project["summary_fields"] = {"last_job": {"id": update["id"], "status": update["status"]}}
-        project["scm_revision"] = revision
-        project["playbooks"] = playbooks or []
+        if self.runs_jobs:
+            project["scm_revision"], project["playbooks"] = revision, playbooks or []
         return update
 
     def find(self, kind: str, wanted: dict[str, str]) -> list[dict[str, Any]]:
@@ -178,6 +194,18 @@ class StandIn(ThreadingHTTPServer):
 
     def one(self, kind: str, number: int) -> dict[str, Any]:
         return next(thing for thing in self.things[kind] if thing["id"] == number)
+
+    def delete(self, kind: str, number: int) -> None:
+        """Remove a thing, the approval that is its own, and it from what it is related to."""
+        gone = self.one(kind, number)
+        self.things[kind].remove(gone)
+        approvals = self.things["workflow_approval_templates"]
+        approvals[:] = [one for one in approvals if one["id"] != gone.get("unified_job_template")]
+        for name, known in [*self.related.items()]:
+            if name[0] == number:
+                del self.related[name]
+            elif isinstance(known, list) and gone in known:
+                known.remove(gone)
 
     @contextmanager
     def serving(self) -> Iterator[StandIn]:
@@ -206,6 +234,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_PATCH(self) -> None:
         self._answer(self._patch)
 
+    def do_DELETE(self) -> None:
+        self._answer(self._delete)
+
     def _answer(self, carry_out) -> None:
         url = urlsplit(self.path)
         parts = url.path.removeprefix(ROOT).strip("/").split("/")
@@ -230,10 +261,7 @@ class Handler(BaseHTTPRequestHandler):
         if number and not related:
             return HTTPStatus.OK, _shown(self.server.one(kind, number))
         if (kind, related) == ("project_updates", "events"):
-            url = self.server.one("projects", self.server.one(kind, number)["project"])["scm_url"]
-            found = [
-                {"type": "project_update_event", "stdout": f"fatal: repository '{url}' does not exist\r\n"}
-            ]
+            found = self._events(self.server.one(kind, number), query)
         else:
             related_ones = self.server.related.get((number, related), [])
             found = related_ones if related else self.server.find(kind, query)
@@ -243,19 +271,42 @@ class Handler(BaseHTTPRequestHandler):
     def _patch(self, kind: str, number: int, _related: str, _query: dict[str, str]) -> tuple[HTTPStatus, Any]:
         return HTTPStatus.OK, _shown(self.server.write(kind, self.server.one(kind, number), self._body()))
 
+    def _events(self, update: dict[str, Any], query: dict[str, str]) -> list[dict[str, Any]]:
+        """Return what AWX recorded of an update: its output has colours and is cut, the results are whole."""
+        if update["status"] != "failed":
+            return []
+        url = self.server.one("projects", update["project"])["scm_url"]
+        said = f"fatal: repository '{url}' does not exist\n"
+        if url in self.server.repositories:
+            said = (
+                "ERROR! Unknown error when attempting to call Galaxy at 'https://galaxy.ansible.com/api/'\n"
+            )
+        recap = {
+            "event": "playbook_on_stats",
+            "stdout": "\r\nPLAY RECAP \x1b[0;31mfailed=1\x1b[0m",
+            "event_data": {},
+        }
+        failed = {
+            "event": "runner_on_failed",
+            "stdout": '\x1b[0;31mfatal: [localhost]: FAILED! => {"changed": false, "cmd": "/usr/bin/git clo…\x1b[0m',
+            "event_data": {"res": {"msg": "Failed to clone", "stderr": said, "rc": 128}},
+        }
+        return [
+            {"type": "project_update_event", **event} for event in (recap, failed) if _matches(event, query)
+        ]
+
+    def _delete(
+        self, kind: str, number: int, _related: str, _query: dict[str, str]
+    ) -> tuple[HTTPStatus, Any]:
+        self.server.delete(kind, number)
+        return HTTPStatus.NO_CONTENT, {}
+
     def _post(self, kind: str, number: int, related: str, _query: dict[str, str]) -> tuple[HTTPStatus, Any]:
         if not number:
-            made = self.server.make(kind, self._body())
-            answer = _shown(made)
-            if kind == "projects":
-                answer = {
-                    **made,
-                    "summary_fields": {"current_update": {"id": made["summary_fields"]["last_job"]["id"]}},
-                }
-            return HTTPStatus.CREATED, answer
+            return HTTPStatus.CREATED, _shown(self.server.make(kind, self._body()))
         if related == "update":
             update = self.server.update(self.server.one(kind, number))
-            return HTTPStatus.ACCEPTED, {"url": update["url"]}
+            return HTTPStatus.ACCEPTED, update
         if related == "survey_spec":
             return self._post_survey(number)
         if related == "create_approval_template":
