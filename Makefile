@@ -157,6 +157,10 @@ bench-stage: env root ## The preflight stage beside a ping, on 2 and 16 hosts of
 bench-site: env root ## A converged site.yml beside 20 stat tasks, on the lab (root)
 	tests/with-lab.sh python tests/bench/site.py
 
+.PHONY: bench-page
+bench-page: env root ## A benchmark of the lab, and a picture of its page for the docs; needs chromium (root)
+	tests/with-lab.sh tests/bench/page.sh
+
 .PHONY: runner
 runner: env root ## Every playbook run by ansible-runner, as AWX does it, on the lab (root)
 	tests/with-lab.sh $(GUARD) tests/integration/test_runner.py
@@ -188,6 +192,11 @@ diagnosis: env root ## What goes wrong while the service starts on the lab, and 
 .PHONY: recovery
 recovery: env root ## What breaks while the service runs on the lab, and that it comes back by itself (root)
 	tests/with-lab.sh $(GUARD) tests/integration/test_recovery.py
+
+.PHONY: watched
+watched: env root ## What Prometheus and Alertmanager tell of faults on the lab, and the dashboard's picture for the docs (root)
+	tests/with-lab.sh python -m pytest tests/integration/test_watched.py
+	cp tests/output/dashboard.svg docs/pictures/
 
 .PHONY: kill-upgrade
 kill-upgrade: env root ## An upgrade killed after each of its tasks on the lab, and what helps then; takes hours (root)

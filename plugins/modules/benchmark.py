@@ -133,6 +133,12 @@ def measurement(module: AnsibleModule) -> benchmark.Measure:
         code, output, errors = module.run_command(command, data=benchmark.SCRIPT)
         if code == benchmark.TIMED_OUT:
             raise benchmark.TimeOver
+        if code == benchmark.IN_USE:
+            raise ProblemError(
+                f"another measurement runs in {params['container']}",
+                "one at a time, as each would slow the other",
+                "try again when it has ended: one whose run of Ansible was interrupted goes on until its time is over",
+            )
         if code:
             raise ProblemError(
                 f"`vllm bench serve` in {params['container']} ended with {code}: {_end(errors)}",

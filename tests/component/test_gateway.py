@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -219,6 +220,62 @@ def test_only_root_reads_the_secrets_and_no_output_shows_them(gateway: Gateway):
         assert secret not in gateway.output
 
 
+def issued(folder: Path, name: str, signer: str = "") -> Path:
+    """Return a certificate of its own key, signed by another or by itself."""
+    certificate, key = folder / f"{name}.crt", folder / f"{name}.key"
+    kind = [
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-keyout",
+        key,
+        "-out",
+        certificate,
+    ]
+    by = ["-CA", folder / f"{signer}.crt", "-CAkey", folder / f"{signer}.key"] if signer else []
+    names = ["-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(
+        ["openssl", "req", "-x509", "-days", "5", *kind, *by, *names], check=True, capture_output=True
+    )
+    return certificate
+
+
+@pytest.mark.campaign
+def test_a_certificate_with_its_chain_is_taken_and_one_of_another_key_is_not(
+    gateway: Gateway, tmp_path: Path
+):
+    """In the wrong order, the chain is one of another key. What nginx has stays as it is then."""
+    own = {name: (gateway.folder / "etc/gateway" / name).read_bytes() for name in ("tls.crt", "tls.key")}
+    for name, signer in (("root", ""), ("middle", "root"), ("leaf", "middle")):
+        issued(tmp_path, name, signer)
+    leaf, middle = ((tmp_path / f"{name}.crt").read_text(encoding="ascii") for name in ("leaf", "middle"))
+    chain, metrics = tmp_path / "chain.crt", tmp_path / "metrics"
+    metrics.mkdir()
+    given = {
+        "gateway_certificate": str(chain),
+        "gateway_certificate_key": str(tmp_path / "leaf.key"),
+        "gateway_metrics_dir": str(metrics),
+    }
+    try:
+        chain.write_text(middle + leaf, encoding="ascii")
+        with pytest.raises(AssertionError, match=r"the first certificate in .* is not that of the key"):
+            gateway.play(("first",), **given)
+        assert {name: (gateway.folder / "etc/gateway" / name).read_bytes() for name in own} == own
+        chain.write_text(leaf + middle, encoding="ascii")
+        assert gateway.play(("first", "second"), **given) == {"first": 4, "second": 0}
+        context = ssl.create_default_context(cafile=str(tmp_path / "root.crt"))
+        with httpx2.Client(base_url=gateway.url, verify=context) as client:
+            assert client.get("/health").status_code == 200
+        ends = (metrics / "ascend-ops-gateway.prom").read_text(encoding="ascii").split()[-1]
+        assert abs(int(ends) - time.time() - 5 * 86400) < 600
+    finally:
+        for name, content in own.items():
+            (gateway.folder / "etc/gateway" / name).write_bytes(content)
+        gateway.reload()
+
+
 def test_gixy_finds_nothing(gateway: Gateway):
     # HSTS is for browsers, and would hold for everything else on that host too.
     found = run(
@@ -285,25 +342,27 @@ def test_a_stream_arrives_as_it_is_said(gateway: Gateway, monkeypatch: pytest.Mo
 
 @pytest.mark.campaign
 def test_it_delays_the_first_token_hardly(gateway: Gateway):
-    def median(url: str, key: str) -> float:
-        body = {
-            "model": MODEL,
-            "max_tokens": 100,
-            "stream": True,
-            "messages": [{"role": "user", "content": PROMPT}],
-        }
-        times = []
-        with httpx2.Client(
-            base_url=url, headers={"Authorization": f"Bearer {key}"}, verify=gateway.context()
-        ) as client:
-            for _number in range(30):
+    """Asked in turns, so that what else the machine does slows both."""
+    body = {
+        "model": MODEL,
+        "max_tokens": 100,
+        "stream": True,
+        "messages": [{"role": "user", "content": PROMPT}],
+    }
+    times: dict[str, list[float]] = {TEAM: [], ENGINE: []}
+    with contextlib.ExitStack() as stack:
+        clients = {}
+        for key, url in ((TEAM, gateway.url), (ENGINE, gateway.server.url)):
+            headers = {"Authorization": f"Bearer {key}"}
+            client = httpx2.Client(base_url=url, headers=headers, verify=gateway.context())
+            clients[key] = stack.enter_context(client)
+        for _number in range(40):
+            for key, client in clients.items():
                 begun = time.monotonic()
                 with client.stream("POST", "/v1/chat/completions", json=body) as answer:
                     next(answer.iter_raw())
-                    times.append(time.monotonic() - begun)
-        return statistics.median(times)
-
-    assert median(gateway.url, TEAM) - median(gateway.server.url, ENGINE) < 0.005
+                    times[key].append(time.monotonic() - begun)
+    assert statistics.median(times[TEAM]) - statistics.median(times[ENGINE]) < 0.005
 
 
 async def stream(gateway: Gateway, context: ssl.SSLContext, key: str = TEAM) -> bytes:
@@ -352,8 +411,10 @@ def test_a_reload_cuts_no_stream_and_a_revoked_key_is_refused_at_once(
             "".join(line for line in before.splitlines(True) if "guest" not in line), encoding="utf-8"
         )
         try:
-            gateway.reload()
-            assert gateway.ask("GET", "/v1/models", GUEST) == 401
+            gateway.systemctl("reload")
+            begun = time.monotonic()
+            while gateway.ask("GET", "/v1/models", GUEST) != 401:
+                assert time.monotonic() - begun < 1
             with pytest.raises(openai.AuthenticationError):
                 idle.models.list()
             assert not running.done()

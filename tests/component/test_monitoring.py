@@ -63,11 +63,37 @@ def test_targets_have_labels_and_a_second_run_changes_nothing(tmp_path):
     assert re.search(r"^\+.*> 0\.25", done.stdout, re.M)
 
 
-def test_an_exporter_must_not_have_a_port_of_the_service(tmp_path):
-    done, failures = watch(tmp_path, monitoring_exporters={"npu": 8082})
+def test_another_service_of_the_same_name_is_not_replaced(tmp_path):
+    """Two clusters serve the same model, and have one Prometheus. A cluster that has lost or got hosts is the same."""
+    hosts = {"node0": {"vllm_service_ip": "10.0.0.10"}, "node1": {"vllm_service_ip": "fd00::11"}}
+    done, _failures = watch(tmp_path, hosts=hosts)
+    assert done.returncode == 0, done.stdout
+    before = (tmp_path / "written/targets-glm47.json").read_text(encoding="utf-8")
+    done, failures = watch(
+        tmp_path, hosts={"a": {"ansible_host": "10.0.1.10"}}, monitoring_exporters={"npu": 8082}
+    )
     assert done.returncode != 0
-    assert "port 8082 in monitoring_exporters, a port of the service itself" in failures[0].message
-    assert not (tmp_path / "written").exists()
+    for part in ("has the targets of glm47 on 10.0.0.10, fd00::11", "set monitoring_service", "port 8082 in"):
+        assert part in failures[0].message
+    assert (tmp_path / "written/targets-glm47.json").read_text(encoding="utf-8") == before
+    done, _failures = watch(
+        tmp_path, hosts={"node1": {"ansible_host": "fd00::11"}, "x": {"ansible_host": "fd00::12"}}
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_gateway_of_its_own_host_is_a_target(tmp_path):
+    gateways = {"vllm_gateway": {"hosts": {"node0": {}, "door": {"ansible_host": "fd00::5"}}}}
+    (tmp_path / "gateways.json").write_text(json.dumps(gateways), encoding="utf-8")
+    done, _failures = watch(tmp_path, "-i", str(tmp_path / "gateways.json"))
+    assert done.returncode == 0, done.stdout
+    targets = json.loads((tmp_path / "written/targets-glm47.json").read_text(encoding="utf-8"))
+    (door,) = (target for target in targets if target["labels"]["host"] == "door")
+    assert door == {
+        "targets": ["[fd00::5]:9100"],
+        "labels": {"service": "glm47", "host": "door", "job": "node"},
+    }
+    assert len(targets) == 4
 
 
 def test_the_group_must_have_hosts(tmp_path):

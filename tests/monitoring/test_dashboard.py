@@ -25,7 +25,7 @@ import requests
 import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
-from monitoring import PROGRAMS, Watched, watch
+from monitoring import Watched, prometheus, running, watch
 from polling import wait_until
 from ports import free_port
 from shipped import ROOT, read
@@ -60,21 +60,10 @@ def answering(address: str, port: int, texts: list[str]) -> Iterator[None]:
         server.shutdown()
 
 
-@contextlib.contextmanager
-def running(program: str, *options: str, log: Path) -> Iterator[None]:
-    with log.open("wb") as output:
-        process = subprocess.Popen([str(PROGRAMS / program), *options], stdout=output, stderr=output)
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
-
-
 @pytest.fixture(scope="module", name="site")
 def watched_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     folder = tmp_path_factory.mktemp("site")
-    ports = {name: free_port() for name in ("vllm", "node", "npu", "prometheus")}
+    ports = {name: free_port() for name in ("vllm", "node", "npu")}
     exporters = {"node": ports["node"], "npu": ports["npu"]}
     done, _failures = watch(folder, "-e", f"vllm_api_port={ports['vllm']}", monitoring_exporters=exporters)
     assert done.returncode == 0, done.stdout
@@ -84,24 +73,11 @@ def watched_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watche
     for name, address in zip(("10.0.0.10", "10.0.0.11"), HOSTS.values(), strict=True):
         text = text.replace(name, address)  # a service of two hosts on loopback addresses would be refused
     targets.write_text(text, encoding="utf-8")
-    (folder / "prometheus.yml").write_text(
-        json.dumps(
-            {
-                "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-                "rule_files": [str(written / "rules-*.yml")],
-                "scrape_configs": [
-                    {"job_name": "vllm", "file_sd_configs": [{"files": [str(written / "targets-*.json")]}]}
-                ],
-            }
-        ),
-        encoding="utf-8",
-    )
     before, after = (
         (METRICS / f"vllm-{name}.txt").read_text(encoding="utf-8") for name in ("before", "after")
     )
     started = re.sub(r"^(process_start_time_seconds) .*", r"\1 1.7e9", after, flags=re.M)
     npu = (METRICS / "npu_exporter.txt").read_text(encoding="utf-8")
-    url = f"http://127.0.0.1:{ports['prometheus']}"
     with contextlib.ExitStack() as stack:
         stack.enter_context(answering(HOSTS["node0"], ports["vllm"], [started, before, after]))
         for name, address in HOSTS.items():
@@ -114,20 +90,7 @@ def watched_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watche
                 f"--collector.textfile.directory={textfiles}",
             )
             stack.enter_context(running("prometheus-node-exporter", *options, log=folder / f"{name}.log"))
-        options = (
-            f"--config.file={folder}/prometheus.yml",
-            f"--storage.tsdb.path={folder}/data",
-            f"--web.listen-address={url.removeprefix('http://')}",
-        )
-        stack.enter_context(running("prometheus", *options, log=folder / "prometheus.log"))
-        wait_until(lambda: answers(f"{url}/-/ready"), 30, lambda: (folder / "prometheus.log").read_text())
-        yield Watched(url, folder / "written")
-
-
-def answers(url: str) -> bool:
-    with contextlib.suppress(requests.ConnectionError):
-        return requests.get(url, timeout=5).status_code == 200
-    return False
+        yield stack.enter_context(prometheus(folder, written, "1s"))
 
 
 def supervise(stack: contextlib.ExitStack, folder: Path, name: str, api_port: int) -> None:

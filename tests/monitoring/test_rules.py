@@ -85,6 +85,10 @@ def memory(left: str) -> list[Series]:
     ]
 
 
+def certificate(days: float) -> list[Series]:
+    return [series("node", "ascend_ops_gateway_certificate_end_time_seconds", f"{days * 86400:.0f}x60")]
+
+
 def npu(metric: str, values: str, **labels: str) -> Series:
     return series("npu", f"npu_chip_{metric}", values, id="3", model_name="910B3", **labels)
 
@@ -223,6 +227,7 @@ CASES = [
         memory("90000x450 20000x200"),  # the weights were loaded
         memory("90000-1x600"),
     )),
+    Case("GatewayCertificateEnds", "5m", certificate(10), (certificate(20),)),
     Case("NpuExporterSilent", "15m", [series("npu", "up", "1x4 0x60")], (
         [series("npu", "up", "1x60")],
         [series("npu", "up", "0x60")],

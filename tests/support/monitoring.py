@@ -1,21 +1,25 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run playbooks/monitoring.yml on this machine, and the programs of Prometheus that `make monitoring` unpacks."""
+"""Run playbooks/monitoring.yml on this machine, and the programs of Prometheus that tests/unpack.sh unpacks."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import requests
 from ansible_run import ROOT, Failure, playbook
 from polling import wait_until
+from ports import free_port
 
 PROGRAMS = ROOT / ".cache/prometheus/usr/bin"
+ALERTMANAGER = "prometheus-alertmanager"
 
 
 def watch(
@@ -46,6 +50,56 @@ def promtool(*arguments: str | Path) -> str:
     return done.stdout
 
 
+@contextlib.contextmanager
+def running(program: str, *options: str, log: Path) -> Iterator[None]:
+    """Run a program of Prometheus for a while."""
+    # Alertmanager of Debian looks below /usr/share, which is that of the packages in a namespace of its own.
+    command = f'mount --bind "{PROGRAMS.parent}/share" /usr/share && exec "$0" "$@"'
+    apart = ["unshare", "--mount", "sh", "-c", command] if program == ALERTMANAGER else []
+    with log.open("wb") as output:
+        process = subprocess.Popen([*apart, PROGRAMS / program, *options], stdout=output, stderr=output)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def prometheus(
+    folder: Path, written: Path, interval: str, rules: str = "", alertmanager: str = ""
+) -> Iterator[Watched]:
+    """Run Prometheus over what the role has written, with scrapes and evaluations at an interval.
+
+    *rules* are files in the place of those that the role has written. *alertmanager* is HOST:PORT, if there is one.
+    """
+    receivers = [{"static_configs": [{"targets": [alertmanager]}]}] if alertmanager else []
+    configuration = {
+        "global": {"scrape_interval": interval, "evaluation_interval": interval},
+        "alerting": {"alertmanagers": receivers},
+        "rule_files": [rules or str(written / "rules-*.yml")],
+        "scrape_configs": [
+            {"job_name": "vllm", "file_sd_configs": [{"files": [str(written / "targets-*.json")]}]}
+        ],
+    }
+    (folder / "prometheus.yml").write_text(json.dumps(configuration), encoding="utf-8")
+    address, log = f"127.0.0.1:{free_port()}", folder / "prometheus.log"
+    options = (
+        f"--config.file={folder}/prometheus.yml",
+        f"--storage.tsdb.path={folder}/data",
+        f"--web.listen-address={address}",
+    )
+    with running("prometheus", *options, log=log):
+        wait_until(lambda: answers(f"http://{address}/-/ready"), 30, lambda: log.read_text(encoding="utf-8"))
+        yield Watched(f"http://{address}", written)
+
+
+def answers(url: str) -> bool:
+    with contextlib.suppress(requests.ConnectionError):
+        return requests.get(url, timeout=5).status_code == 200
+    return False
+
+
 class Watched:
     """A Prometheus over a service, with what role monitoring has written."""
 
@@ -71,7 +125,7 @@ class Watched:
         }
         return panels | {one["name"]: one["expr"] for one in self.dashboard["annotations"]["list"]}
 
-    def wait_for_data(self, queries: dict[str, str], seconds: float) -> None:
+    def wait_for_data(self, queries: Mapping[str, str], seconds: float) -> None:
         """Wait until Prometheus has a number for each of the queries."""
         missing = dict(queries)
 

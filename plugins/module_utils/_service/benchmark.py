@@ -22,8 +22,10 @@ METRICS = ("ttft", "tpot", "itl", "e2el")
 QUANTILES = ("p50", "p90", "p99")
 
 # Run by bash in the container. The serve script has the environment, and the API key in a variable: neither is in an
-# argument. Standard output is the result alone.
+# argument. Standard output is the result alone. What Ansible was interrupted in goes on in the container, and keeps the lock.
 SCRIPT = r"""
+exec 9>/tmp/ascend-ops-benchmark.lock
+flock --nonblock 9 || exit 75
 source <(sed '/^exec /,$d' "$1")
 export OPENAI_API_KEY=${VLLM_API_KEY:-none} HF_HUB_OFFLINE=1
 unset VLLM_API_KEY
@@ -33,6 +35,7 @@ timeout --kill-after=10 "$2" vllm bench serve "${@:3}" --save-result --result-di
 cat "$folder/result.json"
 """
 TIMED_OUT = 124  # by timeout(1)
+IN_USE = 75  # by SCRIPT, where another measurement runs
 
 
 class TimeOver(Exception):

@@ -4,7 +4,7 @@
 """The report of a benchmark: one HTML file without scripts, and what became slower since the former one.
 
 A report is plain data: ``date``, ``service`` and ``load`` (mappings of names to texts or numbers), ``levels`` and ``ended`` as
-:mod:`benchmark` makes them.
+:mod:`benchmark` makes them. ``others``: requests of others when it began, if there were any.
 """
 
 from __future__ import annotations
@@ -111,6 +111,10 @@ def summary(report: Report, former: Report | None = None) -> str:
     failed = sum(level["failed"] for level in report["levels"])
     if failed:
         lines.append(f"{failed} requests failed.")
+    if report.get("others"):
+        lines.append(
+            f"When it began, the service had {report['others']} requests of others, which slow what was measured."
+        )
     if not former:
         lines.append("There is no former report to compare with.")
     elif not comparable(report, former):

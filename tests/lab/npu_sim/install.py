@@ -14,6 +14,7 @@ from npu_sim import outputs
 SOURCES = Path(__file__).resolve().parent
 STATE = "etc/ascend-sim.json"
 ANSWERS = "usr/local/lib/ascend-sim"  # where the tools find what to print
+METRICS = f"{ANSWERS}/exporter/metrics"  # any web server over the folder is an npu-exporter
 NPU_SMI = "usr/local/bin/npu-smi"
 HCCN_TOOL = "usr/local/Ascend/driver/tools/hccn_tool"
 DRIVER = (
@@ -49,6 +50,7 @@ def apply(root: Path, sickness: dict[str, Any], node_index: int, node_name: str)
         shutil.rmtree(root / ANSWERS / tool, ignore_errors=True)
         files.update({f"{ANSWERS}/{tool}/{arguments}": text for arguments, text in answers.items()})
         files[f"{ANSWERS}/{tool}/delay"] = "infinity" if npus.state["hang"] else str(npus.state["delay"])
+    files[METRICS] = "".join(f"{line}\n" for line in npus.metrics())
     error = npus.error()
     if error:
         files[f"{ANSWERS}/npu-smi/error"] = error

@@ -39,6 +39,7 @@ HEALTHY: dict[str, Any] = {
     "hang": False,
 }
 FIRMWARE = "7.7.0.6.236"
+ERROR_CODE = "80E01801"  # of a chip that is not healthy
 BUS = ["C1", "01", "C2", "02", "81", "41", "82", "42"]
 TABLE = "+" + "-" * 27 + "+" + "-" * 15 + "+" + "-" * 52 + "+"
 PROCESSES = "+" + "-" * 27 + "+" + "-" * 15 + "+" + "-" * 26 + "+" + "-" * 25 + "+"
@@ -193,7 +194,7 @@ class Npus:
     def health(self, chip: int) -> Iterator[str]:
         status = self.health_of(chip)
         code, text = (
-            ("NA", "NA") if status == "OK" else ("80E01801", "node type=SOC, sensor type=Temperature")
+            ("NA", "NA") if status == "OK" else (ERROR_CODE, "node type=SOC, sensor type=Temperature")
         )
         return fields(("Health Status", status), ("Error Code", code), ("Error Information", text))
 
@@ -338,6 +339,30 @@ class Npus:
                 else f"recv seq={sequence},time=0.0{64 + 3 * sequence}000ms"
             )
         yield f"3 packets transmitted, {3 - lost} received, {100 * lost / 3:.2f}% packet loss"
+
+    # npu-exporter
+
+    def metrics(self) -> Iterator[str]:
+        """Return what MindCluster's npu-exporter would answer, as far as the tools say it as well; it has no counters of errors.
+
+        Names, labels and units are those of component/npu-exporter/collector in https://github.com/Ascend/mind-cluster. Where
+        the chip has no error, it writes no error code.
+        """
+        for chip in self.chips:
+            labels = f'id="{chip}",model_name="{self.state["name"]}",pcie_bus_info="0000:{BUS[chip]}:00.0",namespace="",pod_name="",container_name=""'
+            values = {
+                "info_health_status": int(self.health_of(chip) == "OK"),
+                "info_temperature": self.temperature(chip),
+                "info_power": self.power(chip),
+                "info_utilization": 0,
+                "info_hbm_used_memory": self.hbm_used(chip),
+                "info_hbm_total_memory": self.state["hbm_total"],
+                "info_link_status": int(self.is_up(chip)),
+                "link_up_num": 1,
+            }
+            if self.health_of(chip) != "OK":
+                values["info_error_code"] = int(ERROR_CODE, 16)
+            yield from (f"npu_chip_{name}{{{labels}}} {value}" for name, value in values.items())
 
     # files
 

@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from typing import Any
 
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import benchmark
+from polling import wait_until
 
 TOKENS = 100  # of each answer
 
@@ -103,3 +106,22 @@ def test_numbers_that_are_none_do_not_reach_the_report():
     raw["p99_tpot_ms"] = float("nan")
     parsed = benchmark.parsed(json.dumps(raw))
     assert benchmark.level(1, parsed)["tpot_ms"]["p99"] == 0
+
+
+def test_of_two_measurements_at_a_time_the_second_is_refused(tmp_path):
+    """The first is what goes on in the container when Ansible was interrupted."""
+    script = benchmark.SCRIPT.replace("/tmp/ascend-ops-benchmark.lock", str(tmp_path / "lock"))
+    serve = tmp_path / "serve"
+    serve.write_text("exec serve\n", encoding="utf-8")
+    tool = tmp_path / "vllm"
+    tool.write_text("#!/bin/bash\ntouch $ARRIVED; read -r _line < $GOES_ON\n", encoding="utf-8")
+    tool.chmod(0o755)
+    arrived, goes_on = tmp_path / "arrived", tmp_path / "goes-on"
+    os.mkfifo(goes_on)
+    given = {"PATH": f"{tmp_path}:/usr/bin:/bin", "ARRIVED": str(arrived), "GOES_ON": str(goes_on)}
+    command = ["bash", "-c", script, "bash", str(serve), "60"]
+    with subprocess.Popen(command, env=given) as first:
+        wait_until(arrived.exists, 30, "the first runs")
+        assert subprocess.run(command, env=given, check=False).returncode == benchmark.IN_USE
+        goes_on.write_text("go on\n", encoding="ascii")
+        first.wait()

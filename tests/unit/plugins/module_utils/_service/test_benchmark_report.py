@@ -139,3 +139,9 @@ def test_every_point_is_within_the_plot():
                 x, y = map(float, spot.split(","))
                 assert benchmark_report.LEFT <= x <= benchmark_report.WIDTH
                 assert 0 < y <= benchmark_report.HEIGHT
+
+
+def test_a_busy_service_is_named():
+    lines = benchmark_report.summary({**REPORT, "others": 5}).splitlines()
+    assert "When it began, the service had 5 requests of others, which slow what was measured." in lines
+    assert "others" not in benchmark_report.summary({**REPORT, "others": 0})

@@ -1,0 +1,73 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wrong with the options of the role monitoring."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from typing import Any, Iterator, Mapping
+
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.role_options import LAST_PORT
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
+
+OWN_PORTS = ("api_port", "rpc_port", "supervisor_port")
+PORT = re.compile(r":[0-9]+$")
+
+
+def problems(
+    service: Mapping[str, Any], exporters: Mapping[str, Any], name: str, file: str, former: str
+) -> list[Problem]:
+    """Return what is wrong.
+
+    *service* is the plan's, *exporters* maps them to their ports, and *name* is the label ``service``. *file* is where the
+    targets go, and *former* its present content, an empty text if there is none.
+    """
+    return [*_of_ports(service, exporters), *_of_file(service, name, file, former)]
+
+
+def _of_ports(service: Mapping[str, Any], exporters: Mapping[str, Any]) -> Iterator[Problem]:
+    ports = {exporter: int(port) for exporter, port in exporters.items()}
+    taken = [service[name] for name in OWN_PORTS]
+    for exporter, port in ports.items():
+        if not 1 <= port <= LAST_PORT:
+            found = f"monitoring_exporters has port {port} for {exporter}"
+            yield Problem(found, f"a port from 1 to {LAST_PORT}", "correct it")
+        if port in taken:
+            found = f"port {port} in monitoring_exporters, a port of the service itself"
+            expected = (
+                "the ports of the exporters. Prometheus must not send requests to vLLM's own connections"
+            )
+            remedy = "let the exporter listen on another port, or set vllm_rpc_port or vllm_supervisor_port"
+            yield Problem(found, expected, remedy)
+    for port, count in Counter(ports.values()).items():
+        if count > 1:
+            found = f"port {port} in monitoring_exporters for {' and '.join(ports)}"
+            yield Problem(found, "a port for each exporter", "correct one of them")
+
+
+def _of_file(service: Mapping[str, Any], name: str, file: str, former: str) -> Iterator[Problem]:
+    """Another service with the same name, or one whose file has the same, would no longer be watched."""
+    targets = _targets(former)
+    names = {target["labels"]["service"] for target in targets}
+    addresses = {PORT.sub("", address).strip("[]") for target in targets for address in target["targets"]}
+    here = {host["address"] for host in service["hosts"]}
+    if targets and (names != {name} or not addresses & here):
+        found = f"{file} has the targets of {', '.join(sorted(names))} on {', '.join(sorted(addresses))}"
+        expected = f"those of {name} on {', '.join(sorted(here))}"
+        remedy = (
+            "if that is another service, set monitoring_service, so that both have names of their own; "
+            "if this service has moved, remove the file"
+        )
+        yield Problem(found, expected, remedy)
+
+
+def _targets(text: str) -> list[dict[str, Any]]:
+    """Return the targets of a file that the role has written; none if it is damaged, since then it is written again."""
+    try:
+        targets: list[dict[str, Any]] = json.loads(text)
+        return [target for target in targets if target["labels"]["service"] and target["targets"]]
+    except (ValueError, TypeError, KeyError):
+        return []
