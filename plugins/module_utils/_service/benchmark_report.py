@@ -105,7 +105,7 @@ def summary(report: Report, former: Report | None = None) -> str:
     """Return the report in a few lines for a terminal. An empty *former* report is none."""
     top, single = best(report), report["levels"][0]
     lines = [
-        f"{top['output_tokens_per_second']:g} tokens/s at {top['concurrency']} requests at a time. {ENDED[report['ended']]}",
+        f"{top['output_tokens_per_second']:g} tokens/s at {top['concurrency']} request{'s' * (top['concurrency'] > 1)} at a time. {ENDED[report['ended']]}",
         f"One request alone: first token after {single['ttft_ms']['p50']:g} ms, then one each {single['tpot_ms']['p50']:g} ms.",
     ]
     failed = sum(level["failed"] for level in report["levels"])
