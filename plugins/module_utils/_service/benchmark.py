@@ -25,7 +25,7 @@ QUANTILES = ("p50", "p90", "p99")
 # argument. Standard output is the result alone. What Ansible was interrupted in goes on in the container, and keeps the lock.
 SCRIPT = r"""
 exec 9>/tmp/ascend-ops-benchmark.lock
-flock --nonblock 9 || exit 75
+flock --nonblock 9 || [[ $? -ne 1 ]] || exit 75 # an image without flock measures all the same
 source <(sed '/^exec /,$d' "$1")
 export OPENAI_API_KEY=${VLLM_API_KEY:-none} HF_HUB_OFFLINE=1
 unset VLLM_API_KEY
