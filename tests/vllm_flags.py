@@ -15,7 +15,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
+import functools
 import json
+import os
 import re
 import sys
 import textwrap
@@ -23,15 +26,17 @@ from pathlib import Path
 
 with contextlib.redirect_stdout(sys.stderr):  # vLLM logs to stdout
     import vllm
+    import vllm.config
     from vllm import __version__, envs
+    from vllm.engine.arg_utils import AsyncEngineArgs, get_type_hints
     from vllm.reasoning import ReasoningParserManager
     from vllm.tool_parsers import ToolParserManager
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
     try:
-        from vllm.entrypoints.launchers.cli_args import make_arg_parser
+        from vllm.entrypoints.launchers.cli_args import FrontendArgs, make_arg_parser
     except ImportError:  # before 0.30
-        from vllm.entrypoints.openai.cli_args import make_arg_parser
+        from vllm.entrypoints.openai.cli_args import FrontendArgs, make_arg_parser
 
 # Some variables are read without a line in vllm/envs.py.
 READ = re.compile(r"""(?:getenv|environ(?:\.\w+)?)[(\[]\s*["'](VLLM_\w+)""")
@@ -43,11 +48,21 @@ KINDS = {
     "bare": "--NAME, and nothing for false",
     "text": "one value of any text",
     "json": "one value, for which a JSON list will do",
+    "mapping": "one JSON mapping",
+    "whole": "one whole number",
+    "count": "one whole number, which may be such as 32k",
+    "number": "one number",
     "value": "one value, of which the parser demands a form",
     "optional": "one value, or none",
     "several": "one or more values",
     "repeated": "the flag once for each value",
 }
+NUMBERS = {
+    "1.5": "number",
+    "1k": "count",
+    "1": "whole",
+}  # the kind of a flag that takes such a text, the first that fits
+LIMITS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}  # of pydantic
 
 
 def kind(action: argparse.Action) -> str:
@@ -58,9 +73,44 @@ def kind(action: argparse.Action) -> str:
         return {0: "bare", "?": "optional"}.get(action.nargs, "several")
     if isinstance(action, argparse._AppendAction):
         return "repeated"
+    if action.choices is None and is_mapping(action.dest):
+        return "mapping"
     if takes(action, "any text"):
         return "text"
-    return "json" if takes(action, "[]") else "value"
+    if takes(action, "[]"):
+        return "json"
+    return next((name for example, name in NUMBERS.items() if takes(action, example)), "value")
+
+
+@functools.cache
+def hints() -> dict[str, set[object]]:
+    """Return the types that each flag's field may have."""
+    fields = [*dataclasses.fields(AsyncEngineArgs), *dataclasses.fields(FrontendArgs)]
+    return {field.name: get_type_hints(field.type) for field in fields}
+
+
+def is_mapping(name: str) -> bool:
+    """Return whether a field must be a mapping. The parser by itself takes a number or any text for some of them."""
+    found = hints().get(name, set())
+    kinds = {getattr(hint, "__origin__", hint) for hint in found}
+    return not kinds & {str, list} and any(kind is dict or dataclasses.is_dataclass(kind) for kind in kinds)
+
+
+def ranges() -> dict[str, str]:
+    """Return the range of each number that the classes of the configuration limit, if only one of them has it."""
+    found: dict[str, list[str]] = {}
+    classes = {value for value in vars(vllm.config).values() if hasattr(value, "__pydantic_fields__")}
+    for fields in (one.__pydantic_fields__ for one in classes):
+        for name, field in fields.items():
+            limits = [
+                f"{sign}{getattr(part, key):g}"
+                for part in field.metadata
+                for key, sign in LIMITS.items()
+                if hasattr(part, key)
+            ]
+            if limits:
+                found.setdefault(name.replace("_", "-"), []).append(",".join(limits))
+    return {name: limits[0] for name, limits in sorted(found.items()) if len(limits) == 1}
 
 
 def takes(action: argparse.Action, text: str) -> bool:
@@ -77,10 +127,13 @@ def main() -> None:
     """Print the flags, without their --, by kind, and the values of those that take no others."""
     kinds: dict[str, list[str]] = {name: [] for name in KINDS}
     choices: dict[str, list[str]] = {}
+    short: dict[str, str] = {}
     for action in make_arg_parser(FlexibleArgumentParser())._actions:
         long = [option[2:] for option in action.option_strings if option.startswith("--")]
         if long and not isinstance(action, argparse._HelpAction):
             kinds[kind(action)].append(long[0])
+            dashed = (option for option in action.option_strings if not option.startswith("--"))
+            short.update({option[1:]: long[0] for option in dashed})
             # vllm-ascend adds its own to the choices of quantization, if there are any (vllm_ascend/platform.py).
             if action.choices is not None and action.nargs is None and long[0] != "quantization":
                 choices[long[0]] = list(map(str, action.choices))
@@ -89,12 +142,45 @@ def main() -> None:
         show(name, comment, kinds[name])
     print("choices: # values of flags that take no others")
     for name, values in sorted(choices.items()):
-        texts = ", ".join(value if PLAIN.fullmatch(value) else json.dumps(value) for value in values)
+        texts = ", ".join(map(quoted, values))
         lines = textwrap.indent(textwrap.fill(texts, 102, break_on_hyphens=False), "      ")
         print(f"  {name}: [{texts}]" if len(name + texts) < 100 else f"  {name}:\n    [\n{lines},\n    ]")
+    print("short: # other names, with one dash")
+    for name, flag in sorted(short.items()):
+        print(f"  {quoted(name)}: {flag}")
+    print("ranges: # of numbers")
+    for name, limits in ranges().items():
+        if name in kinds["whole"] + kinds["number"] + kinds["count"]:
+            print(f'  {name}: "{limits}"')
     show("environment", "variables that vLLM reads", variables())
+    show("whole_variables", "those that must be a whole number", numbers())
     show("tool_parsers", "values of tool-call-parser", ToolParserManager.list_registered())
     show("reasoning_parsers", "values of reasoning-parser", ReasoningParserManager.list_registered())
+
+
+def quoted(text: str) -> str:
+    """Return a text as YAML."""
+    return text if PLAIN.fullmatch(text) else json.dumps(text)
+
+
+def numbers() -> list[str]:
+    """Return the variables that must be a whole number: 1.5 and words end vLLM with a ValueError."""
+    names = (name for name in envs.environment_variables if "VLLM" in name)
+    return [name for name in names if reads(name, "1") and not reads(name, "1.5")]
+
+
+def reads(name: str, text: str) -> bool:
+    """Return whether vLLM takes *text* for a variable."""
+    before = dict(os.environ)
+    os.environ[name] = text
+    try:
+        envs.environment_variables[name]()
+    except ValueError:
+        return False
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    return True
 
 
 def variables() -> list[str]:

@@ -10,7 +10,11 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import capacity, plan
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import Model, of_config
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import (
+    Model,
+    NotCounted,
+    of_config,
+)
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, ProblemError
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights import model_files
 from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._inventory import Inventory
@@ -58,6 +62,8 @@ class ActionModule(ActionBase):
             model = _model(planned, arguments)
         except ProblemError as error:
             raise AnsibleActionFail(str(error.problem.naming(VARIABLES))) from None
+        except NotCounted as error:
+            return _not_counted(planned, error)
         rates = capacity.Rates(arguments["download_mb"] * capacity.MB, arguments["load_mb"] * capacity.MB)
         estimate = capacity.estimate(planned, model, rates)
         problem = capacity.problem(planned, model, estimate)
@@ -93,9 +99,26 @@ def _model(planned: dict[str, Any], arguments: dict[str, Any]) -> Model:
             return model
         files = _files(settings, arguments)
         return of_config(files.config, name, files.size or settings["size_gb"] * capacity.GB, files.tensors)
+    except NotCounted:
+        raise
     except ValueError as error:
         expected = "a config.json of the families GLM-4, Qwen, DeepSeek or Llama"
-        raise ProblemError(f"{name}: {error}", expected, "Correct it") from None
+        raise ProblemError(f"{name}: {error}", expected, "Correct it, or take the file again") from None
+
+
+def _not_counted(planned: dict[str, Any], error: NotCounted) -> dict[str, Any]:
+    """Return the result for a model of another architecture: what is known without it."""
+    settings, npu = planned["model"], planned["npu"]
+    problem = capacity.not_counted(error)
+    chips = f"{len(planned['hosts'])} x {npu['count']} NPUs of {npu['hbm_mb'] / 1024:.1f} GiB"
+    return {
+        "changed": False,
+        "capacity": {},
+        "verdict": capacity.UNKNOWN,
+        "problem": problem.data(),
+        "report": f"{settings['repo']} with {settings['size_gb']} GB on {chips}",
+        "msg": f"Not known: {problem.found}. {problem.remedy[0].upper()}{problem.remedy[1:]}",
+    }
 
 
 def _files(settings: dict[str, Any], arguments: dict[str, Any]) -> model_files.ModelFiles:

@@ -117,9 +117,7 @@ class ActionModule(ActionBase):
         host = self._variables.host
         variables = self._variables.of(host)
         chosen = self._inventory.merged([next(iter(addresses)), host])[host]
-        patch = self._inventory.profiles.patch(
-            chosen["patch_set"], chosen["patch_repairs"], chosen["patch_dir"]
-        )
+        patch = self._inventory.profiles.patch(chosen)
         given = variables.get("vllm_service_nic")
         if offline and not given:
             refuse([plan.no_nic_problem(addresses[host]).at(f"host {host}")])

@@ -66,7 +66,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 verdict:
-  description: V(fits), V(tight), or V(too large).
+  description: V(fits), V(tight), V(too large), or V(unknown) for a model of an architecture that is not known here.
   returned: always
   type: str
   sample: fits
@@ -84,7 +84,7 @@ problem:
   returned: always
   type: dict
 capacity:
-  description: The estimate. Sizes are bytes of one NPU, if nothing else is said.
+  description: The estimate, empty for V(unknown). Sizes are bytes of one NPU, if nothing else is said.
   returned: always
   type: dict
   contains:

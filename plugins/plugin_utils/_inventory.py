@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names, plan, role_options, settings
@@ -20,7 +20,12 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.flags import
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.profiles import Profiles
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.releases import Release
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import checks
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, listed, together
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import (
+    Problem,
+    ProblemError,
+    listed,
+    together,
+)
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import MANIFEST
 from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._accepted import ACCEPT, ids_of
 
@@ -31,6 +36,17 @@ display = Display()
 def read_yaml(path: Path) -> Any:
     """Return the content of a YAML file of the collection, by the fast parser if there is one."""
     return yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
+def _line_of_error(path: Path) -> str:
+    """Return the line that is no YAML, as some versions of Ansible keep it from the text of their error."""
+    try:
+        yaml.compose(path.read_bytes(), Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        return f", line {error.problem_mark.line + 1}," if error.problem_mark else ""
+    except (OSError, yaml.YAMLError):
+        return ""
+    return ""
 
 
 def options(role: str) -> dict[str, Any]:
@@ -58,6 +74,7 @@ class Inventory:
         self._bases: dict[tuple[str, ...], tuple[settings.Base, settings.Base]] = {}
         self._flags: dict[str, Flags] = {}
         self._releases: dict[str, Release | None] = {}
+        self._patches: dict[tuple[Any, ...], list[Problem]] = {}
 
     def hosts(self) -> list[str]:
         """Return the hosts of the service, head first."""
@@ -116,7 +133,18 @@ class Inventory:
             )
             display.warning(text)
         guessed = names.guessed(KNOWN, variables, flags.kinds, merged)
-        return merged, guessed + plan.setting_problems(merged, flags)
+        return merged, guessed + plan.setting_problems(merged, flags) + self._patch_problems(merged)
+
+    def _patch_problems(self, chosen: dict[str, Any]) -> list[Problem]:
+        """Return what is wrong with the patch set; hosts with the same one share the work."""
+        key = (chosen["patch_set"], chosen["patch_repairs"], str(chosen["image_versions"].get("vllm")))
+        if key not in self._patches:
+            try:
+                self.profiles.patch(chosen)
+                self._patches[key] = []
+            except ProblemError as error:
+                self._patches[key] = [error.problem]
+        return self._patches[key]
 
     def base(self, host: str) -> tuple[settings.Base, settings.Base]:
         """Return what the files of a host say, and what the shipped ones among them do; hosts share the work."""
@@ -147,7 +175,12 @@ class Inventory:
     def _read(self, path: Path) -> Any:
         """Return the content of a YAML file. Only one of the user's may be encrypted."""
         shipped = COLLECTION in path.parents
-        return read_yaml(path) if shipped else self._loader.load_from_file(str(path), unsafe=True)
+        try:
+            return read_yaml(path) if shipped else self._loader.load_from_file(str(path), unsafe=True)
+        except (AnsibleError, OSError, ValueError, yaml.YAMLError) as error:
+            reason = " ".join(str(error).split()).rstrip(".")
+            found = f"{path}{_line_of_error(path)} cannot be read: {reason}"
+            raise ProblemError(found, "a YAML file", "correct it") from error
 
 
 class Variables:
@@ -158,12 +191,13 @@ class Variables:
         self.host = task_vars["inventory_hostname"]
         self.inventory = task_vars["hostvars"].raw_get(self.host)
         self._own = Templated(task_vars, templar)
-        own = [name for name in SETTINGS if name in task_vars]
-        self._shared = {name: self._own[name] for name in own if not self._is_of_host(name)}
+        shared = [name for name in SETTINGS if name in task_vars and not self._is_of_host(name)]
+        self._shared = Templated({name: task_vars[name] for name in shared}, templar)
 
     def of(self, host: str) -> Mapping[str, Any]:
         """Return the variables of a host, as templates that are filled in when they are read."""
-        return self._own if host == self.host else ChainMap(self._shared, self.task["hostvars"][host])
+        variables = self._own if host == self.host else ChainMap(self._shared, self.task["hostvars"][host])
+        return Named(variables, host)
 
     def names(self, host: str) -> list[str]:
         """Return the names of the variables of a host, without its facts, which Ansible may inject."""
@@ -176,6 +210,28 @@ class Variables:
 
     def _is_of_host(self, name: str) -> bool:
         return name in self.inventory and self.inventory[name] == self.task[name]
+
+
+class Named(Mapping[str, Any]):
+    """Variables whose errors say which one cannot be read, and of which host."""
+
+    def __init__(self, variables: Mapping[str, Any], host: str) -> None:
+        self._variables = variables
+        self._host = host
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return self._variables[name]
+        except AnsibleError as error:
+            reason = " ".join(str(error).split()).rstrip(".")
+            found = f"{name} of host {self._host} cannot be computed: {reason}"
+            raise ProblemError(found, "an expression that Jinja can compute", f"correct {name}") from error
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variables)
+
+    def __len__(self) -> int:
+        return len(self._variables)
 
 
 class Templated(Mapping[str, Any]):

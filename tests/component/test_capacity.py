@@ -99,6 +99,17 @@ def test_a_model_of_ones_own_is_planned_from_the_hub(tmp_path, hub):
     assert found["capacity"]["doubts"]
 
 
+def test_a_model_of_another_architecture_is_not_called_wrong(tmp_path, files):
+    (files / "config.json").write_text(
+        json.dumps({"model_type": "gpt2", "n_layer": 12, "n_head": 12}), "utf-8"
+    )
+    code, found, output = planned(tmp_path, "-e", f"plan_model_dir={files}")
+    assert code == 0, output
+    assert (found["verdict"], found["capacity"]) == ("unknown", {})
+    assert "there is no num_hidden_layers" in output
+    assert "Correct" not in output
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [

@@ -76,6 +76,34 @@ def test_other_playbooks_refuse_what_the_release_refuses(filled):
     assert "add config_unread to preflight_accept" in output
 
 
+@pytest.mark.parametrize(
+    ("host_variables", "profile", "told"),
+    [
+        ({"vllm_api_port": "{{ nope + 1 }}"}, None, ["vllm_api_port of host node1", "nope"]),
+        ({"vllm_serve_args": {"seed": "{{ 1 // 0 }}"}}, None, ["vllm_serve_args of host node1", "zero"]),
+        ({}, "release: 0.23.0\n  model_repo: a\n", ["own.yml, line 2, cannot be read"]),
+        ({}, "hardware: atlas-800t-a2\nmodel_repo: a/b\n", ["names a release", "extends: glm-4.7"]),
+        ({}, "extends: glm-4.7\npatch_set: ./missing.yml\n", ["vllm_patch_set is './missing.yml'"]),
+        (
+            {},
+            "extends: glm-4.7\nmodel_config: {text_config: []}\n",
+            ["text_config is [], which is no mapping"],
+        ),
+    ],
+)
+@pytest.mark.parametrize("book", ["lint", "plan"])
+def test_what_cannot_be_used_is_named_with_its_place(tmp_path, book, host_variables, profile, told):
+    (tmp_path / "own.yml").write_text(profile or "extends: glm-4.7\n", encoding="utf-8")
+    hosts = {"vllm_head": {"hosts": {"node0": {}}}, "vllm_workers": {"hosts": {"node1": host_variables}}}
+    (tmp_path / "hosts.yml").write_text(json.dumps(hosts), encoding="utf-8")
+    given = ("-i", str(tmp_path / "hosts.yml"), "-e", f"vllm_profile={tmp_path / 'own.yml'}")
+    done, _failures = playbook(f"playbooks/{book}.yml", *given)
+    output = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode == 2, output
+    assert [text in output for text in (*told, "Remedy: ")] == [True] * (len(told) + 1), output
+    assert "Traceback" not in output
+
+
 def processor_seconds(book: str) -> float:
     """Return the processor time of a playbook for the sample inventory, which other work on the machine hardly changes."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -17,7 +17,7 @@ MODELS = sorted(ROOT.glob("profiles/models/*.yml"))
 
 
 def read(path: Path) -> Any:
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def options(role: str) -> dict[str, Any]:

@@ -15,7 +15,13 @@ import re
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Iterator, Mapping, NamedTuple
 
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.flags import effective, parse
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.flags import (
+    COUNT,
+    NUMBERS,
+    effective,
+    number,
+    parse,
+)
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import (
     CACHE_DTYPES,
     COPIED,
@@ -25,12 +31,13 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import
     SHARED,
     VOCABULARY,
     Model,
+    NotCounted,
     of_config,
 )
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.progress import duration
 
-FITS, TIGHT, TOO_LARGE = "fits", "tight", "too large"
+FITS, TIGHT, TOO_LARGE, UNKNOWN = "fits", "tight", "too large", "unknown"
 GIB, MIB, GB, MB = 2**30, 2**20, 10**9, 10**6
 BLOCK = 128  # tokens, the default of vLLM-Ascend (platform.py, refresh_block_size)
 UTILIZATION = 0.9  # vLLM's default
@@ -57,7 +64,6 @@ NOT_ESTIMATED = (
     "num-gpu-blocks-override",
     "prefill-context-parallel-size",
 )
-SUFFIXES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "K": 2**10, "M": 2**20, "G": 2**30}
 
 
 class Rates(NamedTuple):
@@ -166,7 +172,7 @@ def _is_size(name: str, value: Any) -> bool:
 def of_plan(plan: Mapping[str, Any]) -> Model | None:
     """Return the model that the settings of a *plan* describe; None if they describe none, or another one.
 
-    Raises ValueError if the description cannot be used.
+    Raises NotCounted for an architecture that is not known, and ValueError if the description cannot be used.
     """
     settings = plan["model"]
     config = settings["config"]
@@ -176,7 +182,7 @@ def of_plan(plan: Mapping[str, Any]) -> Model | None:
     try:
         return of_config(config, names[1], settings["size_gb"] * GB)
     except ValueError as error:
-        raise ValueError(f"vllm_model_config: {error}") from None
+        raise type(error)(f"vllm_model_config: {error}") from None
 
 
 def estimate(
@@ -199,7 +205,7 @@ def estimate(
     return Capacity(
         model=model.name,
         layout=layout,
-        expert_parallel="enable-expert-parallel" in flags,
+        expert_parallel=flags.get("enable-expert-parallel") is True,
         hbm=float(plan["npu"]["hbm_mb"] * MIB),
         utilization=_number(flags, "gpu-memory-utilization", UTILIZATION),
         experts=parts[EXPERTS],
@@ -227,8 +233,8 @@ def cache_tokens(cache: float, token: float, block: int) -> int:
 
 def _number(flags: Mapping[str, Any], name: str, default: float) -> float:
     """Return the number that a flag has, also one such as 32k or 32K, which vLLM takes, too."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)([kmgKMG]?)", str(flags.get(name, "")))
-    return float(match[1]) * SUFFIXES[match[2]] if match else default
+    text = str(flags.get(name, ""))
+    return number(text) if re.fullmatch(NUMBERS["number"][0] + "|" + COUNT, text) else default
 
 
 def _context(flags: Mapping[str, Any], model: Model) -> int | None:
@@ -277,7 +283,7 @@ def _communication(plan: Mapping[str, Any], flags: Mapping[str, Any], layout: La
     groups = GROUP_MB if layout.tensor > 1 else 0
     groups += DATA_GROUP_MB if layout.data > 1 else 0
     groups += GROUP_MB if model.experts and layout.expert > 1 else 0
-    parallel = model.experts and "enable-expert-parallel" in flags
+    parallel = model.experts and flags.get("enable-expert-parallel") is True
     if parallel and uses_mc2(is_a2(plan["npu"]["name"]), layout.expert):
         groups += int(buffer_mb) if re.fullmatch("[0-9]{1,6}", buffer_mb) else HCCL_MB
     return float(2 * groups * MIB)
@@ -355,6 +361,15 @@ def _hosts_that_fit(plan: Mapping[str, Any], model: Model, capacity: Capacity) -
         if replace(more, doubts=()).verdict == FITS:
             return hosts
     return None
+
+
+def not_counted(error: NotCounted) -> Problem:
+    """Return the problem of a model whose architecture is not known here. It may fit all the same."""
+    return Problem(
+        f"whether the model fits is not known: {error}",
+        "a config.json with the keys of GLM-4, Qwen, DeepSeek or Llama",
+        "go by the model's page in the documentation of vLLM-Ascend, and try a start",
+    )
 
 
 def report(capacity: Capacity) -> str:

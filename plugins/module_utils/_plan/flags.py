@@ -7,25 +7,42 @@ from __future__ import annotations
 
 import contextlib
 import json
+import operator
 import re
 from typing import Any, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names, validation
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names, validation, values
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 
 SWITCH = "switch"
 # What profiles/flags/*.yml has beside the flags.
-NO_FLAGS = ("choices", "environment", "tool_parsers", "reasoning_parsers")
+NO_FLAGS = (
+    "choices",
+    "environment",
+    "ranges",
+    "reasoning_parsers",
+    "short",
+    "tool_parsers",
+    "whole_variables",
+)
 # Kinds of flags, as profiles/flags/*.yml has them, that take a list.
 LISTS = ("several", "repeated", "json")
-# Numbers that the plan computes with. vLLM takes 32k or 32K as well (vllm/utils/argparse_utils.py, human_readable_int).
-COUNT = r"[1-9]\d{0,11}|\d{1,12}(\.\d+)?[kKmMgGtT]"
+# Numbers by the kind of flag. vLLM takes 32k or 32K for a count (vllm/utils/argparse_utils.py, human_readable_int).
+COUNT = r"\d{1,12}(?:\.\d+)?[kKmMgGtT]"
 NUMBERS = {
-    "gpu-memory-utilization": (r"0?\.\d*[1-9]\d*|1(\.0+)?", "a share of the memory, such as 0.9"),
-    "max-model-len": (rf"-1|auto|{COUNT}", "tokens, such as 32768 or 32k"),
-    "max-num-batched-tokens": (COUNT, "tokens, such as 8192 or 8k"),
-    "max-num-seqs": (COUNT, "1 or more"),
+    "whole": (r"-?\d{1,19}", "a whole number"),
+    "count": (rf"-?\d{{1,12}}|{COUNT}", "a whole number, such as 32768 or 32k"),
+    "number": (r"-?(\d+\.?\d*|\.\d+)(e-?\d{1,2})?", "a number"),
 }
+# What vLLM reads as another value than a number (human_readable_int_or_auto).
+WORDS = {"max-model-len": ("-1", "auto")}
+# What the plan computes with, for releases whose parser leaves it open.
+LEAST = dict.fromkeys(("max-model-len", "pipeline-parallel-size", "prefill-context-parallel-size"), ">=1")
+SUFFIXES = {
+    "": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40,
+}  # fmt: skip
+LIMITS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
+NOTHING = ("", "None")  # what vLLM's parser reads as no value
 TEXTS = {"true": True, "false": False}  # what -e and surveys send
 # Flags whose value the plan reads as well, with the setting that gives it.
 OWNED = {
@@ -50,6 +67,8 @@ REFUSED = {
     "ssl-certfile": ("TLS, which the checks do not speak", "put a reverse proxy before the endpoint"),
 }
 RAW = "vllm_serve_extra_args takes words that are passed as they are"
+LONGEST = 200  # characters of a value in a message
+BARE_COUNT = re.compile(rf"(?<=[:,\[\s]){COUNT}(?=\s*[,\]}}])")  # in JSON: vLLM takes 80m there
 WORD = re.compile(r"(?P<dashes>--?)(?P<name>[a-zA-Z][^=]*)(?P<equals>=(?P<value>.*))?", re.DOTALL)
 
 
@@ -58,12 +77,20 @@ class Flags(NamedTuple):
 
     kinds: Mapping[str, str]
     release: str | None  # None if the kinds are another release's, and names are not checked
+    ranges: Mapping[str, str] = {}  # such as ">0,<=1", of numbers
+    short: Mapping[str, str] = {}  # the flag by its other name, which has one dash
+
+    def has(self, name: str) -> bool:
+        """Return whether the parser has a flag, or an optimization level such as -O3."""
+        negated = name.startswith("no-") and self.kinds.get(name[len("no-") :]) == SWITCH
+        return name in self.kinds or negated or bool(re.fullmatch("-O.*", name))
 
 
 def of_file(content: Mapping[str, Any], release: str | None) -> Flags:
     """Return the flags that a file of profiles/flags has, by kind."""
     kinds = {kind: flags for kind, flags in content.items() if kind not in NO_FLAGS}
-    return Flags({flag: kind for kind, flags in kinds.items() for flag in flags}, release)
+    by_flag = {flag: kind for kind, flags in kinds.items() for flag in flags}
+    return Flags(by_flag, release, content["ranges"], content["short"])
 
 
 def problems(flags: Flags, settings: Mapping[str, Any]) -> list[Problem]:
@@ -89,19 +116,45 @@ def problems(flags: Flags, settings: Mapping[str, Any]) -> list[Problem]:
         for flag, value in settings[key].items():
             if flag not in REFUSED and value is not None:
                 found += _flag(flags, f"vllm_{key}", flag, value)
-    return [*found, *_raw(settings)]
+    return [*found, *_raw(flags, settings)]
 
 
-def _raw(settings: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield a problem for each of the raw words that is refused, or by which the service is asked elsewhere."""
-    words = parse(settings["serve_extra_args"])
-    for flag in words:
+def _raw(flags: Flags, settings: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield a problem for each of the raw words that is refused, or that the plan sets in another way.
+
+    They come last, and vLLM takes theirs. What the release does not have is left to it.
+    """
+    words = parse(spelled(flags, settings["serve_extra_args"]))
+    for flag, value in words.items():
         if flag in REFUSED:
             what, remedy = REFUSED[flag]
             yield Problem(f"vllm_serve_extra_args has --{flag}: {what}", "no such flag", remedy)
-    # The raw words come last, and vLLM takes theirs.
-    asked: dict[str, Any] = {flag: OWNED[flag] for flag in ("port", "served-model-name") if flag in words}
-    yield from _owned("serve_extra_args", words, asked, settings)
+        elif flag in OWNED_OF_WORKERS:
+            text = f"vllm_serve_extra_args has {flag}, which all hosts would have"
+            yield Problem(text, "no such flag", "remove it: the workers have it")
+        elif flag in flags.kinds:
+            yield from _flag(flags, "vllm_serve_extra_args", flag, value)
+    owned: dict[str, Any] = {flag: OWNED[flag] for flag in words if flag in OWNED}
+    yield from _owned("serve_extra_args", words, owned, settings)
+
+
+def spelled(flags: Flags, words: Iterable[str]) -> list[str]:
+    """Return the words of a command line, with each flag by its full name: argparse takes short ones and beginnings."""
+    return [_spelled(flags, str(word)) for word in words]
+
+
+def _spelled(flags: Flags, word: str) -> str:
+    match = WORD.fullmatch(word)
+    if not match:
+        return word
+    base, dot, keys = match["name"].partition(".")
+    rest = dot + keys + (match["equals"] or "")
+    if match["dashes"] == "-":
+        return f"--{flags.short[base]}{rest}" if base in flags.short else word
+    name = base.replace("_", "-")
+    full = {*flags.kinds, *(f"no-{flag}" for flag, kind in flags.kinds.items() if kind == SWITCH)}
+    meant = [flag for flag in full if flag.startswith(name)]
+    return f"--{meant[0]}{rest}" if name not in full and len(meant) == 1 else word
 
 
 def parse(words: Iterable[str]) -> dict[str, Any]:
@@ -130,9 +183,12 @@ def effective(*sources: Mapping[str, Any]) -> dict[str, Any]:
     """Return the flags of several sources, later ones over earlier ones, without those that are null.
 
     What vLLM reads as a mapping is one, however it is given: as a mapping, as JSON text, or key by key (NAME.KEY).
+    A switch that is off is false, also as no-NAME.
     """
     flags: dict[str, Any] = {}
     for name, value in (item for source in sources for item in source.items()):
+        if name.startswith("no-") and _read(value) is True:
+            name, value = name[len("no-") :], False
         flag, *keys = name.split(".")
         read = _of_json(value)
         if keys:
@@ -172,12 +228,11 @@ def _owned(
 def _flag(flags: Flags, variable: str, flag: str, value: Any) -> Iterator[Problem]:
     """Yield what is wrong with one flag: its name, or the type of its value."""
     base = flag.partition(".")[0]
-    negated = base.startswith("no-") and flags.kinds.get(base[3:]) == SWITCH
-    if base in flags.kinds or negated:
-        expected = None if flag != base else _expected(flags.kinds.get(base), flag, _read(value))
+    if flags.has(base):
+        expected = None if flag != base else _expected(flags, flag, _read(value))
         if expected:  # of dotted flags, vLLM makes one mapping
-            state = f"has {flag}: {json.dumps(value, default=str)}"
-            yield validation.wrong(variable, state, expected)
+            text = json.dumps(value, default=str)
+            yield validation.wrong(variable, f"has {flag}: {_shortened(text)}", expected)
     elif flags.release and re.fullmatch(r"[a-zA-Z][a-zA-Z0-9-]*", base):  # validation refuses any other name
         meant = names.closest(flags.kinds, base)
         remedy = f"write {meant}, if that is meant" if meant else "remove it"
@@ -185,26 +240,65 @@ def _flag(flags: Flags, variable: str, flag: str, value: Any) -> Iterator[Proble
         yield Problem(found, "its flags", f"{remedy}. {RAW}")
 
 
-def _expected(kind: str | None, flag: str, value: Any) -> str | None:
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+def _expected(flags: Flags, flag: str, value: Any) -> str | None:
     """Return what the value of a flag should be; None if it is that. A kind is missing for no-FLAG."""
+    kind = flags.kinds.get(flag)
     is_bool = isinstance(value, bool)
     if kind is None:
         return None if value is True else f"true; for the opposite, {flag[3:]}: true"
     if kind in (SWITCH, "bare"):
         return None if is_bool else "true, false, or null to leave the flag out"
+    if kind == "mapping":
+        return _expected_mapping(value)
     if is_bool and not (kind == "optional" and value):
         return "a value, or null to leave the flag out"
     if isinstance(value, list) and (kind not in LISTS or not value):
         return "one or more values" if kind in LISTS else "a single value"
-    pattern, expected = NUMBERS.get(flag, ("", ""))
-    if pattern and not re.fullmatch(pattern, str(value)):
-        return expected
+    if kind in NUMBERS and str(value) not in (*NOTHING, *WORDS.get(flag, ())):
+        return _expected_number(kind, flags.ranges.get(flag, LEAST.get(flag, "")), str(value))
     number = isinstance(value, float) or (isinstance(value, int) and flag.endswith("revision"))
     return (
         "a text in quotes, as YAML makes 2.1 of 2.10 and 42798 of 0123456"
         if kind == "text" and number
         else None
     )
+
+
+def _expected_mapping(value: Any) -> str | None:
+    if isinstance(value, Mapping) or value in NOTHING:
+        return None
+    expected = "a mapping, in YAML or as JSON text"
+    if isinstance(value, str):
+        try:
+            value = json.loads(BARE_COUNT.sub("1", values.PLACEHOLDER.sub("1", value)))
+        except ValueError as error:
+            return f"{expected} (JSON: {error})"
+    return None if isinstance(value, Mapping) else expected
+
+
+def _expected_number(kind: str, limits: str, text: str) -> str | None:
+    pattern, expected = NUMBERS[kind]
+    expected += f" {limits.replace(',', ' and ')}" if limits else ""
+    text = values.PLACEHOLDER.sub("1", text)
+    if not re.fullmatch(pattern, text):
+        return expected
+    return None if is_within(number(text), limits) else expected
+
+
+def number(text: str) -> float:
+    """Return the number that a text is, also one such as 32k or 32K."""
+    suffix = text[-1] if text[-1] in SUFFIXES else ""
+    return float(text[: len(text) - len(suffix)]) * SUFFIXES[suffix]
+
+
+def is_within(value: float, limits: str) -> bool:
+    """Return whether a number is within limits such as ``>0,<=1``."""
+    parts = [re.fullmatch(r"([<>]=?)(.+)", limit) for limit in limits.split(",")]
+    return all(LIMITS[part[1]](value, float(part[2])) for part in parts if part)
 
 
 def arguments(flags: Flags, filled: Mapping[str, Any]) -> list[list[str]]:

@@ -22,7 +22,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import (
     WARN,
     Finding,
 )
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import capacity, flags, names
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import capacity, flags, names, values
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.releases import Release
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.versions import compare, differences
@@ -60,13 +60,30 @@ class Case:
     def args(self) -> dict[str, Any]:
         """Return the flags of the host, those among the raw words as well."""
         own = {} if self.is_head else self.settings["serve_worker_args"]
-        words = flags.parse(self.settings["serve_extra_args"])
+        words = flags.parse(self.words)
         return flags.effective(self.settings["serve_args"], own, words)
+
+    @property
+    def words(self) -> list[str]:
+        """Return the raw words, each flag by its full name."""
+        return flags.spelled(self.release.flags, self.settings["serve_extra_args"])
 
     @property
     def config(self) -> Mapping[str, Any]:
         """Return the mapping of additional-config."""
         return mapping(self.args.get(CONFIG))
+
+    @property
+    def model(self) -> Mapping[str, Any]:
+        """Return what config.json says of the text model, as far as it is given; nothing for another repository."""
+        config = self.settings["model_config"]
+        names = [str(repo).rpartition("/")[2] for repo in (config.get("repo"), self.settings["model_repo"])]
+        return {**config, **mapping(config.get("text_config"))} if names[0] == names[1] else {}
+
+    def number(self, flag: str) -> float | None:
+        """Return the number that a flag has; None if it has none."""
+        text = str(self.args.get(flag, ""))
+        return flags.number(text) if re.fullmatch(rf"\d{{1,19}}|{flags.COUNT}", text) else None
 
     def variables(self) -> Iterator[tuple[str, str, Any]]:
         """Yield setting, name and value of each variable."""
@@ -216,6 +233,46 @@ def _misspelt(case: Case) -> Iterator[Found]:
             )
 
 
+@rule("variable_value")
+def _variable_values(case: Case) -> Iterator[Found]:
+    for key, name, value in case.variables():
+        limits = case.release.others.get(name)
+        is_vllms = name in case.release.whole_variables
+        text = str(value).strip()
+        if values.VARIABLE.search(text) or not (limits or is_vllms):
+            continue  # bash fills it in, or it is any text
+        if not re.fullmatch(r"[+-]?\d{1,19}", text) or not flags.is_within(float(text), limits or ""):
+            range_ = f" {limits.replace(',', ' and ')}" if limits else ""
+            yield Found(
+                WARN,
+                Problem(
+                    f"vllm_{key} has {name}: {json.dumps(str(value))}",
+                    f"a whole number{range_}",
+                    f"correct it, or take it out: vllm_{key}: {{{name}: null}}",
+                ),
+                f"vLLM {case['vllm']}, by tests/vllm_flags.py" if is_vllms else case.source("variables"),
+            )
+
+
+@rule("flag_unknown")
+def _unknown_words(case: Case) -> Iterator[Found]:
+    """A warning, as an image of one's own may have more flags."""
+    for word in case.words:
+        match = flags.WORD.fullmatch(word)
+        name = match["name"].partition(".")[0].replace("_", "-") if match else ""
+        if match and not case.release.flags.has(name if match["dashes"] == "--" else word):
+            meant = names.closest(case.release.flags.kinds, name)
+            yield Found(
+                WARN,
+                Problem(
+                    f"vllm_serve_extra_args has {word.partition('=')[0]}, which vLLM {case['vllm']} does not have",
+                    "its flags",
+                    f"write --{meant}, if that is meant, or remove it" if meant else "remove it",
+                ),
+                f"vLLM {case['vllm']}, by tests/vllm_flags.py",
+            )
+
+
 @rule("parser_missing")
 def _parsers(case: Case) -> Iterator[Found]:
     patch_set = case.settings["patch_set"]
@@ -268,6 +325,73 @@ def _patch_set(case: Case) -> Iterator[Found]:
         )
 
 
+# What vLLM compares at its start
+
+
+@rule("batch_size")
+def _batch_size(case: Case) -> Iterator[Found]:
+    """The checks of SchedulerConfig."""
+    tokens = case.number("max-num-batched-tokens")
+    if not case.is_head or tokens is None:
+        return
+    least = {"max-num-seqs": case.number("max-num-seqs")}
+    if case.args.get("enable-chunked-prefill") in (False, "false"):
+        least["max-model-len, without chunked prefill"] = case.number("max-model-len")
+    for name, number in least.items():
+        if number is not None and tokens < number:
+            yield Found(
+                FAIL,
+                Problem(
+                    f"max-num-batched-tokens is {tokens:.0f}, fewer than {name}: {number:.0f}, and vLLM refuses that",
+                    f"{number:.0f} or more",
+                    f"raise max-num-batched-tokens, or lower {name.partition(',')[0]}",
+                ),
+                f"vLLM {case['vllm']}: vllm/config/scheduler.py",
+            )
+
+
+@rule("attention_heads")
+def _heads(case: Case) -> Iterator[Found]:
+    heads, tensor = case.model.get("num_attention_heads"), int(case.settings["tensor_parallel_size"])
+    if case.is_head and isinstance(heads, int) and heads > 0 and heads % tensor:
+        sizes = [
+            size for size in range(1, min(heads, len(case.settings["npu_ids"])) + 1) if heads % size == 0
+        ]
+        yield Found(
+            FAIL,
+            Problem(
+                f"the model has {heads} attention heads, which {tensor} chips of an engine cannot share, and vLLM refuses that",
+                f"vllm_tensor_parallel_size that divides {heads}: {', '.join(map(str, sizes))}",
+                f"vllm_tensor_parallel_size: {sizes[-1]}",
+            ),
+            f"vLLM {case['vllm']}: vllm/config/model.py (verify_with_parallel_config)",
+        )
+
+
+@rule("context_length")
+def _context(case: Case) -> Iterator[Found]:
+    """A warning, as the model's own files may stretch its context."""
+    longest, length = case.model.get("max_position_embeddings"), case.number("max-model-len")
+    stretched = "hf-overrides" in case.args or {"rope_scaling", "rope_parameters"} & set(case.model)
+    allowed = any(name == "VLLM_ALLOW_LONG_MAX_MODEL_LEN" for _key, name, _value in case.variables())
+    if (
+        case.is_head
+        and isinstance(longest, int)
+        and length
+        and length > longest
+        and not (stretched or allowed)
+    ):
+        yield Found(
+            WARN,
+            Problem(
+                f"max-model-len is {length:.0f}, and the model's config.json has {longest}, beyond which vLLM does not start",
+                f"{longest} or less",
+                f"vllm_serve_args: {{max-model-len: {longest}}}, or stretch the context by hf-overrides",
+            ),
+            f"vLLM {case['vllm']}: vllm/config/model.py (max_position_embeddings)",
+        )
+
+
 # How the hosts start together
 
 
@@ -288,6 +412,16 @@ def _start_rank(case: Case) -> Iterator[Found]:
 @rule("api_server_count")
 def _api_servers(case: Case) -> Iterator[Found]:
     count = case.args.get("api-server-count")
+    if case.is_head and count is not None and re.fullmatch(r"-\d+|0", str(count)):
+        yield Found(
+            FAIL,
+            Problem(
+                f"the head has api-server-count: {count}, and vLLM then starts no API server",
+                "1 or more",
+                "vllm_serve_args: {api-server-count: 1}",
+            ),
+            case.source("api_servers"),
+        )
     harmless = ("0", "1") if case["api_servers"] == 1 else ("0",)
     if not case.is_head and count is not None and str(count) not in harmless:
         yield Found(

@@ -8,6 +8,7 @@ Weights are counted by kind, because vLLM divides each kind among the devices in
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Any, Mapping
@@ -43,6 +44,7 @@ COUNTS = {
             "intermediate_size",
             "kv_lora_rank",
             "moe_intermediate_size",
+            "moe_layer_freq",
             "n_routed_experts",
             "n_shared_experts",
             "num_experts",
@@ -58,6 +60,11 @@ COUNTS = {
         (0, MOST),
     ),
 }
+SHAPES = {
+    "text_config": (Mapping, "mapping"),
+    "layer_types": (list, "list"),
+    "mlp_only_layers": (list, "list"),
+}
 LAYER = re.compile(r"\blayers\.(\d+)\.")
 # Tensors by their names in the repositories of GLM-4.x, Qwen3 and DeepSeek; the first that matches counts.
 NAMED = (
@@ -70,6 +77,10 @@ NAMED = (
 )
 
 Bytes = Mapping[str, float]  # by kind
+
+
+class NotCounted(ValueError):
+    """A config.json that lacks what the count needs: the model has another architecture than those it is for."""
 
 
 @dataclass(frozen=True)
@@ -116,20 +127,22 @@ def of_config(
 
     *size* is that of all weights in bytes, *tensors* that of each tensor by its name. With the tensors,
     nothing is counted. With the size, the count is fitted to it, which tells how many bits quantized weights have.
-    Raises ValueError if a key that the count needs is missing, or has no number.
+    Raises NotCounted if a key that the count needs is missing, and ValueError if a value is none that it can have.
     """
     try:
         return _of_config(config, name, size, tensors or {})
     except KeyError as error:
-        raise ValueError(f"there is no {error.args[0]}") from None
-    except (OverflowError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise NotCounted(f"there is no {error.args[0]}") from None
+    except (OverflowError, TypeError, ZeroDivisionError) as error:
         raise ValueError(f"a value is none that the count can use: {error}") from None
 
 
 def _of_config(config: Mapping[str, Any], name: str, size: float | None, tensors: Mapping[str, int]) -> Model:
     doubts = []
+    _require_shapes(config)
     if config.get("text_config") is not None:
         config = {**config, **config["text_config"]}
+        _require_shapes(config)
         doubts.append("the model has parts that are not for text, and these are not counted")
     config = {key: value for key, value in {**config, **_numbers(config)}.items() if value is not None}
     layers, hidden, heads = (
@@ -167,12 +180,20 @@ def _of_config(config: Mapping[str, Any], name: str, size: float | None, tensors
     )
 
 
+def _require_shapes(config: Mapping[str, Any]) -> None:
+    """Raise ValueError for a value that is no mapping or list where it must be one."""
+    for key, (shape, name) in SHAPES.items():
+        value = config.get(key)
+        if value is not None and not isinstance(value, shape):
+            raise ValueError(f"{key} is {json.dumps(value, default=str)[:40]}, which is no {name}")
+
+
 def _numbers(config: Mapping[str, Any]) -> dict[str, int]:
     """Return the numbers that the count reads. Raises ValueError for one that is none, or makes no sense."""
     numbers = {}
     for key, (least, most) in COUNTS.items():
         value = config.get(key)
-        if value is None:
+        if value is None or (key == "moe_layer_freq" and isinstance(value, list)):
             continue
         is_whole = not isinstance(value, bool) and re.fullmatch(r"[0-9]{1,10}(\.0)?", str(value))
         number = int(float(value)) if is_whole else -1

@@ -13,6 +13,7 @@ from typing import Any, Mapping, Sequence
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import flags, names, validation, values
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.flags import Flags
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import NotCounted, of_config
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 
 HEAD_GROUP = "vllm_head"
@@ -166,8 +167,9 @@ def setting_problems(settings: Mapping[str, Any], known: Flags) -> list[Problem]
         *validation.problems(settings),
         *_port_problems(settings),
         *_placeholder_problems(settings),
-        *_chip_problems(settings),
+        *_chip_problems(settings, known),
         *_mount_problems(settings),
+        *_model_problems(settings),
         *flags.problems(known, settings),
     ]
     if settings["model_hub"] == "http" and not settings["model_endpoint"]:
@@ -211,7 +213,7 @@ def _placeholder_problems(settings: Mapping[str, Any]) -> list[Problem]:
     ]
 
 
-def _chip_problems(settings: Mapping[str, Any]) -> list[Problem]:
+def _chip_problems(settings: Mapping[str, Any], known: Flags) -> list[Problem]:
     """Return a problem if the engines of the host need other than some of its chips."""
     chips = len(settings["npu_ids"])
     if not chips:
@@ -220,11 +222,12 @@ def _chip_problems(settings: Mapping[str, Any]) -> list[Problem]:
         ]
     sizes = {key: settings[key] for key in ("tensor_parallel_size", "data_parallel_size_local")}
     sizes = {f"vllm_{key}": size for key, size in sizes.items()}
+    raw = flags.parse(flags.spelled(known, settings["serve_extra_args"]))
     for flag in ENGINE_SIZES:
-        value = settings["serve_args"].get(flag)
+        value = raw.get(flag, settings["serve_args"].get(flag))
         size = "1" if value is None else str(value)
         if not re.fullmatch(validation.POSITIVE.regex, size):
-            return [validation.wrong("vllm_serve_args", f"has {flag}: {size}", validation.POSITIVE.expected)]
+            return []  # the flags' own check names it
         if size != "1":
             sizes[flag] = int(size)
     needed = math.prod(sizes.values())
@@ -234,6 +237,19 @@ def _chip_problems(settings: Mapping[str, Any]) -> list[Problem]:
     remedy = f"lower one of them, such as vllm_tensor_parallel_size to {chips}, or give more NPUs"
     expected = f"from 1 to the {chips} NPUs of vllm_npu_ids"
     return [Problem(found, expected, remedy if needed > chips else "set each of them to 1 or more")]
+
+
+def _model_problems(settings: Mapping[str, Any]) -> list[Problem]:
+    """Return what is wrong with the values of the model's description. One of another architecture is not."""
+    try:
+        if settings["model_config"]:
+            of_config(settings["model_config"], settings["model_repo"])
+    except NotCounted:
+        return []
+    except ValueError as error:
+        remedy = "correct them, or empty vllm_model_config: whether the model fits is then not told"
+        return [Problem(f"vllm_model_config: {error}", "keys of the model's config.json", remedy)]
+    return []
 
 
 def _mount_problems(settings: Mapping[str, Any]) -> list[Problem]:
@@ -446,7 +462,7 @@ def build(
     container_dir = real_container_path(settings, real or {})
     worker = host != hosts[0]
     args = {**settings["serve_args"], **(settings["serve_worker_args"] if worker else {})}
-    extra = [[word] for word in settings["serve_extra_args"]]
+    extra = [[word] for word in flags.spelled(known, settings["serve_extra_args"])]
     head = f"[{names['head_ip']}]" if ":" in names["head_ip"] else names["head_ip"]
     own = ("served_model_name", "host_memory_gb", "probe", "image", "image_size_gb", "image_versions")
     return {

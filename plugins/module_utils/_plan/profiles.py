@@ -86,13 +86,15 @@ class Profiles:
         )
         return flags.of_file(self.read(known[-1]), None)
 
-    def patch(self, name: str | None, repairs: bool, target: str) -> dict[str, Any] | None:
-        """Return the patch set *name* for the package in *target*; None for no name."""
+    def patch(self, chosen: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the patch set that the merged settings *chosen* name, for the vLLM of their image; None for none."""
+        name, version = chosen["patch_set"], str(chosen["image_versions"].get("vllm"))
         if name is None:
             return None
         path = self._find("vllm_patch_set", name, Path.cwd(), PATCH_SET)
-
-        return {"set": name, "dir": target, **patch_set.load(path, self.read(path), repairs)}
+        known = version if version[0].isdigit() else None  # the image may have others, if it is a condition
+        content = patch_set.load(path, self.read(path), chosen["patch_repairs"], known)
+        return {"set": name, "dir": chosen["patch_dir"], **content}
 
     def _chain(self, profile: str) -> list[tuple[Path, dict[str, Any]]]:
         """Return the profile's files with their content, each after the one that it extends."""

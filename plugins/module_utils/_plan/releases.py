@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Mapping, Sequence
 
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import flags, names
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 
 VERSIONS = ("python", "cann", "torch", "torch_npu", "vllm")  # cells that image_versions has, in its order
@@ -24,11 +24,15 @@ class Release:
     nested: frozenset[str]  # keys of mappings among them, as MAPPING.KEY; not of all mappings
     refuses_keys: bool  # whether it does not start with others
     refuses_nested: frozenset[str]  # the mappings with which it does not start if they have others
+    flags: flags.Flags
     variables: frozenset[str]  # VLLM_*
+    whole_variables: frozenset[str]  # those that must be a whole number
     parsers: Mapping[str, frozenset[str]]  # by the flag that names one
     choices: Mapping[str, Sequence[str]]  # what vLLM takes for a flag, if that is a few words
     successors: Mapping[str, str]  # {variable: key of additional-config}
-    others: tuple[str, ...]  # variables that CANN, torch_npu and the like read
+    others: Mapping[
+        str, str | None
+    ]  # variables that CANN, torch_npu and the like read, with the range of a number
     sources: Mapping[str, str]  # by cell
 
     @classmethod
@@ -44,14 +48,16 @@ class Release:
             frozenset(ascend["nested"]),
             ascend["refuses_unknown_keys"],
             frozenset(ascend["refuses_nested"]),
+            flags.of_file(vllm, str(row["vllm"])),
             frozenset([*ascend["environment"], *vllm["environment"]]),
+            frozenset(vllm["whole_variables"]),
             {
                 "tool-call-parser": frozenset(vllm["tool_parsers"]),
                 "reasoning-parser": frozenset(vllm["reasoning_parsers"]),
             },
             vllm.get("choices", {}),
             table["successors"],
-            tuple(table["variables"]),
+            table["variables"],
             sources(table, name),
         )
 

@@ -16,6 +16,12 @@ INVENTORY_ONLY = frozenset(
     PREFIX + key for key in ("profile", "service_ip", "service_nic", "api_key", "head_group", "worker_group")
 )
 MODEL_NAME = "{model_name}"
+OF_RELEASE = frozenset(("vllm_image", "vllm_image_versions"))  # what a release gives
+NO_RELEASE = Problem(
+    "neither the profile nor the inventory names a release of vLLM-Ascend",
+    "one of profiles/releases.yml, which gives the image and the versions in it",
+    "add a line such as release: 0.23.0 or extends: glm-4.7 to the profile, or set vllm_release",
+)
 
 Options = Mapping[str, schema.Option]  # by the name of the variable
 
@@ -75,7 +81,10 @@ def settings(options: Options, base: Base, inventory: Layer) -> tuple[dict[str, 
     """Return the merged settings, by their names without the prefix, and what is wrong with the layers."""
     merged = _lay(options, base, inventory)
     given = {*base.given, *inventory.values}
-    missing = [_missing(options[name], name) for name in keys(options) if name not in given]
+    absent = [name for name in keys(options) if name not in given]
+    explained = OF_RELEASE if set(absent) >= OF_RELEASE and not merged.values.get("vllm_release") else ()
+    missing = [NO_RELEASE] if explained else []
+    missing += [_missing(options[name], name) for name in absent if name not in explained]
     values = {name[len(PREFIX) :]: _filled(merged.values, value) for name, value in merged.values.items()}
     return values, [*merged.problems, *missing]
 

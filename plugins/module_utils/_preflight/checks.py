@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import FAIL, WARN, Finding
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import FAIL, INFO, WARN, Finding
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.procfs import in_ranges, nic_of
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu.hccn_tool import UNSUPPORTED
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu.npu_smi import INCOMPLETE, UNREADABLE
@@ -707,6 +707,9 @@ def _capacity(hosts: Sequence[Host]) -> Iterator[Finding]:
     first = hosts[0]
     try:
         model = capacity.of_plan(first.plan)
+    except capacity.NotCounted as error:
+        yield Finding("capacity", INFO, first.name, capacity.not_counted(error))
+        return
     except ValueError as error:
         yield first.warn(
             "capacity",

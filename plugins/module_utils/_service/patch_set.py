@@ -30,10 +30,11 @@ RENAMED = {
 }
 
 
-def load(path: Path, data: Any, fixes: bool) -> dict[str, Any]:
+def load(path: Path, data: Any, fixes: bool, version: str | None = None) -> dict[str, Any]:
     """Return the patch set with *data* as the content of its file *path*, with its fixes or without.
 
-    What it names by file is read, so that the result is all that a host needs.
+    What it names by file is read, so that the result is all that a host needs. Of its releases only the one for a
+    *version* of vLLM stays, if there is one: what changes for others must not replace a container.
     """
     renamed = sorted(set(_renamed_keys(data)))
     if renamed:
@@ -47,10 +48,13 @@ def load(path: Path, data: Any, fixes: bool) -> dict[str, Any]:
         return (path.parent / name).read_text(encoding="utf-8")
 
     try:
-        releases = [_release(release, read, fixes) for release in data["releases"]]
+        entries = [one for one in data["releases"] if version and _is_for(version, one)][:1] or data[
+            "releases"
+        ]
+        releases = [_release(release, read, fixes) for release in entries]
         smoke_test = read(data["smoke_test"]) if "smoke_test" in data else None
         return {"fixes": fixes, "releases": releases, "digest": digest(releases), "smoke_test": smoke_test}
-    except (OSError, KeyError, TypeError) as exc:
+    except (AttributeError, KeyError, OSError, TypeError, ValueError) as exc:
         raise ProblemError(
             f"{path} is not a patch set ({exc!r})", "the format of glm47/patch.yml", "Correct the file"
         ) from exc
@@ -86,10 +90,7 @@ def version_of(content: str) -> str:
 def files_for(version: str, releases: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the files to change in that version: none if it needs no change."""
     for release in releases:
-        below = release.get("below")
-        if _numbers(release["from"]) <= _numbers(version) and not (
-            below and _numbers(version) >= _numbers(below)
-        ):
+        if _is_for(version, release):
             return list(release["files"])
     supported = ", ".join(
         release["from"] + (f" to below {release['below']}" if release.get("below") else " and later")
@@ -130,6 +131,13 @@ def _renamed_keys(data: Any) -> Iterator[str]:
     values = data.values() if isinstance(data, Mapping) else data if isinstance(data, list) else ()
     for value in values:
         yield from _renamed_keys(value)
+
+
+def _is_for(version: str, release: Mapping[str, Any]) -> bool:
+    below = release.get("below")
+    return _numbers(release["from"]) <= _numbers(version) and not (
+        below and _numbers(version) >= _numbers(below)
+    )
 
 
 def _release(release: Mapping[str, Any], read: Callable[[str], str], fixes: bool) -> dict[str, Any]:

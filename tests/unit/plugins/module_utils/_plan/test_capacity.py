@@ -12,7 +12,11 @@ from typing import Any
 
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import capacity, plan
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import Model, of_config
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import (
+    Model,
+    NotCounted,
+    of_config,
+)
 from shipped import FLAGS, MODELS, PROFILES, ROOT, settings
 
 GIB, GB = 2**30, 10**9
@@ -382,11 +386,21 @@ def test_a_description_that_cannot_be_used_is_named(value, found):
         ("max_position_embeddings", "long"),
         ("n_routed_experts", -3),
         ("head_dim", -128),
+        ("moe_layer_freq", "often"),
+        ("text_config", []),
+        ("layer_types", 5),
+        ("mlp_only_layers", {}),
     ],
 )
 def test_a_number_that_makes_no_sense_is_named(key, value):
-    with pytest.raises(ValueError, match=f"{key} is {value}"):
+    with pytest.raises(ValueError, match=f"{key} is .*{re.escape(str(value))}") as error:
         of_config({**GLM, key: value}, "GLM-4.7")
+    assert not isinstance(error.value, NotCounted)
+
+
+def test_another_architecture_is_told_from_a_wrong_value():
+    with pytest.raises(NotCounted, match="no num_hidden_layers"):
+        of_config({"model_type": "gpt2", "n_layer": 12}, "gpt2")
 
 
 def test_layers_with_experts_may_be_a_list():

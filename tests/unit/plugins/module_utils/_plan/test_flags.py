@@ -113,11 +113,86 @@ def test_null_leaves_a_flag_out(flag: str):
         ({"pipeline-parallel-size": 2}, "pipeline-parallel-size"),
         ({"pipeline-parallel-size": 0}, "pipeline-parallel-size"),
         ({"compilation.level": 3}, "compilation.level"),
+        ({"additional-config": "{not json"}, "additional-config"),
+        ({"additional-config": "[]"}, "additional-config"),
+        ({"additional-config": [1]}, "additional-config"),
+        # An additional-config of https://github.com/vllm-project/vllm-ascend/pull/12396
+        ({"additional-config": '{"enable_cpu_binding" "True"}'}, "additional-config"),
+        ({"speculative-config": 5}, "speculative-config"),
+        ({"speculative-config": "true"}, "speculative-config"),
+        # https://github.com/VectorInstitute/vector-inference/issues/157
+        ({"compilation-config": 3}, "compilation-config"),
+        ({"hf-overrides": "max_position_embeddings=1"}, "hf-overrides"),
+        ({"stream-interval": 0}, "stream-interval"),
+        ({"seed": "one"}, "seed"),
+        ({"seed": 1.5}, "seed"),
+        ({"max-num-seqs": "8k"}, "max-num-seqs"),
+        ({"gpu-memory-utilization": "nan"}, "gpu-memory-utilization"),
+        ({"cpu-offload-gb": -1}, "cpu-offload-gb"),
     ],
 )
 def test_flags_that_would_not_do_what_they_say_are_refused(args: dict[str, Any], flag: str):
     problems = plan.setting_problems(settings(vllm_serve_args=args), FLAGS)
     assert [flag in problem.found for problem in problems] == [True], problems
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"speculative-config": '{"method": "mtp", "num_speculative_tokens": 1}'},
+        {"speculative-config": "None"},
+        {
+            "kv-transfer-config": '{"kv_port": {rpc_port}, "extra": {"cpu_bytes_to_use": 80m}, "kv_ip": "{service_ip}"}'
+        },
+        {"kv-transfer-config": {"kv_ip": "{service_ip}"}},
+        {"compilation-config.level": 3},
+        {"master-port": "{rpc_port}"},
+        {"seed": 2**63 - 1},
+        {"seed": -1},
+        {"gpu-memory-utilization": 1},
+        {"gpu-memory-utilization": "1e-1"},
+        {"max-num-batched-tokens": "8k"},
+        {"max-logprobs": -1},
+        {"cpu-offload-gb": 0},
+    ],
+)
+def test_values_that_vllm_takes_are_taken(args: dict[str, Any]):
+    assert plan.setting_problems(settings(vllm_serve_args=args), FLAGS) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "spelled"),
+    [
+        ("-tp 4", "--tensor-parallel-size 4"),
+        ("-tp=4 -O3 -x", "--tensor-parallel-size=4 -O3 -x"),
+        ("-cc.mode 3", "--compilation-config.mode 3"),
+        ("--tensor_par 4", "--tensor-parallel-size 4"),  # argparse takes the beginning of a name
+        ("--no-enable-expert", "--no-enable-expert-parallel"),
+        ("--max 4", "--max 4"),  # which one is not clear
+        ("--new_flag a_b", "--new_flag a_b"),
+    ],
+)
+def test_raw_flags_are_known_by_all_their_names(words: str, spelled: str):
+    assert flags.spelled(FLAGS, words.split()) == spelled.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("-tp 4", 'tensor-parallel-size: "4"'),
+        ("--tensor-parallel 4", 'tensor-parallel-size: "4"'),
+        ("-dp=4", 'data-parallel-size: "4"'),
+        ("-dpr 1", "data-parallel-start-rank, which all hosts would have"),
+        ("--headless", "headless, which all hosts would have"),
+        ("-pp 2", "pipeline-parallel-size is 8 x 1 x 2 = 16"),
+        ("--max-num-seqs many", 'max-num-seqs: "many"'),
+        ("--additional-config {", 'additional-config: "{"'),
+        ("-tp 8 --no-enable-expert-parallel -O3 --new-flag", ""),
+    ],
+)
+def test_raw_words_are_held_against_the_plan(words: str, found: str):
+    problems = plan.setting_problems(settings(vllm_serve_extra_args=words.split()), FLAGS)
+    assert [found in problem.found for problem in problems] == [True] * bool(found), problems
 
 
 def test_a_remedy_names_the_flag_or_the_variable():
@@ -153,6 +228,7 @@ def test_only_the_flags_of_a_known_release_are_checked():
         ('--speculative-config {"method":"mtp"}', {"speculative-config": {"method": "mtp"}}),
         ("--speculative_config.method mtp", {"speculative-config": {"method": "mtp"}}),
         ("--speculative-config {", {"speculative-config": "{"}),
+        ("--enable-lora --no-enable-lora", {"enable-lora": False}),
         (
             '--additional-config {"a":{"b_c":1}} --additional-config.a.d true',
             {"additional-config": {"a": {"b_c": 1, "d": True}}},

@@ -163,6 +163,43 @@ def test_the_next_releases_need_none():
         # Values
         (PLAIN, {"vllm_serve_args": {"kv-cache-dtype": "nonsense"}}, "flag_value warn"),
         (PLAIN, {"vllm_serve_extra_args": ["--dtype=bf16"]}, "flag_value warn"),
+        (PLAIN, {"vllm_serve_args": {"api-server-count": -1}}, "api_server_count fail"),
+        # https://github.com/vllm-project/vllm-ascend/issues/761
+        (PLAIN, {"vllm_tensor_parallel_size": 5}, "attention_heads fail"),
+        (PLAIN, {"vllm_tensor_parallel_size": 5, "vllm_model_repo": "me/other"}, ""),
+        (PLAIN, {"vllm_tensor_parallel_size": 6}, ""),  # 96 heads
+        # https://github.com/verl-project/verl/pull/7626
+        (
+            PLAIN,
+            {"vllm_serve_args": {"enable-chunked-prefill": False, "max-model-len": 16384}},
+            "batch_size fail",
+        ),
+        (
+            PLAIN,
+            {"vllm_serve_args": {"no-enable-chunked-prefill": True, "max-model-len": "16k"}},
+            "batch_size fail",
+        ),
+        (PLAIN, {"vllm_serve_args": {"enable-chunked-prefill": False, "max-model-len": 8192}}, ""),
+        (PLAIN, {"vllm_serve_args": {"max-model-len": 16384}}, ""),
+        (PLAIN, {"vllm_serve_args": {"max-num-batched-tokens": 32, "max-num-seqs": 64}}, "batch_size fail"),
+        (PLAIN, {"vllm_serve_args": {"max-model-len": 262144}}, "context_length warn"),
+        (PLAIN, {"vllm_serve_args": {"max-model-len": 202752}}, ""),
+        (PLAIN, {"vllm_serve_args": {"max-model-len": 262144, "hf-overrides": {"rope_scaling": {}}}}, ""),
+        (PLAIN, {"vllm_serve_args": {"api-server-count": 0}}, "api_server_count fail"),
+        (PLAIN, {"vllm_serve_args": {"api-server-count": 4}}, ""),
+        (PLAIN, {"vllm_serve_env": {"HCCL_BUFFSIZE": "-5"}}, "variable_value warn"),
+        (PLAIN, {"vllm_serve_env": {"HCCL_BUFFSIZE": "1g"}}, "variable_value warn"),
+        (PLAIN, {"vllm_serve_env": {"HCCL_BUFFSIZE": "$SIZE"}}, ""),
+        (PLAIN, {"vllm_serve_env": {"HCCL_CONNECT_TIMEOUT": 60}}, "variable_value warn"),
+        (PLAIN, {"vllm_serve_env": {"HCCL_CONNECT_TIMEOUT": 120, "HCCL_EXEC_TIMEOUT": 0}}, ""),
+        (PLAIN, {"vllm_container_env": {"VLLM_ENGINE_READY_TIMEOUT_S": "1h"}}, "variable_value warn"),
+        (PLAIN, {"vllm_serve_env": {"VLLM_USE_V2_MODEL_RUNNER": "true"}}, "variable_value warn"),
+        (PLAIN, {"vllm_serve_env": {"VLLM_ENGINE_READY_TIMEOUT_S": 3600}}, ""),
+        # https://github.com/vllm-project/vllm/issues/46325: one dash for two
+        (PLAIN, {"vllm_serve_extra_args": ["-language-model-only"]}, "flag_unknown warn"),
+        # https://github.com/vllm-project/vllm/issues/18538
+        (PLAIN, {"vllm_serve_extra_args": ["--enable-reasoning"]}, "flag_unknown warn"),
+        (PLAIN, {"vllm_serve_extra_args": ["-O3", "-q", "ascend", "--no-enable-lora", "--seed", "-1"]}, ""),
         (PLAIN, {"vllm_serve_args": {"kv-cache-dtype": "int8", "dtype": "bfloat16", "block-size": 128}}, ""),
         # The common start
         (PLAIN, {"vllm_serve_args": {"api-server-count": None}}, "api_server_count warn"),

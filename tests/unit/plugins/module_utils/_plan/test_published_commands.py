@@ -46,6 +46,7 @@ def found(command: dict[str, Any]) -> dict[str, str]:
     args = {**command.get("args", {}), "additional-config": command.get("config")}
     environment = command.get("environment", {})
     own = {**merged, "patch_set": None, "serve_args": args, "container_env": {}, "serve_env": environment}
+    own["model_config"] = {}  # the command is for another model
     host = HOSTS[bool(command.get("worker"))]
     case = lint.Case(host, HOSTS, {**own, "serve_worker_args": {}}, own, {}, release)
     findings = [one for one in lint.findings([case], {}) if one.id not in ELSEWHERE]

@@ -215,6 +215,19 @@ def test_the_shipped_digest_is_stable(fixes, digest):
     assert patch_set.load(path, yaml.safe_load(path.read_text(encoding="utf-8")), fixes)["digest"] == digest
 
 
+def test_another_release_of_a_patch_set_does_not_change_the_digest(file):
+    entry = {"path": "a.py", "sha256_before": "0", "sha256_after": "1", "edits": []}
+    own = {"from": "0.13.0", "below": "0.14.0", "files": [entry]}
+
+    def digest(version: str | None, *others: dict[str, object]) -> str:
+        return patch_set.load(file, {"releases": [own, *others]}, True, version)["digest"]
+
+    other = {"from": "0.14.0", "files": [{**entry, "sha256_after": "2"}]}
+    assert digest("0.13.0") == digest("0.13.0", other)
+    assert digest("0.13.0", other) != digest("0.14.0", other)
+    assert digest(None) != digest(None, other)
+
+
 def test_golden_messages(file, load, golden):
     problems = {name: problem(edit) for name, (edit, _named) in WRONG_EDITS.items()}
     problems["changed file"] = problem(EDIT, "a = 1\n")
