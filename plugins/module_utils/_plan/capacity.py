@@ -416,8 +416,19 @@ def report(capacity: Capacity) -> str:
             f"each host   {capacity.host_disk / GB:.0f} GB of disk for weights and image; {memory}",
             f"time        {times}",
             *(f"in doubt    {doubt}" for doubt in capacity.doubts),
+            *_outside(capacity),
         ]
     )
+
+
+def _outside(capacity: Capacity) -> list[str]:
+    """Return a line if little is left outside of what vLLM counts, as for the graphs."""
+    if capacity.utilization <= UTILIZATION_MOST:
+        return []
+    left = _gib(capacity.hbm * VISIBLE - capacity.budget)
+    return [
+        f"in doubt    {left} are left outside of gpu-memory-utilization, and FULL graphs take up to 2 GiB there"
+    ]
 
 
 def verdict_line(capacity: Capacity, found: Problem | None) -> str:

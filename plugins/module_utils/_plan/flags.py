@@ -115,7 +115,7 @@ def problems(flags: Flags, settings: Mapping[str, Any]) -> list[Problem]:
                 found.append(Problem(f"vllm_{key} has {flag}: {what}", "no such flag", remedy))
         for flag, value in settings[key].items():
             if flag not in REFUSED and value is not None:
-                found += _flag(flags, f"vllm_{key}", flag, value)
+                found += _flag(flags, f"vllm_{key}", str(flag), value)
     return [*found, *_raw(flags, settings)]
 
 
@@ -282,7 +282,7 @@ def _expected_mapping(value: Any) -> str | None:
 
 def _expected_number(kind: str, limits: str, text: str) -> str | None:
     pattern, expected = NUMBERS[kind]
-    expected += f" {limits.replace(',', ' and ')}" if limits else ""
+    expected += f", {limits.replace(',', ' and ')}" if limits else ""
     text = values.PLACEHOLDER.sub("1", text)
     if not re.fullmatch(pattern, text):
         return expected

@@ -71,7 +71,7 @@ class Case:
     @property
     def config(self) -> Mapping[str, Any]:
         """Return the mapping of additional-config."""
-        return mapping(self.args.get(CONFIG))
+        return {str(key): value for key, value in mapping(self.args.get(CONFIG)).items()}
 
     @property
     def model(self) -> Mapping[str, Any]:
@@ -190,7 +190,7 @@ def _unread(case: Case) -> Iterator[tuple[str, str, bool]]:
         if key not in case.release.keys:
             yield key, "", case.release.refuses_keys
         elif key in mappings:
-            for inner in sorted(mapping(value)):
+            for inner in sorted(map(str, mapping(value))):
                 if f"{key}.{inner}" not in case.release.nested:
                     yield key, inner, key in case.release.refuses_nested
 
@@ -241,8 +241,8 @@ def _variable_values(case: Case) -> Iterator[Found]:
         text = str(value).strip()
         if values.VARIABLE.search(text) or not (limits or is_vllms):
             continue  # bash fills it in, or it is any text
-        if not re.fullmatch(r"[+-]?\d{1,19}", text) or not flags.is_within(float(text), limits or ""):
-            range_ = f" {limits.replace(',', ' and ')}" if limits else ""
+        if not re.fullmatch(r"[+-]?[0-9]{1,19}", text) or not flags.is_within(float(text), limits or ""):
+            range_ = f", {limits.replace(',', ' and ')}" if limits else ""
             yield Found(
                 WARN,
                 Problem(
@@ -589,7 +589,7 @@ def _graph_mtp(case: Case) -> Iterator[Found]:
     tokens, sizes = speculative.get("num_speculative_tokens"), graph.get("cudagraph_capture_sizes")
     full = str(graph.get("cudagraph_mode", "")).upper().startswith("FULL")
     applies = case.is_head and case["draft_in_capture_sizes"] and full
-    if applies and sizes and isinstance(tokens, int) and tokens + 1 not in sizes:
+    if applies and sizes and isinstance(sizes, list) and isinstance(tokens, int) and tokens + 1 not in sizes:
         yield Found(
             WARN,
             Problem(

@@ -210,7 +210,7 @@ def _latent(config: Mapping[str, Any]) -> int:
 def _doubts(config: Mapping[str, Any]) -> list[str]:
     """Return why the count of this model may be wrong, whatever its size says."""
     doubts = []
-    kinds = set(config.get("layer_types") or ()) - {"full_attention"}
+    kinds = set(map(str, config.get("layer_types") or ())) - {"full_attention"}
     if kinds or config.get("full_attention_interval") or config.get("linear_num_value_heads"):
         doubts.append("some layers have another cache than full attention, which takes less")
     if config.get("sliding_window") and config.get("use_sliding_window", True):

@@ -30,7 +30,7 @@ VERSION = Pattern(r"\d+(\.\w+)+", "a version such as 25.2.1")
 GLOB = Pattern(r".+", "a shell pattern")
 VARIABLE = Pattern(r"[A-Za-z_]\w*", "names of environment variables")
 FLAG = Pattern(
-    r"[a-zA-Z][a-zA-Z0-9-]*(\..+)?", "flags of vllm serve without the leading --, and with - for _"
+    r"[a-zA-Z][a-zA-Z0-9-]*(\.[^.]+)*", "flags of vllm serve without the leading --, and with - for _"
 )
 NOT_NEGATIVE = Pattern(r"\d+", "0 or more")
 POSITIVE = Pattern(r"[1-9]\d*", "1 or more")

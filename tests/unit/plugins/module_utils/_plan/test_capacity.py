@@ -408,6 +408,13 @@ def test_layers_with_experts_may_be_a_list():
     assert of_config({**GLM, **each}, "model").weights == of_config(GLM, "model").weights
 
 
+@pytest.mark.parametrize(("utilization", "told"), [(0.95, False), (0.96, True), (1, True)])
+def test_little_memory_outside_of_the_utilization_is_told(utilization, told):
+    """https://github.com/vllm-project/vllm-ascend/issues/89, and 2959: out of memory with 0.96 and with 1.0."""
+    estimate = capacity.estimate(planned(**args(gpu_memory_utilization=utilization)), glm())
+    assert ("outside of gpu-memory-utilization" in capacity.report(estimate)) is told
+
+
 def test_golden_reports(golden):
     cases = {
         "fits": planned(),

@@ -125,6 +125,8 @@ def test_null_leaves_a_flag_out(flag: str):
         ({"hf-overrides": "max_position_embeddings=1"}, "hf-overrides"),
         ({"stream-interval": 0}, "stream-interval"),
         ({"seed": "one"}, "seed"),
+        ({5: 1}, "vllm_serve_args has 5"),
+        ({"additional-config..x": 1}, "additional-config..x"),
         ({"seed": 1.5}, "seed"),
         ({"max-num-seqs": "8k"}, "max-num-seqs"),
         ({"gpu-memory-utilization": "nan"}, "gpu-memory-utilization"),

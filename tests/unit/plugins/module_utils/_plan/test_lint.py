@@ -164,6 +164,14 @@ def test_the_next_releases_need_none():
         (PLAIN, {"vllm_serve_args": {"kv-cache-dtype": "nonsense"}}, "flag_value warn"),
         (PLAIN, {"vllm_serve_extra_args": ["--dtype=bf16"]}, "flag_value warn"),
         (PLAIN, {"vllm_serve_args": {"api-server-count": -1}}, "api_server_count fail"),
+        (
+            PLAIN,
+            {"vllm_serve_args": {"additional-config": {1: 2, "weight_nz_mode": 1}}},
+            "config_unread warn",
+        ),
+        (PLAIN, {"vllm_serve_args": {"additional-config": {None: 2}}}, "config_unread warn"),
+        (PLAIN, {"vllm_serve_args": {"additional-config": {"eplb_config": {1: 2}}}}, "config_unread fail"),
+        (PLAIN, {"vllm_serve_env": {"HCCL_BUFFSIZE": "２００"}}, "variable_value warn"),
         # https://github.com/vllm-project/vllm-ascend/issues/761
         (PLAIN, {"vllm_tensor_parallel_size": 5}, "attention_heads fail"),
         (PLAIN, {"vllm_tensor_parallel_size": 5, "vllm_model_repo": "me/other"}, ""),
