@@ -171,7 +171,7 @@ def test_the_next_releases_need_none():
         ),
         (PLAIN, {"vllm_serve_args": {"additional-config": {None: 2}}}, "config_unread warn"),
         (PLAIN, {"vllm_serve_args": {"additional-config": {"eplb_config": {1: 2}}}}, "config_unread fail"),
-        (PLAIN, {"vllm_serve_env": {"HCCL_BUFFSIZE": "２００"}}, "variable_value warn"),
+        (PLAIN, {"vllm_serve_env": {"HCCL_BUFFSIZE": "\uff12\uff10\uff10"}}, "variable_value warn"),
         # https://github.com/vllm-project/vllm-ascend/issues/761
         (PLAIN, {"vllm_tensor_parallel_size": 5}, "attention_heads fail"),
         (PLAIN, {"vllm_tensor_parallel_size": 5, "vllm_model_repo": "me/other"}, ""),

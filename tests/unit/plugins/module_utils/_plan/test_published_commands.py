@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import lint, plan
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import flags, lint
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import settings as layers
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.flags import Flags
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.releases import Release
@@ -42,7 +42,7 @@ def of_release(name: str) -> tuple[dict[str, Any], Release, Flags]:
 
 def found(command: dict[str, Any]) -> dict[str, str]:
     """Return what is found in a command: {text: severity}."""
-    merged, release, flags = of_release(command["release"])
+    merged, release, known = of_release(command["release"])
     args = {**command.get("args", {}), "additional-config": command.get("config")}
     environment = command.get("environment", {})
     own = {**merged, "patch_set": None, "serve_args": args, "container_env": {}, "serve_env": environment}
@@ -50,10 +50,13 @@ def found(command: dict[str, Any]) -> dict[str, str]:
     host = HOSTS[bool(command.get("worker"))]
     case = lint.Case(host, HOSTS, {**own, "serve_worker_args": {}}, own, {}, release)
     findings = [one for one in lint.findings([case], {}) if one.id not in ELSEWHERE]
-    unknown = plan.setting_problems({**own, "serve_worker_args": {}}, flags)
+    # What the plan sets itself is left out of the commands, or is another rule's.
+    whole = {name: value for name, (value, _remedy) in flags.OWNED.items()}
+    whole.update({name: value for name, value in args.items() if name not in flags.OWNED_OF_WORKERS})
+    refused = flags.problems(known, {**merged, "serve_args": whole})
     return {
         **{one.problem.found: one.severity for one in findings},
-        **{one.found: "fail" for one in unknown if "does not have" in one.found},
+        **{one.found: "fail" for one in refused},
     }
 
 
