@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from ansible.errors import AnsibleActionFail, AnsibleError
@@ -196,8 +196,10 @@ class Variables:
 
     def of(self, host: str) -> Mapping[str, Any]:
         """Return the variables of a host, as templates that are filled in when they are read."""
-        variables = self._own if host == self.host else ChainMap(self._shared, self.task["hostvars"][host])
-        return Named(variables, host)
+        if host == self.host:
+            return Named(self._own, host)
+        shared = cast("dict[str, Any]", self._shared)  # ChainMap asks for what can be written, and only reads
+        return Named(ChainMap(shared, self.task["hostvars"][host]), host)
 
     def names(self, host: str) -> list[str]:
         """Return the names of the variables of a host, without its facts, which Ansible may inject."""

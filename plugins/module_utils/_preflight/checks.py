@@ -18,6 +18,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.procfs impor
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu.hccn_tool import UNSUPPORTED
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu.npu_smi import INCOMPLETE, UNREADABLE
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import capacity, lint, names
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import NotCounted
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.plan import PORTS
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.connectivity import LISTENER
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.host import Host
@@ -707,7 +708,7 @@ def _capacity(hosts: Sequence[Host]) -> Iterator[Finding]:
     first = hosts[0]
     try:
         model = capacity.of_plan(first.plan)
-    except capacity.NotCounted as error:
+    except NotCounted as error:
         yield Finding("capacity", INFO, first.name, capacity.not_counted(error))
         return
     except ValueError as error:
