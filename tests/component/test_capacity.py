@@ -100,6 +100,7 @@ def test_a_model_of_ones_own_is_planned_from_the_hub(tmp_path, hub):
 
 
 def test_a_model_of_another_architecture_is_not_called_wrong(tmp_path, files):
+    (files / "model.safetensors").unlink()
     (files / "config.json").write_text(
         json.dumps({"model_type": "gpt2", "n_layer": 12, "n_head": 12}), "utf-8"
     )
