@@ -229,6 +229,9 @@ class Named(Mapping[str, Any]):
             found = f"{name} of host {self._host} cannot be computed: {reason}"
             raise ProblemError(found, "an expression that Jinja can compute", f"correct {name}") from error
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._variables
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._variables)
 
@@ -245,6 +248,9 @@ class Templated(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         return self._templar.template(self._raw[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._raw
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._raw)

@@ -32,7 +32,7 @@ COUNT = r"\d{1,12}(?:\.\d+)?[kKmMgGtT]"
 NUMBERS = {
     "whole": (r"-?\d{1,19}", "a whole number"),
     "count": (rf"-?\d{{1,12}}|{COUNT}", "a whole number, such as 32768 or 32k"),
-    "number": (r"-?(\d+\.?\d*|\.\d+)(e-?\d{1,2})?", "a number"),
+    "number": (r"-?(\d+\.?\d*|\.\d+)([eE]-?\d{1,2})?", "a number"),
 }
 # What vLLM reads as another value than a number (human_readable_int_or_auto).
 WORDS = {"max-model-len": ("-1", "auto")}
