@@ -92,7 +92,7 @@ class Profiles:
         if name is None:
             return None
         path = self._find("vllm_patch_set", name, Path.cwd(), PATCH_SET)
-        known = version if version[0].isdigit() else None  # the image may have others, if it is a condition
+        known = version if version[:1].isdigit() else None  # the image may have others, if it is a condition
         content = patch_set.load(path, self.read(path), chosen["patch_repairs"], known)
         return {"set": name, "dir": chosen["patch_dir"], **content}
 
