@@ -495,7 +495,8 @@ SHARES = {
         "warn",
         ("202,752 tokens", "max-model-len"),
     ),
-    "a broken description": ({"model_config": {"hidden_size": None}}, "warn", ("no hidden_size",)),
+    "another architecture": ({"model_config": {"hidden_size": None}}, "info", ("no hidden_size",)),
+    "a broken description": ({"model_config": {"hidden_size": "wide"}}, "warn", ("hidden_size is wide",)),
 }
 
 
