@@ -12,6 +12,9 @@ LAB_STEPS := molecule lab-up faults weights runner recovery commands roles diagn
 # Of pytest. Many tests wait for the time of a setting, such as a grace period.
 WORKERS := $(shell expr 2 '*' $$(nproc))
 
+# What `make releases` tries, one after the other.
+RELEASES := 0.13.0 0.23.0 0.30.0
+
 # Most tests of the field's faults belong to the campaign, which takes an hour of its own: `make test` has one of each kind.
 GUARD := python -m pytest -m "not campaign"
 
@@ -201,6 +204,11 @@ watched: env root ## What Prometheus and Alertmanager tell of faults on the lab,
 .PHONY: kill-upgrade
 kill-upgrade: env root ## An upgrade killed after each of its tasks on the lab, and what helps then; takes hours (root)
 	tests/with-lab.sh python -m pytest -s tests/integration/test_killed_upgrade.py
+
+.PHONY: releases
+releases: env root ## Upgrades from release to release and back on the lab, with the real vLLM of each (root). RELEASES="0.13.0 0.23.0"
+	$(LAB) build $(RELEASES)
+	RELEASES="$(RELEASES)" tests/with-lab.sh python -m pytest -s tests/integration/test_releases.py
 
 .PHONY: commands
 commands: env root ## Every command in the docs, on the lab in the place of production (root)

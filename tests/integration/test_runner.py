@@ -31,7 +31,7 @@ SAME = {
     "vllm_tensor_parallel_size": "1",
     "vllm_patch_repairs": "true",
     "vllm_serve_args": '{"enforce-eager": true}',
-    "vllm_container_extra_mounts": '["/opt/lab/site-packages:/opt/lab/site-packages:ro"]',
+    "vllm_container_extra_mounts": '["/opt/lab/engine:/opt/lab/engine:ro"]',
     "preflight_allow_newer": "false",
     "serve_timeout": "180",
 }

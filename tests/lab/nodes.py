@@ -100,7 +100,7 @@ def start(node: Node) -> None:
         node.hostname,
         node.folder,
         node.settings.rootfs,
-        node.settings.site_packages,
+        node.settings.engines,
     ]
     processes.start(node.record, [*namespaces, *init], node.console, lambda: cgroups.join(node.name))
 

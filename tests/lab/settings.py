@@ -12,7 +12,7 @@ from system import LabError
 
 SOURCES = Path(__file__).resolve().parent
 IMAGE = "ascend/vllm-ascend"
-IMAGE_TAG = "v0.13.0rc1"
+RELEASE = "0.13.0rc1"  # of vLLM-Ascend; others are built when they are asked for
 MODEL = "ZhipuAI/GLM-4.7"
 MAX_NODES = 64
 
@@ -39,9 +39,22 @@ class Settings:
         return self.cache / "rootfs"
 
     @property
-    def site_packages(self) -> Path:
-        """The heavy Python packages that nodes mount instead of pulling them in the image."""
-        return self.cache / "engine" / "site-packages"
+    def engines(self) -> Path:
+        """The heavy Python packages that nodes mount instead of pulling them in the image: a folder for each vLLM."""
+        return self.cache / "engine"
+
+    def image(self, release: str) -> Path:
+        """The layers that only this serving image has, and its configuration."""
+        return self.cache / "images" / release
+
+    @property
+    def base(self) -> Path:
+        """The layers below them."""
+        return self.cache / "images" / "base"
+
+    def layers(self, release: str) -> list[Path]:
+        """All layers of a serving image, lowest first."""
+        return sorted(self.base.glob("*.tar")) + sorted(self.image(release).glob("*.tar"))
 
     @property
     def key(self) -> Path:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
-from settings import Settings
+from settings import RELEASE, Settings
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -22,11 +22,11 @@ _AnsibleCollectionFinder(paths=[str(ROOT / "collections")])._install()
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import patch_set  # noqa: E402
 
 PATCH_SET = ROOT / "profiles" / "patches" / "glm47"
-# $1 the image's root, $2 the engine's packages. In a mount namespace of its own, so that nothing stays mounted.
+# $1 the image's root, $2 the engines' packages. In a mount namespace of its own, so that nothing stays mounted.
 RUN = """
 set -e
-mkdir -p "$1/opt/lab/site-packages" "$1/proc" "$1/dev" "$1/sys"
-mount --bind "$2" "$1/opt/lab/site-packages"
+mkdir -p "$1/opt/lab/engine" "$1/proc" "$1/dev" "$1/sys"
+mount --bind "$2" "$1/opt/lab/engine"
 for folder in proc dev sys; do mount --rbind "/$folder" "$1/$folder"; done
 exec chroot "$1" env -i PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 VLLM_LOGGING_STREAM=ext://sys.stderr python3 /serve_cases.py
 """
@@ -61,7 +61,7 @@ class Image:
     def answers(self, parser: str, cases: list[dict]) -> list[dict]:
         """What vLLM's server makes of the cases (serve_cases.py), with a tool call parser."""
         (self.root / "serve_cases.py").write_bytes((HERE / "serve_cases.py").read_bytes())
-        command = ["unshare", "--mount", "sh", "-c", RUN, "sh", self.root, self._settings.site_packages]
+        command = ["unshare", "--mount", "sh", "-c", RUN, "sh", self.root, self._settings.engines]
         done = subprocess.run(
             command,
             input=json.dumps({"parser": parser, "cases": cases}),
@@ -76,7 +76,7 @@ class Image:
 @pytest.fixture(scope="session")
 def image():
     settings = Settings.from_environment()
-    layers = sorted((settings.cache / "image").glob("*.tar"))
+    layers = settings.layers(RELEASE)
     assert layers, f"no image in {settings.cache}: run `make parsers`, or tests/lab/lab build"
     with tempfile.TemporaryDirectory() as folder:
         for layer in layers:

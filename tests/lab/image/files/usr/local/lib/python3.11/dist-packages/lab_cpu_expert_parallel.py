@@ -1,31 +1,25 @@
 """A vLLM plugin: expert parallelism over several ranks on CPUs.
 
-The recipe spreads the experts of a mixture-of-experts model over all ranks (--enable-expert-parallel, two data-parallel ranks). vLLM 0.13.0
-does so on accelerators; its code for CPUs, which stands in for the NPUs in the lab, takes two things for granted that only hold on one rank:
+The recipe spreads the experts of a mixture-of-experts model over all ranks (--enable-expert-parallel, two data-parallel ranks). vLLM
+does so on accelerators. Its code for CPUs, which stands in for the NPUs in the lab, takes two things for granted that only hold on one rank:
 
-- CPUFusedMOE looks an expert up by its number in the model, but a rank holds and numbers only its share: IndexError in the warm-up.
-- CpuCommunicator neither hands tokens to the other ranks' experts nor adds up what these return: without expert parallelism
-  too, every answer would come from one rank's share of the weights, wrong and with no error.
+- CPUFusedMOE, and CPUUnquantizedExperts in 0.30, look an expert up by its number in the model, but a rank holds and numbers only its share:
+  IndexError in the warm-up, or a crash.
+- CpuCommunicator does not hand tokens to the other ranks' experts and add up what these return. 0.13 has no manager for it, and without
+  expert parallelism too, every answer would come from one rank's share of the weights, wrong and with no error. From 0.23 on it has one
+  that calls all_gatherv and reduce_scatterv, which it does not have.
 
 vLLM calls register() in each of its processes. No file of vLLM is touched, so the package in the image is as it was released.
 """
 
-from vllm.distributed.device_communicators.all2all import NaiveAll2AllManager
+import functools
+
+import torch
+from torch import distributed
+
+from vllm.distributed.device_communicators.all2all import AgRsAll2AllManager
 from vllm.distributed.device_communicators.cpu_communicator import CpuCommunicator
-from vllm.model_executor.layers.fused_moe import cpu_fused_moe
 from vllm.platforms.cpu import CpuPlatform
-
-
-class ExpertParallelFusedMoE(cpu_fused_moe.CPUFusedMOE):
-    """Experts in the model's numbering; those of other ranks contribute zeros here, and their values there."""
-
-    def __init__(self, layer):
-        width, hidden_size = layer.w13_weight.shape[1:]  # before the base class may release the weights
-        super().__init__(layer)
-        if layer.expert_map is not None:
-            own = layer.expert_map.tolist()  # for each expert of the model its number on this rank, or -1
-            layer.gate_up_linear = [layer.gate_up_linear[i] if i >= 0 else _zeros(width) for i in own]
-            layer.down_linear = [layer.down_linear[i] if i >= 0 else _zeros(hidden_size) for i in own]
 
 
 class ExpertParallelCommunicator(CpuCommunicator):
@@ -34,25 +28,77 @@ class ExpertParallelCommunicator(CpuCommunicator):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         if self.use_all2all:
-            self.all2all_manager = NaiveAll2AllManager(self.cpu_group)
+            self.all2all_manager = AgRsAll2AllManager(self.cpu_group)
 
-    def dispatch(self, hidden_states, router_logits, is_sequence_parallel=False):
-        if not self.use_all2all:
-            return hidden_states, router_logits
-        return self.all2all_manager.dispatch(hidden_states, router_logits, is_sequence_parallel)
+    def dispatch(self, *args):
+        return self.all2all_manager.dispatch(*args) if self.use_all2all else args[:2]
 
-    def combine(self, hidden_states, is_sequence_parallel=False):
-        if not self.use_all2all:
-            return hidden_states
-        return self.all2all_manager.combine(hidden_states, is_sequence_parallel)
+    def combine(self, *args):
+        return self.all2all_manager.combine(*args) if self.use_all2all else args[0]
+
+    def all_gatherv(self, input_, dim=0, sizes=None):
+        if isinstance(input_, list):
+            return [self.all_gatherv(one, dim, sizes) for one in input_]
+        padded = input_.new_zeros(max(sizes), *input_.shape[1:])
+        padded[: len(input_)] = input_
+        gathered = [torch.empty_like(padded) for _ in sizes]
+        distributed.all_gather(gathered, padded, group=self.cpu_group)
+        return torch.cat([one[:size] for one, size in zip(gathered, sizes, strict=True)])
+
+    def reduce_scatterv(self, input_, dim=0, sizes=None):
+        total = input_.clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(total, group=self.cpu_group)
+        return total.split(sizes)[self.rank_in_group].clone()
 
 
 def register():
-    """Put both into the place of vLLM's own."""
-    cpu_fused_moe.CPUFusedMOE = ExpertParallelFusedMoE
+    """Put all this into the place of vLLM's own."""
     CpuPlatform.get_device_communicator_cls = classmethod(
         lambda cls: f"{__name__}.{ExpertParallelCommunicator.__name__}"
     )
+    try:
+        from vllm.model_executor.layers.fused_moe import cpu_fused_moe
+    except ImportError:
+        from vllm.model_executor.layers.fused_moe.experts.cpu_moe import CPUUnquantizedExperts
+
+        CPUUnquantizedExperts.apply = _by_own_numbers(CPUUnquantizedExperts.apply)
+    else:
+        experts = cpu_fused_moe.CPUFusedMOE
+        experts.__init__ = _by_numbers_of_the_model(experts.__init__)
+        experts.check_grouped_gemm = lambda self, layer: (False, "none")  # it has no list of experts
+        if hasattr(
+            cpu_fused_moe, "_CPU_MOE_ACT_FN"
+        ):  # 0.23 makes a layer for each call, outside of the context that it needs
+            silu = cpu_fused_moe.MoEActivation.SILU
+            cpu_fused_moe._CPU_MOE_ACT_FN[silu] = cpu_fused_moe.SiluAndMul.forward_native
+
+
+def _by_numbers_of_the_model(init):
+    """Experts in the model's numbering; those of other ranks contribute zeros here, and their values there."""
+
+    @functools.wraps(init)
+    def wrapped(self, layer):
+        width, hidden_size = layer.w13_weight.shape[1:]  # before the weights may be released
+        init(self, layer)
+        if layer.expert_map is not None:
+            own = layer.expert_map.tolist()  # for each expert of the model its number on this rank, or -1
+            layer.gate_up_linear = [layer.gate_up_linear[i] if i >= 0 else _zeros(width) for i in own]
+            layer.down_linear = [layer.down_linear[i] if i >= 0 else _zeros(hidden_size) for i in own]
+
+    return wrapped
+
+
+def _by_own_numbers(apply):
+    """Experts in this rank's numbering; those of other ranks weigh nothing here."""
+
+    @functools.wraps(apply)
+    def wrapped(self, *, topk_weights, topk_ids, expert_map, **others):
+        if expert_map is not None:
+            own = expert_map[topk_ids.long()]
+            topk_weights, topk_ids = topk_weights.masked_fill(own < 0, 0), own.clamp(min=0).to(topk_ids.dtype)
+        return apply(self, topk_weights=topk_weights, topk_ids=topk_ids, expert_map=expert_map, **others)
+
+    return wrapped
 
 
 def _zeros(width):
