@@ -51,8 +51,9 @@ class ExpertParallelCommunicator(CpuCommunicator):
         return total.split(sizes)[self.rank_in_group].clone()
 
 
+@functools.cache
 def register():
-    """Put all this into the place of vLLM's own."""
+    """Put all this into the place of vLLM's own, once: vLLM may call this twice in a process."""
     CpuPlatform.get_device_communicator_cls = classmethod(
         lambda cls: f"{__name__}.{ExpertParallelCommunicator.__name__}"
     )
