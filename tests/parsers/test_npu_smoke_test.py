@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 from ports import free_port
-from settings import SOURCES, Settings
+from releases import find
+from settings import RELEASE, SOURCES, Settings
 
 PROGRAM = Path(__file__).resolve().parents[2] / "roles/container/files/smoke_test.py"
 TORCH_NPU = SOURCES / "image/files/opt/lab/npu"
 PYTHON = "python3.11"  # of the image
+PACKAGES = Settings.from_environment().engines / find(RELEASE).vllm
 
 
 def run(
@@ -32,7 +34,7 @@ def run(
         command = ["/usr/bin/env", PYTHON, PROGRAM, *(f"--{name}={value}" for name, value in options.items())]
         environment = {
             "PATH": "/usr/bin:/bin",
-            "PYTHONPATH": f"{Settings.from_environment().site_packages}:{torch_npu}",
+            "PYTHONPATH": f"{PACKAGES}:{torch_npu}",
             "LAB_TORCH_NPU": json.dumps(ill),
             "LAB_TORCH_NPU_DEVICES": f"{folder}/davinci[0-9]*",
             "OMP_NUM_THREADS": "1",
