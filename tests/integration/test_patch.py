@@ -16,7 +16,7 @@ import pytest
 from ansible_run import ROOT, environment
 from lab import Run, assert_names, lab, place, playbook
 from polling import wait_until
-from settings import IMAGE, IMAGE_TAG, Settings
+from settings import IMAGE, RELEASE, Settings
 
 NAME = "patch-test"
 TEMPORARY = f"{NAME}-smoke-test"
@@ -62,7 +62,7 @@ def parser() -> str:
 
 @pytest.fixture(name="container")
 def a_container_of_the_image():
-    image = f"{Settings.from_environment().registry}/{IMAGE}:{IMAGE_TAG}"
+    image = f"{Settings.from_environment().registry}/{IMAGE}:v{RELEASE}"
     docker("create", "--name", NAME, "--init", image, "sleep", "600")
     yield
     docker("rm", "--force", NAME)
