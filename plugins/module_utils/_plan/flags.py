@@ -282,7 +282,7 @@ def _expected_mapping(value: Any) -> str | None:
 
 def _expected_number(kind: str, limits: str, text: str) -> str | None:
     pattern, expected = NUMBERS[kind]
-    expected += f", {limits.replace(',', ' and ')}" if limits else ""
+    expected += limits_text(limits)
     text = values.PLACEHOLDER.sub("1", text)
     if not re.fullmatch(pattern, text):
         return expected
@@ -293,6 +293,11 @@ def number(text: str) -> float:
     """Return the number that a text is, also one such as 32k or 32K."""
     suffix = text[-1] if text[-1] in SUFFIXES else ""
     return float(text[: len(text) - len(suffix)]) * SUFFIXES[suffix]
+
+
+def limits_text(limits: str) -> str:
+    """Return limits such as ``>0,<=1`` as the end of a sentence, "" if there are none."""
+    return f", {limits.replace(',', ' and ')}" if limits else ""
 
 
 def is_within(value: float, limits: str) -> bool:

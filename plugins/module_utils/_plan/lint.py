@@ -236,18 +236,17 @@ def _misspelt(case: Case) -> Iterator[Found]:
 @rule("variable_value")
 def _variable_values(case: Case) -> Iterator[Found]:
     for key, name, value in case.variables():
-        limits = case.release.others.get(name)
+        limits = case.release.others.get(name) or ""
         is_vllms = name in case.release.whole_variables
         text = str(value).strip()
         if values.VARIABLE.search(text) or not (limits or is_vllms):
             continue  # bash fills it in, or it is any text
-        if not re.fullmatch(r"[+-]?[0-9]{1,19}", text) or not flags.is_within(float(text), limits or ""):
-            range_ = f", {limits.replace(',', ' and ')}" if limits else ""
+        if not re.fullmatch(r"[+-]?[0-9]{1,19}", text) or not flags.is_within(float(text), limits):
             yield Found(
                 WARN,
                 Problem(
                     f"vllm_{key} has {name}: {json.dumps(str(value))}",
-                    f"a whole number{range_}",
+                    f"a whole number{flags.limits_text(limits)}",
                     f"correct it, or take it out: vllm_{key}: {{{name}: null}}",
                 ),
                 f"vLLM {case['vllm']}, by tests/vllm_flags.py" if is_vllms else case.source("variables"),

