@@ -40,6 +40,8 @@ ELSEWHERE = {
     "make runner": ("Makefile", "faults weights runner"),
     "make bench-weights": ("Makefile", "tests/bench/weights.py"),
     "make bench-stage": ("Makefile", "tests/bench/stage.py"),
+    "make releases": ("Makefile", "tests/integration/test_releases.py"),
+    "make watched": ("Makefile", "tests/integration/test_watched.py"),
     "python3 -m pip install 'ansible>=11'": ("tests/requirements.txt", "ansible=="),
     "ansible-galaxy collection build": ("tests/integration/test_install.py", '"collection", "build"'),
     "ansible-galaxy collection install ascend_ops.vllm": (  # of the tarball, which Galaxy would send
@@ -139,7 +141,12 @@ UNINSTALL = "ansible-playbook playbooks/uninstall.yml -i inventories/prod -e uni
 def commands(*files: Path) -> list[str]:
     texts = [file.read_text(encoding="utf-8") for file in files]
     return sorted(
-        {command.strip() for text in texts for form in (IN_BLOCK, IN_TEXT) for command in form.findall(text)}
+        {
+            " ".join(command.split())
+            for text in texts
+            for form in (IN_BLOCK, IN_TEXT)
+            for command in form.findall(text)
+        }
     )
 
 
@@ -209,6 +216,10 @@ def test_no_command_is_overlooked(file):
     assert [
         line for line in lines if not IN_BLOCK.fullmatch(line) and not NO_COMMAND.match(line.strip())
     ] == []
+
+
+def test_no_campaign_is_run_here():
+    assert [command for command in HERE if command.startswith("make ")] == []
 
 
 def test_both_readmes_have_the_same_commands():

@@ -281,7 +281,7 @@ def test_a_planned_stop_waits_for_the_running_answer_and_a_start_for_a_lost_ssh_
     stop.join()
     runs[0].succeeded()
     assert stream.end == "whole"
-    assert "drained after" in on(HEAD, "sh", "-c", f"docker logs --tail 50 {CONTAINER} 2>&1")
+    assert "drained after" in on(HEAD, "sh", "-c", f"docker logs --tail 300 {CONTAINER} 2>&1")
     start_without_ssh_for_a_while()
 
 
