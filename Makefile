@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 LAB := tests/lab/lab
 
-# The order of `make test`: first what needs no lab. What comes after lab-up shares one lab, and it is down in the end. From runner to recovery each
-# leaves a service that runs, and the next goes on with it; commands uninstalls it.
+# `make test` runs these beside the steps of the lab, which often wait.
 STEPS := lint units monitoring versions parsers install site sanity
-# In this order: a step that needs the running service takes the one that the step before it has left.
+# What comes after lab-up shares one lab, and it is down in the end. In this order: a step that needs the running service takes the one that the
+# step before it has left.
 LAB_STEPS := molecule lab-up faults weights runner recovery commands roles diagnosis clients
 
 # Of pytest. Many tests wait for the time of a setting, such as a grace period.
@@ -56,8 +56,8 @@ root:
 	@test "$$(id -u)" -eq 0 || { echo "The lab makes network namespaces, mounts and devices, and so needs root. Run it as root: sudo make $(MAKECMDGOALS)" >&2; exit 1; }
 
 .PHONY: test
-test: env root ## Everything below, the quick ones first (root)
-	@tests/steps.sh "$(STEPS) $(LAB_STEPS)" lab-build
+test: env root ## Everything below (root)
+	@tests/steps.sh "lab-build $(LAB_STEPS)" "$(STEPS)"
 
 .PHONY: lint
 lint: env ## ansible-lint, yamllint, ruff, mypy, docs, changelog, licences, playbook syntax

@@ -28,13 +28,11 @@ TAUGHT = yaml.safe_load((ROOT / "tests/lab/model/conversations.yml").read_text(e
 ]
 QUESTION = {"model": "glm47", **TAUGHT["request"]}  # what only a patched parser reads
 SERVED = [{"role": "user", "content": "How are you served?"}]
-LONG = {
+ENDLESS = {
     "model": "glm47",
     "messages": SERVED,
     "temperature": 0,
     "ignore_eos": True,
-    "max_tokens": 1200,
-    "stream": True,
 }
 
 
@@ -73,10 +71,20 @@ def engine_pid(node: str) -> str:
     return on(node, "pgrep", "-f", "VLLM::EngineCore").split()[0]
 
 
+def answer_of(seconds: float) -> dict:
+    """Return the request for an answer that takes about so many seconds, by the engine's speed now."""
+    few = 50
+    begin = time.monotonic()
+    post({**ENDLESS, "max_tokens": few}, PATIENCE).read()
+    rate = few / (time.monotonic() - begin)
+    return {**ENDLESS, "max_tokens": min(int(seconds * rate), 8000), "stream": True}
+
+
 class Stream:
     """A long answer that is being streamed."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = 30) -> None:
+        self._request = answer_of(seconds)
         self.pieces = 0
         self.end = ""
         self._thread = threading.Thread(target=self._read, daemon=True)
@@ -85,7 +93,7 @@ class Stream:
 
     def _read(self) -> None:
         try:
-            for line in post(LONG, PATIENCE):
+            for line in post(self._request, PATIENCE):
                 if line.startswith(b"data: {"):
                     self.pieces += 1
                     self.end = "error" if b'"error"' in line else self.end
