@@ -14,7 +14,7 @@ with() { # NAME [TESTS...]
             -exec ansible-playbook --syntax-check -i inventories/lab {} + >/dev/null
         # Without test_target_python.py, as ansible-core 2.20 and later needs Python 3.9 on hosts, and without what needs awx.awx or ansible-builder.
         python -m pytest -p no:cacheprovider --numprocesses auto --dist loadfile "${@:2}" \
-            tests/component/test_{render,modelscope_download,roce_tls}.py
+            tests/component/test_{render,weights_download,roce_tls}.py
     )
 }
 

@@ -8,7 +8,7 @@ module: weights_agreement
 short_description: Determine the weights that all hosts of a service get
 version_added: 0.1.0
 description:
-  - Compares the results of M(ascend_ops.vllm.modelscope_download) in check mode on all hosts, and returns the
+  - Compares the results of M(ascend_ops.vllm.weights_download) in check mode on all hosts, and returns the
     listing that this host must have.
   - What a host already has by its manifest counts, so that a host that is added later gets the same commit. If none
     has anything, the first host's listing of the hub counts for all.
@@ -17,20 +17,20 @@ description:
   - Runs on the controller and contacts no host.
 options:
   repo:
-    description: As for M(ascend_ops.vllm.modelscope_download).
+    description: As for M(ascend_ops.vllm.weights_download).
     type: str
     required: true
   revision:
-    description: As for M(ascend_ops.vllm.modelscope_download).
+    description: As for M(ascend_ops.vllm.weights_download).
     type: str
     default: master
   include:
-    description: As for M(ascend_ops.vllm.modelscope_download).
+    description: As for M(ascend_ops.vllm.weights_download).
     type: list
     elements: str
     default: ["*"]
   exclude:
-    description: As for M(ascend_ops.vllm.modelscope_download).
+    description: As for M(ascend_ops.vllm.weights_download).
     type: list
     elements: str
     default: []
@@ -66,12 +66,12 @@ extends_documentation_fragment:
 author:
   - ascend_ops.vllm contributors (@ascend-ops)
 seealso:
-  - module: ascend_ops.vllm.modelscope_download
+  - module: ascend_ops.vllm.weights_download
 """
 
 EXAMPLES = r"""
 - name: Check the weights
-  ascend_ops.vllm.modelscope_download:
+  ascend_ops.vllm.weights_download:
     repo: ZhipuAI/GLM-4.7
     dir: /opt/data/verification/models/GLM-4.7
     cache_dir: /opt/data/verification/models/.cache
@@ -85,7 +85,7 @@ EXAMPLES = r"""
   register: weights_agreement
 
 - name: Ensure the weights are present and verified
-  ascend_ops.vllm.modelscope_download:
+  ascend_ops.vllm.weights_download:
     repo: ZhipuAI/GLM-4.7
     dir: /opt/data/verification/models/GLM-4.7
     cache_dir: /opt/data/verification/models/.cache
@@ -95,7 +95,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 listing:
-  description: The files that the host must have, for the option O(ascend_ops.vllm.modelscope_download#module:listing).
+  description: The files that the host must have, for the option O(ascend_ops.vllm.weights_download#module:listing).
   returned: success
   type: str
 commit:

@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "lab")]
 
 import conftest  # noqa: E402, F401 makes the checkout importable as the collection
-from ansible_collections.ascend_ops.vllm.plugins.modules import modelscope_download  # noqa: E402
+from ansible_collections.ascend_ops.vllm.plugins.modules import weights_download  # noqa: E402
 from hub.faulty import FaultyHub  # noqa: E402
 
 CLIENT = "modelscope==1.40.2"
@@ -41,7 +41,7 @@ RATE = int(os.environ.get("BENCH_HUB_MB_PER_SECOND", "100")) * 10**6
 RATE_EACH = int(os.environ.get("BENCH_CONNECTION_MB_PER_SECOND", "40")) * 10**6
 REPO, TOKEN, PORT, SHARE_PORT = "ZhipuAI/GLM-4.7", "token-of-the-bench", 18090, 18091
 ENDPOINT = f"http://127.0.0.1:{PORT}"
-WORKERS = modelscope_download.ARGUMENTS["workers"]["default"]
+WORKERS = weights_download.ARGUMENTS["workers"]["default"]
 PLAIN = "import sys; from modelscope import snapshot_download; snapshot_download(sys.argv[1], local_dir=sys.argv[2], max_workers=int(sys.argv[3]))"
 
 
@@ -82,7 +82,7 @@ class Bench:
     def __init__(self, work: Path) -> None:
         self.work, self.root, self.to = work, work / "repository", work / "to"
         self.client = self._client()
-        modelscope_download.NOTES = str(work)
+        weights_download.NOTES = str(work)
 
     def make_files(self, count: int, size: int) -> None:
         """Fill the repository with new files."""
@@ -131,7 +131,7 @@ class Bench:
         to = to or self.to
         fanout = {"peers": list(peers), "address": address, "port": SHARE_PORT, "key": "key"}
         params = {
-            **{name: option.get("default") for name, option in modelscope_download.ARGUMENTS.items()},
+            **{name: option.get("default") for name, option in weights_download.ARGUMENTS.items()},
             "repo": REPO,
             "endpoint": ENDPOINT,
             "token": TOKEN,
@@ -141,7 +141,7 @@ class Bench:
             "fanout": fanout if peers else None,
             **more,
         }
-        result = modelscope_download.poll(params, "", modelscope_download.job_of(params))
+        result = weights_download.poll(params, "", weights_download.job_of(params))
         if result.get("failed"):
             raise RuntimeError(result["msg"])
 

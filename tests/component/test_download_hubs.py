@@ -41,7 +41,7 @@ FILES = [File(path, len(data), hashlib.sha256(data).hexdigest()) for path, data 
 
 def download(folder: Path, *options: str, **arguments: Any) -> dict[str, Any]:
     given = {"repo": REPO, "dir": str(folder), "cache_dir": f"{folder}.cache"}
-    return module("modelscope_download", {**given, **arguments}, *options)
+    return module("weights_download", {**given, **arguments}, *options)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

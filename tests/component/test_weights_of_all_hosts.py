@@ -31,7 +31,7 @@ FIRST = {"config.json": b'{"first": true}', "README.md": b"# First\n", "model.sa
 SECOND = {**FIRST, "config.json": b"{}"}
 A, B = "a" * 40, "b" * 40
 ROLE = [{"ansible.builtin.import_role": {"name": "ascend_ops.vllm.weights"}}]
-MODULE = "ascend_ops.vllm.modelscope_download"
+MODULE = "ascend_ops.vllm.weights_download"
 CHECKS = "ansible_play_hosts | zip(ansible_play_hosts | map('extract', hostvars, 'check'))"
 PEERS = ["127.0.0.1", "127.0.0.2"]
 UNREACHABLE = {"ansible_connection": "ssh", "ansible_port": 1, "ansible_ssh_common_args": "-o BatchMode=yes"}

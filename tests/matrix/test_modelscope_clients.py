@@ -85,7 +85,7 @@ def download(
         **options,
     }
     command = ["ansible", "localhost", "-i", "localhost,", "-c", "local"]
-    command += ["-m", "ascend_ops.vllm.modelscope_download", "-a", json.dumps(arguments)]
+    command += ["-m", "ascend_ops.vllm.weights_download", "-a", json.dumps(arguments)]
     command += ["-e", f"ansible_python_interpreter={sys.executable}"]
     environment = dict(os.environ, PYTHONPATH=str(TORCH), ANSIBLE_FORCE_COLOR="0")
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)

@@ -29,7 +29,7 @@ class Check(NamedTuple):
 
     @classmethod
     def of(cls, host: str, result: Mapping[str, Any]) -> Check:
-        """Return the check from the result of ``modelscope_download`` in check mode."""
+        """Return the check from the result of ``weights_download`` in check mode."""
         return cls(
             host,
             Snapshot.of(result["listing"]),

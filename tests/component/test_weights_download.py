@@ -43,7 +43,7 @@ def call(folder: Path, check: bool = False, interpreter: str = sys.executable, *
         "dir": str(folder),
         "cache_dir": f"{folder}.cache",
     }
-    return Call("modelscope_download", {**given, **arguments}, check, interpreter)
+    return Call("weights_download", {**given, **arguments}, check, interpreter)
 
 
 def fill(folder: Path) -> list[File]:

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: modelscope_download
-short_description: Download and verify a repository of a ModelScope or Hugging Face hub
+module: weights_download
+short_description: Fetch the weights of a model from a hub or another server, and verify them
 version_added: 0.1.0
 description:
   - Downloads with the C(modelscope) client inside the serving image, in a temporary container, so that
@@ -214,7 +214,7 @@ author:
 
 EXAMPLES = r"""
 - name: Ensure the weights are present and verified
-  ascend_ops.vllm.modelscope_download:
+  ascend_ops.vllm.weights_download:
     repo: ZhipuAI/GLM-4.7
     dir: /opt/data/verification/models/GLM-4.7
     cache_dir: /opt/data/verification/models/.cache

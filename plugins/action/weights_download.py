@@ -15,7 +15,7 @@ class ActionModule(PollingAction):
 
     def run(self, tmp: str | None = None, task_vars: Any = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
-        result = self._poll("ascend_ops.vllm.modelscope_download", self._task.args, task_vars)
+        result = self._poll("ascend_ops.vllm.weights_download", self._task.args, task_vars)
         if result.get("differing") and not self._task.check_mode:
             result.setdefault("warnings", []).append(
                 f"{self._host}: wrong size or SHA-256, fetched again: {shortened(result['differing'])}"
