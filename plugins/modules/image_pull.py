@@ -85,6 +85,7 @@ import json
 import os
 import threading
 from pathlib import Path
+from typing import Any, Mapping, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import background, commands, image_pull
@@ -93,13 +94,13 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.docker impor
 NOTES = "/run"  # in memory; who may not write there, but use Docker, has them at home
 
 
-def is_here(docker, image, platform):
-    """Whether the host has the image, of that platform. Of linux/arm/v7, Docker stores the first two parts."""
+def is_here(docker: str, image: str, platform: str | None) -> bool:
+    """Return whether the host has the image, of that platform. Of linux/arm/v7, Docker stores the first two parts."""
     found = image_platform(docker, image)
     return found.rc == 0 and (not platform or platform.split("/")[:2] == found.text.split("/"))
 
 
-def login_options(params, job):
+def login_options(params: Mapping[str, Any], job: background.Job) -> list[str]:
     """Return the options that make the Docker command use the credentials that were passed, if any."""
     if not params["username"]:
         return []
@@ -110,8 +111,8 @@ def login_options(params, job):
     return ["--config", folder]
 
 
-def ask_sizes(command, image):
-    """Return the sizes of the layers, from the registry. Empty if it cannot be asked."""
+def ask_sizes(command: Sequence[str], image: str) -> dict[str, int]:
+    """Return {short id: bytes} of the layers, from the registry. Empty if it cannot be asked."""
     known = commands.run([*command, "info", "--format", "{{json .RegistryConfig.IndexConfigs}}"])
     with contextlib.suppress(ValueError, AttributeError):
         secure = json.loads(known.text).get(image_pull.registry(image), {}).get("Secure", True)
@@ -122,11 +123,11 @@ def ask_sizes(command, image):
     return {}
 
 
-def pull(docker, params, job):
+def pull(docker: str, params: Mapping[str, Any], job: background.Job) -> dict[str, Any]:
     """Pull the image, and return the result of the module."""
     command = [docker, *login_options(params, job)]
     platform = ["--platform", params["platform"]] if params["platform"] else []
-    sizes = {}
+    sizes: dict[str, int] = {}
     asker = threading.Thread(target=lambda: sizes.update(ask_sizes(command, params["name"])), daemon=True)
     asker.start()
     seen = image_pull.Pull(sizes)
@@ -138,9 +139,9 @@ def pull(docker, params, job):
     return {"changed": True, "bytes": seen.progress().get("done", 0)}
 
 
-def ensure(params, docker, check_mode):
+def ensure(params: Mapping[str, Any], docker: str, check_mode: bool) -> dict[str, Any]:
     """Start the pull, unless the image is present or this run has started it. Return its result, or its progress."""
-    place = NOTES if os.access(NOTES, os.W_OK) else Path.home() / ".ansible"
+    place = NOTES if os.access(NOTES, os.W_OK) else str(Path.home() / ".ansible")
     name = "ascend-ops-image-" + hashlib.sha256(params["name"].encode()).hexdigest()[:12]
     job = background.Job(
         os.path.join(place, name), params["_run"] or str(os.getpid()), background.task_of(params)
@@ -157,7 +158,7 @@ def ensure(params, docker, check_mode):
     return state.get("result") or {"changed": False, "running": True, **state}
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "required": True},

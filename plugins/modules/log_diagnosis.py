@@ -120,18 +120,18 @@ bundle:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, failure
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError, failure
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import diagnosis, vllm_log
 
 
-def read(module: AnsibleModule, path: str) -> str:
-    """Return the text of a log."""
+def read(path: str) -> str:
+    """Return the text of a log. Raises ProblemError if it cannot be read."""
     try:
         with open(path, "rb") as file:
             return vllm_log.decode(file.read())
     except OSError as error:
         found = f"{path} cannot be read: {error.strerror}"
-        module.fail_json(**failure(Problem(found, "a log of vLLM", "Correct paths")))
+        raise ProblemError(found, "a log of vLLM", "Correct paths") from None
 
 
 def main() -> None:
@@ -146,7 +146,10 @@ def main() -> None:
         supports_check_mode=True,
     )
     text = module.params["text"]
-    logs = {path: read(module, path) for path in module.params["paths"] or []} if text is None else {"": text}
+    try:
+        logs = {path: read(path) for path in module.params["paths"] or []} if text is None else {"": text}
+    except ProblemError as error:
+        module.fail_json(**failure(error.problem))
     findings = diagnosis.diagnose({path: vllm_log.lines_of(log) for path, log in logs.items()})
     module.exit_json(
         changed=False,

@@ -15,7 +15,7 @@ import shutil
 import signal
 import threading
 import time
-from typing import Any, Callable, Dict, Sequence
+from typing import Any, Callable, Dict, Mapping, Sequence
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import commands
 
@@ -39,7 +39,7 @@ class Busy(Exception):
     """The work of another run is in progress, and that run still polls it."""
 
 
-def task_of(params: dict[str, Any], not_of_it: Sequence[str] = ()) -> str:
+def task_of(params: Mapping[str, Any], not_of_it: Sequence[str] = ()) -> str:
     """Return what identifies the work that a module's parameters ask for: a hash, as there are secrets in them.
 
     The parameters *not_of_it* may differ from run to run, and so may those for this module.
