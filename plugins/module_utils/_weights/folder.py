@@ -245,7 +245,7 @@ def require_space(folder: str, option: str, needed: int = 0) -> None:
     """Raise ProblemError if *folder*, the value of *option*, is not writable or has too little space.
 
     `Source.require` calls it with the bytes that are still to come. The finding `disk` of the preflight,
-    `_preflight.checks._disk`, comes before, and counts the image too.
+    `_preflight.host_checks._disk`, comes before, and counts the image too.
     """
     parent = existing(folder)
     if not os.path.isdir(parent) or not os.access(parent, os.W_OK | os.X_OK):
