@@ -13,6 +13,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import capac
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import (
     Model,
     NotCounted,
+    name_of,
     of_config,
 )
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, ProblemError
@@ -90,7 +91,7 @@ def _smallest(inventory: Inventory) -> dict[str, Any]:
 def _model(planned: dict[str, Any], arguments: dict[str, Any]) -> Model:
     """Return the model, as its files or the settings describe it."""
     settings = planned["model"]
-    name = settings["repo"].rpartition("/")[2]
+    name = name_of(settings["repo"])
     try:
         if arguments["source"] == "settings":
             model = capacity.of_plan(planned)

@@ -32,6 +32,8 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import
     VOCABULARY,
     Model,
     NotCounted,
+    describes,
+    name_of,
     of_config,
 )
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
@@ -175,12 +177,11 @@ def of_plan(plan: Mapping[str, Any]) -> Model | None:
     Raises NotCounted for an architecture that is not known, and ValueError if the description cannot be used.
     """
     settings = plan["model"]
-    config = settings["config"]
-    names = [str(repo).rpartition("/")[2] for repo in (config.get("repo"), settings["repo"])]
-    if not config or names[0] != names[1]:
+    config, repo = settings["config"], settings["repo"]
+    if not config or not describes(config, repo):
         return None
     try:
-        return of_config(config, names[1], settings["size_gb"] * GB)
+        return of_config(config, name_of(repo), settings["size_gb"] * GB)
     except ValueError as error:
         raise type(error)(f"vllm_model_config: {error}") from None
 

@@ -23,6 +23,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import (
     Finding,
 )
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import capacity, flags, names, values
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import describes, name_of
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.releases import Release
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.versions import compare, differences
@@ -77,8 +78,8 @@ class Case:
     def model(self) -> Mapping[str, Any]:
         """Return what config.json says of the text model, as far as it is given; nothing for another repository."""
         config = self.settings["model_config"]
-        names = [str(repo).rpartition("/")[2] for repo in (config.get("repo"), self.settings["model_repo"])]
-        return {**config, **mapping(config.get("text_config"))} if names[0] == names[1] else {}
+        is_own = describes(config, self.settings["model_repo"])
+        return {**config, **mapping(config.get("text_config"))} if is_own else {}
 
     def number(self, flag: str) -> float | None:
         """Return the number that a flag has; None if it has none."""
@@ -450,32 +451,33 @@ def _api_servers(case: Case) -> Iterator[Found]:
 def _moe_dispatch(case: Case) -> Iterator[Found]:
     """MC2, the way tokens reach their experts from 16 ranks on, needs help between two A2, which PCIe joins inside."""
     ranks = case.engines * int(case.settings["tensor_parallel_size"])
+    on_a2 = capacity.is_a2(case.settings["npu_name"])
+    if not (case.is_head and on_a2 and len(case.hosts) > 1 and capacity.uses_mc2(on_a2, ranks)):
+        return
+    config = case.config
     variables = {name: str(value) for _key, name, value in case.variables()}
     has_pair = all(variables.get(name) == value for name, value in INTRA.items())
-    config = case.config
     has_key = bool(config.get("enable_mc2_hierarchy_comm")) or config.get("mc2_comm_alg") == "hierarchy"
-    on_a2 = capacity.is_a2(case.settings["npu_name"])
-    parallel = case.args.get("enable-expert-parallel") in (True, "true")
-    if case.is_head and on_a2 and len(case.hosts) > 1 and parallel and capacity.uses_mc2(on_a2, ranks):
-        keys = {"mc2_comm_alg": '"hierarchy"', "enable_mc2_hierarchy_comm": "true"}
-        successor = next((key for key in keys if key in case.release.keys), None)
-        remedy = ", ".join(f'{name}: "{value}"' for name, value in INTRA.items())
-        remedy = f"vllm_serve_env: {{{remedy}}}"
-        if successor:
-            remedy += f", or vllm_serve_args: {{additional-config: {{{successor}: {keys[successor]}}}}}"
-        if not has_pair and not has_key:
-            yield Found(
-                WARN,
-                Problem(
-                    f"expert parallelism of {ranks} ranks over {len(case.hosts)} hosts, without a setting for MC2 between "
-                    "A2: the first request may fail with error 561000 or EI0007",
-                    "a setting that takes MC2 over the network in two steps",
-                    f"if it fails so, {remedy}",
-                ),
-                MC2,
-                known=case.is_shipped("serve_env", *INTRA)
-                and case.is_shipped("serve_args", "enable-expert-parallel"),
-            )
+    if has_pair or has_key or case.args.get("enable-expert-parallel") not in (True, "true"):
+        return
+    remedy = ", ".join(f'{name}: "{value}"' for name, value in INTRA.items())
+    remedy = f"vllm_serve_env: {{{remedy}}}"
+    keys = {"mc2_comm_alg": '"hierarchy"', "enable_mc2_hierarchy_comm": "true"}
+    successor = next((key for key in keys if key in case.release.keys), None)
+    if successor:
+        remedy += f", or vllm_serve_args: {{additional-config: {{{successor}: {keys[successor]}}}}}"
+    yield Found(
+        WARN,
+        Problem(
+            f"expert parallelism of {ranks} ranks over {len(case.hosts)} hosts, without a setting for MC2 between "
+            "A2: the first request may fail with error 561000 or EI0007",
+            "a setting that takes MC2 over the network in two steps",
+            f"if it fails so, {remedy}",
+        ),
+        MC2,
+        known=case.is_shipped("serve_env", *INTRA)
+        and case.is_shipped("serve_args", "enable-expert-parallel"),
+    )
 
 
 @rule("hosts_differ")
@@ -568,7 +570,7 @@ def _driver(case: Case) -> Iterator[Found]:
 
 @rule("quantization")
 def _quantization(case: Case) -> Iterator[Found]:
-    names = [str(case.settings[key]).rpartition("/")[2] for key in ("model_repo", "model_dir")]
+    names = [name_of(case.settings[key]) for key in ("model_repo", "model_dir")]
     quantized = [name for name in names if QUANTIZED.search(name)]
     if case.is_head and quantized and not case.args.get("quantization") and not case["quantization_found"]:
         yield Found(

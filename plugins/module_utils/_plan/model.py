@@ -120,6 +120,16 @@ class Model:
         return layers * numbers * cache_bytes
 
 
+def name_of(repo: Any) -> str:
+    """Return the name of a repository without its owner, by which mirrors and local copies are recognized."""
+    return str(repo).rpartition("/")[2]
+
+
+def describes(config: Mapping[str, Any], repo: Any) -> bool:
+    """Return whether *config*, a vllm_model_config, is that of the model in *repo*, and not of another profile."""
+    return name_of(config.get("repo")) == name_of(repo)
+
+
 def of_config(
     config: Mapping[str, Any], name: str, size: float | None = None, tensors: Mapping[str, int] | None = None
 ) -> Model:

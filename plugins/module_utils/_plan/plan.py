@@ -13,7 +13,11 @@ from typing import Any, Mapping, Sequence
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import flags, names, validation, values
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.flags import Flags
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import NotCounted, of_config
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import (
+    NotCounted,
+    name_of,
+    of_config,
+)
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 
 HEAD_GROUP = "vllm_head"
@@ -420,7 +424,7 @@ def placeholders(
         "npu_indices": ",".join(map(str, range(len(settings["npu_ids"])))),
         "data_parallel_size": len(hosts) * local,
         "data_parallel_start_rank": hosts.index(host) * local,
-        "model_name": settings["model_repo"].rpartition("/")[2],
+        "model_name": name_of(settings["model_repo"]),
     }
     return {name: computed[name] if name in computed else settings[name] for name in values.NAMES}
 

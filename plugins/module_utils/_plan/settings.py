@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Mapping, NamedTuple, Sequence
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names, schema
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import name_of
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 
 PREFIX = "vllm_"
@@ -113,7 +114,7 @@ def _filled(merged: Mapping[str, Any], value: Any) -> Any:
     """Return *value* with the model's name in the place of its placeholder."""
     if not isinstance(value, str):
         return value
-    return value.replace(MODEL_NAME, str(merged.get("vllm_model_repo", "")).rpartition("/")[2])
+    return value.replace(MODEL_NAME, name_of(merged.get("vllm_model_repo", "")))
 
 
 def _unknown(known: Sequence[str], layer: Layer, name: str) -> Problem:
