@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import capacity, plan
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import capacity, capacity_report, plan
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import (
     Model,
     NotCounted,
@@ -67,14 +67,14 @@ class ActionModule(ActionBase):
             return _not_counted(planned, error)
         rates = capacity.Rates(arguments["download_mb"] * capacity.MB, arguments["load_mb"] * capacity.MB)
         estimate = capacity.estimate(planned, model, rates)
-        problem = capacity.problem(planned, model, estimate)
+        problem = capacity_report.problem(planned, model, estimate)
         return {
             "changed": False,
             "capacity": estimate.data(),
             "verdict": estimate.verdict,
             "problem": problem.data() if problem else {},
-            "report": capacity.report(estimate),
-            "msg": capacity.verdict_line(estimate, problem),
+            "report": capacity_report.report(estimate),
+            "msg": capacity_report.verdict_line(estimate, problem),
         }
 
 
@@ -110,7 +110,7 @@ def _model(planned: dict[str, Any], arguments: dict[str, Any]) -> Model:
 def _not_counted(planned: dict[str, Any], error: NotCounted) -> dict[str, Any]:
     """Return the result for a model of another architecture: what is known without it."""
     settings, npu = planned["model"], planned["npu"]
-    problem = capacity.not_counted(error)
+    problem = capacity_report.not_counted(error)
     chips = f"{len(planned['hosts'])} x {npu['count']} NPUs of {npu['hbm_mb'] / 1024:.1f} GiB"
     return {
         "changed": False,

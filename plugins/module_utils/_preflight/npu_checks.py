@@ -9,7 +9,7 @@ from typing import Any, Iterator, Mapping, Sequence
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import FAIL, INFO, WARN, Finding
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu.npu_smi import INCOMPLETE, UNREADABLE
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import capacity
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import capacity, capacity_report
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import NotCounted
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import words
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.host import Host
@@ -205,7 +205,7 @@ def _capacity(hosts: Sequence[Host]) -> Iterator[Finding]:
     try:
         model = capacity.of_plan(first.plan)
     except NotCounted as error:
-        yield Finding("capacity", INFO, first.name, capacity.not_counted(error))
+        yield Finding("capacity", INFO, first.name, capacity_report.not_counted(error))
         return
     except ValueError as error:
         yield first.warn(
@@ -216,7 +216,7 @@ def _capacity(hosts: Sequence[Host]) -> Iterator[Finding]:
         )
         return
     estimate = capacity.estimate(first.plan, model) if model else None
-    problem = capacity.problem(first.plan, model, estimate) if model and estimate else None
+    problem = capacity_report.problem(first.plan, model, estimate) if model and estimate else None
     if estimate and problem:
         severity = FAIL if estimate.verdict == capacity.TOO_LARGE else WARN
         yield Finding("capacity", severity, first.name, problem)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import capacity, plan
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import capacity, capacity_report, plan
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import (
     Model,
     NotCounted,
@@ -305,8 +305,8 @@ def test_with_doubts_nothing_is_refused(overrides, size, config, doubt):
     assert estimate.verdict == "tight"
     assert any(doubt.replace("other", "another") in text or doubt in text for text in estimate.doubts)
     assert doubt.replace("other", "another") in str(
-        capacity.problem(its_plan, model, estimate)
-    ) or doubt in str(capacity.problem(its_plan, model, estimate))
+        capacity_report.problem(its_plan, model, estimate)
+    ) or doubt in str(capacity_report.problem(its_plan, model, estimate))
 
 
 # What to change
@@ -316,7 +316,7 @@ def test_with_doubts_nothing_is_refused(overrides, size, config, doubt):
 @pytest.mark.parametrize("hosts", [1, 2])
 def test_each_figure_of_the_remedy_is_enough(hosts, overrides):
     its_plan = planned(hosts, **overrides)
-    problem = capacity.problem(its_plan, glm(), capacity.estimate(its_plan, glm()))
+    problem = capacity_report.problem(its_plan, glm(), capacity.estimate(its_plan, glm()))
     if problem is None:
         assert (hosts, overrides) == (2, {})
         return
@@ -412,7 +412,7 @@ def test_layers_with_experts_may_be_a_list():
 def test_little_memory_outside_of_the_utilization_is_told(utilization, told):
     """https://github.com/vllm-project/vllm-ascend/issues/89, and 2959: out of memory with 0.96 and with 1.0."""
     estimate = capacity.estimate(planned(**args(gpu_memory_utilization=utilization)), glm())
-    assert ("outside of gpu-memory-utilization" in capacity.report(estimate)) is told
+    assert ("outside of gpu-memory-utilization" in capacity_report.report(estimate)) is told
 
 
 def test_golden_reports(golden):
@@ -424,8 +424,8 @@ def test_golden_reports(golden):
     texts = {}
     for case, its_plan in cases.items():
         estimate = capacity.estimate(its_plan, glm())
-        line = capacity.verdict_line(estimate, capacity.problem(its_plan, glm(), estimate))
-        texts[case] = f"{capacity.report(estimate)}\n\n{line}"
+        line = capacity_report.verdict_line(estimate, capacity_report.problem(its_plan, glm(), estimate))
+        texts[case] = f"{capacity_report.report(estimate)}\n\n{line}"
     golden("capacity", texts)
     for page in ("capacity.md", "capacity.zh-CN.md"):
         assert texts["fits"] in (ROOT / "docs" / page).read_text(encoding="utf-8")
