@@ -83,7 +83,7 @@ def loops_once(asked: Asked) -> Said:
     return Said("Wait. " * 60, "") if introduces(asked) and asked.number < 3 else healthy(asked)
 
 
-HEALTHY = [healthy, thinks_long, asks_back, extra_argument, both_tools, table]
+HEALTHY = [healthy, thinks_long, asks_back, extra_argument, both_tools, table, loops_once]
 
 
 @pytest.mark.parametrize("model", HEALTHY)
