@@ -210,7 +210,11 @@ def _port_problems(settings: Mapping[str, Any]) -> list[Problem]:
 
 def _placeholder_problems(settings: Mapping[str, Any]) -> list[Problem]:
     return [
-        validation.wrong(f"vllm_{key}", f"has {{{name}}} in {entry}", f"one of {', '.join(values.NAMES)}")
+        Problem(
+            f"vllm_{key} has {{{name}}} in {entry}",
+            f"one of {', '.join(values.NAMES)}",
+            names.remedy(values.NAMES, name),
+        )
         for key in TEMPLATES
         for entry, value in settings[key].items()
         for name in values.unknown(value)

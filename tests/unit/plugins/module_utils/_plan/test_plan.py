@@ -124,6 +124,11 @@ OTHER_ON_ONE_HOST = {
 }
 
 
+def test_a_misspelt_placeholder_is_told_the_right_one():
+    (problem,) = plan.setting_problems(settings(vllm_serve_env={"A": "{servce_ip}"}), FLAGS)
+    assert problem.remedy == "write service_ip, if that is meant"
+
+
 @pytest.mark.parametrize("key", plan.COMMON_KEYS)
 def test_each_of_them_is_compared(key):
     worker = settings(**{f"vllm_{key}": OTHER_ON_ONE_HOST[key]})
