@@ -34,7 +34,7 @@ Search this page for the code or a word of your line. A text in angle brackets s
 KINDS = {
     CAUSE: "the cause of a failure",
     SUSPECT: "the cause, if vLLM fails after it",
-    RAISED: "the cause, if it is the exception that vLLM fails with",
+    RAISED: "the cause, if vLLM fails with it",
     PEER: "a trace of a failure on another host or in the network",
     UNCLEAR: "a failure of this host whose reason the log does not show",
     SYMPTOM: "names only the layer that failed",
