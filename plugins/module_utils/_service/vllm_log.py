@@ -33,6 +33,10 @@ LEVEL = re.compile(
     r"^(DEBUG|INFO|WARNING|ERROR|CRITICAL) (?:(?:\d{4}-)?(\d\d-\d\d \d\d:\d\d:\d\d)(?:[.,]\d+)? "
     r"(?:[\[(][^\])]+[\])]|\w+\.py:\d+\]) ?|\[[\w/]+\.py:\d+\] ?)|^(INFO|DEBUG):(?=\s)"
 )
+# The usual format of Python's logging: time, logger, level.
+LOGGED = re.compile(
+    r"^\d{4}-(\d\d-\d\d \d\d:\d\d:\d\d)[.,]\d+ - [\w.]+ - (DEBUG|INFO|WARNING|ERROR|CRITICAL) - "
+)
 KERNEL = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(,\d+)([+-]\d\d:\d\d) (.*)")
 # An error of CANN, with the module and the process that report it.
 NPU_ERROR = re.compile(
@@ -163,6 +167,7 @@ def read(raw: str, at: float | None = None) -> Line:
     name = PROCESS.match(text) or RANK.match(text)
     process = name[0].strip() if name else ""
     text = RANK.sub("", REPEATED.sub("", PROCESS.sub("", text)))
+    text = LOGGED.sub(r"\2 \1 [-] ", text)  # as vLLM's own
     match = LEVEL.match(text)
     if not match:
         return Line(redaction.text(SOURCE.sub("", text)), at, "", process)

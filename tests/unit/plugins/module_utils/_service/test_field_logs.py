@@ -139,6 +139,11 @@ CASES = [
     ("120_va10591_transport_plog", "hccl_transport", "remoteIpAddr[80.5.5.67/7]"),
     ("121_va3403_plugin", "plugin_failed", "module 'vllm_ascend' has no attribute 'register'"),
     ("122_gpustack5594_engine_cut", "unknown_exception", "it ends at pooler_output = self.model.pooler("),
+    (
+        "123_va12411_logging_format",
+        "unknown_exception",
+        "IndexError: list index out of range (raised in vllm_ascend/worker",
+    ),
 ]
 
 
