@@ -77,11 +77,6 @@ PLACES = (
 )
 BY_PLACE = tuple((re.compile(place), BY_ID[known]) for place, known in PLACES)
 CODED = {one.id for one in SIGNATURES if one.codes}
-# A line of CANN's own log (plog).
-NPU_LINE = re.compile(
-    r"\[(?P<level>[A-Z]+)\] (?P<module>[A-Z]\w*)(?:\(\d+,[^)]*\):\S*| +(?=\w+\.c)) *(?P<text>.*)"
-)
-NPU_ERRORS = ("ERROR", "CRITICAL")
 ENDING = 80  # characters
 OPEN_END = re.compile(r"(?:Error:|Exception:|validation errors? for \w+:?)$")  # the reason is below it
 FIELD = re.compile(r"^[\w.]+$")  # pydantic names the field before it says what is wrong with it
@@ -176,8 +171,8 @@ def _current(host: str, lines: Sequence[Line], served: bool) -> list[Finding]:
 def _is_npu_log(lines: Sequence[Line]) -> bool:
     """Tell whether these are lines of CANN's own log only, not of vLLM or the supervisor."""
     first = next((line.text for line in lines if line.text), "")
-    others = (line for line in lines if not NPU_LINE.search(line.text))
-    return NPU_LINE.search(first) is not None and not any(
+    others = (line for line in lines if not vllm_log.NPU_LINE.search(line.text))
+    return vllm_log.NPU_LINE.search(first) is not None and not any(
         line.level or line.process or line.text.startswith("[supervisor]") for line in others
     )
 
@@ -185,8 +180,8 @@ def _is_npu_log(lines: Sequence[Line]) -> bool:
 def _npu_errors(host: str, lines: Sequence[Line]) -> list[Finding]:
     """Return the first error in CANN's own log, which also has errors that vLLM survives."""
     for line in lines:
-        logged = NPU_LINE.search(line.text)
-        if logged and logged["level"] in NPU_ERRORS:
+        logged = vllm_log.NPU_LINE.search(line.text)
+        if logged and logged["level"] in ("ERROR", "CRITICAL"):
             return [_finding(host, OTHER, f"{logged['module']} {logged['text'][:LONGEST]}", [line])]
     return []
 

@@ -1097,6 +1097,8 @@ NOBODY = "RuntimeError: what nobody knew"
         ),
         (["Traceback (most recent call last):", *FRAMES[:2], NOBODY, *TRACEBACK[:2]], NOBODY),
         ([*FRAMES[:2]], ""),
+        (['(Worker_TP0 pid=1) ERROR 11-24 12:00:06 [a.py:1]   File "x.py", line 1 in f'], ""),
+        (["Exception in thread Thread-1:", "Traceback (most recent call last):", *FRAMES[:2]], ""),
     ],
     ids=[
         "without the head",
@@ -1115,6 +1117,8 @@ NOBODY = "RuntimeError: what nobody knew"
         "without its end",
         "a later one without its end",
         "a stack that is shown",
+        "a stack at the level of an error",
+        "one that is survived, without its end",
     ],
 )
 def test_an_exception_of_a_log_that_is_not_whole_is_told(lines: list[str], cause: str):
