@@ -125,7 +125,7 @@ def last_exception(lines: Sequence[Line], end: int | None, served: bool) -> Rais
         )
         return _first(kept, survived=False)
     parts = [[chain for at, chain in chains if (at < end) == before] for before in (False, True)]
-    found = (_first(part, survived) for survived in (False, True) for part in parts)
+    found = (_whole_one(_first(part, survived) for part in parts) for survived in (False, True))
     raised = next((one for one in found if one), None)
     return _origin(raised, chains) if raised and raised.line.text.startswith(RELAYED) else raised
 
@@ -150,7 +150,12 @@ def _first(chains: Iterable[Sequence[Raised]], survived: bool) -> Raised | None:
         if kept and kept[0].traced:
             return kept[0]._replace(texts=[one.texts[0] for one in kept])
         bare += kept[:1]
-    return min(bare, key=lambda one: one.cut, default=None)
+    return _whole_one(bare)
+
+
+def _whole_one(found: Iterable[Raised | None]) -> Raised | None:
+    """Return the first exception, one that the log does not have whole only if there is no other."""
+    return min((one for one in found if one), key=lambda one: one.cut, default=None)
 
 
 def _chains(lines: Sequence[Line]) -> list[tuple[int, list[Raised]]]:

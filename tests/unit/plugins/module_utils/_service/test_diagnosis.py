@@ -1177,6 +1177,11 @@ def test_a_worker_that_died_in_the_second_of_its_exception_was_not_killed():
     ]
 
 
+def test_a_traceback_that_the_log_has_whole_comes_before_a_later_one_that_it_has_not():
+    lines = [*TRACEBACK, "EngineCore failed to start.", "Traceback (most recent call last):", *FRAMES[:2]]
+    assert diagnosis.diagnose({"node0": log(*lines)})[0].line == TRACEBACK[-1]
+
+
 @pytest.mark.parametrize("worker", [TRACEBACK, []])
 def test_an_engine_that_repeats_the_exception_of_a_worker_is_not_its_place(worker: list[str]):
     reason = TRACEBACK[-1].partition(": ")[2]
