@@ -9,4 +9,6 @@ chmod go-w docs/reference # antsibull-docs refuses a directory that others can w
 output=$(antsibull-docs collection --use-current --squash-hierarchy --no-add-antsibull-docs-version --fail-on-error \
     --cleanup everything --dest-dir docs/reference ascend_ops.vllm 2>&1) || { echo "$output" >&2 && exit 1; }
 [[ -z $output ]] || { echo "$output" >&2 && exit 1; }
-PYTHONPATH=collections:tests/support python tests/signatures_page.py >docs/reference/signatures.md
+export PYTHONPATH=collections:tests/support
+python tests/signatures_page.py >docs/reference/signatures.md
+python tests/signatures_page.py zh-CN >docs/reference/signatures.zh-CN.md

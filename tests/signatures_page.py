@@ -4,11 +4,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Print the table of log signatures as a page in Markdown: a list of codes, and a section for each signature.
 
-Usage: PYTHONPATH=collections:tests/support tests/signatures_page.py
+Usage: PYTHONPATH=collections:tests/support tests/signatures_page.py [zh-CN]
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import diagnosis, vllm_log
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.signatures import (
     BY_CODE,
@@ -26,47 +32,64 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.signature
 )
 from vendor_codes import LISTS, RULES, RULES_SOURCE, CodeList
 
-TITLE = "Log signatures"
-HEAD = """\
-What the module `log_diagnosis`, `diagnose.yml` and `site.yml` find in logs: what it means, what to do, and the source.
-Search this page for the code or a word of your line. A text in angle brackets stands for a part of the line.
-"""
-KINDS = {
+CHINESE = yaml.safe_load(Path(__file__).with_name("signatures.zh-CN.yml").read_text(encoding="utf-8"))
+ENGLISH = {
+    "title": "Log signatures",
+    "head": "What the module `log_diagnosis`, `diagnose.yml` and `site.yml` find in logs: what it means, what to do, and the "
+    "source. Search this page for the code or a word of your line. A text in angle brackets stands for a part of the line.\n\n"
+    "[简体中文](signatures.zh-CN.md)",
+    "coverage": "Coverage",
+    "lists": "list of the vendor | known |",
+    "codes": "Codes",
+    "columns": "code | the vendor's meaning | signature",
+    "family": "a code of this family that no list has",
+    "kind": "Kind: ",
+    "remedy": "Remedy: ",
+    "source": "Source: ",
+    "own": "Codes: ",
+    "pattern": "Pattern:",
+    "end": ".",
     CAUSE: "the cause of a failure",
     SUSPECT: "the cause, if vLLM fails after it",
-    RAISED: "the cause, if it is the exception that vLLM fails with",
+    RAISED: "the cause, if vLLM fails with it",
     PEER: "a trace of a failure on another host or in the network",
     UNCLEAR: "a failure of this host whose reason the log does not show",
     SYMPTOM: "names only the layer that failed",
     ECHO: "follows from an earlier failure",
     WARNING: "a warning",
 }
+LANGUAGES: Mapping[str, tuple[Mapping[str, str], Mapping[str, Any]]] = {
+    "en": (ENGLISH, {}),
+    "zh-CN": (CHINESE["page"], CHINESE["signatures"]),
+}
 
 
-def page() -> str:
+def page(language: str = "en") -> str:
     """Return the page."""
+    words, texts = LANGUAGES[language]
     rows = sorted((code, meaning, one.id) for one in SIGNATURES for code, meaning in one.codes.items())
-    rows += [(f"{family}…", "a code of this family that no list has", one.id) for family, one in FAMILIES]
+    rows += [(f"{family}…", words["family"], one.id) for family, one in FAMILIES]
     codes = [f"| {code} | {_cell(meaning)} | [{name}](#{name}) |" for code, meaning, name in rows]
     return "\n".join(
         [
-            f"# {TITLE}",
+            f"# {words['title']}",
             "",
-            HEAD,
-            "## Coverage",
+            words["head"],
             "",
-            "| list of the vendor | known | |",
+            f"## {words['coverage']}",
+            "",
+            f"| {words['lists']} |",
             "|---|---|---|",
             *map(_coverage, LISTS),
             _rules(),
             "",
-            "## Codes",
+            f"## {words['codes']}",
             "",
-            "| code | the vendor's meaning | signature |",
+            f"| {words['columns']} |",
             "|---|---|---|",
             *codes,
             "",
-            *(line for one in SIGNATURES for line in _section(one)),
+            *(line for one in SIGNATURES for line in _section(one._replace(**texts.get(one.id, {})), words)),
         ]
     )
 
@@ -89,18 +112,18 @@ def first(text: str) -> str:
     return found[0].id if found else ""
 
 
-def _section(one: Signature) -> list[str]:
+def _section(one: Signature, words: Mapping[str, str]) -> list[str]:
     cause = one.cause.replace("{what}", "<…>")
-    lines = [f"## {one.id}", "", f"{cause[0].upper()}{cause[1:]}.".replace("<", "&lt;"), ""]
+    lines = [f"## {one.id}", "", f"{cause[0].upper()}{cause[1:]}{words['end']}".replace("<", "&lt;"), ""]
     lines += [
-        f"- Kind: {KINDS[one.kind]}",
-        f"- Remedy: {one.remedy.replace('<', '&lt;')}.",
-        f"- Source: {_linked(one.source)}",
+        f"- {words['kind']}{words[one.kind]}",
+        f"- {words['remedy']}{one.remedy.replace('<', '&lt;')}{words['end']}",
+        f"- {words['source']}{_linked(one.source)}",
     ]
     if one.codes:
-        lines.append("- Codes: " + ", ".join(sorted(one.codes)))
+        lines.append(f"- {words['own']}{', '.join(sorted(one.codes))}")
     if one.pattern:
-        lines += ["- Pattern:", "", "  ```text", f"  {one.pattern.pattern}", "  ```"]
+        lines += [f"- {words['pattern']}", "", "  ```text", f"  {one.pattern.pattern}", "  ```"]
     return [*lines, ""]
 
 
@@ -113,4 +136,4 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    print(page())
+    print(page(*sys.argv[1:]))

@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass
 from itertools import islice
-from operator import itemgetter
 from typing import Any, Collection, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import vllm_log
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import exceptions, vllm_log
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.exceptions import Raised
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.signatures import (
     BY_ID,
     CAUSE,
     ECHO,
     KINDS,
+    LONGEST,
+    OTHER,
     PEER,
     RAISED,
     SIGNATURES,
@@ -48,37 +49,6 @@ READY = re.compile(
     r"^init engine \(|^(?:INFO:\s+)?Application startup complete"
 )  # a worker logs only the first
 SERVES = re.compile(r'Avg prompt throughput: |- "(?:GET|POST) /\S* HTTP/')  # the begin may not be kept
-# The first line of a traceback that has the indentation of its head has the exception's name, whatever that ends with.
-EXCEPTION = re.compile(r"^(?!(?:INFO|DEBUG|WARNING|ERROR|E[0-9A-Z]\d{4}):)(?:\w+\.)*[A-Z]\w+(?::|$)")
-# Without the head of a traceback, only a usual name tells that a line is an exception.
-NAMED = re.compile(r"^ {0,3}(?:\w+\.)*(?:[A-Z]\w*Error|(?:[A-Z]\w*)?Exception|exc\.[A-Z]\w+)(?:: |:?$)")
-HEAD = re.compile(r"^(?P<indent> *)(?:\S.*: )?Traceback \(most recent call last\)")
-FRAME = re.compile(r'^ *File "(?P<path>[^"]+)", line \d+(?:, in (?P<function>\S+))?')
-CODE = re.compile(
-    r"^ {4,}[^\s~^]"
-)  # a line of a traceback with source: all that an exception without text says
-# vLLM says so of an exception in another process, or after one.
-UNINFORMED = re.compile(
-    r"^(?:\w+\.)*(?:RuntimeError: (?:Executor failed|Engine (?:core initialization|process) failed|Process \w+ \(PID"
-    r"|(?:NPUModelRunner (?:init )?failed, error is ?)+$)"
-    r"|Exception: WorkerProc initialization failed|AttributeError: '\w+Executor' object has no attribute"
-    r"|EngineDeadError|SystemExit|KeyboardInterrupt|CancelledError)"
-)
-RELAYED = "RuntimeError: Worker failed with error '"  # the engine repeats what a worker's exception says
-# What is printed before an exception that does not end the process: of a thread or task, of an object that Python
-# frees, of a message, of a plugin that vLLM can do without.
-SURVIVED = re.compile(
-    r"^(?:Exception in thread |Exception ignored |--- Logging error ---|Error in atexit|future: <|Failed to load plugin"
-    r"|(?:ERROR:\s+)?Exception in ASGI application)"
-)
-REQUEST = re.compile(r"/entrypoints/(?:\S+/)?serving\w*\.py|/tool_parsers/|/lora/")  # only that request fails
-HIT = "WorkerProc hit an exception"  # of a service: the engine ends, unless it is about a single request
-HARMLESS = (*vllm_log.QUIET, "WARNING")  # vLLM logs what it survives so
-LINKS = ("The above exception was the direct cause", "During handling of the above exception")  # of a chain
-PACKAGE = re.compile(
-    r"^.*/(?=(?:vllm(?!/lib/)|vllm_ascend|torch|torch_npu|transformers)/)"
-)  # what is above it
-OWN = re.compile(r"vllm(?:_ascend)?/")
 # What an exception without a signature is about tells the place that raised it.
 REFUSED = re.compile(
     r"^(?:\w+\.)*(?:(?:Value|Assertion|NotImplemented|Type|Key|Index|Attribute|Runtime)Error)(?:: (?P<why>.+)| \((?P<code>.+)\)$)"
@@ -100,7 +70,10 @@ PLACES = (
         r"\b(?:torch/_dynamo|torch/_inductor|torchair|npugraph_ex|vllm(?:_ascend)?/compilation)/",
         "graph_compilation",
     ),
-    (r"\btransformers/(?:\w+/)*(?:tokenization\w*|processing\w*)\.py", "tokenizer_unreadable"),
+    (
+        r"\b(?:transformers/(?:\w+/)*(?:(?:token|process)\w+|convert_slow_tokenizer)\.py|vllm/(?:\w+/)?tokenizer)",
+        "tokenizer_unreadable",
+    ),
 )
 BY_PLACE = tuple((re.compile(place), BY_ID[known]) for place, known in PLACES)
 CODED = {one.id for one in SIGNATURES if one.codes}
@@ -111,55 +84,8 @@ RULE = re.compile(r"^[\s=*#-]*$")
 GENERATION = re.compile(r"^\[supervisor\] generation \w+: starting")
 RUN = re.compile(r"^\[supervisor\] (?:generation \w+: starting|stopping: )")  # the first or last line of one
 WITHOUT_HEAD = re.compile(r"^\[supervisor\] cannot connect to the head")
+LINKED = re.compile(r"^\[supervisor\] connected to the head")
 WITHOUT_HEAD_SECONDS = 45  # the containers of all hosts were started together
-
-
-class Raised(NamedTuple):
-    """A chain of exceptions: the line of its root, the place that raised that, if known, and all texts.
-
-    ``traced``: whether it has a traceback. ``survived``: whether vLLM goes on after it.
-    """
-
-    line: Line
-    place: str
-    texts: Sequence[str]
-    traced: bool
-    survived: bool
-
-    @property
-    def known(self) -> set[str]:
-        """The names of the signatures that match the chain."""
-        return {one.id for text in self.texts for one, _what in matches(text)}
-
-
-@dataclass
-class Trace:
-    """A traceback that is being read: whether its head is kept, how far that is indented, and what its lines tell."""
-
-    headed: bool
-    indent: int
-    survived: bool
-    place: str = ""
-    code: str = ""
-
-    def enter(self, frame: re.Match[str]) -> None:
-        """Take the place of a frame, but rather one in vLLM's code than one in a library that this calls."""
-        path = PACKAGE.sub("", frame["path"])
-        if OWN.match(path) or not OWN.match(self.place):
-            self.place = f"{path} in {frame['function']}"
-        self.survived = self.survived or REQUEST.search(frame["path"]) is not None
-
-    def ends(self, text: str) -> bool:
-        """Tell whether this line has the exception."""
-        named = (EXCEPTION if self.headed else NAMED).match(text[self.indent :])
-        return named is not None and not text[: self.indent].strip()
-
-    def raised(self, line: Line) -> Raised:
-        """Return the exception in this line."""
-        text = line.text.strip()
-        named = f"{text} ({self.code})" if ":" not in text and self.code else text
-        survived = self.survived or line.level in HARMLESS
-        return Raised(line._replace(text=named), self.place, [text], True, survived)
 
 
 class Finding(NamedTuple):
@@ -218,17 +144,46 @@ def findings(host: str, lines: Sequence[Line]) -> list[Finding]:
     """Return the findings in one log, each signature once, in the order of its lines."""
     lines = list(_whole(lines))
     ready = max((index for index, line in enumerate(lines) if READY.search(line.text)), default=-1) + 1
-    past, current = _matches(host, lines[:ready]), _matches(host, lines[ready:])
-    found = {finding.id for finding in current}
-    raised = None
-    if not {finding.kind for finding in current} & {CAUSE, PEER}:
-        served = ready > 0 or any(SERVES.search(line.text) for line in since_start(lines))
-        raised = _last_exception(lines[ready:], served)
-    known = raised.known if raised else set()
-    if raised and not known & found and not _is_npus(raised.line, current):
-        dead = (number for number, one in enumerate(current) if one.id == BY_ID["worker_died"].id)
-        current.insert(next(dead, len(current)), _unknown(host, raised))  # in the same second, it says why
-    return [finding._replace(severity=PAST) for finding in past] + _settled(current, known)
+    served = ready > 0 or any(SERVES.search(line.text) for line in since_start(lines[ready:]))
+    past = [finding._replace(severity=PAST) for finding in _matches(host, lines[:ready])]
+    return past + _current(host, lines[ready:], served)
+
+
+def _current(host: str, lines: Sequence[Line], served: bool) -> list[Finding]:
+    """Return the findings since the service was last ready, with an exception or an error of CANN that no signature has."""
+    found = _matches(host, lines)
+    kinds = {finding.kind for finding in found}
+    end = next((index for index, line in enumerate(lines) if is_end(line)), None)
+    raised = None if kinds & {CAUSE, PEER} else exceptions.last_exception(lines, end, served)
+    if raised and raised.cut and kinds - {ECHO, WARNING}:  # it tells less than what is found
+        raised = None
+    known = {one.id for text in raised.texts for one, _what in matches(text)} if raised else set()
+    if raised and not known & {finding.id for finding in found} and not _is_npus(raised.line, found):
+        dead = (number for number, one in enumerate(found) if one.id == BY_ID["worker_died"].id)
+        unknown = _unknown(host, raised)
+        found.insert(next(dead, len(found)), unknown)  # in the same second, it says why
+        known.add(unknown.id)
+    elif not kinds - {ECHO, WARNING} and (end is not None or (not served and _is_npu_log(lines))):
+        found += _npu_errors(host, lines)
+    return _settled(found, known)
+
+
+def _is_npu_log(lines: Sequence[Line]) -> bool:
+    """Tell whether these are lines of CANN's own log only, not of vLLM or the supervisor."""
+    first = next((line.text for line in lines if line.text), "")
+    others = (line for line in lines if not vllm_log.NPU_LINE.search(line.text))
+    return vllm_log.NPU_LINE.search(first) is not None and not any(
+        line.level or line.process or line.text.startswith("[supervisor]") for line in others
+    )
+
+
+def _npu_errors(host: str, lines: Sequence[Line]) -> list[Finding]:
+    """Return the first error in CANN's own log, which also has errors that vLLM survives."""
+    for line in lines:
+        logged = vllm_log.NPU_LINE.search(line.text)
+        if logged and logged["level"] in ("ERROR", "CRITICAL"):
+            return [_finding(host, OTHER, f"{logged['module']} {logged['text'][:LONGEST]}", [line])]
+    return []
 
 
 def _is_npus(line: Line, found: Iterable[Finding]) -> bool:
@@ -274,9 +229,10 @@ def _whole(lines: Sequence[Line]) -> Iterator[Line]:
 def _matches(host: str, lines: Sequence[Line]) -> list[Finding]:
     found: dict[str, Finding] = {}
     seen: set[tuple[str, bool]] = set()  # each worker prints the same lines
+    linked = max((index for index, line in enumerate(lines) if LINKED.search(line.text)), default=-1)
     for index, line in enumerate(lines):
         quiet = line.level in vllm_log.QUIET
-        if not line.text or (line.text, quiet) in seen:
+        if not line.text or (line.text, quiet) in seen or (index < linked and WITHOUT_HEAD.search(line.text)):
             continue
         seen.add((line.text, quiet))
         best = _best(line.text, quiet)
@@ -315,17 +271,18 @@ def _finding(host: str, signature: Signature, what: str, lines: Sequence[Line]) 
 
 def _unknown(host: str, raised: Raised) -> Finding:
     """Return what an exception without a signature means, as far as the place tells that raised it."""
-    line, refused = raised.line, REFUSED.match(raised.line.text)
+    line, refused = raised.line, None if raised.cut else REFUSED.match(raised.line.text)
     signature = next((one for place, one in BY_PLACE if place.search(raised.place)), None)
     if refused and signature and not (signature.id == "bad_config" and UNFIT.match(line.text)):
         return _finding(host, signature, refused["why"] or refused["code"], [line])
     where = f" (raised in {raised.place})" if raised.place else ""
+    what = "that the log does not have whole: it ends at" if raised.cut else "that has no signature:"
     return Finding(
         host=host,
         id="unknown_exception",
         kind=UNCLEAR,
         severity=FATAL,
-        cause=f"vLLM failed with an error that has no signature: {line.text}{where}",
+        cause=f"vLLM failed with an error {what} {line.text}{where}",
         remedy="Look at the traceback above this line in the container's log, and search the issues of vllm-ascend for its "
         "text. If nothing helps there, use another vllm_release, or start without speculative-config, compilation-config and "
         "additional-config in vllm_serve_args to find the one that it comes from",
@@ -333,94 +290,6 @@ def _unknown(host: str, raised: Raised) -> Finding:
         source="Python traceback",
         at=line.at,
     )
-
-
-def _last_exception(lines: Sequence[Line], served: bool) -> Raised | None:
-    """Return the exception that made vLLM exit, if there is one.
-
-    Python prints the root of a chain of exceptions first, and vLLM logs that it exits before it logs why. A service
-    that was ready also logs exceptions that it survives, so only those at its exit count. In a start, those count
-    that no later stage follows.
-    """
-    end = next((index for index, line in enumerate(lines) if is_end(line)), None)
-    chains = _chains(lines)
-    if end is None:
-        hit = next((index for index, line in enumerate(lines) if line.text.startswith(HIT)), len(lines))
-        reached = vllm_log.later_stages(lines)
-        kept = (
-            chain
-            for at, chain in chains
-            if at >= (hit if served else vllm_log.goes_on(chain[0].line.process, reached))
-        )
-        return _first_exception(kept, survived=False)
-    parts = [[chain for at, chain in chains if (at < end) == before] for before in (False, True)]
-    found = (_first_exception(part, survived) for survived in (False, True) for part in parts)
-    raised = next((one for one in found if one), None)
-    return _origin(raised, chains) if raised and raised.line.text.startswith(RELAYED) else raised
-
-
-def _origin(relayed: Raised, chains: Iterable[tuple[int, Sequence[Raised]]]) -> Raised:
-    """Return the root of the chain with the exception that another one repeats, that itself if there is none."""
-    for _at, chain in chains:
-        told = (one.line.text.partition(": ")[2] for one in chain if not one.line.text.startswith(RELAYED))
-        if any(text and text in relayed.line.text for text in told):
-            return _first_exception([chain], survived=chain[0].survived) or relayed
-    return relayed
-
-
-def _first_exception(chains: Iterable[Sequence[Raised]], survived: bool) -> Raised | None:
-    """Return the root of the first chain, one without a traceback only if there is no other.
-
-    Exceptions that vLLM survives count only if *survived* is true.
-    """
-    bare = None
-    for chain in chains:
-        kept = [one for one in chain if not UNINFORMED.match(one.line.text) and survived >= one.survived]
-        if kept and kept[0].traced:
-            return kept[0]._replace(texts=[one.texts[0] for one in kept])
-        bare = bare or next(iter(kept), None)
-    return bare
-
-
-def _chains(lines: Sequence[Line]) -> list[tuple[int, list[Raised]]]:
-    """Return the chains of exceptions of a log, each with the index of its root, in the order of their roots."""
-    written: dict[str, list[tuple[int, Line]]] = {}
-    for numbered in enumerate(lines):
-        written.setdefault(numbered[1].process, []).append(numbered)
-    return sorted((chain for part in written.values() for chain in _process_chains(part)), key=itemgetter(0))
-
-
-def _process_chains(lines: Iterable[tuple[int, Line]]) -> Iterator[tuple[int, list[Raised]]]:
-    """Yield the exceptions of a process, those together of which Python says that one led to the other.
-
-    The head of a traceback may not be kept, or nothing of it but the exception.
-    """
-    chain: list[Raised] = []
-    linked, trace, above, root = False, None, "", 0
-    for index, line in lines:
-        text, announced, above = line.text, above, line.text or above
-        head, frame = HEAD.match(text), FRAME.match(text)
-        if head or (frame and not trace):
-            if chain and not linked:
-                yield root, chain
-                chain = []
-            indent = len(head["indent"]) if head else 0
-            linked, trace = False, Trace(head is not None, indent, SURVIVED.match(announced) is not None)
-        if trace and frame:
-            trace.enter(frame)
-        elif trace and trace.ends(text):
-            root = root if chain else index
-            chain.append(trace.raised(line))
-            trace = None
-        elif trace and CODE.match(text):
-            trace.code = text.strip()
-        elif not trace and NAMED.match(text):
-            named = line._replace(text=text.strip())
-            yield index, [Raised(named, "", [named.text], traced=False, survived=line.level in HARMLESS)]
-        elif text.lstrip().startswith(LINKS):
-            linked = True
-    if chain:
-        yield root, chain
 
 
 def is_end(line: Line) -> bool:

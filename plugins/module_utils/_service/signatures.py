@@ -17,7 +17,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.literals imp
 
 CAUSE = "cause"
 SUSPECT = "suspect"  # a cause if vLLM fails after it; many services run well with such a line
-RAISED = "raised"  # a cause only as the exception that vLLM fails with
+RAISED = "raised"  # a cause only as what vLLM fails with, if no other exception tells why
 PEER = "peer"  # a trace of another host's failure, or of the network's
 UNCLEAR = "unclear"  # this host failed by itself, and its log does not show why
 SYMPTOM = "symptom"  # names the layer that failed; the reason is in another line
@@ -121,7 +121,7 @@ SIGNATURES = (
     # The command line and the image.
     _signature(
         "bad_argument",
-        r"^(?:usage: )?vllm(?: serve)?: error: (?P<what>.+)",
+        r"^(?:(?:usage: )?vllm(?: serve)?|api_server\.py): error: (?P<what>.+)",
         "`vllm serve` rejects its command line: {what}",
         "Correct vllm_serve_args in the profile or in the inventory. `docker exec CONTAINER vllm serve "
         "--help=all` "
@@ -151,7 +151,7 @@ SIGNATURES = (
     ),
     _signature(
         "quantization_config_missing",
-        r"ModelSlim Quantization Config Not Found",
+        r"ModelSlim Quantization Config Not Found|Cannot find the config file for ascend",
         "vllm_serve_args has `quantization: ascend`, but these weights are not quantized with ModelSlim: "
         "there is no "
         "quant_model_description.json",
@@ -263,7 +263,7 @@ SIGNATURES = (
     _signature(
         "compiler_failed",
         r"Command '\['(?P<what>[^']*(?:clang|gcc|g\+\+|bisheng)[^']*)'.* returned non-zero exit status"
-        r"|(?P<what2>Cannot find option named 'Ascend\w+')|\bMLIRCompilationError:",
+        r"|(?P<what2>Cannot find option named 'Ascend\w+')|\bMLIRCompilationError:|PassManager::run failed",
         "a kernel of Triton could not be compiled in the container ({what})",
         "Look at the compiler's own message around this line. If it names the chip, use the image for this NPU generation or "
         "a newer one. Use the image that the profile names without changes, and "
@@ -316,8 +316,8 @@ SIGNATURES = (
     ),
     _signature(
         "address_in_use",
-        r"^(?P<what>.*(?:[Aa]ddress already in use|EADDRINUSE).*)",
-        "a port is in use: {what}",
+        r"^(?P<what>.*(?:[Aa]ddress already in use|EADDRINUSE|server socket has failed to (?:listen|bind)).*)",
+        "a port is in use, or refused: {what}",
         "Stop the other service (`ss -ltnp` names it), or choose another vllm_api_port or vllm_rpc_port. If "
         "the port is "
         "neither, vLLM took a random one: run start.yml",
@@ -432,9 +432,9 @@ SIGNATURES = (
     ),
     _signature(
         "hccl_init",
-        r"hcclCommInitRootInfo\w*.*error code is (?P<what>\d+)|HcclCommInitRootInfo\w* fail|(?:HCCL"
-        r"|OPS) function error: \w+.*error code is (?P<what2>\d\d?)\b",
-        "HCCL failed (error code {what})",
+        r"hcclCommInitRootInfo\w*.*(?P<what>error code is \d+)|HcclCommInitRootInfo\w* fail(?:, (?P<what3>error:\d+))?"
+        r"|(?:HCCL|OPS) function error: \w+.*(?P<what2>error code is \d\d?)\b",
+        "HCCL failed ({what})",
         "Look for the line with a code EI or EJ after this one. Without it: check vllm_service_ip and "
         "vllm_service_nic, the "
         "address of each NPU (`hccn_tool -i N -ip -g`), and that nothing else uses HCCL's ports",
@@ -464,7 +464,7 @@ SIGNATURES = (
         r"(?P<what>Remote engine \d+ must use --headless.*"
         r"|Message from engine with unexpected data parallel rank: \d+"
         r"|HELLO message from .*expected it to be .*"
-        r"|api_server_count can't be set in headless mode.*)",
+        r"|api_server_count can't be set in headless mode.*|Data Parallel configuration mismatch detected.*)",
         "head and workers were started with different topologies: {what}",
         "Run site.yml on all hosts of the service, without --limit",
         "vllm 0.13.0, v1/engine/utils.py",
@@ -499,7 +499,7 @@ SIGNATURES = (
         ISSUE + "3162",
         kind=PEER,
         codes={"EI0009": "Communication_Error_Initialize_Transport"},
-        detail=r"localIpAddr\[[^\]]*\].*remote_ip_addr\[[^\]]*\]",
+        detail=r"localIpAddr\[[^\]]*\].*remote(?:_ip_a|IpA)ddr\[[^\]]*\]",
     ),
     _signature(
         "ranks_missing",
@@ -583,7 +583,7 @@ SIGNATURES = (
         "store_timeout",
         r"client socket has (?:timed out|failed).*connect to \(?(?P<what>[^)]+)"
         r"|(?P<what2>Timed out after \d+ seconds waiting for clients\. \S+ clients joined)"
-        r"|Dist(?:Network|Store)Error(?!.*(?:client socket has|waiting for clients))"
+        r"|Dist(?:Network|Store)Error(?!.*(?:client socket has|waiting for clients|server socket has))"
         # PyTorch's store_based_barrier logs this every ten seconds too, and waits on; vllm-ascend 2248 ended.
         r"|waitForInput: .*(?P<what3>timed out after \d{6,}ms)",
         "the hosts did not meet at torch.distributed's store ({what})",
@@ -751,12 +751,13 @@ SIGNATURES = (
     _signature(
         "kv_transfer",
         r"Failed to connect to target: (?P<what>\S+), status|Connect timeout to: (?P<what2>[^,\s]+)"
-        r"|SocketHandShakePlugin: connect\(\)(?P<what3>\S+): |Mooncake transfer failed for request",
+        r"|SocketHandShakePlugin: connect\(\)(?P<what3>\S+): |Transfer timeout to: (?P<what4>[^,\s]+)"
+        r"|Mooncake transfer failed|Failed to transfer KV cache|KV transfer task failed: (?P<what5>.+)",
         "the KV cache cannot be fetched from another instance ({what})",
         "Look at the log of the instance with that address: is it there, and does it serve? Then check the RoCE links between "
         "both (preflight.yml), and kv_connector_extra_config in kv-transfer-config",
         ISSUE + "5635",
-        kind=PEER,
+        kind=RAISED,
     ),
     _signature(
         "kv_store_memory",
@@ -849,7 +850,7 @@ SIGNATURES = (
         "threads_refused",
         r"pthread_create\b.*(?P<what>Operation not permitted|Resource temporarily unavailable)"
         r"|can't start new thread|clone3?\b.*(?P<what2>Operation not permitted)"
-        r"|what\(\):\s+(?P<what3>Resource temporarily unavailable)",
+        r"|what\(\):\s+(?P<what3>Operation not permitted|Resource temporarily unavailable)",
         "the container cannot start threads ({what}): this Docker is too old for the image's glibc (clone3 "
         "is blocked by "
         "its seccomp profile), or a limit of processes is reached",
@@ -1097,10 +1098,29 @@ SIGNATURES = (
     ),
     _signature(
         "no_device",
-        r"Failed to infer device type|Current node has no NPU available",
+        r"Current node has no NPU available",
         "vLLM found no NPU in the container",
         "Check the container's devices and driver mounts, and `npu-smi info` inside it",
+        ISSUE + "8306",
+    ),
+    _signature(
+        "plugin_failed",
+        r"Failed to load plugin (?P<what>ascend\w*)",
+        "vLLM cannot load its plugin `{what}`",
+        "Use the image that the profile names without changes: vllm and vllm-ascend of another release do not fit together. "
+        "`docker exec CONTAINER python -c 'import torch_npu, vllm_ascend'` shows what fails",
+        ISSUE + "3403",
+        kind=SUSPECT,
+        detail=r"^(?:\w+\.)*[A-Z]\w*(?:Error|Exception): .+",
+    ),
+    _signature(
+        "platform_missing",
+        r"Failed to infer device type",
+        "vLLM found no platform to run on, because vLLM-Ascend was not loaded",
+        "Look at the lines before this one for a failed import. Check the driver mounts of the container, and that VLLM_PLUGINS "
+        "is not in vllm_serve_env. `docker exec CONTAINER python -c 'import torch_npu, vllm_ascend'` shows what fails",
         ISSUE + "540",
+        kind=UNCLEAR,
     ),
     _signature(
         "device_unavailable",
@@ -1230,7 +1250,7 @@ SIGNATURES = (
         "operator_failed",
         r"call (?P<what>aclnn\w+) failed|HcclAllocComResourceByTiling .*ret = (?P<what2>\d+)"
         r"|failed while attempting to run meta for (?P<what3>npu\.\w+)"
-        r"|current working operator name is (?P<what4>\w+)|(?P<what5>\w+) do tiling failed",
+        r"|current (?:working operator name is (?P<what4>\w+)|(?P<what6>copy params are [\w=, ]+))|(?P<what5>\w+) do tiling failed",
         "an operator could not be run on the NPU: {what}",
         "This line does not say why: look for the code in the lines after it, and for an earlier error on "
         "the other hosts. "
@@ -1455,7 +1475,8 @@ SIGNATURES = (
     ),
     _signature(
         "vllm_killed",
-        r"^\[supervisor\] stopping: vLLM on host \d+ exited with code (?P<what>-9|137)",
+        r"^\[supervisor\] stopping: vLLM on host \d+ exited with code (?P<what>-9|137)"
+        r"|Failed core proc\(s\): \{.*'EngineCore\w*': (?P<what2>-9)\b",
         "vLLM on this host was killed (exit code {what})",
         "Run `dmesg`: it shows whether the kernel killed it for lack of memory. If not, another process "
         "sent the signal",
@@ -1475,7 +1496,8 @@ SIGNATURES = (
         r"Fatal Python error: (?P<what>[A-Z][a-z ]+)|!!!!!!! (?P<what2>Segfault) encountered"
         r"|line \d+: +\d+ (?P<what3>Segmentation fault|Illegal instruction|Killed|Aborted)\b"
         r"|^(?P<what4>Segmentation fault|Illegal instruction)\b"
-        r"|^\[supervisor\] stopping: vLLM on host \d+ (?P<what5>exited with code -(?:4|7|8|11))\b",
+        r"|^\[supervisor\] stopping: vLLM on host \d+ (?P<what5>exited with code -(?:4|7|8|11))\b"
+        r"|(?P<what6>Failed core proc\(s\): \{.*'EngineCore\w*': -(?:4|6|7|8|11)\b[^}]*\})",
         "a process of vLLM crashed below Python: {what}",
         "Look at the frames after this line and at `dmesg`: an NPU fault or lack of memory shows there. If "
         "it comes again, "
@@ -1553,7 +1575,7 @@ SIGNATURES = (
         r"|EngineDeadError|WorkerProc failed to start|AsyncLLM output_handler failed|Engine background task failed"
         r"|Engine process failed to start|got fatal signal from worker processes"
         r"|Exception in worker VllmWorkerProcess while processing method|Error executing method '\w+'"
-        r"|Engine core proc \S+ died unexpectedly",
+        r"|Engine core proc \S+ died unexpectedly|WorkerProc initialization failed due to an exception",
         "an engine of vLLM failed",
         "Look at the lines before this one",
         "vllm 0.13.0, v1/engine/core.py",

@@ -28,15 +28,23 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*m|\[(?:0|0;0|[01];3\d)m")
 PROCESS = re.compile(
     r"^(?:\((?:[\w ]+(?: rank=\d+)? pid=\d+(?:, ip=[^)]*)?|(?:APIServer|EngineCore|Worker)\w*)\)\s?)+"
 )
-# A format that users set may have another date, or none.
+# A format that users set may have another date, or none. vLLM-Ascend 0.23 puts its own name before its messages.
 LEVEL = re.compile(
     r"^(DEBUG|INFO|WARNING|ERROR|CRITICAL) (?:(?:\d{4}-)?(\d\d-\d\d \d\d:\d\d:\d\d)(?:[.,]\d+)? "
-    r"(?:[\[(][^\])]+[\])]|\w+\.py:\d+\]) ?|\[[\w/]+\.py:\d+\] ?)|^(INFO|DEBUG):(?=\s)"
+    r"(?:[\[(][^\])]+[\])]|\w+\.py:\d+\]) ?(?:\[vllm-ascend\](?: \[\w+\])?(?: -)? )?|\[[\w/]+\.py:\d+\] ?)|^(INFO|DEBUG):(?=\s)"
+)
+# The usual format of Python's logging: time, logger, level.
+LOGGED = re.compile(
+    r"^\d{4}-(\d\d-\d\d \d\d:\d\d:\d\d)[.,]\d+ - [\w.]+ - (DEBUG|INFO|WARNING|ERROR|CRITICAL) - "
 )
 KERNEL = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(,\d+)([+-]\d\d:\d\d) (.*)")
 # An error of CANN, with the module and the process that report it.
 NPU_ERROR = re.compile(
     r"^\[(?:ERROR|CRITICAL)\] \w+\([^)]*\):(\d{4}-\d\d-\d\d)[- ](\d\d:\d\d:\d\d)\.(\d{3})\.?(\d{3})"
+)
+# Any line of CANN's log, wherever it begins, and as people quote it without its process and time.
+NPU_LINE = re.compile(
+    r"\[(?P<level>[A-Z]+)\] (?P<module>[A-Z]\w*)(?:\(\d+,[^)]*\):\S*| +(?=\w+\.c)) *(?P<text>.*)"
 )
 TIMESTAMP = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?Z")
 # What writes a log puts before each line: its time (docker, kubectl, journalctl -o short-iso), and a name.
@@ -163,6 +171,7 @@ def read(raw: str, at: float | None = None) -> Line:
     name = PROCESS.match(text) or RANK.match(text)
     process = name[0].strip() if name else ""
     text = RANK.sub("", REPEATED.sub("", PROCESS.sub("", text)))
+    text = LOGGED.sub(r"\2 \1 [-] ", text)  # as vLLM's own
     match = LEVEL.match(text)
     if not match:
         return Line(redaction.text(SOURCE.sub("", text)), at, "", process)

@@ -5,15 +5,39 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.signatures import SIGNATURES
-from shipped import ROOT
+import pytest
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.signatures import (
+    SIGNATURES,
+    Signature,
+)
+from shipped import ROOT, read
+
+PAGE = runpy.run_path(str(ROOT / "tests" / "signatures_page.py"))["page"]
+CHINESE = read(ROOT / "tests" / "signatures.zh-CN.yml")["signatures"]
+# Code, settings, playbooks and commands, which are the same in any language.
+CODE = re.compile(
+    r"`[^`]+`|\b[a-z]+(?:[_-][a-z]+)+\b|\b[A-Z]+(?:_[A-Z]+)+(?:=\w+)?|\b[a-z]+\.yml|/[a-z][\w./]+|\d+"
+)
 
 
-def test_the_page_has_every_signature_and_code():
-    page = runpy.run_path(str(ROOT / "tests" / "signatures_page.py"))["page"]().split("\n")
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+def test_the_page_has_every_signature_and_code(language: str):
+    page = PAGE(language).split("\n")
     assert {f"## {one.id}" for one in SIGNATURES} < set(page)
     rows = {line.split(" | ")[0] for line in page if line.startswith("| ")}
     assert {f"| {code}" for one in SIGNATURES for code in one.codes} < rows
     assert any("its rules for vLLM" in line and "| 21 of 21 |" in line for line in page)
+
+
+def test_the_chinese_page_has_the_signatures_of_the_table():
+    assert list(CHINESE) == [one.id for one in SIGNATURES]
+
+
+@pytest.mark.parametrize("one", SIGNATURES, ids=[one.id for one in SIGNATURES])
+def test_the_chinese_text_names_the_same_code_as_the_english(one: Signature):
+    chinese = CHINESE[one.id]
+    assert set(CODE.findall(one.remedy)) == set(CODE.findall(chinese["remedy"]))
+    assert ("{what}" in one.cause) == ("{what}" in chinese["cause"])

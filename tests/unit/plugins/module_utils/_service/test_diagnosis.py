@@ -58,6 +58,39 @@ LINES = [
     ),
     ("wrong_nic", WRONG_NIC, "ens99"),
     ("address_in_use", "OSError: [Errno 98] Address already in use", "Address already in use"),
+    # vllm#14416, vllm-ascend#10271, vllm#27389, vllm-ascend#2900, #10532, vllm#26218, gpustack#2021
+    ("threads_refused", "  what():  Operation not permitted", "Operation not permitted"),
+    (
+        "operator_failed",
+        "RuntimeError: The Inner error is reported as above. The process exits, and the current copy params are srclen=56, dstlen=56, kind=2.",
+        "srclen=56",
+    ),
+    (
+        "bad_argument",
+        "api_server.py: error: unrecognized arguments: /root/models/Qwen3-8B",
+        "/root/models/Qwen3-8B",
+    ),
+    (
+        "kv_transfer",
+        "KV transfer task failed: [link] failed, error code is LLMStatusCode.LLM_LINK_FAILED, {4: 0, 20: 1}.",
+        "LLM_LINK_FAILED",
+    ),
+    (
+        "kv_transfer",
+        "E0611 12:35:44.114250 369 ascend_direct_transport.cpp:859] Transfer timeout to: 10.0.0.2:20091, you can increase",
+        "10.0.0.2:20091",
+    ),
+    (
+        "topology_differs",
+        "RuntimeError: Data Parallel configuration mismatch detected! All DP ranks must have identical settings.",
+        "mismatch detected",
+    ),
+    ("hccl_init", "AllGatherHcclRunner:0 HcclCommInitRootInfo fail, error:2, rank:1, rankSize:4", "error:2"),
+    (
+        "crashed",
+        "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {'EngineCore_DP0': -11}",
+        "EngineCore_DP0': -11",
+    ),
     ("address_in_use", "zmq.error.ZMQError: Address already in use (addr='tcp://10.0.0.1:8082')", "8082"),
     (
         "hccl_port_taken",
@@ -235,7 +268,13 @@ LINES = [
         "ImportError: libhccl.so: cannot open shared object file: No such file or directory",
         "libhccl.so",
     ),
-    ("no_device", "RuntimeError: Failed to infer device type", ""),
+    ("platform_missing", "RuntimeError: Failed to infer device type", ""),
+    (
+        "no_device",
+        "ValueError: Current node has no NPU available. current_node_resource={'CPU': 192.0}",
+        "",
+    ),
+    ("plugin_failed", "ERROR 10-13 03:39:35 [__init__.py:46] Failed to load plugin ascend", "ascend"),
     (
         "device_unavailable",
         "dcmi model initialized failed, because the device is used. ret is -8020",
@@ -1052,6 +1091,14 @@ NOBODY = "RuntimeError: what nobody knew"
         (["Note: x", "Warning: y"], ""),
         ([f"WARNING 11-24 12:00:06 [a.py:1] {NOBODY}"], ""),
         (['  File "x.py", line 1 in f', "Message: 'x'", "Arguments: (1,)"], ""),
+        (
+            ["Traceback (most recent call last):", *FRAMES[:2]],
+            "it ends at self.model_runner.load_model() (raised in vllm_ascend/worker/worker.py in load_model)",
+        ),
+        (["Traceback (most recent call last):", *FRAMES[:2], NOBODY, *TRACEBACK[:2]], NOBODY),
+        ([*FRAMES[:2]], ""),
+        (['(Worker_TP0 pid=1) ERROR 11-24 12:00:06 [a.py:1]   File "x.py", line 1 in f'], ""),
+        (["Exception in thread Thread-1:", "Traceback (most recent call last):", *FRAMES[:2]], ""),
     ],
     ids=[
         "without the head",
@@ -1067,6 +1114,11 @@ NOBODY = "RuntimeError: what nobody knew"
         "no exception",
         "a warning",
         "a call stack",
+        "without its end",
+        "a later one without its end",
+        "a stack that is shown",
+        "a stack at the level of an error",
+        "one that is survived, without its end",
     ],
 )
 def test_an_exception_of_a_log_that_is_not_whole_is_told(lines: list[str], cause: str):
@@ -1123,6 +1175,11 @@ def test_a_worker_that_died_in_the_second_of_its_exception_was_not_killed():
         "unknown_exception",
         "worker_died",
     ]
+
+
+def test_a_traceback_that_the_log_has_whole_comes_before_a_later_one_that_it_has_not():
+    lines = [*TRACEBACK, "EngineCore failed to start.", "Traceback (most recent call last):", *FRAMES[:2]]
+    assert diagnosis.diagnose({"node0": log(*lines)})[0].line == TRACEBACK[-1]
 
 
 @pytest.mark.parametrize("worker", [TRACEBACK, []])
@@ -1407,6 +1464,7 @@ def test_of_two_causes_the_one_with_a_time_is_the_first():
 
 
 SAID = "[supervisor] stopping: "
+WAITS = "[supervisor] cannot connect to the head at 10.0.0.10:8083: x; retrying"
 ON_PURPOSE = f"{SAID}the container was stopped"
 STOPPED = 1764043200.0
 
@@ -1482,6 +1540,77 @@ def test_golden_messages(golden):
         "a failure that is past": diagnosis.verdict(hosts(past), diagnosis.diagnose({"node0": past})),
     }
     golden("verdict", verdicts)
+
+
+@pytest.mark.parametrize(
+    ("after", "known"),
+    [
+        ([], ["no_link_to_head"]),
+        (["[supervisor] connected to the head at 10.0.0.10:8083"], []),
+        (["[supervisor] connected to the head at 10.0.0.10:8083", WAITS], ["no_link_to_head"]),
+    ],
+    ids=["it waits", "it came", "it is lost again"],
+)
+def test_a_head_that_came_is_not_missed(after: list[str], known: list[str]):
+    assert ids(log(WAITS, *after)) == known
+
+
+KV_TRANSFER = "Failed to transfer KV cache for request cmpl-1: Mooncake transfer failed, ret: -1"
+
+
+@pytest.mark.parametrize(
+    ("after", "first"),
+    [
+        ([], ("kv_transfer", "warning")),
+        (["EngineCore encountered a fatal error."], ("kv_transfer", "fatal")),
+        ([*TRACEBACK, "EngineCore encountered a fatal error."], ("unknown_exception", "fatal")),
+    ],
+    ids=["vLLM goes on", "nothing else", "another failure"],
+)
+def test_a_transfer_of_the_kv_cache_is_the_cause_only_if_vllm_ends_without_another(
+    after: list[str], first: tuple[str, str]
+):
+    """A request alone fails with it; vLLM answers the others (vllm-ascend#8427)."""
+    found = diagnosis.diagnose({"node0": log(KV_TRANSFER, *after)})
+    assert (found[0].id, found[0].severity) == first
+
+
+NPU_ERROR = (
+    "[ERROR] HCCL(893240,):2026-08-11-07:03:46.026.970 [exception_handler.cc:23] [904211]AICPU launch failed"
+)
+
+
+@pytest.mark.parametrize(
+    ("lines", "known"),
+    [
+        ([NPU_ERROR], ["cann_error"]),
+        ([f"plog-161138_20251210.log:1:{NPU_ERROR}"], ["cann_error"]),
+        ([NPU_ERROR, "(EI0006): Getting socket times out."], ["hccl_timeout"]),
+        ([NPU_ERROR, "EngineCore failed to start."], ["cann_error", "engine_failed"]),
+        ([*TRACEBACK, NPU_ERROR, "EngineCore failed to start."], ["unknown_exception", "engine_failed"]),
+        (["INFO 11-24 12:00:06 [a.py:1] Starting to load model", NPU_ERROR], []),
+        ([NPU_ERROR, "(Worker_TP0 pid=1) Loading"], []),
+        (["[supervisor] generation 5c0ffee1: starting vllm", NPU_ERROR], []),
+        ([STARTED, NPU_ERROR], []),
+        ([NPU_ERROR.replace("ERROR", "WARNING")], []),
+    ],
+    ids=[
+        "alone",
+        "as grep prints it",
+        "beside a code",
+        "before an end",
+        "beside an exception",
+        "in a start",
+        "beside a worker",
+        "beside a supervisor",
+        "in a service",
+        "no error",
+    ],
+)
+def test_an_error_of_cann_without_a_code_is_told_of_a_failure_that_nothing_explains(
+    lines: list[str], known: list[str]
+):
+    assert ids(vllm_log.lines_of("\n".join(lines))) == known
 
 
 def test_what_the_supervisor_said_before_a_start_is_over():

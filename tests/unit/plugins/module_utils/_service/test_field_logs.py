@@ -111,6 +111,39 @@ CASES = [
     ("104_lightning_indexer_EZ9999", "operator_failed", "key layout do not support PA_BSND"),
     ("105_kv_cache_wrapped", "kv_cache_too_small", "available KV cache memory (4.50 GiB)"),
     ("106_gemma4_time_with_bar", "model_unsupported", "gemma4"),
+    ("107_va6790_config_file_for_ascend", "quantization_config_missing", ""),
+    ("108_va2984_worker_reason_cut", "engine_failed", ""),
+    (
+        "109_va8370_place_without_an_end",
+        "graph_compilation",
+        "not enough values to unpack (expected 13, got 9)",
+    ),
+    ("110_flagtree1220_passmanager", "compiler_failed", ""),
+    ("111_va6018_plog_aivector", "operator_crashed", "chipId:5"),
+    ("112_va13934_plog_without_code", "cann_error", "AICPU launch failed, code: 1"),
+    ("113_va10532_transfer_then_segfault", "crashed", "Segfault"),
+    ("114_va471_sentencepiece", "tokenizer_unreadable", "Converting from SentencePiece and Tiktoken failed"),
+    ("115_omniserve8_reason_below", "tokenizer_unreadable", "Couldn't instantiate the backend tokenizer"),
+    ("116_vllm18416_engine_killed", "vllm_killed", "-9"),
+    ("117_timellm158_listen_refused", "address_in_use", "Permission denied"),
+    (
+        "118_va8367_traceback_cut",
+        "unknown_exception",
+        "it ends at quant_type = quant_description[prefix] (raised in vllm_ascend/quantization/modelslim_config.py in get_linear_quant_type)",
+    ),
+    (
+        "119_va7088_head_and_end_cut",
+        "unknown_exception",
+        "it ends at return loader.load_weights(weights) (raised in vllm/model_executor/models/qwen3_moe.py in load_weights)",
+    ),
+    ("120_va10591_transport_plog", "hccl_transport", "remoteIpAddr[80.5.5.67/7]"),
+    ("121_va3403_plugin", "plugin_failed", "module 'vllm_ascend' has no attribute 'register'"),
+    ("122_gpustack5594_engine_cut", "unknown_exception", "it ends at pooler_output = self.model.pooler("),
+    (
+        "123_va12411_logging_format",
+        "unknown_exception",
+        "IndexError: list index out of range (raised in vllm_ascend/worker",
+    ),
 ]
 
 

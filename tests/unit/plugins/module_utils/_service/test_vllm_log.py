@@ -32,6 +32,9 @@ def test_a_line_loses_colours_process_and_level():
         "[0;36m(APIServer pid=81)[0;0m ERROR 03-03 10:59:11 [serving_chat.py:1343] ",  # vllm-ascend#7015
         "(Worker_TP5 pid=7129) ERROR 2025-11-25 15:18:55.343 [multiproc_executor.py:671] ",  # a format that users set
         "(EngineCore_DP0) ERROR [core.py:866] ",
+        # vllm-ascend#13175
+        "(EngineCore pid=268) ERROR 07-30 14:48:07 [mooncake_connector.py:781] [vllm-ascend] [distributed] - ",
+        "2026-07-20 15:56:14,692 - vllm.v1.executor.multiproc_executor - ERROR - ",  # vllm-ascend#12411
     ],
 )
 def test_the_prefixes_of_other_releases_and_ways_of_copying(prefix: str):
