@@ -173,7 +173,7 @@ def _config(case: Case) -> Iterator[Found]:
     shipped = mapping(flags.effective(case.shipped.get("serve_args") or {}).get(CONFIG))
     for key, inner, refused in _unread(case):
         name = f"{key}.{inner}" if inner else key
-        meant = names.closest(case.release.nested if inner else case.release.keys, name, names.SIMILAR)
+        meant = _meant(case.release, key, inner)
         entry = f"{{{key}: {{{inner}: null}}}}" if inner else f"{{{key}: null}}"
         rename = f"write {meant}, if that is meant, or " if meant else ""
         yield Found(
@@ -187,6 +187,14 @@ def _config(case: Case) -> Iterator[Found]:
             case.source("settings"),
             known=key in shipped and shipped[key] == case.config[key],
         )
+
+
+def _meant(release: Release, key: str, inner: str) -> str | None:
+    """Return the key that is meant: one of another mapping by the same name, or a similar one beside it."""
+    name = f"{key}.{inner}" if inner else key
+    moved = [one for one in (*release.keys, *release.nested) if one.rpartition(".")[2] == (inner or key)]
+    beside = release.nested if inner else release.keys
+    return moved[0] if len(moved) == 1 else names.closest(beside, name, names.SIMILAR)
 
 
 def _unread(case: Case) -> Iterator[tuple[str, str, bool]]:

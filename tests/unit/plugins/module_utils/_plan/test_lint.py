@@ -397,3 +397,69 @@ def test_a_value_inside_of_a_mapping_is_one_that_the_release_takes(release, args
 def test_a_variable_of_vllm_ascend_that_is_read_as_a_number_is_one(value, told):
     findings = found(PLAIN, {"vllm_serve_env": {"VLLM_ASCEND_ENABLE_FLASHCOMM1": value}})
     assert [one.id for one in findings] == ["variable_value"] * told
+
+
+@pytest.mark.parametrize(
+    ("release", "variables", "told"),
+    [
+        # vllm-ascend#9357: a key of ascend_compilation_config outside of it
+        (
+            "0.30.0",
+            {"vllm_serve_args": {"additional-config": {"fuse_muls_add": True}}},
+            ("config_unread", "write ascend_compilation_config.fuse_muls_add"),
+        ),
+        # vllm-ascend#6524: a variable of an older release, and sizes without that of the draft
+        (
+            "0.13.0",
+            {"vllm_serve_env": {"VLLM_ASCEND_ENABLE_DENSE_OPTIMIZE": "1"}},
+            ("variable_unread", "VLLM_ASCEND_ENABLE_DENSE_OPTIMIZE: null"),
+        ),
+        # vllm-ascend#5581
+        (
+            "0.13.0",
+            {"vllm_serve_env": {"ASCEBD_RT_VISIBLE_DEVICES": "0,1"}},
+            ("variable_misspelt", "ASCEND_RT_VISIBLE_DEVICES"),
+        ),
+        # vllm-ascend#16983: the method of a newer release
+        (
+            "0.23.0",
+            {"vllm_serve_args": {"speculative-config": {"method": "dspark", "num_speculative_tokens": 5}}},
+            ("mapping_value", "speculative-config: {method: null}"),
+        ),
+        # vllm-ascend#1223: keys of releases before 0.11
+        (
+            "0.13.0",
+            {"vllm_serve_args": {"additional-config": {"torchair_graph_config": {"enabled": True}}}},
+            ("config_unread", "torchair_graph_config: null"),
+        ),
+    ],
+)
+def test_what_users_report_is_told_with_a_remedy(release, variables, told):
+    findings = found(PLAIN, {"vllm_release": release, **variables})
+    rule, remedy = told
+    assert [remedy in one.problem.remedy for one in findings if one.id == rule] == [True]
+
+
+@pytest.mark.parametrize(
+    ("release", "variables"),
+    [
+        ("0.18.0", {"vllm_serve_env": {"VLLM_ASCEND_ENABLE_FLASHCOMM1": "1"}}),  # vllm-ascend#9986
+        ("0.23.0", {"vllm_serve_env": {"VLLM_ASCEND_ENABLE_NZ": "1"}}),  # vllm-ascend#11624
+        ("0.13.0", {"vllm_serve_env": {"VLLM_USE_MODELSCOPE": "True"}}),  # vllm-ascend#5559
+        ("0.13.0", {"vllm_serve_args": {"compilation-config": {"cudagraph_mode": 1}}}),  # vllm#20059
+        # vllm-ascend#8623
+        (
+            "0.18.0",
+            {"vllm_serve_args": {"speculative-config": {"method": "qwen3_5_mtp", "enforce_eager": True}}},
+        ),
+        # vllm-ascend#11299
+        (
+            "0.23.0",
+            {"vllm_serve_args": {"additional-config": {"enable_fused_mc2": True, "weight_nz_mode": True}}},
+        ),
+    ],
+)
+def test_what_serves_elsewhere_is_not_refused_and_not_doubted(release, variables):
+    patches = {"vllm_patch_set": "glm47" if release == "0.13.0" else None}
+    findings = found(PLAIN, {"vllm_release": release, **patches, **variables})
+    assert [one.id for one in findings if one.severity != "info"] == []
