@@ -62,12 +62,16 @@ def entries(known: Mapping[str, Fields], args: Mapping[str, Any]) -> Iterator[tu
 
 def expected(fields: Fields, key: str, value: Any) -> str | None:
     """Return what the value of a key should be; None if vLLM takes it, or if a placeholder is in it."""
-    kind, choices = fields.kinds.get(key, "any"), fields.choices.get(key, ())
-    if isinstance(value, str) and (values.is_open(value) or value.upper() in map(str.upper, choices)):
+    kind, limits, choices = (
+        fields.kinds.get(key, "any"),
+        fields.ranges.get(key, ""),
+        fields.choices.get(key, ()),
+    )
+    if values.is_open(value):
         return None
-    if choices and (isinstance(value, str) or kind == "any"):
-        return None if kind == "any" and not isinstance(value, str) else f"one of {', '.join(choices)}"
-    return None if fits(kind, value, fields.ranges.get(key, "")) else words(kind, fields.ranges.get(key, ""))
+    if choices and isinstance(value, str):
+        return None if value.upper() in map(str.upper, choices) else f"one of {', '.join(choices)}"
+    return None if fits(kind, value, limits) else words(kind, limits)
 
 
 def words(kind: str, limits: str = "") -> str:

@@ -59,8 +59,8 @@ def unknown(value: Any) -> Iterator[str]:
 
 
 def is_open(value: Any) -> bool:
-    """Return whether a text has a placeholder, and so is not known yet."""
-    return isinstance(value, str) and bool(PLACEHOLDER.search(value))
+    """Return whether a value has a placeholder, at any depth, and so is not known yet."""
+    return bool(PLACEHOLDER.search(str(value)))
 
 
 def environment(variables: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, str | None]:

@@ -375,6 +375,7 @@ def test_the_release_of_a_shipped_profile_has_its_flags(model):
             {("mapping_value", "fail")},
         ),
         ("0.23.0", {"compilation-config.cudagraph_capture_sizes": [1, 2, 4]}, set()),
+        ("0.23.0", {"compilation-config": {"cudagraph_capture_sizes": ["{tensor_parallel_size}"]}}, set()),
         ("0.23.0", {"compilation-config": {"full_cuda_graph": True}}, {("mapping_key", "fail")}),
         (
             "0.23.0",
