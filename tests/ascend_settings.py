@@ -14,13 +14,22 @@ from __future__ import annotations
 import ast
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 CONFIG = "additional_config"
 # Of the factory of AscendConfig: what it takes out before the class, which knows no other keys, sees the rest.
 STRIPPED = "_NON_USER_INPUT_KEYS"
 READERS = ("get", "setdefault", "pop")
+# Kinds of values, by the type of a default and by the annotation of a field.
+KINDS = {
+    "bool": "boolean",
+    "int": "integer",
+    "float": "number",
+    "str": "text",
+    "list": "list",
+    "dict": "mapping",
+}
 
 
 def text(node: ast.expr | None) -> str | None:
@@ -60,17 +69,18 @@ def fields(tree: ast.AST) -> tuple[list[str], bool]:
     return [], False
 
 
-def sections(tree: ast.AST) -> Iterator[tuple[str, set[str], bool]]:
-    """Yield the mappings among the keys: the name, the keys that its class reads, and whether others are refused."""
+def sections(tree: ast.AST) -> Iterator[tuple[str, ast.ClassDef, set[str], bool]]:
+    """Yield the mappings among the keys: name, class, the keys that it reads, and whether others are refused."""
     classes = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
     for node in ast.walk(classes["AscendConfig"]):
         if isinstance(node, ast.AnnAssign) and getattr(node.annotation, "id", "") in classes:
-            yield getattr(node.target, "id", ""), declared(classes[node.annotation.id]), True
+            made = classes[node.annotation.id]
+            yield getattr(node.target, "id", ""), made, declared(made), True
         elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
             name, made = getattr(node.targets[0], "attr", ""), getattr(node.value.func, "id", "")
             given = [*node.value.args, *(one.value for one in node.value.keywords if not one.arg)]
             if made in classes and given and getattr(given[0], "id", "") == name:
-                yield name, *handled(classes[made], by_name=not node.value.args)
+                yield name, classes[made], *handled(classes[made], by_name=not node.value.args)
 
 
 def declared(node: ast.ClassDef) -> set[str]:
@@ -98,6 +108,86 @@ def handled(node: ast.ClassDef, by_name: bool) -> tuple[set[str], bool]:
     return found - {""}, refused
 
 
+def kinds(trees: Iterable[ast.AST], config: ast.AST, nested: Mapping[str, ast.ClassDef]) -> dict[str, str]:
+    """Return the kind of each key that has one: by the default of its `get`, or by the annotation of its field."""
+    found: dict[str, set[str]] = {}
+    for name, kind in (pair for tree in trees for pair in defaults(tree, is_config)):
+        found.setdefault(name, set()).add(kind)
+    for section, node in [("", of_class(config, "AscendConfig")), *nested.items()]:
+        prefix = f"{section}." if section else ""
+        pairs = [*annotated(node), *(defaults(node, lambda _: True) if section else ())]
+        for name, kind in pairs:
+            found.setdefault(prefix + name, set()).add(kind)
+    return {name: min(kinds) for name, kinds in found.items() if len(kinds) == 1 and kinds != {""}}
+
+
+def of_class(tree: ast.AST, name: str) -> ast.ClassDef:
+    """Return a class by its name."""
+    return next(node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == name)
+
+
+def defaults(tree: ast.AST, is_read: Callable[[ast.expr], bool]) -> Iterator[tuple[str, str]]:
+    """Yield the keys that `get` reads with the kind of its default, and those of a table of defaults."""
+    converted = {
+        id(part)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("int", "float")
+        for part in node.args
+    }
+    for node in ast.walk(tree):
+        function = getattr(node, "func", None)
+        if isinstance(function, ast.Attribute) and function.attr == "get" and is_read(function.value):
+            if len(node.args) == 2 and text(node.args[0]):
+                yield text(node.args[0]) or "", "" if id(node) in converted else of_default(node.args[1])
+        elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "_defaults":
+            yield from (
+                (text(key) or "", of_default(one))
+                for key, one in zip(node.value.keys, node.value.values, strict=True)
+            )
+
+
+def of_default(node: ast.expr) -> str:
+    """Return the kind of a literal, "" for none. A number may be meant as any."""
+    try:
+        kind = KINDS.get(type(ast.literal_eval(node)).__name__, "")
+    except ValueError:
+        return ""
+    return "number" if kind == "integer" else kind
+
+
+def annotated(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    """Yield the fields of a dataclass, and the parameters of a plain class, by the kind of their annotation."""
+    for part in ast.walk(node):
+        if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name):
+            yield part.target.id, of_annotation(ast.unparse(part.annotation))
+        elif isinstance(part, ast.FunctionDef) and part.name == "__init__":
+            yield from (
+                (one.arg, of_annotation(ast.unparse(one.annotation)))
+                for one in part.args.args
+                if one.annotation
+            )
+
+
+def of_annotation(annotation: str) -> str:
+    """Return the kind of an annotation such as ``int | None``, "" for others."""
+    names = {part.partition("[")[0].strip() for part in annotation.split("|")} - {"None"}
+    if len(names) != 1:
+        return ""
+    name = names.pop()
+    return KINDS.get(name, "mapping" if name.endswith("Config") else "")
+
+
+def whole(trees: Iterable[ast.AST]) -> set[str]:
+    """Return the variables that are read by `int`: other texts end the program."""
+    found = set()
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "int" and len(node.args) == 1:
+            read = node.args[0]
+            if isinstance(read, ast.Call) and ast.unparse(read.func) in ("os.getenv", "os.environ.get"):
+                found.add(text(read.args[0]) or "")
+    return {name for name in found if name.startswith("VLLM_")}
+
+
 def variables(tree: ast.AST) -> Iterator[str]:
     """Yield the names of variables VLLM_*: all such literals are."""
     for node in ast.walk(tree):
@@ -106,13 +196,14 @@ def variables(tree: ast.AST) -> Iterator[str]:
             yield name
 
 
-def show(name: str, comment: str, items: set[str]) -> None:
+def show(name: str, comment: str, items: set[str], indent: str = "  ") -> None:
     """Print one list, as YAML in lines of at most 110 columns."""
     if not items:
         print(f"{name}: [] # {comment}")
         return
-    filled = textwrap.fill(", ".join(sorted(items)), 106, break_on_hyphens=False)
-    print(f"{name}: # {comment}\n  [\n{textwrap.indent(filled, '    ')},\n  ]")
+    filled = textwrap.fill(", ".join(sorted(items)), 108 - len(indent), break_on_hyphens=False)
+    print(f"{name}:{comment and f' # {comment}'}")
+    print(f"{indent}[\n{textwrap.indent(filled, indent + '  ')},\n{indent}]")
 
 
 def main(source: str, release: str) -> None:
@@ -122,7 +213,8 @@ def main(source: str, release: str) -> None:
     }
     config = trees[Path(source, "vllm_ascend/ascend_config.py")]
     own, refused = fields(config)
-    nested = {name: (inner, refuses) for name, inner, refuses in sections(config)}
+    classes = {name: made for name, made, _inner, _refuses in sections(config)}
+    nested = {name: (inner, refuses) for name, _made, inner, refuses in sections(config)}
     found = {name for tree in trees.values() for name in (*keys(tree), *own) if name}
     print(f"---\n# What vllm-ascend {release} reads, by tests/ascend_settings.py. Do not edit.")
     print(f"refuses_unknown_keys: {str(refused).lower()}")
@@ -137,7 +229,15 @@ def main(source: str, release: str) -> None:
         "the mappings that others must not be in",
         {name for name, (_, refuses) in nested.items() if refuses},
     )
+    known = {name for name in found if not name.startswith("_")} | {
+        f"{name}.{key}" for name, (inner, _) in nested.items() for key in inner
+    }
+    of_keys = kinds(trees.values(), config, classes)
+    print("kinds: # of their values, as far as the source says")
+    for kind in sorted({kind for name, kind in of_keys.items() if name in known}):
+        show(f"  {kind}", "", {name for name in known if of_keys.get(name) == kind}, "    ")
     show("environment", "variables", {name for tree in trees.values() for name in variables(tree)})
+    show("whole_variables", "those that must be a whole number", whole(trees.values()))
 
 
 main(*sys.argv[1:])

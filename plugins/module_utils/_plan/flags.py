@@ -231,8 +231,7 @@ def _flag(flags: Flags, variable: str, flag: str, value: Any) -> Iterator[Proble
     if flags.has(base):
         expected = None if flag != base else _expected(flags, flag, _read(value))
         if expected:  # of dotted flags, vLLM makes one mapping
-            text = json.dumps(value, default=str)
-            yield validation.wrong(variable, f"has {flag}: {_shortened(text)}", expected)
+            yield validation.wrong(variable, f"has {flag}: {shortened(value)}", expected)
     elif flags.release and re.fullmatch(r"[a-zA-Z][a-zA-Z0-9-]*", base):  # validation refuses any other name
         meant = names.closest(flags.kinds, base)
         remedy = f"write {meant}, if that is meant" if meant else "remove it"
@@ -240,7 +239,9 @@ def _flag(flags: Flags, variable: str, flag: str, value: Any) -> Iterator[Proble
         yield Problem(found, "its flags", f"{remedy}. {RAW}")
 
 
-def _shortened(text: str) -> str:
+def shortened(value: Any) -> str:
+    """Return a value as JSON for a message, at most so long."""
+    text = json.dumps(value, default=str)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 

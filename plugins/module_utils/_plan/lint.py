@@ -22,7 +22,13 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import (
     WARN,
     Finding,
 )
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import capacity, flags, names, values
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import (
+    capacity,
+    fields,
+    flags,
+    names,
+    values,
+)
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import describes, name_of
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.releases import Release
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
@@ -168,7 +174,7 @@ def _config(case: Case) -> Iterator[Found]:
     shipped = mapping(flags.effective(case.shipped.get("serve_args") or {}).get(CONFIG))
     for key, inner, refused in _unread(case):
         name = f"{key}.{inner}" if inner else key
-        meant = names.closest(case.release.nested if inner else case.release.keys, name, names.SIMILAR)
+        meant = _meant(case.release, key, inner)
         entry = f"{{{key}: {{{inner}: null}}}}" if inner else f"{{{key}: null}}"
         rename = f"write {meant}, if that is meant, or " if meant else ""
         yield Found(
@@ -184,6 +190,14 @@ def _config(case: Case) -> Iterator[Found]:
         )
 
 
+def _meant(release: Release, key: str, inner: str) -> str | None:
+    """Return the key that is meant: one of another mapping by the same name, or a similar one beside it."""
+    name = f"{key}.{inner}" if inner else key
+    moved = [one for one in (*release.keys, *release.nested) if one.rpartition(".")[2] == (inner or key)]
+    beside = release.nested if inner else release.keys
+    return moved[0] if len(moved) == 1 else names.closest(beside, name, names.SIMILAR)
+
+
 def _unread(case: Case) -> Iterator[tuple[str, str, bool]]:
     """Yield each key that the release does not read, the key inside of its mapping, and whether it is refused."""
     mappings = {name.partition(".")[0] for name in case.release.nested}
@@ -194,6 +208,75 @@ def _unread(case: Case) -> Iterator[tuple[str, str, bool]]:
             for inner in sorted(map(str, mapping(value))):
                 if f"{key}.{inner}" not in case.release.nested:
                     yield key, inner, key in case.release.refuses_nested
+
+
+@rule("config_value")
+def _config_values(case: Case) -> Iterator[Found]:
+    """Where AscendConfig is a class of pydantic, it refuses a wrong value. A plain one takes any text for true."""
+    is_refused = case.release.refuses_keys
+    effect = "refuses" if is_refused else "misreads: it takes the value as it is"
+    takes = fields.fits if is_refused else fields.fits_as_it_is
+    for name, kind in sorted(case.release.kinds.items()):
+        key, _dot, inner = name.partition(".")
+        value = mapping(case.config.get(key)).get(inner) if inner else case.config.get(key)
+        if value is not None and not takes(kind, value) and not values.is_open(value):
+            yield Found(
+                FAIL if is_refused else WARN,
+                Problem(
+                    f"additional-config has {name}: {flags.shortened(value)}, "
+                    f"which vLLM-Ascend {case.release.name} {effect}",
+                    fields.words(kind),
+                    f"correct it, or take it out: {_take_out(CONFIG, name)}",
+                ),
+                case.source("settings"),
+            )
+
+
+def _take_out(flag: str, name: str) -> str:
+    """Return the setting that takes a key of a mapping out, whose *name* may be KEY.KEY."""
+    first, *rest = name.split(".")
+    entry = f"{{{first}: {{{rest[0]}: null}}}}" if rest else f"{{{first}: null}}"
+    return f"vllm_serve_args: {{{flag}: {entry}}}"
+
+
+@rule("mapping_key")
+def _mapping_keys(case: Case) -> Iterator[Found]:
+    for name, key, _value in fields.entries(case.release.fields, case.args):
+        known = case.release.fields[name]
+        if key not in known.kinds:
+            flag, _dot, inner = name.partition(".")
+            meant = names.closest(known.kinds, key)
+            rename = f"write {meant}, if that is meant, or " if meant else ""
+            yield Found(
+                FAIL if known.refuses_others else WARN,
+                Problem(
+                    f"{name} has {key}, which vLLM {case['vllm']} does not "
+                    + ("know, and so it does not start" if known.refuses_others else "read"),
+                    "keys that it reads",
+                    f"{rename}remove it: {_take_out(flag, f'{inner}.{key}' if inner else key)}",
+                ),
+                f"vLLM {case['vllm']}, by tests/vllm_fields.py",
+            )
+
+
+@rule("mapping_value")
+def _mapping_values(case: Case) -> Iterator[Found]:
+    """A warning for a text that is none of the known ones: vLLM-Ascend may add some."""
+    for name, key, value in fields.entries(case.release.fields, case.args):
+        known = case.release.fields[name]
+        expected = fields.expected(known, key, value)
+        if expected:
+            flag, _dot, inner = name.partition(".")
+            yield Found(
+                WARN if key in known.choices else FAIL,
+                Problem(
+                    f"{name} has {key}: {flags.shortened(value)}, which vLLM {case['vllm']} "
+                    + ("by itself does not take" if key in known.choices else "refuses"),
+                    expected,
+                    f"correct it, or take it out: {_take_out(flag, f'{inner}.{key}' if inner else key)}",
+                ),
+                f"vLLM {case['vllm']}, by tests/vllm_fields.py",
+            )
 
 
 @rule("variable_unread")

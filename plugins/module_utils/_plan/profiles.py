@@ -21,6 +21,7 @@ PATCH_SET = "patches/{}/patch.yml"
 FLAGS = "flags/{}.yml"
 RELEASES = "releases.yml"
 ASCEND = "ascend/{}.yml"
+FIELDS = "fields/{}.yml"
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ class Profiles:
         if name not in table["releases"]:
             return None
         row = table["releases"][name]
-        files = (ASCEND.format(row["settings"]), FLAGS.format(row["vllm"]))
+        vllm = row["vllm"]
+        files = (ASCEND.format(row["settings"]), FLAGS.format(vllm), FIELDS.format(vllm))
         return Release.of(table, str(name), *(self.read(self.root / file) for file in files))
 
     def serve_flags(self, vllm: Any) -> flags.Flags:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Mapping, Sequence
 
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import flags, names
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import fields, flags, names
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 
 VERSIONS = ("python", "cann", "torch", "torch_npu", "vllm")  # cells that image_versions has, in its order
@@ -24,6 +24,8 @@ class Release:
     nested: frozenset[str]  # keys of mappings among them, as MAPPING.KEY; not of all mappings
     refuses_keys: bool  # whether it does not start with others
     refuses_nested: frozenset[str]  # the mappings with which it does not start if they have others
+    kinds: Mapping[str, str]  # of their values, also of MAPPING.KEY
+    fields: Mapping[str, fields.Fields]  # what vLLM takes in its own mappings
     flags: flags.Flags
     variables: frozenset[str]  # VLLM_*
     whole_variables: frozenset[str]  # those that must be a whole number
@@ -37,9 +39,14 @@ class Release:
 
     @classmethod
     def of(
-        cls, table: Mapping[str, Any], name: str, ascend: Mapping[str, Any], vllm: Mapping[str, Any]
+        cls,
+        table: Mapping[str, Any],
+        name: str,
+        ascend: Mapping[str, Any],
+        vllm: Mapping[str, Any],
+        mappings: Mapping[str, Any],
     ) -> Release:
-        """Return a release. *ascend* and *vllm* are the files with what they read."""
+        """Return a release. *ascend* and *vllm* are the files with what they read, *mappings* has what is inside."""
         row = table["releases"][name]
         return cls(
             name,
@@ -48,9 +55,11 @@ class Release:
             frozenset(ascend["nested"]),
             ascend["refuses_unknown_keys"],
             frozenset(ascend["refuses_nested"]),
+            {key: kind for kind, keys in ascend["kinds"].items() for key in keys},
+            fields.of_file(mappings),
             flags.of_file(vllm, str(row["vllm"])),
             frozenset([*ascend["environment"], *vllm["environment"]]),
-            frozenset(vllm["whole_variables"]),
+            frozenset([*ascend["whole_variables"], *vllm["whole_variables"]]),
             {
                 "tool-call-parser": frozenset(vllm["tool_parsers"]),
                 "reasoning-parser": frozenset(vllm["reasoning_parsers"]),

@@ -58,6 +58,11 @@ def unknown(value: Any) -> Iterator[str]:
         yield from (name for name in PLACEHOLDER.findall(value) if name not in NAMES)
 
 
+def is_open(value: Any) -> bool:
+    """Return whether a value has a placeholder, at any depth, and so is not known yet."""
+    return bool(PLACEHOLDER.search(str(value)))
+
+
 def environment(variables: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, str | None]:
     """Return the environment as strings, placeholders filled; a NIC not known yet is None."""
     filled = {key: fill(value, names) for key, value in variables.items()}

@@ -334,3 +334,133 @@ def test_the_release_of_a_shipped_profile_has_its_flags(model):
     flags = PROFILES.serve_flags(own["image_versions"]["vllm"])
     assert flags.release
     assert plan.setting_problems(own, flags) == []
+
+
+# Values inside of mappings
+
+
+@pytest.mark.parametrize(
+    ("release", "args", "expected"),
+    [
+        # vllm-ascend 0.18 to 0.23 have plain classes, which take the text for true; from 0.30 on, pydantic reads it
+        ("0.23.0", {"additional-config": {"enable_cpu_binding": "false"}}, {("config_value", "warn")}),
+        ("0.23.0", {"additional-config": {"enable_cpu_binding": False, "enable_kv_nz": "True"}}, set()),
+        ("0.30.0", {"additional-config": {"enable_cpu_binding": "false"}}, set()),
+        ("0.30.0", {"additional-config": {"enable_cpu_binding": "none"}}, {("config_value", "fail")}),
+        (
+            "0.30.0",
+            {"additional-config": {"weight_nz_mode": True, "enable_fused_mc2": True}},
+            set(),
+        ),  # va#11299
+        ("0.30.0", {"additional-config": {"weight_nz_mode": 1.5}}, {("config_value", "fail")}),
+        ("0.23.0", {"additional-config": {"eplb_config": True}}, {("config_value", "warn")}),
+        (
+            "0.23.0",
+            {"additional-config": {"eplb_config": {"num_redundant_experts": "16"}}},
+            {("config_value", "warn")},
+        ),
+        ("0.23.0", {"additional-config": {"eplb_config": {"num_redundant_experts": 16}}}, set()),
+        ("0.30.0", {"speculative-config": {"num_speculative_tokens": "{tensor_parallel_size}"}}, set()),
+        ("0.30.0", {"speculative-config": {"num_speculative_tokens": "3", "method": "mtp"}}, set()),
+        ("0.30.0", {"speculative-config": {"num_speculative_tokens": "three"}}, {("mapping_value", "fail")}),
+        ("0.13.0", {"speculative-config": {"num_speculative_tokens": 0}}, {("mapping_value", "fail")}),
+        ("0.23.0", {"speculative-config": {"method": "mtp3"}}, {("mapping_value", "warn")}),
+        ("0.23.0", {"speculative-config": {"num_spec_tokens": 3}}, {("mapping_key", "fail")}),
+        ("0.13.0", {"speculative-config": {"num_spec_tokens": 3}}, {("mapping_key", "warn")}),
+        ("0.23.0", {"compilation-config": {"cudagraph_mode": "full_decode_only"}}, set()),
+        ("0.23.0", {"compilation-config": {"cudagraph_mode": "FULL_DECODE"}}, {("mapping_value", "warn")}),
+        (
+            "0.23.0",
+            {"compilation-config": '{"cudagraph_capture_sizes": "1,2,4"}'},
+            {("mapping_value", "fail")},
+        ),
+        ("0.23.0", {"compilation-config.cudagraph_capture_sizes": [1, 2, 4]}, set()),
+        ("0.23.0", {"compilation-config": {"cudagraph_capture_sizes": ["{tensor_parallel_size}"]}}, set()),
+        ("0.23.0", {"compilation-config": {"full_cuda_graph": True}}, {("mapping_key", "fail")}),
+        (
+            "0.23.0",
+            {"compilation-config": {"pass_config": {"enable_sp": "maybe"}}},
+            {("mapping_value", "fail")},
+        ),
+        ("0.23.0", {"compilation-config": {"pass_config": {"enable_sp": True}}}, set()),
+        ("0.23.0", {"kv-transfer-config": {"kv_role": "prefill"}}, {("mapping_value", "warn")}),
+        ("0.23.0", {"kv-transfer-config": {"kv_port": [30000]}}, {("mapping_value", "fail")}),
+        ("0.23.0", {"kv-transfer-config": {"kv_port": "30000", "kv_role": "kv_both"}}, set()),
+    ],
+)
+def test_a_value_inside_of_a_mapping_is_one_that_the_release_takes(release, args, expected):
+    findings = found("glm-4.7-v0.23.0", {"vllm_release": release, "vllm_serve_args": args})
+    rules = ("config_value", "mapping_key", "mapping_value")
+    assert {(one.id, one.severity) for one in findings if one.id in rules} == expected
+
+
+@pytest.mark.parametrize(("value", "told"), [("true", True), ("1", False)])
+def test_a_variable_of_vllm_ascend_that_is_read_as_a_number_is_one(value, told):
+    findings = found(PLAIN, {"vllm_serve_env": {"VLLM_ASCEND_ENABLE_FLASHCOMM1": value}})
+    assert [one.id for one in findings] == ["variable_value"] * told
+
+
+@pytest.mark.parametrize(
+    ("release", "variables", "told"),
+    [
+        # vllm-ascend#9357: a key of ascend_compilation_config outside of it
+        (
+            "0.30.0",
+            {"vllm_serve_args": {"additional-config": {"fuse_muls_add": True}}},
+            ("config_unread", "write ascend_compilation_config.fuse_muls_add"),
+        ),
+        # vllm-ascend#6524: a variable of an older release, and sizes without that of the draft
+        (
+            "0.13.0",
+            {"vllm_serve_env": {"VLLM_ASCEND_ENABLE_DENSE_OPTIMIZE": "1"}},
+            ("variable_unread", "VLLM_ASCEND_ENABLE_DENSE_OPTIMIZE: null"),
+        ),
+        # vllm-ascend#5581
+        (
+            "0.13.0",
+            {"vllm_serve_env": {"ASCEBD_RT_VISIBLE_DEVICES": "0,1"}},
+            ("variable_misspelt", "ASCEND_RT_VISIBLE_DEVICES"),
+        ),
+        # vllm-ascend#16983: the method of a newer release
+        (
+            "0.23.0",
+            {"vllm_serve_args": {"speculative-config": {"method": "dspark", "num_speculative_tokens": 5}}},
+            ("mapping_value", "speculative-config: {method: null}"),
+        ),
+        # vllm-ascend#1223: keys of releases before 0.11
+        (
+            "0.13.0",
+            {"vllm_serve_args": {"additional-config": {"torchair_graph_config": {"enabled": True}}}},
+            ("config_unread", "torchair_graph_config: null"),
+        ),
+    ],
+)
+def test_what_users_report_is_told_with_a_remedy(release, variables, told):
+    findings = found(PLAIN, {"vllm_release": release, **variables})
+    rule, remedy = told
+    assert [remedy in one.problem.remedy for one in findings if one.id == rule] == [True]
+
+
+@pytest.mark.parametrize(
+    ("release", "variables"),
+    [
+        ("0.18.0", {"vllm_serve_env": {"VLLM_ASCEND_ENABLE_FLASHCOMM1": "1"}}),  # vllm-ascend#9986
+        ("0.23.0", {"vllm_serve_env": {"VLLM_ASCEND_ENABLE_NZ": "1"}}),  # vllm-ascend#11624
+        ("0.13.0", {"vllm_serve_env": {"VLLM_USE_MODELSCOPE": "True"}}),  # vllm-ascend#5559
+        ("0.13.0", {"vllm_serve_args": {"compilation-config": {"cudagraph_mode": 1}}}),  # vllm#20059
+        # vllm-ascend#8623
+        (
+            "0.18.0",
+            {"vllm_serve_args": {"speculative-config": {"method": "qwen3_5_mtp", "enforce_eager": True}}},
+        ),
+        # vllm-ascend#11299
+        (
+            "0.23.0",
+            {"vllm_serve_args": {"additional-config": {"enable_fused_mc2": True, "weight_nz_mode": True}}},
+        ),
+    ],
+)
+def test_what_serves_elsewhere_is_not_refused_and_not_doubted(release, variables):
+    patches = {"vllm_patch_set": "glm47" if release == "0.13.0" else None}
+    findings = found(PLAIN, {"vllm_release": release, **patches, **variables})
+    assert [one.id for one in findings if one.severity != "info"] == []
