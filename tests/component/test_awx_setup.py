@@ -224,7 +224,8 @@ def test_what_is_set_back_is_told_before_and_what_others_added_stays(awx: StandI
     survey["spec"] = [mine, *survey["spec"][1:]]
     site["description"] = "of mine"
     nodes = {node["identifier"]: node for node in awx.things["workflow_job_template_nodes"]}
-    added = awx.make("workflow_job_template_nodes", {**nodes["site"], "identifier": "of mine"})
+    workflow = {name: nodes["site"][name] for name in ("workflow_job_template", "unified_job_template")}
+    added = awx.make("workflow_job_template_nodes", {**workflow, "identifier": "of mine"})
     awx.related[nodes["preflight"]["id"], "success_nodes"] = [added]
     awx.related[added["id"], "success_nodes"] = [nodes["site"]]
     before = copy.deepcopy(awx.related)
