@@ -226,7 +226,14 @@ class StandIn(ThreadingHTTPServer):
         attached = self.related.get((thing["id"], "credentials"), [])
         summary["credentials"] = [{"id": one["id"], "name": one["name"]} for one in attached]
         links = [one["id"] for one in self.related.get((thing["id"], "success_nodes"), [])]
+        for approval in self.things["workflow_approval_templates"]:
+            if approval["id"] == thing.get("unified_job_template"):
+                summary["unified_job_template"].update(
+                    {name: approval[name] for name in ("description", "timeout")}
+                )
         shown = {**thing, "summary_fields": summary, "success_nodes": links}
+        if thing["type"] == "workflow_approval_template":
+            del shown["identifier"], shown["workflow_job_template"]  # accepted, but not kept
         if thing["type"] == "credential":
             inputs = thing.get("inputs", {})
             shown["inputs"] = {name: ENCRYPTED if value else value for name, value in inputs.items()}
@@ -356,7 +363,7 @@ class Handler(BaseHTTPRequestHandler):
             node = self.server.one(kind, number)
             node["unified_job_template"] = made["id"]
             node["related"]["unified_job_template"] = made["url"]
-            return HTTPStatus.CREATED, made
+            return HTTPStatus.CREATED, self.server.shown(made)
         change = self._body()
         known = self.server.related.setdefault((number, related), [])
         known[:] = [thing for thing in known if thing["id"] != change["id"]]
