@@ -29,12 +29,14 @@ def simulated_awx() -> Iterator[StandIn]:
         yield awx
 
 
-def setup(awx: StandIn, secrets: dict[str, str] | None = None, **options: object) -> tuple[int, str]:
+def setup(
+    awx: StandIn, secrets: dict[str, str] | None = None, check: str = "--diff", **options: object
+) -> tuple[int, str]:
     """Run the playbook; return its exit code and its output."""
     given = {"awx_setup_project_url": URL, **options}
     variables = {**dict.fromkeys(SECRETS, ""), **(secrets or {})}
     variables.update(CONTROLLER_HOST=awx.url, CONTROLLER_OAUTH_TOKEN=TOKEN)
-    command = ["ansible-playbook", "playbooks/awx_setup.yml", "-e", json.dumps(given), "-vvv"]
+    command = ["ansible-playbook", "playbooks/awx_setup.yml", "-e", json.dumps(given), "-vvv", check]
     done = run(*command, ANSIBLE_PIPELINING="true", **variables)
     output = done.stdout + done.stderr
     private = [*SECRETS.values(), *(secrets or {}).values(), TOKEN]
@@ -158,6 +160,43 @@ def test_a_missing_machine_credential_ends_it_before_anything_is_made(awx: Stand
     assert len(awx.things["credentials"]) == 2
 
 
+def test_a_refused_notification_is_told_with_the_words_of_awx_and_no_secret(awx: StandIn, some: list[dict]):
+    token, hook = "xoxb-the-token-of-the-chat", "https://chat.example.com/the-secret-hook"
+    code, output = setup(
+        awx,
+        awx_setup_job_templates=some,
+        awx_setup_notifications=[
+            {"name": "Mail", "type": "slack", "configuration": {"token": token, "channels": "#ops"}},
+            {"name": "Operators", "type": "webhook", "configuration": {"url": hook, "http_method": "POST"}},
+        ],
+    )
+    assert code == 2
+    assert "Mail: Unable to create notification_template Mail: Configuration field 'channels'" in output, (
+        output
+    )
+    assert "Operators: Unable to create notification_template Operators: Missing required fields" in output
+    assert [secret for secret in (token, hook) if secret in output] == []
+
+
+@pytest.mark.parametrize("name", [" Ascend", "Ascend ", "", "C++ team", "x" * 513])
+def test_a_name_that_would_not_be_found_again_is_refused_before_anything_is_made(awx: StandIn, name: str):
+    code, output = setup(awx, awx_setup_organization=name)
+    assert code == 2
+    assert f'would not be found again: "{name}"' in output, output
+    assert awx.things["organizations"] == []
+
+
+def test_odd_names_are_found_again(awx: StandIn, some: list[dict]):
+    odd = "a, b/c \"d\" 'e' 昇腾 + & # % ?=1"
+    named = json.loads(json.dumps(some).replace("vLLM", json.dumps(odd)[1:-1]))
+    options = {"awx_setup_organization": odd, "awx_setup_service": odd, "awx_setup_job_templates": named}
+    for secrets in (SECRETS, None):
+        code, output = setup(awx, secrets, **options)
+        assert code == 0, output
+    assert changed(output) == 0
+    assert credentials(awx, f"{odd} site") == {"Ascend hosts", "ModelScope token", f"{odd} API key"}
+
+
 def test_a_smart_inventory_of_the_same_name_stays_as_it_is(awx: StandIn):
     organization = awx.make("organizations", {"name": "Ascend"})["id"]
     smart = {"name": "Ascend hosts", "organization": organization, "kind": "smart", "host_filter": "name=x"}
@@ -177,18 +216,50 @@ def test_an_update_that_awx_does_not_run_is_reported_in_time(awx: StandIn):
     assert awx.things["job_templates"] == []
 
 
+def test_what_is_set_back_is_told_before_and_what_others_added_stays(awx: StandIn, some: list[dict]):
+    assert setup(awx, awx_setup_job_templates=some)[0] == 0
+    site = awx.named("job_templates")["vLLM site"]
+    survey = awx.related[site["id"], "survey_spec"]
+    mine = {"variable": "mine", "question_name": "Mine", "type": "text", "required": False}
+    survey["spec"] = [mine, *survey["spec"][1:]]
+    site["description"] = "of mine"
+    nodes = {node["identifier"]: node for node in awx.things["workflow_job_template_nodes"]}
+    workflow = {name: nodes["site"][name] for name in ("workflow_job_template", "unified_job_template")}
+    added = awx.make("workflow_job_template_nodes", {**workflow, "identifier": "of mine"})
+    awx.related[nodes["preflight"]["id"], "success_nodes"] = [added]
+    awx.related[added["id"], "success_nodes"] = [nodes["site"]]
+    before = copy.deepcopy(awx.related)
+    told = [
+        'vLLM site: description: "of mine" becomes "From bare hosts to a verified endpoint.',
+        "vLLM site: question mine is taken away",
+        "vLLM site: question vllm_release is added",
+        "vLLM from preflight to status: nodes were added in AWX (1)",
+    ]
+    code, output = setup(awx, awx_setup_job_templates=some, check="--check")
+    assert code == 0, output
+    assert [line for line in told if line not in output] == []
+    assert awx.related == before
+    code, output = setup(awx, awx_setup_job_templates=some, awx_setup_approval=True)
+    assert code == 0, output
+    assert [line for line in told if line not in output] == []
+    assert awx.related[nodes["preflight"]["id"], "success_nodes"] == [added]
+    assert "approval" not in {node["identifier"] for node in awx.things["workflow_job_template_nodes"]}
+
+
 def test_choices_are_made_on_request_and_taken_away_without_it(awx: StandIn, some: list[dict]):
     vault = awx.make("credentials", {"name": "Vault", "credential_type": 1})
     hook = {"url": "https://chat.example.com/hook", "http_method": "POST", "headers": {}}
-    code, output = setup(
-        awx,
-        awx_setup_job_templates=some,
-        awx_setup_more_credentials=["Vault"],
-        awx_setup_approval=True,
-        awx_setup_scheduled=True,
-        awx_setup_notifications=[{"name": "Operators", "type": "webhook", "configuration": hook}],
-    )
-    assert code == 0, output
+    choices = {
+        "awx_setup_job_templates": some,
+        "awx_setup_more_credentials": ["Vault"],
+        "awx_setup_approval": True,
+        "awx_setup_scheduled": True,
+        "awx_setup_notifications": [{"name": "Operators", "type": "webhook", "configuration": hook}],
+    }
+    for _run in range(2):
+        code, output = setup(awx, **choices)
+        assert code == 0, output
+    assert changed(output) == 0
     assert vault["name"] in credentials(awx, "vLLM status")
     site = awx.named("job_templates")["vLLM site"]["id"]
     assert [one["name"] for one in awx.related[site, "notification_templates_error"]] == ["Operators"]

@@ -27,13 +27,19 @@ ENCRYPTED = "$encrypted$"
 TEMPLATES = ("job_templates", "workflow_job_templates", "workflow_approval_templates")
 ASKS = {f"ask_{what}_on_launch" for what in ("job_type", "diff_mode", "tags")}
 SOURCE = {"scm_url", "scm_branch", "credential"}
+NOTIFICATIONS = ("notification_templates_error", "notification_templates_approvals")
 # Which kind of thing a list of related ones holds, where its name is another.
 RELATED = {
     "galaxy_credentials": "credentials",
-    "notification_templates_error": "notification_templates",
-    "notification_templates_approvals": "notification_templates",
+    **dict.fromkeys(NOTIFICATIONS, "notification_templates"),
     "success_nodes": "workflow_job_template_nodes",
 }
+# Of each kind of notification, the fields that its configuration must have.
+REQUIRED = {
+    "webhook": {"url": str, "headers": dict},
+    "slack": {"token": str, "channels": list},
+}
+TYPES = {str: "string", dict: "object", list: "list"}
 # Of each kind of thing, the fields that can be written.
 FIELDS = {
     "organizations": {"name"},
@@ -113,12 +119,13 @@ class StandIn(ThreadingHTTPServer):
         self.things: dict[str, list[dict[str, Any]]] = {kind: [] for kind in FIELDS}
         self.related: dict[tuple[int, str], Any] = {}
         self._last = 0
-        machine = {
-            "name": machine_credential,
-            "credential_type": self.make("credential_types", {"name": "Machine"})["id"],
-        }
-        self.make("credentials", machine)["credential_type__namespace"] = "ssh"
-        self.make("credentials", {"name": "Ansible Galaxy", "credential_type": 0})
+        for name, kind, namespace in (
+            (machine_credential, "ssh", "ssh"),
+            ("Ansible Galaxy", "galaxy", "galaxy_api_token"),
+        ):
+            made = self.make("credential_types", {"name": f"Type of {name}", "kind": kind})
+            made["namespace"] = namespace
+            self.make("credentials", {"name": name, "credential_type": made["id"]})
 
     def named(self, kind: str) -> dict[str, dict[str, Any]]:
         return {thing["name"]: thing for thing in self.things[kind]}
@@ -130,9 +137,10 @@ class StandIn(ThreadingHTTPServer):
             "id": self._last,
             "url": url,
             "type": kind[:-1],
-            "summary_fields": {},
             "scm_revision": "",
-            "related": {"survey_spec": f"{url}survey_spec/", "update": f"{url}update/"},
+            "execution_environment": None,
+            "organization": None,
+            "related": {name: f"{url}{name}/" for name in ("survey_spec", "update", *NOTIFICATIONS)},
         }
         self.write(kind, thing, fields)
         self.things[kind].append(thing)
@@ -141,6 +149,9 @@ class StandIn(ThreadingHTTPServer):
     def write(self, kind: str, thing: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
         if unknown := sorted(set(fields) - FIELDS[kind]):
             raise Refused({"__all__": [f"{kind} have no {', '.join(unknown)}"]})
+        fields = {name: value.strip() if isinstance(value, str) else value for name, value in fields.items()}
+        if len(fields.get("name", "")) > 512:
+            raise Refused({"name": ["Ensure this field has no more than 512 characters."]})
         changed = {name for name, value in fields.items() if thing.get(name) != value}
         self._refuse(kind, thing, {**thing, **fields}, changed)
         thing.update(fields)
@@ -155,6 +166,8 @@ class StandIn(ThreadingHTTPServer):
         ):
             raise Refused({"playbook": ["Playbook not found for project."]})
         exists = any(old is thing for thing in self.things[kind])
+        if kind == "notification_templates":
+            _refuse_notification(new["notification_type"], new["notification_configuration"])
         in_use = any(one["credential_type"] == old["id"] for one in self.things["credentials"])
         if kind == "credential_types" and in_use and "inputs" in changed:
             text = "Modifications to inputs are not allowed for credential types that are in use"
@@ -190,7 +203,41 @@ class StandIn(ThreadingHTTPServer):
 
     def find(self, kind: str, wanted: dict[str, str]) -> list[dict[str, Any]]:
         kinds = TEMPLATES if kind == "unified_job_templates" else (kind,)
-        return [thing for one in kinds for thing in self.things[one] if _matches(thing, wanted)]
+        return [
+            thing
+            for one in kinds
+            for thing in self.things[one]
+            if _matches({**thing, **self._fields_of_related(thing, wanted)}, wanted)
+        ]
+
+    def _fields_of_related(self, thing: dict[str, Any], wanted: dict[str, str]) -> dict[str, Any]:
+        """Return the fields of other things that a query names, such as credential_type__kind."""
+        every = {one["id"]: one for things in self.things.values() for one in things}
+        names = [name for name in wanted if "__" in name and not name.startswith("or__")]
+        return {
+            name: every.get(thing.get(name.split("__")[0]), {}).get(name.split("__")[1]) for name in names
+        }
+
+    def shown(self, thing: dict[str, Any]) -> dict[str, Any]:
+        """Return a thing as AWX shows it: with the names of what it is related to, its secrets hidden."""
+        every = {one["id"]: one for things in self.things.values() for one in things}
+        names = ("project", "inventory", "credential_type", "unified_job_template")
+        summary = {name: {"name": every[thing[name]]["name"]} for name in names if thing.get(name) in every}
+        attached = self.related.get((thing["id"], "credentials"), [])
+        summary["credentials"] = [{"id": one["id"], "name": one["name"]} for one in attached]
+        links = [one["id"] for one in self.related.get((thing["id"], "success_nodes"), [])]
+        for approval in self.things["workflow_approval_templates"]:
+            if approval["id"] == thing.get("unified_job_template"):
+                summary["unified_job_template"].update(
+                    {name: approval[name] for name in ("description", "timeout")}
+                )
+        shown = {**thing, "summary_fields": summary, "success_nodes": links}
+        if thing["type"] == "workflow_approval_template":
+            del shown["identifier"], shown["workflow_job_template"]  # accepted, but not kept
+        if thing["type"] == "credential":
+            inputs = thing.get("inputs", {})
+            shown["inputs"] = {name: ENCRYPTED if value else value for name, value in inputs.items()}
+        return shown
 
     def one(self, kind: str, number: int) -> dict[str, Any]:
         return next(thing for thing in self.things[kind] if thing["id"] == number)
@@ -259,17 +306,19 @@ class Handler(BaseHTTPRequestHandler):
         if related == "survey_spec":
             return HTTPStatus.OK, self.server.related.get((number, related), {})
         if number and not related:
-            return HTTPStatus.OK, _shown(self.server.one(kind, number))
+            return HTTPStatus.OK, self.server.shown(self.server.one(kind, number))
         if (kind, related) == ("project_updates", "events"):
             found = self._events(self.server.one(kind, number), query)
         else:
             related_ones = self.server.related.get((number, related), [])
             found = related_ones if related else self.server.find(kind, query)
-        shown = [_shown(thing) for thing in found]
+        shown = [self.server.shown(thing) for thing in found]
         return HTTPStatus.OK, {"count": len(shown), "next": None, "previous": None, "results": shown}
 
     def _patch(self, kind: str, number: int, _related: str, _query: dict[str, str]) -> tuple[HTTPStatus, Any]:
-        return HTTPStatus.OK, _shown(self.server.write(kind, self.server.one(kind, number), self._body()))
+        return HTTPStatus.OK, self.server.shown(
+            self.server.write(kind, self.server.one(kind, number), self._body())
+        )
 
     def _events(self, update: dict[str, Any], query: dict[str, str]) -> list[dict[str, Any]]:
         """Return what AWX recorded of an update: its output has colours and is cut, the results are whole."""
@@ -303,7 +352,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _post(self, kind: str, number: int, related: str, _query: dict[str, str]) -> tuple[HTTPStatus, Any]:
         if not number:
-            return HTTPStatus.CREATED, _shown(self.server.make(kind, self._body()))
+            return HTTPStatus.CREATED, self.server.shown(self.server.make(kind, self._body()))
         if related == "update":
             update = self.server.update(self.server.one(kind, number))
             return HTTPStatus.ACCEPTED, update
@@ -314,7 +363,7 @@ class Handler(BaseHTTPRequestHandler):
             node = self.server.one(kind, number)
             node["unified_job_template"] = made["id"]
             node["related"]["unified_job_template"] = made["url"]
-            return HTTPStatus.CREATED, made
+            return HTTPStatus.CREATED, self.server.shown(made)
         change = self._body()
         known = self.server.related.setdefault((number, related), [])
         known[:] = [thing for thing in known if thing["id"] != change["id"]]
@@ -340,19 +389,19 @@ class Handler(BaseHTTPRequestHandler):
 def _matches(thing: dict[str, Any], query: dict[str, str]) -> bool:
     """Return whether a thing is among those that the query of a list asks for."""
     either = {name.removeprefix("or__"): value for name, value in query.items() if name.startswith("or__")}
-    if either and not any(str(thing.get(name)) == value for name, value in either.items()):
-        return False
-    for name, value in query.items():
-        field, is_list = name.removesuffix("__in"), name.endswith("__in")
-        accepted = value.split(",") if is_list else [value]
-        if not field.startswith("or__") and str(thing.get(field)) not in accepted:
-            return False
-    return True
+    every = {name: value for name, value in query.items() if not name.startswith("or__")}
+    return all(str(thing.get(name)) == value for name, value in every.items()) and (
+        not either or any(str(thing.get(name)) == value for name, value in either.items())
+    )
 
 
-def _shown(thing: dict[str, Any]) -> dict[str, Any]:
-    """Return a thing as AWX shows it, its secrets hidden."""
-    if thing["type"] != "credential":
-        return thing
-    inputs = {name: ENCRYPTED if value else value for name, value in thing.get("inputs", {}).items()}
-    return {**thing, "inputs": inputs}
+def _refuse_notification(kind: str, configuration: dict[str, Any]) -> None:
+    """Refuse a notification as NotificationTemplateSerializer.validate of AWX does."""
+    missing = [name for name in REQUIRED[kind] if name not in configuration]
+    wrong = [name for name, of in REQUIRED[kind].items() if not isinstance(configuration.get(name, of()), of)]
+    errors = [f"Missing required fields for Notification Configuration: {missing}."] if missing else []
+    for name in wrong:
+        expected = TYPES[REQUIRED[kind][name]]
+        errors.append(f"Configuration field '{name}' incorrect type, expected {expected}.")
+    if errors:
+        raise Refused({"__all__": errors})
