@@ -18,7 +18,8 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import (
     WARN,
     Finding,
 )
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import lint, plan, role_options
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._options import role_options
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import lint, plan
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._accepted import ACCEPT, ids_of
 from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._inventory import (

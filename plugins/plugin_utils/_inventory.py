@@ -15,7 +15,8 @@ import yaml
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names, plan, role_options, settings
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._options import role_options
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names, plan, settings
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.flags import Flags
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.profiles import Profiles
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.releases import Release

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import plan, role_options
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._options import role_options
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import plan
 from shipped import PROFILES, ROLE_OPTIONS, ROOT, SETTINGS, merged
 
 CONNECTION = {"ansible_user", "ansible_become"}  # Ansible's own

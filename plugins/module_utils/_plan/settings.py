@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Mapping, NamedTuple, Sequence
 
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names, schema
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._options import schema
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import name_of
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 

@@ -9,7 +9,7 @@ import re
 from collections import Counter, defaultdict
 from typing import Any, Iterator, Mapping
 
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import role_options, schema
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._options import role_options, schema
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")  # goes into the access log

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from typing import Any, Iterator, Mapping
 
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.role_options import LAST_PORT
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._options.role_options import LAST_PORT
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 
 OWN_PORTS = ("api_port", "rpc_port", "supervisor_port")

@@ -29,7 +29,6 @@ ISSUE = "https://github.com/vllm-project/vllm-ascend/issues/"
 VLLM = "https://github.com/vllm-project/vllm/issues/"
 SUPERVISOR = "ascend_ops.vllm, roles/container/files/supervise.py"
 ACL = "CANN, acl API reference, aclError"
-ACLNN = "CANN, aclnn API reference, common return codes"
 CANN = (
     "https://www.hiascend.com/document/detail/zh/canncommercial/850/maintenref/troubleshooting/"
     "troubleshooting_0225.html"

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names, plan, role_options
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._options import role_options
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names, plan
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, listed
 from shipped import FLAGS, ROLE_OPTIONS, SETTINGS, merged, settings
 

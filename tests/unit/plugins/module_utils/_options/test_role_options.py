@@ -8,7 +8,8 @@ import re
 from typing import Any
 
 import pytest
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names, role_options
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._options import role_options
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import checks
 from shipped import PLAYBOOK_OPTIONS, ROLE_OPTIONS, ROOT, SETTINGS, options
 

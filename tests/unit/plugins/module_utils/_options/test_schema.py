@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import schema
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._options import schema
 
 NUMBERS = {"type": "list", "elements": "int"}
 

@@ -9,7 +9,7 @@ import math
 import re
 from typing import Any, Mapping
 
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import schema
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._options import schema
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 
 LAST_PORT = 65535
