@@ -60,13 +60,12 @@ test: env root ## Everything below (root)
 	@tests/steps.sh "lab-build $(LAB_STEPS)" "$(STEPS)"
 
 .PHONY: lint
-lint: env ## ansible-lint, yamllint, ruff, mypy, docs, changelog, licences, playbook syntax
+lint: env ## ansible-lint, yamllint, ruff, mypy, docs, changelog, licences
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint-ansible lint-docs lint-code
 
 .PHONY: lint-ansible
 lint-ansible:
 	ansible-lint --offline
-	ansible-playbook --syntax-check -i inventories/lab site.yml playbooks/*.yml
 
 .PHONY: lint-docs
 lint-docs:
