@@ -308,11 +308,13 @@ class Handler(BaseHTTPRequestHandler):
         if number and not related:
             return HTTPStatus.OK, self.server.shown(self.server.one(kind, number))
         if (kind, related) == ("project_updates", "events"):
-            found = self._events(self.server.one(kind, number), query)
+            shown = self._events(self.server.one(kind, number), query)
         else:
             related_ones = self.server.related.get((number, related), [])
-            found = related_ones if related else self.server.find(kind, query)
-        shown = [self.server.shown(thing) for thing in found]
+            shown = [
+                self.server.shown(thing)
+                for thing in (related_ones if related else self.server.find(kind, query))
+            ]
         return HTTPStatus.OK, {"count": len(shown), "next": None, "previous": None, "results": shown}
 
     def _patch(self, kind: str, number: int, _related: str, _query: dict[str, str]) -> tuple[HTTPStatus, Any]:
