@@ -186,6 +186,7 @@ def test_a_name_that_would_not_be_found_again_is_refused_before_anything_is_made
     assert awx.things["organizations"] == []
 
 
+@pytest.mark.campaign  # the rules for names have a test of their own
 def test_odd_names_are_found_again(awx: StandIn, some: list[dict]):
     odd = "a, b/c \"d\" 'e' 昇腾 + & # % ?=1"
     named = json.loads(json.dumps(some).replace("vLLM", json.dumps(odd)[1:-1]))
