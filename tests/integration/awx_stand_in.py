@@ -201,19 +201,19 @@ class StandIn(ThreadingHTTPServer):
             project["scm_revision"], project["playbooks"] = revision, playbooks or []
         return update
 
-    def find(self, kind: str, wanted: dict[str, str]) -> list[dict[str, Any]]:
+    def find(self, kind: str, query: dict[str, str]) -> list[dict[str, Any]]:
         kinds = TEMPLATES if kind == "unified_job_templates" else (kind,)
         return [
             thing
             for one in kinds
             for thing in self.things[one]
-            if _matches({**thing, **self._fields_of_related(thing, wanted)}, wanted)
+            if _matches({**thing, **self._fields_of_related(thing, query)}, query)
         ]
 
-    def _fields_of_related(self, thing: dict[str, Any], wanted: dict[str, str]) -> dict[str, Any]:
+    def _fields_of_related(self, thing: dict[str, Any], query: dict[str, str]) -> dict[str, Any]:
         """Return the fields of other things that a query names, such as credential_type__kind."""
         every = {one["id"]: one for things in self.things.values() for one in things}
-        names = [name for name in wanted if "__" in name and not name.startswith("or__")]
+        names = [name for name in query if "__" in name and not name.startswith("or__")]
         return {
             name: every.get(thing.get(name.split("__")[0]), {}).get(name.split("__")[1]) for name in names
         }

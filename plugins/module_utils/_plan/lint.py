@@ -226,17 +226,18 @@ def _config_values(case: Case) -> Iterator[Found]:
                     f"additional-config has {name}: {flags.shortened(value)}, "
                     f"which vLLM-Ascend {case.release.name} {effect}",
                     fields.words(kind),
-                    f"correct it, or take it out: {_take_out(CONFIG, name)}",
+                    f"correct it, or take it out: {_take_out(f'{CONFIG}.{name}')}",
                 ),
                 case.source("settings"),
             )
 
 
-def _take_out(flag: str, name: str) -> str:
-    """Return the setting that takes a key of a mapping out, whose *name* may be KEY.KEY."""
-    first, *rest = name.split(".")
-    entry = f"{{{first}: {{{rest[0]}: null}}}}" if rest else f"{{{first}: null}}"
-    return f"vllm_serve_args: {{{flag}: {entry}}}"
+def _take_out(path: str) -> str:
+    """Return the setting that takes out a key of a mapping, given as FLAG.KEY or FLAG.KEY.KEY."""
+    entry = "null"
+    for name in reversed(path.split(".")):
+        entry = f"{{{name}: {entry}}}"
+    return f"vllm_serve_args: {entry}"
 
 
 @rule("mapping_key")
@@ -244,7 +245,6 @@ def _mapping_keys(case: Case) -> Iterator[Found]:
     for name, key, _value in fields.entries(case.release.fields, case.args):
         known = case.release.fields[name]
         if key not in known.kinds:
-            flag, _dot, inner = name.partition(".")
             meant = names.closest(known.kinds, key)
             rename = f"write {meant}, if that is meant, or " if meant else ""
             yield Found(
@@ -253,7 +253,7 @@ def _mapping_keys(case: Case) -> Iterator[Found]:
                     f"{name} has {key}, which vLLM {case['vllm']} does not "
                     + ("know, and so it does not start" if known.refuses_others else "read"),
                     "keys that it reads",
-                    f"{rename}remove it: {_take_out(flag, f'{inner}.{key}' if inner else key)}",
+                    f"{rename}remove it: {_take_out(f'{name}.{key}')}",
                 ),
                 f"vLLM {case['vllm']}, by tests/vllm_fields.py",
             )
@@ -266,14 +266,13 @@ def _mapping_values(case: Case) -> Iterator[Found]:
         known = case.release.fields[name]
         expected = fields.expected(known, key, value)
         if expected:
-            flag, _dot, inner = name.partition(".")
             yield Found(
                 WARN if key in known.choices else FAIL,
                 Problem(
                     f"{name} has {key}: {flags.shortened(value)}, which vLLM {case['vllm']} "
                     + ("by itself does not take" if key in known.choices else "refuses"),
                     expected,
-                    f"correct it, or take it out: {_take_out(flag, f'{inner}.{key}' if inner else key)}",
+                    f"correct it, or take it out: {_take_out(f'{name}.{key}')}",
                 ),
                 f"vLLM {case['vllm']}, by tests/vllm_fields.py",
             )
