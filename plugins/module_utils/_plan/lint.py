@@ -175,7 +175,6 @@ def _config(case: Case) -> Iterator[Found]:
     for key, inner, refused in _unread(case):
         name = f"{key}.{inner}" if inner else key
         meant = _meant(case.release, key, inner)
-        entry = f"{{{key}: {{{inner}: null}}}}" if inner else f"{{{key}: null}}"
         rename = f"write {meant}, if that is meant, or " if meant else ""
         yield Found(
             FAIL if refused else WARN,
@@ -183,7 +182,7 @@ def _config(case: Case) -> Iterator[Found]:
                 f"additional-config has {name}, which vLLM-Ascend {case.release.name} "
                 + ("does not know, and so it does not start" if refused else "does not read"),
                 "keys that it reads",
-                f"{rename}remove it: vllm_serve_args: {{additional-config: {entry}}}",
+                f"{rename}remove it: {_take_out(f'{CONFIG}.{name}')}",
             ),
             case.source("settings"),
             known=key in shipped and shipped[key] == case.config[key],

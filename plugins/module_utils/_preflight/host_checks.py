@@ -228,7 +228,7 @@ def _docker(host: Host) -> Iterator[Finding]:
             "Docker, with which the collection is tested",
             "Install Docker on the host",
         )
-    elif compare(re.split(r"[^\d.]", daemon["version"])[0], DOCKER_OLDEST) == -1:  # 18.06.3-ce
+    elif _is_older(daemon, DOCKER_OLDEST):
         yield host.warn(
             "docker",
             f"Docker {daemon['version']}",
@@ -237,14 +237,17 @@ def _docker(host: Host) -> Iterator[Finding]:
         )
 
 
+def _is_older(daemon: Mapping[str, Any], version: str) -> bool:
+    return compare(re.split(r"[^\d.]", daemon["version"])[0], version) == -1  # of 18.06.3-ce, without -ce
+
+
 @checks.on_each_host("host", "docker_seccomp")
 def _seccomp(host: Host) -> Iterator[Finding]:
     """The profile of an old Docker refuses clone3 with EPERM, and glibc 2.34 and later then start no thread
     (moby#42680). That also holds for the 18.09 of openEuler.
     """
     daemon = host.facts["docker"] or {"engine": "", "version": "", "seccomp": False}
-    version = re.split(r"[^\d.]", daemon["version"])[0]
-    if daemon["engine"] == "Docker" and daemon["seccomp"] and compare(version, DOCKER_CLONE3) == -1:
+    if daemon["engine"] == "Docker" and daemon["seccomp"] and _is_older(daemon, DOCKER_CLONE3):
         yield host.warn(
             "docker_seccomp",
             f"Docker {daemon['version']} with seccomp: programs of newer images cannot start threads in it",
