@@ -5,7 +5,8 @@ its own, and the import is most of what an engine with a tiny model does: 30 s u
 itself where VLLM_WORKER_MULTIPROC_METHOD asks for it, but not on CPUs.
 
 An engine computes with one thread, which the system places. vLLM gives each engine a thread on every core. Two engines' threads then spin while
-they wait for one another: 12 tokens a second, and a command on a host takes up to 20 s.
+they wait for one another: 12 tokens a second, and a command on a host takes up to 20 s. From 0.23.0 on, vLLM computes in another process than
+the one that schedules, so that it can bind threads, and both spin while they wait for one another. Without threads to bind, one process does.
 """
 
 import os
@@ -24,6 +25,8 @@ def register():
 
     def choose_fork(vllm_config):
         choose(vllm_config)
+        if vllm_config.parallel_config.world_size == 1:
+            vllm_config.parallel_config.distributed_executor_backend = "uni"
         os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"
 
     CpuPlatform.check_and_update_config = staticmethod(choose_fork)
