@@ -17,10 +17,17 @@ description:
   - Listening and calling are two tasks, so that no host waits for another one, whatever the number of forks.
   - A port that is in use is left out.
 options:
-  address:
-    description: Address to listen on, the host's own in the service network.
+  state:
+    description:
+      - V(started) starts the process in the place of an earlier one.
+      - V(stopped) ends it. It tells whether the process still listened, without which a call that failed proves
+        nothing.
     type: str
-    required: true
+    choices: [started, stopped]
+    default: started
+  address:
+    description: Address to listen on, the host's own in the service network. Required to start.
+    type: str
   ports:
     description: Ports to listen on.
     type: list
@@ -31,13 +38,12 @@ options:
     type: int
     default: 4
   callers:
-    description: Number of hosts that will call.
+    description: Number of hosts that will call. Required to start.
     type: int
-    required: true
   seconds:
-    description: Time after which the process ends in any case.
+    description: Time after which the process ends in any case. All hosts must have started to call by then.
     type: int
-    default: 30
+    default: 120
 extends_documentation_fragment:
   - ascend_ops.vllm.attributes
   - ascend_ops.vllm.attributes.read_only
@@ -53,6 +59,10 @@ EXAMPLES = r"""
     address: "{{ ansible_facts.vllm_plan.service_ip }}"
     ports: [8082]
     callers: "{{ ansible_play_hosts | length - 1 }}"
+
+- name: Stop listening
+  ascend_ops.vllm.peer_listener:
+    state: stopped
 """
 
 RETURN = r"""
@@ -77,6 +87,12 @@ ansible_facts:
         error:
           description: Why the process does not listen; null if it does.
           type: str
+    vllm_listener_outlasted:
+      description:
+        - Whether the process listened until it was stopped with O(state=stopped).
+        - Null before that.
+      type: bool
+      sample: true
 """
 
 import errno
@@ -116,8 +132,8 @@ def network(pid: int | str) -> str | None:
         return None
 
 
-def end_earlier_listeners() -> None:
-    """End what an incomplete run left behind. It would hold the ports until its time is up."""
+def end_earlier_listeners() -> bool:
+    """End the listeners that would hold the ports until their time is up; return whether there was one."""
     pids = earlier_listeners()
     for pid in pids:
         try:
@@ -127,6 +143,7 @@ def end_earlier_listeners() -> None:
     deadline = time.monotonic() + 1
     while pids and earlier_listeners() and time.monotonic() < deadline:
         time.sleep(0.01)
+    return bool(pids)
 
 
 def listen(address: str, port: int) -> socket.socket | None:
@@ -243,15 +260,21 @@ def start(params: Mapping[str, Any]) -> dict[str, Any]:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "address": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["started", "stopped"], "default": "started"},
+            "address": {"type": "str"},
             "ports": {"type": "list", "elements": "int", "default": []},
             "ephemeral": {"type": "int", "default": 4},
-            "callers": {"type": "int", "required": True},
-            "seconds": {"type": "int", "default": 30},
+            "callers": {"type": "int"},
+            "seconds": {"type": "int", "default": 120},
         },
+        required_if=[("state", "started", ("address", "callers"))],
         supports_check_mode=True,
     )
-    module.exit_json(changed=False, ansible_facts={"vllm_listener": start(module.params)})
+    if module.params["state"] == "stopped":
+        facts: dict[str, Any] = {"vllm_listener_outlasted": end_earlier_listeners()}
+    else:
+        facts = {"vllm_listener": start(module.params), "vllm_listener_outlasted": None}
+    module.exit_json(changed=False, ansible_facts=facts)
 
 
 if __name__ == "__main__":

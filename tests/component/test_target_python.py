@@ -74,7 +74,7 @@ CONNECTIVITY = """
         vllm_npu: {fabric: ["{{ port }}"], hccn_tool_path: "{{ tool }}"}
         vllm_plan: {hosts: [node0, node1], service_ip: "{{ address }}", npu: {ids: [0]}}
     - when: inventory_hostname == 'node0' # a second listener on this machine would end the first
-      ascend_ops.vllm.peer_listener: {address: "{{ address }}", callers: 1, seconds: 20}
+      ascend_ops.vllm.peer_listener: {address: "{{ address }}", callers: 1}
     - ascend_ops.vllm.peer_probe:
     - ansible.builtin.copy:
         dest: "{{ results }}/{{ inventory_hostname }}.json"

@@ -28,6 +28,7 @@ class Host:
     facts: Mapping[str, Any]
     plan: Mapping[str, Any]
     listener: Mapping[str, Any] | None = None
+    listener_outlasted: bool | None = None  # whether the listener outlasted the calls of the other hosts
     peers: Mapping[str, Any] | None = None
     image_content: Mapping[str, Any] | None = None
     image_problem: Mapping[str, str] | None = None
@@ -44,7 +45,8 @@ class Host:
                     f"Host {name} has no fact {fact}. Run {module} on it earlier in the same playbook run."
                 )
         optional: dict[str, Any] = {
-            key: facts.get(f"vllm_{key}") for key in ("listener", "peers", "image_content", "image_problem")
+            key: facts.get(f"vllm_{key}")
+            for key in ("listener", "listener_outlasted", "peers", "image_content", "image_problem")
         }
         return cls(name, facts["vllm_npu"], facts["vllm_host_facts"], facts["vllm_plan"], **optional, **more)
 

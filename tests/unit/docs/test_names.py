@@ -28,8 +28,8 @@ VARIABLE = re.compile(r"(?<![\w.{-])vllm_[a-z0-9_]*[a-z0-9](?![\w{:.*(])")
 KNOWN = {
     *SETTABLE, *PLAYBOOK_OPTIONS, *GROUPS, "vllm_monitoring_group",
     *names.GUESSES,  # which messages name as wrong
-    "vllm_plan", "vllm_host_facts", "vllm_image_content", "vllm_image_problem", "vllm_listener", "vllm_npu", "vllm_peers", "vllm_records",
-    "vllm_weights",  # facts
+    "vllm_plan", "vllm_host_facts", "vllm_image_content", "vllm_image_problem", "vllm_listener", "vllm_listener_outlasted", "vllm_npu", "vllm_peers",
+    "vllm_records", "vllm_weights",  # facts
     "vllm_ascend", "vllm_exited", "vllm_killed", "vllm_log", "vllm_patch",  # no variables
 }  # fmt: skip
 

@@ -119,6 +119,12 @@ def test_the_listener_ends_in_time_without_callers():
     wait_for_the_end()
 
 
+def test_who_stops_the_listener_learns_whether_it_still_listened():
+    start()
+    assert peer_listener.end_earlier_listeners() is True
+    assert peer_listener.end_earlier_listeners() is False
+
+
 def test_a_new_listener_takes_the_place_of_an_earlier_one():
     port = free_port(HEAD)
     assert start(ports=(port,), ephemeral=0) == [port]

@@ -700,6 +700,14 @@ def test_hosts_that_do_not_reach_each_other(healthy, case):
     assert_finding(case, peer_finding(healthy, case))
 
 
+@pytest.mark.parametrize(("outlasted", "severity"), [(None, "fail"), (True, "fail"), (False, "warn")])
+def test_calls_that_failed_prove_nothing_if_the_listener_had_ended(healthy, outlasted, severity):
+    hosts = pair(healthy)
+    refused = replace(hosts[1], peers=calls((8082, "Connection refused"), (40000, "Connection refused")))
+    one = only(checks.check([replace(hosts[0], listener_outlasted=outlasted), refused]))
+    assert (one.id, one.severity, one.host) == ("tcp", severity, "node0")
+
+
 def test_a_host_that_cannot_listen(healthy):
     hosts = pair(healthy)
     listener = {"address": "10.0.0.10", "ports": [], "error": "cannot listen on 10.0.0.10: Permission denied"}
