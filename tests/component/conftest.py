@@ -10,14 +10,20 @@ from pathlib import Path
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-HERE = str(Path(__file__).parent.relative_to(Path(__file__).parents[2]))
+ROOT = Path(__file__).parents[2]
+TOGETHER = {
+    str(file.relative_to(ROOT))
+    for file in Path(__file__).parent.glob("test_*.py")
+    if 'scope="module"' in file.read_text(encoding="utf-8")
+}
 
 
 class FilesTogether(LoadScopeScheduling):
-    """Gives each file of this folder to one worker, the files with most tests first, and all other tests one by one."""
+    """Gives each file whose tests share a fixture to one worker, those with most tests first; all other tests one by one."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid.partition("::")[0] if nodeid.startswith(HERE) else nodeid
+        file = nodeid.partition("::")[0]
+        return file if file in TOGETHER else nodeid
 
 
 @pytest.hookimpl(optionalhook=True)

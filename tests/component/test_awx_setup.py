@@ -44,7 +44,7 @@ def setup(
     return done.returncode, output
 
 
-@pytest.fixture(scope="module", name="templates")
+@pytest.fixture(scope="session", name="templates")
 def job_templates() -> list[dict]:
     """The job templates as vars/awx_setup.yml describes them."""
     loader = DataLoader()
@@ -80,7 +80,7 @@ def credentials(awx: StandIn, template: str) -> set[str]:
     return {thing["name"] for thing in awx.related[awx.named("job_templates")[template]["id"], "credentials"]}
 
 
-@pytest.fixture(scope="module", name="some")
+@pytest.fixture(scope="session", name="some")
 def templates_of_the_workflow(templates: list[dict]) -> list[dict]:
     names = {f"vLLM {name}" for name in ("preflight", "site", "status")}
     return [template for template in templates if template["name"] in names]
@@ -178,11 +178,14 @@ def test_a_refused_notification_is_told_with_the_words_of_awx_and_no_secret(awx:
     assert [secret for secret in (token, hook) if secret in output] == []
 
 
-@pytest.mark.parametrize("name", [" Ascend", "Ascend ", "", "C++ team", "x" * 513])
-def test_a_name_that_would_not_be_found_again_is_refused_before_anything_is_made(awx: StandIn, name: str):
-    code, output = setup(awx, awx_setup_organization=name)
+def test_names_that_would_not_be_found_again_are_refused_before_anything_is_made(
+    awx: StandIn, some: list[dict]
+):
+    names = [" Ascend", "Ascend ", "", "C++ team", "x" * 513]
+    unusable = [{**some[0], "name": name} for name in names[1:]]
+    code, output = setup(awx, awx_setup_organization=names[0], awx_setup_job_templates=unusable)
     assert code == 2
-    assert f'would not be found again: "{name}"' in output, output
+    assert f"would not be found again: {', '.join(map(json.dumps, names))}" in output, output
     assert awx.things["organizations"] == []
 
 
@@ -217,6 +220,7 @@ def test_an_update_that_awx_does_not_run_is_reported_in_time(awx: StandIn):
     assert awx.things["job_templates"] == []
 
 
+@pytest.mark.campaign
 def test_what_is_set_back_is_told_before_and_what_others_added_stays(awx: StandIn, some: list[dict]):
     assert setup(awx, awx_setup_job_templates=some)[0] == 0
     site = awx.named("job_templates")["vLLM site"]

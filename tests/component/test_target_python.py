@@ -18,7 +18,7 @@ from npu_sim import install
 from pythons import interpreters
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def python() -> str:
     return interpreters()[0]
 
