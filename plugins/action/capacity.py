@@ -85,7 +85,7 @@ def _smallest(inventory: Inventory) -> dict[str, Any]:
     host = min(hosts, key=lambda name: settings[name]["npu_hbm_mb"])
     chosen = settings[host]
     addresses = dict.fromkeys(hosts, NO_ADDRESS)
-    return plan.build(host, addresses, None, chosen, inventory.flags_of(chosen))
+    return plan.build(plan.Member(host, addresses), chosen, inventory.flags_of(chosen))
 
 
 def _model(planned: dict[str, Any], arguments: dict[str, Any]) -> Model:

@@ -18,8 +18,11 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import (
     WARN,
     Finding,
 )
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._lint import lint
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._lint.case import Case
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._options import role_options
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import lint, plan
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import groups, mounts, network, plan
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.container import PORTS
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._accepted import ACCEPT, ids_of
 from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._inventory import (
@@ -54,7 +57,7 @@ class ActionModule(ActionBase):
             if arguments["lint"] == "report":
                 return self._report(hosts)
             addresses = self._inventory.addresses(hosts)
-            refuse(plan.address_problems(addresses))
+            refuse(network.address_problems(addresses))
             served = self._variables.host in hosts
             result: dict[str, Any] = {"changed": False, "hosts": hosts}
             # The first task of the playbooks is for localhost, which may be a host of the service as well.
@@ -71,8 +74,8 @@ class ActionModule(ActionBase):
     def _check_inventory(self, hosts: list[str]) -> dict[str, dict[str, Any]]:
         """Check the settings of all hosts, and the options of all stages. Return the settings."""
         extra = load_extra_vars(self._loader)
-        late = [name for name in plan.GROUPS if name in self._variables.inventory and name not in extra]
-        problems = [plan.late_group_problem(name) for name in late]
+        late = [name for name in groups.GROUPS if name in self._variables.inventory and name not in extra]
+        problems = [groups.late_problem(name) for name in late]
         for host in hosts:
             found = role_options.problems(ROLE_OPTIONS, self._variables.of(host))
             problems += [problem.at(f"host {host}") for problem in found]
@@ -89,7 +92,7 @@ class ActionModule(ActionBase):
                     name[len("vllm_") :]: value
                     for name, value in self._inventory.base(host)[1].values.items()
                 }
-                cases.append(lint.Case(host, hosts, merged[host], merged[hosts[0]], shipped, release))
+                cases.append(Case(host, hosts, merged[host], merged[hosts[0]], shipped, release))
         return lint.findings(cases, accept)
 
     def _warn(self, findings: list[Finding]) -> None:
@@ -121,14 +124,14 @@ class ActionModule(ActionBase):
         patch = self._inventory.profiles.patch(chosen)
         given = variables.get("vllm_service_nic")
         if offline and not given:
-            refuse([plan.no_nic_problem(addresses[host]).at(f"host {host}")])
+            refuse([network.no_nic_problem(addresses[host]).at(f"host {host}")])
 
         flags = self._inventory.flags_of(chosen)
         manifests = self._inventory.manifests(addresses)
 
         def build(nic: str | None, real: Any = None) -> dict[str, Any]:
             return {
-                **plan.build(host, addresses, nic, chosen, flags, real),
+                **plan.build(plan.Member(host, addresses, nic), chosen, flags, real),
                 "patch": patch,
                 "manifests": manifests,
                 "has_api_key": "vllm_api_key" in variables,  # the key itself is no part of a plan
@@ -144,7 +147,7 @@ class ActionModule(ActionBase):
             return {"changed": False, "skipped": True, "skip_reason": "The plan of this run still holds."}
         facts = {} if offline else self._host_facts(build(given))
         gathered = facts.get("vllm_host_facts", {})
-        link = plan.link_problem(chosen, gathered.get("real_paths", {}))
+        link = mounts.link_problem(chosen, gathered.get("real_paths", {}))
         refuse([link.at(f"host {host}")] if link else [])
         content = build(given or gathered.get("service_nic"), gathered.get("real_paths"))
         return {"changed": False, "ansible_facts": {**facts, "vllm_plan": content}}
@@ -156,7 +159,7 @@ class ActionModule(ActionBase):
             module_args={
                 "service_ip": draft["service_ip"],
                 "paths": container["devices"] + [mount["source"] for mount in container["mounts"]],
-                "ports": [draft[port] for port in plan.PORTS] if draft["role"] == "head" else [],
+                "ports": [draft[port] for port in PORTS] if draft["role"] == "head" else [],
                 "disks": [
                     draft["model"]["dir"],
                     draft["model"]["cache_dir"],

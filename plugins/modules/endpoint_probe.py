@@ -282,7 +282,39 @@ def make_checks(
     if health.problem:
         return {"health": health}, {}
     room = checks.room(client.ask(Request("/v1/models")), model)
-    return probe(client, names, model, checks.prompts(params["requests"]), params["engines"], room)
+    prompts = checks.prompts(params["requests"])
+    cases = {name: checks.case(name, model, prompts, room) for name in names}
+    return probe(client, cases, params["engines"])
+
+
+def examine(
+    record: Record, params: dict[str, Any], check_mode: bool
+) -> tuple[list[Problem], list[Problem], dict[str, Any]]:
+    """Make the checks. Return problems, those that only warn, and facts. Raises DockerError.
+
+    If all checks have passed before, only the light ones are made. If all pass now, the record says so.
+    """
+    client = endpoint.Client(params["url"], params["api_key"], params["timeout"])
+    light = record.is_valid()
+    outcomes, facts = make_checks(client, params, chosen(params, light))
+    problems, warned = checks.problems(outcomes), checks.problems(outcomes, warning=True)
+    if not (light or problems or warned or check_mode):
+        record.write()
+    facts["checks"] = {
+        name: {"ok": not result.problem, "detail": result.detail, "seconds": round(result.seconds, 3)}
+        for name, result in outcomes.items()
+    }
+    facts.update(light=light, warned=[problem.data() for problem in warned])
+    return problems, warned, facts
+
+
+def require_valid(module: AnsibleModule) -> None:
+    """Fail if options have values that their types do not exclude."""
+    errors = checks.prompt_errors(module.params["requests"])
+    if module.params["engines"] < 1:
+        errors.append(f"engines is {module.params['engines']}, expected at least 1")
+    if errors:
+        module.fail_json(msg="; ".join(errors))
 
 
 def fail(module: AnsibleModule, watch: ContainerWatch | None, problems: list[Problem], **facts: Any) -> None:
@@ -313,32 +345,16 @@ def main() -> None:
         supports_check_mode=True,
     )
     endpoint.require_requests(module)
+    require_valid(module)
     params = module.params
-    errors = checks.prompt_errors(params["requests"])
-    if params["engines"] < 1:
-        errors.append(f"engines is {params['engines']}, expected at least 1")
-    if errors:
-        module.fail_json(msg="; ".join(errors))
-
     watch = ContainerWatch(params["container"]) if params["container"] else None
     dead = problem_of_container(watch) if watch else None
     if dead:
         fail(module, watch, [dead])
-    record = Record(watch, params["record"], params)
-    client = endpoint.Client(params["url"], params["api_key"], params["timeout"])
     try:
-        light = record.is_valid()
-        outcomes, facts = make_checks(client, params, chosen(params, light))
-        problems, warned = checks.problems(outcomes), checks.problems(outcomes, warning=True)
-        if not (light or problems or warned or module.check_mode):
-            record.write()
+        problems, warned, facts = examine(Record(watch, params["record"], params), params, module.check_mode)
     except DockerError as error:
         module.fail_json(**failure(error.problem))
-    facts["checks"] = {
-        name: {"ok": not result.problem, "detail": result.detail, "seconds": round(result.seconds, 3)}
-        for name, result in outcomes.items()
-    }
-    facts.update(light=light, warned=[problem.data() for problem in warned])
     if params["strict"]:
         problems += warned
     if problems:

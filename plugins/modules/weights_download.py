@@ -425,31 +425,32 @@ def listing(
     return hub
 
 
+def runtime(params: dict[str, Any], docker: str, private_dir: Callable[[str], str]) -> Container | HostPython:
+    """Return what runs the client."""
+    ca_bundle = params["ca_bundle"] or ""
+    if params["hub"] != "modelscope":
+        return HostPython(sys.executable, private_dir, ca_bundle)
+    if params["python"]:
+        return HostPython(params["python"], private_dir, ca_bundle)
+    return Container(docker, params["image"] or "", [params["dir"], params["cache_dir"]], ca_bundle)
+
+
 def client(
     params: dict[str, Any],
     request: Request,
     folder: Folder,
     server: Server,
-    docker: str,
-    job: background.Job,
+    runs_in: Container | HostPython,
 ) -> Client:
     """Return the client, not started yet."""
-    runtime: Container | HostPython
-    ca_bundle = params["ca_bundle"] or ""
-    with_client = params["hub"] == "modelscope"
-    if params["python"] or not with_client:
-        runtime = HostPython(params["python"] if with_client else sys.executable, job.private_dir, ca_bundle)
-    else:
-        folders = [params["dir"], params["cache_dir"]]
-        runtime = Container(docker, params["image"] or "", folders, ca_bundle)
     fanout = Fanout(**params["fanout"]) if params["fanout"] and len(params["fanout"]["peers"]) > 1 else None
     settings = {
         **{key: params[key] for key in ("endpoint", "token", "cache_dir", "workers")},
-        "with_client": with_client,
+        "with_client": params["hub"] == "modelscope",
         "url": server.url(request.repo),
         "headers": server.headers(),
     }
-    return Client(runtime, request, folder, settings, fanout)
+    return Client(runs_in, request, folder, settings, fanout)
 
 
 def download(params: dict[str, Any], docker: str, job: background.Job) -> Download:
@@ -467,7 +468,10 @@ def download(params: dict[str, Any], docker: str, job: background.Job) -> Downlo
         source = sources.FolderSource(expected, params["source"])
     else:
         source = sources.HubSource(
-            expected, hub, client(params, request, folder, server, docker, job), params["cache_dir"]
+            expected,
+            hub,
+            client(params, request, folder, server, runtime(params, docker, job.private_dir)),
+            params["cache_dir"],
         )
     return Download(params["endpoint"], request, folder, source, params["keep"])
 

@@ -16,7 +16,13 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._options import role_options
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names, plan, settings
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import (
+    consistency,
+    groups,
+    names,
+    network,
+    settings,
+)
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.flags import Flags
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.profiles import Profiles
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.releases import Release
@@ -79,10 +85,10 @@ class Inventory:
 
     def hosts(self) -> list[str]:
         """Return the hosts of the service, head first."""
-        head_group, worker_group = plan.groups(self.variables.of(self.variables.host))
-        groups = self.variables.task["groups"]
-        refuse(plan.inventory_problems(groups, head_group, worker_group))
-        return [*groups.get(head_group, []), *groups.get(worker_group, [])]
+        head_group, worker_group = groups.of_service(self.variables.of(self.variables.host))
+        members = self.variables.task["groups"]
+        refuse(groups.problems(members, head_group, worker_group))
+        return [*members.get(head_group, []), *members.get(worker_group, [])]
 
     def addresses(self, hosts: list[str]) -> dict[str, Any]:
         """Return the address of each host in the service network."""
@@ -102,7 +108,7 @@ class Inventory:
             found += [problem if problem.where else problem.at(f"host {host}") for problem in own]
         refuse(found)
         head = hosts[0]
-        refuse(p for host in hosts for p in plan.disagreements(host, merged[host], head, merged[head]))
+        refuse(p for host in hosts for p in consistency.disagreements(host, merged[host], head, merged[head]))
         return merged
 
     def manifests(self, hosts: Iterable[str]) -> dict[str, str]:
@@ -120,7 +126,7 @@ class Inventory:
         given = self.variables.names(host)
         problems += names.wrong(KNOWN, given) + role_options.api_key_problems(variables)
         problems += role_options.problems(PLAYBOOK_OPTIONS, variables)
-        problems += plan.nic_problems(variables.get("vllm_service_nic"))
+        problems += network.nic_problems(variables.get("vllm_service_nic"))
         unknown = checks.accept_problem(ids_of(variables.get(ACCEPT)))
         problems += [unknown] if unknown else []
         if problems:
@@ -134,7 +140,7 @@ class Inventory:
             )
             display.warning(text)
         guessed = names.guessed(KNOWN, variables, flags.kinds, merged)
-        return merged, guessed + plan.setting_problems(merged, flags) + self._patch_problems(merged)
+        return merged, guessed + consistency.problems(merged, flags) + self._patch_problems(merged)
 
     def _patch_problems(self, chosen: dict[str, Any]) -> list[Problem]:
         """Return what is wrong with the patch set; hosts with the same one share the work."""

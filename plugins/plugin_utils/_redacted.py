@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleError
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import plan
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import groups
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import records
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._text import redaction
 
 
 def redacted_facts(task_vars: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the facts of each host of the service, without the secrets of inventory and environment."""
-    hostvars, groups = task_vars["hostvars"], task_vars["groups"]
-    names = [name for group in plan.groups(task_vars) for name in groups.get(group, [])]
+    hostvars = task_vars["hostvars"]
+    names = [name for group in groups.of_service(task_vars) for name in task_vars["groups"].get(group, [])]
     secrets = set(redaction.secrets(os.environ)).union(*(secrets_of(hostvars[name]) for name in names))
     return {name: redaction.data(records.select(hostvars[name]["ansible_facts"]), secrets) for name in names}
 

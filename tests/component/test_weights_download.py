@@ -64,7 +64,7 @@ def bundle(folder: Path) -> Path:
     files = fill(folder)
     stats = {file.path: Stat(file.size, 0) for file in files}
     request = Request(REPO, "master", Choice(["*"], []))
-    text = manifest.render("", request, Snapshot("83ee97c6", files), stats, "", {})
+    text = manifest.render(manifest.Manifest("", request, Snapshot("83ee97c6", files), {}), stats, "")
     (folder / MANIFEST).write_text(text, encoding="utf-8")
     return folder
 

@@ -72,7 +72,8 @@ class Site:
             for path, data in contents.items()
         }
         request = Request(REPO, "main", Choice(["*"], []))
-        text = manifest.render(self.hub.url, request, Snapshot(commit, files), stats, "", {})
+        content = manifest.Manifest(self.hub.url, request, Snapshot(commit, files), {})
+        text = manifest.render(content, stats, "")
         (self.nodes[node] / MANIFEST).write_text(text, encoding="utf-8")
 
     def has(self, node: str) -> dict[str, bytes]:

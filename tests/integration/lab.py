@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import socket
 import subprocess
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ansible_run
@@ -18,6 +20,10 @@ import pytest
 from ansible_run import ROOT, Failure
 
 NODES = ("node0", "node1")
+INVENTORY = ("-i", "inventories/lab")
+CONTAINER = "vllm-ascend-v0.13.0rc1"
+NET = os.environ.get("ASCEND_LAB_NET", "10.77.0")
+STATE = Path(os.environ.get("ASCEND_LAB_STATE", "/var/lib/ascend-ops-lab"))
 OWN_NAMES = ("atlas10", "atlas11")  # what the nodes call themselves; a message uses the inventory's name
 
 
@@ -30,10 +36,27 @@ def lab(*arguments: str, text_in: str = "") -> str:
     return run.stdout
 
 
+def on(node: str, *command: str, text_in: str = "") -> str:
+    """Run a command on a node and return its output."""
+    return lab("exec", node, *command, text_in=text_in)
+
+
+def shell(node: str, script: str, *arguments: str, text_in: str = "") -> str:
+    """Run a script on a node, with *arguments* from $0 on, and return its output."""
+    return on(node, "sh", "-c", script, *arguments, text_in=text_in)
+
+
+def count_failures(node: str, failures: int) -> None:
+    """Let the supervisor of the container there have counted so many failures in a row."""
+    state = "$(tr '\\0' '\\n' < /proc/1/cmdline | sed -n 's/^--state=//p')"
+    change = f"""sed -i 's/"failures": [0-9]*/"failures": {failures}/' {state}"""
+    on(node, "docker", "exec", CONTAINER, "sh", "-c", change)
+
+
 def state() -> dict[str, str]:
     """What the collection may change on the hosts, listed."""
     script = (ROOT / "tests/integration/state.sh").read_text(encoding="utf-8")
-    return {node: lab("exec", node, "bash", "-s", text_in=script) for node in NODES}
+    return {node: on(node, "bash", "-s", text_in=script) for node in NODES}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 from ansible_run import ROOT
-from lab import Run, assert_names, guard_and_campaign, lab, place, playbook, state
+from lab import INVENTORY, Run, assert_names, guard_and_campaign, lab, place, playbook, state
 
 HEAD = 'vllm_head: {hosts: {node0: {ansible_host: "{{ lab_net }}.10"}}}\n'
 WORKER = 'vllm_workers: {hosts: {node1: {ansible_host: "{{ lab_net }}.11"%s}}}\n'
@@ -162,11 +162,11 @@ def test_the_sample_inventory_is_refused_until_it_is_filled_in():
 
 @pytest.mark.parametrize("name", ["preflight", "status", "diagnose"])
 def test_a_limit_that_leaves_out_who_tells_the_result_is_refused(name):
-    run = refused("-i", "inventories/lab", "--limit", "node1", by=f"playbooks/{name}.yml")
+    run = refused(*INVENTORY, "--limit", "node1", by=f"playbooks/{name}.yml")
     assert_names(run.failed()["node1"], "--limit 'node1,localhost'")
 
 
 def test_a_limit_does_not_answer_for_who_uninstalls():
-    run = refused("-i", "inventories/lab", "--limit", "node1", by="playbooks/uninstall.yml")
+    run = refused(*INVENTORY, "--limit", "node1", by="playbooks/uninstall.yml")
     assert_names(run.failed()["node1"], "node1", "uninstall_confirm=yes")
     assert "node0" not in run.failed()["node1"]

@@ -9,12 +9,12 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from lab import NODES, lab, site
+from lab import INVENTORY, NODES, shell, site
 
 MODEL = "/opt/data/verification/models/GLM-4.7"
 MANIFEST = f"{MODEL}/.ascend_ops_manifest.json"
 SUMS = "/opt/data/brought-SHA256SUMS"
-BROUGHT = ("-i", "inventories/lab", "-e", f"weights_distribution=present weights_checksums={SUMS}", "--check")
+BROUGHT = (*INVENTORY, "-e", f"weights_distribution=present weights_checksums={SUMS}", "--check")
 KEEP = f"cp -a {MODEL}/config.json {MANIFEST} /opt/data && rm {MANIFEST}"
 BRING = f"cd {MODEL} && find . -type f ! -name '.*' | sed s:./:: | xargs sha256sum >{SUMS}"
 RESTORE = (
@@ -25,16 +25,16 @@ RESTORE = (
 
 @pytest.fixture(scope="module", name="service")
 def service_that_runs() -> None:
-    site("-i", "inventories/lab").succeeded()
+    site(*INVENTORY).succeeded()
 
 
 @pytest.fixture(autouse=True)
 def weights_without_a_manifest(service) -> Iterator[None]:
     for node in NODES:
-        lab("exec", node, "sh", "-c", KEEP)
+        shell(node, KEEP)
     yield
     for node in NODES:
-        lab("exec", node, "sh", "-c", RESTORE)
+        shell(node, RESTORE)
 
 
 def hosts_that_change(output: str, role: str) -> set[str]:
@@ -53,7 +53,7 @@ def hosts_that_change(output: str, role: str) -> set[str]:
 )
 def test_weights_of_the_same_revision(edit, hosts):
     for node in NODES:
-        lab("exec", node, "sh", "-c", f"{edit} && {BRING}")
+        shell(node, f"{edit} && {BRING}")
     output = site(*BROUGHT).succeeded()
     assert hosts_that_change(output, "weights") == set(NODES)  # to be verified
     assert hosts_that_change(output, "container") == hosts, output

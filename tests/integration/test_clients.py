@@ -6,18 +6,14 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import yaml
-from lab import site
+from lab import INVENTORY, NET, STATE, site
 from openai import AuthenticationError, OpenAI
 
-NET = os.environ.get("ASCEND_LAB_NET", "10.77.0")
-STATE = Path(os.environ.get("ASCEND_LAB_STATE", "/var/lib/ascend-ops-lab"))
 URL, MODEL, KEY = f"http://{NET}.10:8080/v1", "glm47", "a-key-of-the-lab"
 TAUGHT = yaml.safe_load((STATE / "conversations.yml").read_text(encoding="utf-8"))["probe"]
 HEADERS = ("-H", f"Authorization: Bearer {KEY}", "-H", "Content-Type: application/json")
@@ -26,7 +22,7 @@ HEADERS = ("-H", f"Authorization: Bearer {KEY}", "-H", "Content-Type: applicatio
 @pytest.fixture(scope="module", autouse=True, name="output")
 def output_of_the_run_that_sets_the_key() -> str:
     """Start the service with the key, which the next run of site.yml removes."""
-    return site("-i", "inventories/lab", "-e", f"vllm_api_key={KEY}").succeeded()
+    return site(*INVENTORY, "-e", f"vllm_api_key={KEY}").succeeded()
 
 
 def openai(key: str) -> OpenAI:

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What goes wrong while the service starts on the lab: site.yml ends within seconds of the first fatal sign, and names cause and host on all hosts.
 
-The service is left as the last fault left it; site.yml mends that.
+The service is left as the last fault left it; site.yml repairs that.
 """
 
 from __future__ import annotations
@@ -22,17 +22,12 @@ import ansible_run
 import pytest
 import yaml
 from ansible_run import ROOT
-from lab import NODES, assert_names, guard_and_campaign, lab, place, playbook
+from lab import CONTAINER, INVENTORY, NODES, assert_names, guard_and_campaign, lab, on, place, playbook, shell
 
-CONTAINER = "vllm-ascend-v0.13.0rc1"
 SECONDS = 10  # from the first fatal sign until site.yml has ended, on a machine with nothing else to do
 PINGS = 5  # the same, in runs of Ansible that only ping the hosts: what a busy machine may take
 VARIABLES = yaml.safe_load((ROOT / "inventories/lab/group_vars/all.yml").read_text(encoding="utf-8"))
 MODELS = "/opt/data/verification/models"
-
-
-def on(node: str, *command: str) -> str:
-    return lab("exec", node, *command)
 
 
 def arguments(**more: Any) -> dict[str, Any]:
@@ -64,10 +59,7 @@ def break_weights() -> None:
 
 def seconds_of_a_ping() -> float:
     began = time.monotonic()
-    assert (
-        ansible_run.run("ansible", "all", "-i", "inventories/lab", "-m", "ansible.builtin.ping").returncode
-        == 0
-    )
+    assert ansible_run.run("ansible", "all", *INVENTORY, "-m", "ansible.builtin.ping").returncode == 0
     return time.monotonic() - began
 
 
@@ -127,7 +119,7 @@ def seconds_of(node: str, sign: str) -> float:
     """When a line first appeared in the log of the container."""
     stamps = [
         line.split(" ", 1)[0]
-        for line in on(node, "sh", "-c", f"docker logs --timestamps {CONTAINER} 2>&1").splitlines()
+        for line in shell(node, f"docker logs --timestamps {CONTAINER} 2>&1").splitlines()
         if sign in line
     ]
     assert stamps, f"{sign} is not in the log of {node}"
@@ -143,7 +135,7 @@ def test_site_ends_at_once_and_names_the_cause(case):
         for undo in case.undo:
             stack.callback(lab, *undo)
         case.make()
-        run = playbook("site.yml", "-i", "inventories/lab", "-e", json.dumps(case.variables), *case.options)
+        run = playbook("site.yml", *INVENTORY, "-e", json.dumps(case.variables), *case.options)
         ended = time.time()
         messages = run.failed()
         late = ended - seconds_of(case.host, case.sign)
@@ -178,9 +170,9 @@ def test_what_would_keep_a_worker_away_is_named_before_the_start(case):
     with ExitStack() as stack:
         stack.callback(lab, *undo)
         # Ports are called only where no service has them, so the service stops first.
-        playbook("playbooks/stop.yml", "-i", "inventories/lab").succeeded()
+        playbook("playbooks/stop.yml", *INVENTORY).succeeded()
         lab(*make)
-        run = playbook("site.yml", "-i", "inventories/lab")
+        run = playbook("site.yml", *INVENTORY)
     assert_names(run.failed()["node0"], place(finding[0], "preflight"))
     assert finding in run.findings()
 
@@ -200,10 +192,8 @@ def test_the_verdict_and_the_bundle_after_a_failure_hold_the_cause_and_no_secret
             "--label",
             f"my.secret={secrets[1]}",
         )
-        on(
+        shell(
             "node1",
-            "sh",
-            "-c",
             'docker run --name "$@" || true',
             "sh",
             name,
@@ -215,7 +205,7 @@ def test_the_verdict_and_the_bundle_after_a_failure_hold_the_cause_and_no_secret
             script,
         )
         variables = {"vllm_container_name": name, "weights_token": secrets[0], "diagnose_dir": str(tmp_path)}
-        options = ("-i", "inventories/lab", "-vvv", "-e", json.dumps(variables))
+        options = (*INVENTORY, "-vvv", "-e", json.dumps(variables))
         run = playbook("playbooks/diagnose.yml", *options)
     said = run.succeeded()
     assert "node0 head absent" in said

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_run import ROOT, environment
-from lab import NODES, assert_names, lab, place, playbook
+from lab import INVENTORY, NODES, assert_names, on, place, playbook
 
 DOCS = [
     ROOT / "README.md",
@@ -26,7 +26,7 @@ IN_BLOCK = re.compile(rf"^ {{4}}((?:{PROGRAMS}) .*?)(?: +#.*)?$", re.MULTILINE)
 IN_TEXT = re.compile(rf"`((?:{PROGRAMS}) [^`]+)`")
 # Pictures, settings and output, which are no commands.
 PICTURE = re.compile(r"^ *```(?:mermaid|text|yaml|python)\n.*?^ *```$", re.MULTILINE | re.DOTALL)
-# Lines of their own that are no commands: an inventory, and what a command wants in the environment.
+# Lines of their own that are no commands: an inventory, and what a command needs in the environment.
 NO_COMMAND = re.compile(r"(?:vllm_head|vllm_workers|all): \{|export CONTROLLER_HOST=")
 
 # What is run elsewhere: in which file, and what shows it there.
@@ -179,13 +179,13 @@ def run(command: str, folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def service() -> None:
-    playbook("site.yml", "-i", "inventories/lab").succeeded()
+    playbook("site.yml", *INVENTORY).succeeded()
 
 
 @pytest.fixture(scope="module")
 def logs(service) -> dict[str, str]:
     command = ("sh", "-c", "docker logs --timestamps vllm-ascend-v0.13.0rc1 2>&1")
-    return {f"{node}.log": lab("exec", node, *command) for node in NODES}
+    return {f"{node}.log": on(node, *command) for node in NODES}
 
 
 @pytest.fixture(name="folder")
@@ -236,9 +236,9 @@ def uninstall(command: str) -> None:
 @pytest.mark.usefixtures("service")
 def test_a_host_is_taken_out():
     uninstall(UNINSTALL_ONE)
-    assert [bool(lab("exec", node, "docker", "ps", "--all", "--quiet")) for node in NODES] == [True, False]
+    assert [bool(on(node, "docker", "ps", "--all", "--quiet")) for node in NODES] == [True, False]
     # A host that was replaced looks like this one.
-    refused = playbook("playbooks/upgrade.yml", "-i", "inventories/lab").failed()
+    refused = playbook("playbooks/upgrade.yml", *INVENTORY).failed()
     assert_names(refused["node1"], place("node1", "container"), "vllm-ascend-v0.13.0rc1-backup", "site.yml")
 
 
@@ -246,6 +246,6 @@ def test_a_host_is_taken_out():
 def test_uninstalling_leaves_the_weights_and_nothing_else():
     uninstall(UNINSTALL)
     for node in NODES:
-        assert lab("exec", node, "docker", "ps", "--all", "--quiet") == ""
-        assert lab("exec", node, "docker", "image", "ls", "--quiet") == ""
-        assert "manifest" in lab("exec", node, "ls", "-a", "/opt/data/verification/models/GLM-4.7")
+        assert on(node, "docker", "ps", "--all", "--quiet") == ""
+        assert on(node, "docker", "image", "ls", "--quiet") == ""
+        assert "manifest" in on(node, "ls", "-a", "/opt/data/verification/models/GLM-4.7")

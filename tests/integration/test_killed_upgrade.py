@@ -15,11 +15,10 @@ from pathlib import Path
 
 import pytest
 from ansible_run import ROOT, run
-from lab import NODES, Run, lab, playbook
+from lab import CONTAINER, INVENTORY, NODES, Run, on, playbook
 from polling import wait_until
-from test_recovery import CONTAINER, answers
+from test_recovery import answers
 
-INVENTORY = ("-i", "inventories/lab")
 FIRST = int(os.environ.get("KILL_AFTER", "1"))
 NEXT = ("site.yml", "playbooks/upgrade.yml", "playbooks/start.yml")
 BROKEN = ("-e", '{"vllm_serve_extra_args": ["--no-such-flag"]}')
@@ -52,7 +51,7 @@ def killed_upgrade(number: int, folder: Path, *options: str) -> str | None:
 
 
 def containers() -> list[list[str]]:
-    shown = [lab("exec", node, "docker", "ps", "--all", "--format", "{{.Names}}") for node in NODES]
+    shown = [on(node, "docker", "ps", "--all", "--format", "{{.Names}}") for node in NODES]
     return [names.split() for names in shown]
 
 

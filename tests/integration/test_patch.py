@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from ansible_run import ROOT, environment
-from lab import Run, assert_names, lab, place, playbook
+from lab import INVENTORY, Run, assert_names, on, place, playbook
 from polling import wait_until
 from settings import IMAGE, RELEASE, Settings
 
@@ -23,11 +23,11 @@ TEMPORARY = f"{NAME}-smoke-test"
 PACKAGE = "/vllm-workspace/vllm/vllm"
 PARSER = f"{PACKAGE}/tool_parsers/glm47_moe_tool_parser.py"
 REGISTERED = '"glm47": ("glm47_moe_tool_parser", "Glm47MoeModelToolParser"),'
-PLAYBOOK = ("tests/integration/patch.yml", "-i", "inventories/lab", "-e", f"vllm_container_name={NAME}")
+PLAYBOOK = ("tests/integration/patch.yml", *INVENTORY, "-e", f"vllm_container_name={NAME}")
 
 
 def docker(*arguments: str) -> str:
-    return lab("exec", "node0", "docker", *arguments)
+    return on("node0", "docker", *arguments)
 
 
 def patch(*options: str) -> Run:

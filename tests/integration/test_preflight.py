@@ -6,16 +6,13 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import ansible_run
 import pytest
-from lab import Run, assert_names, finding_ids, lab, place, playbook, state
+from lab import INVENTORY, NET, Run, assert_names, finding_ids, lab, on, place, playbook, state
 
-INVENTORY = ("-i", "inventories/lab")
-NET = os.environ.get("ASCEND_LAB_NET", "10.77.0")
 # New connections only: the service's own go on.
 FIREWALL = (
     "INPUT",
@@ -90,7 +87,7 @@ def test_docker_that_may_start_before_the_driver_is_a_warning_until_a_drop_in_or
         role = ("-m", "ansible.builtin.include_role", "-a", order)
         written = ansible_run.run("ansible", "node1", *INVENTORY, *role)
         assert written.returncode == 0, written.stdout
-        after = lab("exec", "node1", "systemctl", "show", "docker", "--property=After", "--value")
+        after = on("node1", "systemctl", "show", "docker", "--property=After", "--value")
         assert "host_sys_init.service" in after.split()
         _run, report = preflight(tmp_path / "after.json")
         assert found(report) == []

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,13 +14,11 @@ from collections.abc import Callable, Iterator
 import pytest
 import yaml
 from ansible_run import ROOT
-from lab import NODES, Run, lab, playbook
+from lab import CONTAINER, INVENTORY, NET, NODES, Run, count_failures, lab, on, playbook, shell
 from polling import wait_until
 
 HEAD, WORKER = NODES
-ADDRESS = f"{os.environ.get('ASCEND_LAB_NET', '10.77.0')}.10"
-CONTAINER = "vllm-ascend-v0.13.0rc1"
-STATE = "$(tr '\\0' '\\n' < /proc/1/cmdline | sed -n 's/^--state=//p')"  # of the supervisor in the container
+ADDRESS = f"{NET}.10"
 PATIENCE = 600  # seconds that a start may take on a busy machine
 TAUGHT = yaml.safe_load((ROOT / "tests/lab/model/conversations.yml").read_text(encoding="utf-8"))["probe"][
     "tool_call_no_arguments"
@@ -34,10 +31,6 @@ ENDLESS = {
     "temperature": 0,
     "ignore_eos": True,
 }
-
-
-def on(node: str, *command: str) -> str:
-    return lab("exec", node, *command)
 
 
 def post(body: dict, timeout: float) -> http.client.HTTPResponse:
@@ -118,29 +111,21 @@ class Stream:
 
 @pytest.fixture(scope="module", autouse=True)
 def service() -> None:
-    playbook("site.yml", "-i", "inventories/lab").succeeded()
+    playbook("site.yml", *INVENTORY).succeeded()
 
 
 @pytest.fixture(autouse=True)
 def running(service) -> Iterator[None]:
     wait(answers, "the service answers before the test")
     # As if the faults lay far apart; after many in a row the supervisors pause ever longer, and give up.
-    on(
-        HEAD,
-        "docker",
-        "exec",
-        CONTAINER,
-        "sh",
-        "-c",
-        f"""sed -i 's/"failures": [0-9]*/"failures": 0/' {STATE}""",
-    )
+    count_failures(HEAD, 0)
     yield
     for node in NODES:
         lab("link", node, "up")
 
 
 def comes_back(seconds_before: dict[str, str]) -> None:
-    """Assert that both containers were started anew, by Docker alone, and that the service answers."""
+    """Assert that both containers were started again, by Docker alone, and that the service answers."""
     took = wait(
         lambda: all(started(node) not in ("", seconds_before[node]) for node in NODES) and answers(),
         "both containers are started again and the service answers",
@@ -224,7 +209,7 @@ def docker_crashes(node: str) -> None:
     """Kill dockerd, which systemd starts again."""
     on(node, "systemctl", "kill", "--kill-who=main", "--signal=KILL", "docker")
     up = "docker version --format '{{.Server.Version}}' 2>/dev/null || true"
-    wait(lambda: on(node, "sh", "-c", up).strip(), "Docker is up again")
+    wait(lambda: shell(node, up).strip(), "Docker is up again")
 
 
 @pytest.fixture(name="live_restore")
@@ -251,16 +236,16 @@ def test_with_live_restore_a_crash_of_docker_changes_nothing():
 def test_a_start_heals_a_crash_of_docker():
     docker_crashes(WORKER)
     wait(lambda: started(WORKER).split()[1:] == ["false"], "the worker's container has ended")
-    playbook("playbooks/start.yml", "-i", "inventories/lab").succeeded()
+    playbook("playbooks/start.yml", *INVENTORY).succeeded()
     assert answers()
 
 
 @pytest.fixture(name="hardened")
 def containers_with_less_rights() -> Iterator[tuple[str, ...]]:
-    options = ("-i", "inventories/lab", "-e", '{"vllm_container_hardened": true}')
+    options = (*INVENTORY, "-e", '{"vllm_container_hardened": true}')
     playbook("site.yml", *options).succeeded()
     yield options
-    playbook("site.yml", "-i", "inventories/lab").succeeded()
+    playbook("site.yml", *INVENTORY).succeeded()
 
 
 @pytest.mark.campaign
@@ -275,12 +260,11 @@ def test_a_hardened_container_serves_and_heals(hardened):
 
 @pytest.mark.campaign
 def test_a_service_that_keeps_failing_is_started_at_once_by_site():
-    many = f"""sed -i 's/"failures": [0-9]*/"failures": 10/' {STATE}"""
-    on(HEAD, "docker", "exec", CONTAINER, "sh", "-c", many)  # so that the pause is long
+    count_failures(HEAD, 10)  # so that the pause is long
     on(HEAD, "kill", "-9", engine_pid(HEAD))
     log = ("sh", "-c", f"docker logs --tail 5 {CONTAINER} 2>&1")
     wait(lambda: "keeps failing" in on(HEAD, *log), "the supervisors pause")
-    run = playbook("site.yml", "-i", "inventories/lab")
+    run = playbook("site.yml", *INVENTORY)
     run.succeeded()
     assert run.changed() == {"localhost": 0, "node0": 2, "node1": 2}, run.output
 
@@ -289,9 +273,7 @@ def test_a_planned_stop_waits_for_the_running_answer_and_a_start_for_a_lost_ssh_
     request = request_of(15)
     streams = [Stream(request)]
     runs: list[Run] = []
-    stop = threading.Thread(
-        target=lambda: runs.append(playbook("playbooks/stop.yml", "-i", "inventories/lab"))
-    )
+    stop = threading.Thread(target=lambda: runs.append(playbook("playbooks/stop.yml", *INVENTORY)))
     stop.start()
 
     def refused() -> bool:
@@ -303,7 +285,7 @@ def test_a_planned_stop_waits_for_the_running_answer_and_a_start_for_a_lost_ssh_
     stop.join()
     runs[0].succeeded()
     assert {stream.ended() for stream in streams[:-1]} == {"whole"}
-    log = on(HEAD, "sh", "-c", f"docker logs --tail 300 {CONTAINER} 2>&1")
+    log = shell(HEAD, f"docker logs --tail 300 {CONTAINER} 2>&1")
     assert "request(s) left" in log
     assert "drained after" in log
     start_without_ssh_for_a_while()
@@ -312,9 +294,7 @@ def test_a_planned_stop_waits_for_the_running_answer_and_a_start_for_a_lost_ssh_
 def start_without_ssh_for_a_while() -> None:
     """Start the service. A connection that is lost meanwhile is waited for."""
     runs: list[Run] = []
-    start = threading.Thread(
-        target=lambda: runs.append(playbook("playbooks/start.yml", "-i", "inventories/lab"))
-    )
+    start = threading.Thread(target=lambda: runs.append(playbook("playbooks/start.yml", *INVENTORY)))
     start.start()
     wait(lambda: started(WORKER).split()[1:] == ["true"], "the worker's container runs")
     rule = ("INPUT", "--protocol", "tcp", "--dport", "22", "--jump", "REJECT", "--reject-with", "tcp-reset")

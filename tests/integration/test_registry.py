@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab import NODES, Run, assert_names, lab, listens, place, site
+from lab import INVENTORY, NET, NODES, Run, assert_names, listens, on, place, shell, site
 from polling import wait_until
 from watch import Watch
 
 CACHE = Path(os.environ.get("ASCEND_LAB_CACHE", "/var/cache/ascend-ops-lab"))
-ADDRESS = (os.environ.get("ASCEND_LAB_NET", "10.77.0") + ".1", 5001)
+ADDRESS = (f"{NET}.1", 5001)
 REGISTRY = f"{ADDRESS[0]}:{ADDRESS[1]}"
 IMAGE = f"{REGISTRY}/ascend/vllm-ascend:v0.13.0rc1"
 USER, PASSWORD = "robot", "a-password-nobody-may-see"
@@ -72,11 +72,8 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def nothing_left() -> Iterator[None]:
     yield
     for node in NODES:
-        lab(
-            "exec",
+        shell(
             node,
-            "sh",
-            "-c",
             'docker image ls --quiet "$1" | grep -q . && docker rmi "$1"; rm -rf /root/.docker /usr/local/bin/docker-credential-lab',
             "sh",
             IMAGE,
@@ -88,7 +85,7 @@ def stage_with_variables(tmp_path: Path):
     def stage(*options: str, **variables: str) -> Run:
         file = tmp_path / "variables.json"  # and not the command line, which everybody sees
         file.write_text(json.dumps({"vllm_image": IMAGE, **variables}), encoding="utf-8")
-        return site("-i", "inventories/lab", "--tags", "image", *options, "-e", f"@{file}")
+        return site(*INVENTORY, "--tags", "image", *options, "-e", f"@{file}")
 
     return stage
 
@@ -96,7 +93,7 @@ def stage_with_variables(tmp_path: Path):
 def on_each(script: str, *arguments: str) -> list[str]:
     """Run a script on each node, with the arguments in its standard input, a line each, and return the outputs."""
     text = "\n".join((*arguments, ""))
-    return [lab("exec", node, "sh", "-c", script, text_in=text).strip() for node in NODES]
+    return [shell(node, script, text_in=text).strip() for node in NODES]
 
 
 def test_the_image_is_pulled_with_user_and_password_and_the_password_is_seen_nowhere(stage):
@@ -157,4 +154,4 @@ def test_who_is_not_let_in_is_told_why(
 ):
     assert_names(stage(**variables).failed()[failing], *names)
     for node in NODES:
-        assert lab("exec", node, "docker", "image", "ls", "--quiet", IMAGE) == ""
+        assert on(node, "docker", "image", "ls", "--quiet", IMAGE) == ""

@@ -19,10 +19,10 @@ from collections.abc import Iterator
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import checks, patch_set
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.endpoint import Client
-from lab import NODES, assert_names, lab, place, playbook
+from lab import CONTAINER, INVENTORY, NODES, assert_names, on, place, playbook
 from polling import wait_until
 from shipped import PROFILES, ROOT, read
-from test_recovery import ADDRESS, CONTAINER, PATIENCE
+from test_recovery import ADDRESS, PATIENCE
 from test_upgrade import containers
 
 RELEASES = os.environ.get("RELEASES", "0.13.0 0.23.0 0.30.0").split()
@@ -108,7 +108,7 @@ def service_under_load() -> Iterator[Load]:
 def settings(release: str, **more: object) -> tuple[str, ...]:
     """Return the options of a run for the release."""
     variables = {"vllm_release": release, "vllm_profile": MODELS[release], **more}
-    return ("-i", "inventories/lab", "-e", json.dumps(variables))
+    return (*INVENTORY, "-e", json.dumps(variables))
 
 
 def assert_serves(release: str) -> None:
@@ -118,13 +118,13 @@ def assert_serves(release: str) -> None:
         assert json.load(answer)["version"] == vllm
     files = patch_set.files_for(vllm, patch_set.load(PATCHES, read(PATCHES), True)["releases"])
     for node in NODES:
-        changed = lab("exec", node, "docker", "diff", CONTAINER).splitlines()
+        changed = on(node, "docker", "diff", CONTAINER).splitlines()
         patched = {
             line.partition("/vllm-workspace/vllm/vllm/")[2] for line in changed if line.endswith(".py")
         }
         assert patched - {""} == {file["path"] for file in files}
         running = "pid=$(pgrep -of 'vllm serve') && cat /proc/$pid/cmdline /proc/$pid/environ"
-        text = lab("exec", node, "docker", "exec", CONTAINER, "sh", "-c", running)
+        text = on(node, "docker", "exec", CONTAINER, "sh", "-c", running)
         assert {name for name in DEAD if name in text} == (DEAD if MODELS[release] == "glm-4.7" else set())
 
 

@@ -11,18 +11,17 @@ from pathlib import Path
 
 import pytest
 from ansible_run import ROOT, run
-from lab import NODES, lab, site
+from lab import CONTAINER, INVENTORY, NODES, on, site
 
-CONTAINER = "vllm-ascend-v0.13.0rc1"
 HOSTS = {"verify": "vllm_head"}
 CHANGES = ("container", "patch", "serve")  # once their container is gone
 
 
 @pytest.fixture(scope="module", autouse=True)
 def hosts_without_a_container() -> None:
-    site("-i", "inventories/lab", "--tags", "image,weights").succeeded()
+    site(*INVENTORY, "--tags", "image,weights").succeeded()
     for node in NODES:
-        lab("exec", node, "docker", "rm", "--force", CONTAINER)
+        on(node, "docker", "rm", "--force", CONTAINER)
 
 
 def changes(role: str, folder: Path) -> int:

@@ -17,9 +17,8 @@ import ansible_runner
 import pytest
 from ansible_run import ROOT
 from awx_stand_in import StandIn
-from lab import NODES, assert_names, lab, state
+from lab import NODES, STATE, assert_names, on, shell, state
 
-STATE = Path(os.environ.get("ASCEND_LAB_STATE", "/var/lib/ascend-ops-lab"))
 SECRETS = {
     "weights_token": (STATE / "hub-token").read_text(encoding="utf-8").strip(),
     "vllm_api_key": "a-key-nobody-may-see",
@@ -125,7 +124,7 @@ def a_job(tmp_path_factory):
 
 @pytest.fixture(scope="module", autouse=True, name="first")
 def service_that_runs(job) -> Job:
-    """The service as the inventory wants it, made by AWX's means as well."""
+    """The service as the inventory describes it, made by AWX's means as well."""
     done = job("playbooks/site.yml", SAME, secrets=("weights_token",))
     assert done.result.status == "successful", done.said
     return done
@@ -229,9 +228,9 @@ def test_a_service_without_a_fault_is_diagnosed(job, tmp_path):
         with tarfile.open(tmp_path / "support-bundle.tar.gz") as bundle:
             findings = json.load(bundle.extractfile("support-bundle/findings.json"))
         assert {finding["severity"] for finding in findings} <= {"past"}  # what the service recovered from
-        assert lab("exec", "node0", "stat", "--format=%a", copied).strip() == "600"
+        assert on("node0", "stat", "--format=%a", copied).strip() == "600"
     finally:
-        lab("exec", "node0", "rm", "-f", copied)
+        on("node0", "rm", "-f", copied)
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -246,12 +245,12 @@ def test_a_folder_is_filled_for_hosts_without_a_way_out(job):
             arguments="--skip-tags python",
         )
         assert done.result.status == "successful", done.said
-        lab("exec", "node0", "sh", "-c", f"cd {folder} && sha256sum --check --quiet SHA256SUMS")
-        sums = lab("exec", "node0", "cat", f"{folder}/SHA256SUMS")
+        shell("node0", f"cd {folder} && sha256sum --check --quiet SHA256SUMS")
+        sums = on("node0", "cat", f"{folder}/SHA256SUMS")
         assert "image.tar" in sums
         assert "model.safetensors.index.json" in sums
     finally:
-        lab("exec", "node0", "rm", "-rf", folder)
+        on("node0", "rm", "-rf", folder)
 
 
 @pytest.mark.campaign  # make units sets up the same AWX

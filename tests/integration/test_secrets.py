@@ -8,19 +8,19 @@ from __future__ import annotations
 import json
 
 import pytest
-from lab import NODES, lab, site
-from watch import STATE, Watch
+from lab import NODES, STATE, on, shell, site
+from watch import Watch
 
 MODEL, CONTAINER = "/opt/data/secrets", "secrets"
 
 
 @pytest.fixture(scope="module", name="run")
 def download_with_the_token():
-    """Weights downloaded anew with the token, as verbose as it gets: the output, the token and the watch over the processes."""
+    """Weights downloaded again with the token, as verbose as it gets: the output, the token and the watch over the processes."""
     token = (STATE / "hub-token").read_text(encoding="utf-8").strip()
     for node in NODES:
-        lab("exec", node, "rm", "-rf", MODEL)
-        lab("exec", node, "touch", "/run/before-the-token")
+        on(node, "rm", "-rf", MODEL)
+        on(node, "touch", "/run/before-the-token")
     with Watch(token) as watch:
         variables = {
             "vllm_model_dir": f"{MODEL}/GLM-4.7",
@@ -40,11 +40,11 @@ def download_with_the_token():
             json.dumps(variables),
         ).succeeded()
     for node in NODES:
-        assert lab("exec", node, "find", f"{MODEL}/GLM-4.7", "-name", "*.safetensors")
+        assert on(node, "find", f"{MODEL}/GLM-4.7", "-name", "*.safetensors")
     yield token, said, watch
     for node in NODES:
-        lab("exec", node, "rm", "-rf", MODEL)
-        lab("exec", node, "docker", "rm", CONTAINER)
+        on(node, "rm", "-rf", MODEL)
+        on(node, "docker", "rm", CONTAINER)
 
 
 def test_the_output_does_not_have_it(run):
@@ -61,10 +61,10 @@ def test_no_process_and_no_container_had_it_meanwhile(run):
 
 @pytest.mark.parametrize("node", NODES)
 def test_the_container_does_not_have_it(run, node):
-    assert run[0] not in lab("exec", node, "docker", "inspect", CONTAINER)
+    assert run[0] not in on(node, "docker", "inspect", CONTAINER)
 
 
 @pytest.mark.parametrize("node", NODES)
 def test_no_file_that_others_can_read_has_it(run, node):
     find = 'find / /run /tmp /dev /opt/data /var/lib/docker -xdev -newer /run/before-the-token -type f -perm /004 -exec grep -lF -- "$1" {} + || true'
-    assert lab("exec", node, "sh", "-c", find, "sh", run[0]) == ""
+    assert shell(node, find, "sh", run[0]) == ""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import NODES, Run, assert_names, lab, place, playbook
+from lab import INVENTORY, NODES, Run, assert_names, on, place, playbook
 
 NAME = "npu-test"
 TEMPORARY = f"{NAME}-npu-test"
@@ -28,10 +28,10 @@ def smoke_test(folder: Path, ill: dict[str, Any] | None = None, **variables: Any
     own = {"vllm_container_env": {"LAB_TORCH_NPU": json.dumps(ill or {})}}
     inventory = folder / "hosts.json"
     inventory.write_text(json.dumps({"vllm_workers": {"hosts": {"node1": own}}}), encoding="ascii")
-    options = ("-i", "inventories/lab", "-i", str(inventory), "-e", json.dumps(settings))
+    options = (*INVENTORY, "-i", str(inventory), "-e", json.dumps(settings))
     run = playbook("tests/integration/smoke_test.yml", *options)
     for node in NODES:
-        assert TEMPORARY not in lab("exec", node, "docker", "ps", "--all", "--format", "{{.Names}}")
+        assert TEMPORARY not in on(node, "docker", "ps", "--all", "--format", "{{.Names}}")
     return run
 
 
@@ -58,6 +58,6 @@ def test_an_npu_that_fails_can_be_accepted(tmp_path):
 
 @pytest.mark.campaign  # test_patch.py interrupts one as well
 def test_what_an_interrupted_run_has_left_is_removed(tmp_path):
-    image = lab("exec", "node0", "docker", "image", "ls", "--quiet").split()[0]
-    lab("exec", "node0", "docker", "run", "--detach", "--name", TEMPORARY, image, "sleep", "600")
+    image = on("node0", "docker", "image", "ls", "--quiet").split()[0]
+    on("node0", "docker", "run", "--detach", "--name", TEMPORARY, image, "sleep", "600")
     smoke_test(tmp_path, container_smoke_test="never").succeeded()

@@ -12,11 +12,10 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from lab import NODES, assert_names, lab, place, playbook
+from lab import CONTAINER, INVENTORY, NODES, assert_names, on, place, playbook, shell
 from polling import wait_until
-from test_recovery import CONTAINER, PATIENCE, answers
+from test_recovery import PATIENCE, answers
 
-INVENTORY = ("-i", "inventories/lab")
 WORKER = NODES[1]
 RUNTIME = "/usr/sbin/runc"
 # It fails to make one container of the service, and is the real one afterwards. It is called in the folder of the container.
@@ -33,14 +32,14 @@ def service_whose_worker_cannot_start_once() -> Iterator[list[str]]:
     playbook("site.yml", *INVENTORY).succeeded()
     before = containers()
     replace = f"mv {RUNTIME} {RUNTIME}.real && cat >{RUNTIME} && chmod 755 {RUNTIME}"
-    lab("exec", WORKER, "sh", "-c", replace, text_in=FAILS_ONCE)
+    shell(WORKER, replace, text_in=FAILS_ONCE)
     yield before
-    lab("exec", WORKER, "sh", "-c", f"! test -e {RUNTIME}.real || mv {RUNTIME}.real {RUNTIME}")
+    shell(WORKER, f"! test -e {RUNTIME}.real || mv {RUNTIME}.real {RUNTIME}")
 
 
 def containers() -> list[str]:
     """Return name and id of all containers of each host."""
-    return [lab("exec", node, "docker", "ps", "--all", "--format", "{{.Names}} {{.ID}}") for node in NODES]
+    return [on(node, "docker", "ps", "--all", "--format", "{{.Names}} {{.ID}}") for node in NODES]
 
 
 @pytest.mark.campaign

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -26,7 +25,7 @@ import pytest
 import requests
 import yaml
 from ansible_run import ROOT
-from lab import NODES, lab, playbook
+from lab import CONTAINER, INVENTORY, NET, NODES, STATE, count_failures, lab, on, playbook, shell
 from monitoring import ALERTMANAGER, PROGRAMS, Watched, answers, prometheus, running
 from picture import dashboard
 from polling import wait_until
@@ -35,10 +34,7 @@ from ports import free_port
 pytestmark = pytest.mark.campaign
 
 HEAD, WORKER = NODES
-LAB = ("-i", "inventories/lab")
-URL = f"http://{os.environ.get('ASCEND_LAB_NET', '10.77.0')}.10:8080"
-STATE = Path(os.environ.get("ASCEND_LAB_STATE", "/var/lib/ascend-ops-lab"))
-CONTAINER = "vllm-ascend-v0.13.0rc1"
+URL = f"http://{NET}.10:8080"
 TEXTFILES = "/var/lib/prometheus/node-exporter"
 GATEWAY = {"gateway_api_keys": {"team": "a-key-of-the-watched-lab"}, "gateway_metrics_dir": TEXTFILES}
 SETTINGS = {"vllm_supervisor_metrics_dir": TEXTFILES, "vllm_supervisor_probe_seconds": 20}
@@ -60,10 +56,6 @@ LONG = {
     "temperature": 0, "ignore_eos": True, "max_tokens": 400, "stream": True,
 }  # fmt: skip
 Alert = tuple[str, str]  # name, and host if it has one
-
-
-def on(node: str, *command: str) -> str:
-    return lab("exec", node, *command)
 
 
 def shorter(duration: str) -> str:
@@ -222,8 +214,8 @@ def watched_lab(operator: Operator, tmp_path_factory: pytest.TempPathFactory) ->
     (folder / "hosts.json").write_text(json.dumps(inventory), encoding="utf-8")
     with contextlib.ExitStack() as stack:
         stack.enter_context(exporters())
-        playbook("site.yml", *LAB, "-e", json.dumps(SETTINGS)).succeeded()
-        playbook("playbooks/monitoring.yml", *LAB, "-i", str(folder / "hosts.json")).succeeded()
+        playbook("site.yml", *INVENTORY, "-e", json.dumps(SETTINGS)).succeeded()
+        playbook("playbooks/monitoring.yml", *INVENTORY, "-i", str(folder / "hosts.json")).succeeded()
         rules.write_text(faster((written / "rules-glm47.yml").read_text(encoding="utf-8")), encoding="utf-8")
         pager = stack.enter_context(operator.listening())
         address = stack.enter_context(alertmanager(folder, pager))
@@ -258,11 +250,11 @@ def filling_disk(node: str) -> Iterator[None]:
     """Let a disk of 200 MB fill by 2 MB a second, until a twentieth is left."""
     devices = "mknod /dev/loop-control c 10 237; for number in 0 1 2 3 4 5 6 7; do mknod /dev/loop$number b 7 $number; done"
     disk = "truncate -s 200M /root/disk.img && mkfs.ext4 -q -m 0 /root/disk.img && mkdir -p /srv/disk && mount -o loop /root/disk.img /srv/disk"
-    on(node, "sh", "-c", f"[ -e /dev/loop-control ] || {{ {devices}; }}; {disk}")
+    shell(node, f"[ -e /dev/loop-control ] || {{ {devices}; }}; {disk}")
     fill = "for part in $(seq 45); do dd if=/dev/zero of=/srv/disk/$part bs=4M count=1 status=none; sync; sleep 1; done"
     on(node, "systemd-run", "--quiet", "--collect", "--unit=fill", "sh", "-c", fill)
     yield
-    on(node, "sh", "-c", "systemctl stop fill; umount /srv/disk && rm -rf /root/disk.img /srv/disk")
+    shell(node, "systemctl stop fill; umount /srv/disk && rm -rf /root/disk.img /srv/disk")
 
 
 def test_hardware_that_fails_is_named(site: Watched, operator: Operator):
@@ -294,14 +286,14 @@ def test_a_certificate_that_ends_soon_is_named(operator: Operator, tmp_path: Pat
                 check=True,
             )  # fmt: skip
             given = {**GATEWAY, "gateway_certificate": str(certificate), "gateway_certificate_key": str(key)}
-            playbook("playbooks/gateway.yml", *LAB, "-e", json.dumps(given)).succeeded()
+            playbook("playbooks/gateway.yml", *INVENTORY, "-e", json.dumps(given)).succeeded()
             if check:
                 check()
         operator.wait_for_silence(60)
         assert operator.seen == {("GatewayCertificateEnds", HEAD)}
     finally:
         gone = {**GATEWAY, "gateway_state": "absent"}
-        playbook("playbooks/gateway.yml", *LAB, "-e", json.dumps(gone)).succeeded()
+        playbook("playbooks/gateway.yml", *INVENTORY, "-e", json.dumps(gone)).succeeded()
     assert on(HEAD, "ls", TEXTFILES).split() == ["ascend-ops-8080.prom"]
 
 
@@ -329,14 +321,12 @@ def test_an_engine_that_hangs_is_named_and_the_supervisor_ends_it(operator: Oper
 
 def test_a_worker_that_is_killed_and_a_service_that_has_given_up_are_named(operator: Operator):
     """After four failures in a row, the container of the worker is killed for good."""
-    state = "$(tr '\\0' '\\n' < /proc/1/cmdline | sed -n 's/^--state=//p')"
-    four = f"""sed -i 's/"failures": [0-9]*/"failures": 4/' {state}"""
-    on(HEAD, "docker", "exec", CONTAINER, "sh", "-c", four)
+    count_failures(HEAD, 4)
     on(WORKER, "docker", "kill", CONTAINER)
     operator.wait([("VllmDown", HEAD), ("SupervisorKeepsFailing", HEAD)], 2)
     operator.wait([("SupervisorSilent", WORKER)], 1 + 120 * FASTER / 60)
-    playbook("playbooks/stop.yml", *LAB, "-e", json.dumps(SETTINGS)).succeeded()
-    playbook("playbooks/start.yml", *LAB, "-e", json.dumps(SETTINGS)).succeeded()
+    playbook("playbooks/stop.yml", *INVENTORY, "-e", json.dumps(SETTINGS)).succeeded()
+    playbook("playbooks/start.yml", *INVENTORY, "-e", json.dumps(SETTINGS)).succeeded()
     operator.wait_for_silence(60, but=["VllmRestarts"])
 
 

@@ -26,11 +26,9 @@ import pytest
 from ansible_run import ROOT, environment
 from hub.authority import Authority
 from hub.faulty import Fault, FaultyHub
-from lab import NODES, Run, assert_names, lab, listens, place, playbook
+from lab import INVENTORY, NET, NODES, STATE, Run, assert_names, listens, on, place, playbook, shell
 from polling import wait_until
 
-NET = os.environ.get("ASCEND_LAB_NET", "10.77.0")
-STATE = Path(os.environ.get("ASCEND_LAB_STATE", "/var/lib/ascend-ops-lab"))
 SHARD = int(os.environ.get("ASCEND_TEST_SHARD_MB", "24")) << 20
 SHARDS = [f"model-{number:05}-of-00004.safetensors" for number in range(1, 5)]
 TOTAL_SHARDS = SHARD * len(SHARDS)
@@ -73,7 +71,7 @@ def new_hub(files: Path, address: str = f"{NET}.1") -> FaultyHub:
 @pytest.fixture(scope="module", autouse=True)
 def the_stage_before() -> None:
     """The client runs in the image, which this stage does not pull."""
-    playbook("site.yml", "-i", "inventories/lab", "--tags", "image").succeeded()
+    playbook("site.yml", *INVENTORY, "--tags", "image").succeeded()
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +83,7 @@ def nothing_left() -> Iterator[None]:
 
 def clear() -> None:
     for node in NODES:
-        lab("exec", node, "rm", "-rf", FOLDER, SHARED)
+        on(node, "rm", "-rf", FOLDER, SHARED)
 
 
 def options(**variables: object) -> list[str]:
@@ -97,7 +95,7 @@ def options(**variables: object) -> list[str]:
         "weights_port": SHARE_PORT,
         **variables,
     }
-    return ["-i", "inventories/lab", "-e", json.dumps(given)]
+    return [*INVENTORY, "-e", json.dumps(given)]
 
 
 def download(**variables: object) -> Run:
@@ -141,8 +139,8 @@ def assert_complete(node: str = "node0", files: Path | None = None, folder: str 
         wanted = subprocess.run(
             ["sha256sum", *SHARDS], cwd=files, capture_output=True, text=True, check=True
         ).stdout
-        assert lab("exec", node, "sh", "-c", f"cd {folder} && sha256sum {' '.join(SHARDS)}") == wanted
-    assert "manifest" in lab("exec", node, "ls", "-a", folder)
+        assert shell(node, f"cd {folder} && sha256sum {' '.join(SHARDS)}") == wanted
+    assert "manifest" in on(node, "ls", "-a", folder)
 
 
 # Trouble with the hub and on the way to it
@@ -202,7 +200,7 @@ def test_a_hash_that_the_hub_lists_wrongly_is_refused(hub: FaultyHub):
     status = path.stat()
     repository._hashes[path, status.st_size, status.st_mtime_ns] = "0" * 64
     assert_failed(download(), SHARDS[3])
-    assert SHARDS[3] not in lab("exec", "node0", "ls", MODEL).split()
+    assert SHARDS[3] not in on("node0", "ls", MODEL).split()
 
 
 @pytest.mark.parametrize(
@@ -263,28 +261,25 @@ def test_a_hub_that_only_a_proxy_reaches(files: Path, proxy: str, tmp_path: Path
         run = playbook("tests/integration/weights.yml", *there, "-e", f"@{secret}", "-vvvv")
         assert PASSWORD not in run.succeeded()
         assert hub.sent == (files / "config.json").stat().st_size
-    assert lab("exec", "node0", "ls", MODEL) == "config.json\n"
+    assert on("node0", "ls", MODEL) == "config.json\n"
 
 
 # Trouble on the host
 
 
 def kill_the_client(node: str = "node0") -> None:
-    lab(
-        "exec",
+    shell(
         node,
-        "sh",
-        "-c",
         "kill -9 $(pgrep -f 'snapshot_downloa[d]' | xargs -n1 -I{} sh -c 'grep -q python3 /proc/{}/comm && echo {}')",
     )
 
 
 def restart_docker() -> None:
-    lab("exec", "node0", "systemctl", "restart", "docker")
+    on("node0", "systemctl", "restart", "docker")
 
 
 def fill_the_disk() -> None:
-    lab("exec", "node0", "sh", "-c", f"dd if=/dev/zero of={FOLDER}/filler bs=1M 2>/dev/null || true")
+    shell("node0", f"dd if=/dev/zero of={FOLDER}/filler bs=1M 2>/dev/null || true")
 
 
 @pytest.mark.parametrize(
@@ -317,7 +312,7 @@ docker rm $container
 
 @pytest.mark.campaign
 def test_the_client_runs_with_a_python_of_the_host(hub: FaultyHub, files: Path):
-    lab("exec", "node0", "sh", "-c", PYTHON)
+    shell("node0", PYTHON)
     slow(hub)
     run = Background(
         weights_python=f"{FOLDER}/python/bin/python3",
@@ -329,29 +324,23 @@ def test_the_client_runs_with_a_python_of_the_host(hub: FaultyHub, files: Path):
     run.ended().succeeded()
     assert hub.sent <= TOTAL_SHARDS + SLACK
     assert_complete(files=files)
-    assert "config.json" not in lab("exec", "node0", "ls", MODEL)
-    lab(
-        "exec",
+    assert "config.json" not in on("node0", "ls", MODEL)
+    shell(
         "node0",
-        "sh",
-        "-c",
         f"! ls -d /run/ascend-ops-weights* && ! grep -rqs {TOKEN} /run /root {FOLDER}",
     )
 
 
 def bytes_complete() -> int:
     """Return the bytes of the shards that are complete on the host."""
-    found = lab("exec", "node0", "find", MODEL, "-name", "model-*.safetensors", "-size", f"{SHARD}c")
+    found = on("node0", "find", MODEL, "-name", "model-*.safetensors", "-size", f"{SHARD}c")
     return SHARD * len(found.split())
 
 
 @pytest.mark.campaign
 def test_a_disk_that_is_full_is_told_and_nothing_is_lost(hub: FaultyHub, files: Path):
-    lab(
-        "exec",
+    shell(
         "node0",
-        "sh",
-        "-c",
         f"mkdir -p {FOLDER} && mount -t tmpfs -o size={TOTAL_SHARDS + (64 << 20)} tmpfs {FOLDER}",
     )
     try:
@@ -361,28 +350,25 @@ def test_a_disk_that_is_full_is_told_and_nothing_is_lost(hub: FaultyHub, files: 
         fill_the_disk()
         assert_failed(run.ended(), "No space left")
         hub.bytes_per_second = None
-        lab("exec", "node0", "rm", f"{FOLDER}/filler")
+        on("node0", "rm", f"{FOLDER}/filler")
         # The client has asked again and again while the disk was full. What counts is what it asks for from now on.
         before, complete = hub.sent, bytes_complete()
         download().succeeded()
         assert hub.sent - before <= TOTAL_SHARDS - complete + SLACK
         assert_complete(files=files)
     finally:
-        lab("exec", "node0", "umount", "-l", FOLDER)
+        on("node0", "umount", "-l", FOLDER)
 
 
 def test_a_disk_that_is_too_small_is_told_before_the_first_byte(hub: FaultyHub):
-    lab(
-        "exec",
+    shell(
         "node0",
-        "sh",
-        "-c",
         f"mkdir -p {FOLDER} && mount -t tmpfs -o size={TOTAL_SHARDS // 2} tmpfs {FOLDER}",
     )
     try:
         run = download()
     finally:
-        lab("exec", "node0", "umount", "-l", FOLDER)
+        on("node0", "umount", "-l", FOLDER)
     assert_failed(run, FOLDER)
     assert hub.sent == 0
 
@@ -390,19 +376,19 @@ def test_a_disk_that_is_too_small_is_told_before_the_first_byte(hub: FaultyHub):
 def damage(shard: str, folder: str = MODEL) -> None:
     """Change a byte as a bad disk does it: the modification time does not tell."""
     change = "touch -r $1 /run/before && printf x | dd of=$1 bs=1 seek=1000 conv=notrunc status=none && touch -r /run/before $1"
-    lab("exec", "node0", "sh", "-c", change, "sh", f"{folder}/{shard}")
+    shell("node0", change, "sh", f"{folder}/{shard}")
 
 
 def test_complete_weights_cost_no_more_than_a_look(hub: FaultyHub, files: Path):
     download().succeeded()
     sent, requests = hub.sent, hub.requests
     shards = [f"{MODEL}/{shard}" for shard in SHARDS]
-    lab("exec", "node0", "touch", "-a", "-d", "@0", *shards)  # the next that reads them changes that
+    on("node0", "touch", "-a", "-d", "@0", *shards)  # the next that reads them changes that
     run = download()
     run.succeeded()
     assert run.changed() == {"node0": 0}
     assert (hub.sent, hub.requests) == (sent, requests)
-    assert set(lab("exec", "node0", "stat", "--format", "%X", *shards).split()) == {"0"}
+    assert set(on("node0", "stat", "--format", "%X", *shards).split()) == {"0"}
 
 
 def test_a_shard_damaged_on_disk_is_found_by_reading_and_fetched_again_alone(hub: FaultyHub, files: Path):
@@ -425,11 +411,8 @@ def test_shards_cut_off_and_swapped_are_fetched_again_alone(hub: FaultyHub, file
     download().succeeded()
     hub.sent = 0
     first, second, third, _fourth = SHARDS
-    lab(
-        "exec",
+    shell(
         "node0",
-        "sh",
-        "-c",
         f"cd {MODEL} && truncate -s -1 {first} && cp {second} x && cp {third} {second} && mv x {third}",
     )
     download().succeeded()
@@ -455,7 +438,7 @@ def test_a_second_run_at_once_is_refused(hub: FaultyHub, files: Path):
 
 def client() -> str:
     """Return the id of the container that downloads on the first host."""
-    return lab("exec", "node0", "docker", "ps", "--quiet", "--filter", "name=ascend-ops-weights").strip()
+    return on("node0", "docker", "ps", "--quiet", "--filter", "name=ascend-ops-weights").strip()
 
 
 def test_a_run_that_was_killed_is_taken_over(hub: FaultyHub, files: Path):
@@ -484,7 +467,7 @@ def test_fan_out_takes_each_byte_once_and_is_closed_to_others(hub: FaultyHub, fi
     run = Background(weights_distribution="fanout", weights_hosts="node0,node1")
     wait_for_bytes(hub, TOTAL_SHARDS // 2)
     inspect = "docker inspect --format '{{json .Config.Env}} {{json .Args}}' $(docker ps -q --filter name=ascend-ops-weights)"
-    inspected = lab("exec", "node0", "sh", "-c", inspect)
+    inspected = shell("node0", inspect)
     assert "snapshot_download" in inspected
     assert TOKEN not in inspected
     assert not re.search(r"\b[0-9a-f]{64}\b", inspected)  # the key of the run is one
@@ -548,11 +531,8 @@ def test_hosts_that_share_a_folder_write_it_once(hub: FaultyHub, files: Path):
 @pytest.mark.campaign
 def test_weights_brought_by_hand_are_verified_by_a_checksum_file(hub: FaultyHub):
     download().succeeded()
-    lab(
-        "exec",
+    shell(
         "node0",
-        "sh",
-        "-c",
         f"cd {MODEL} && rm .ascend_ops_manifest.json && sha256sum *.json *.safetensors > {FOLDER}/SHA256SUMS",
     )
     requests = hub.requests
@@ -560,5 +540,5 @@ def test_weights_brought_by_hand_are_verified_by_a_checksum_file(hub: FaultyHub)
     download(**by_hand).succeeded()
     damage(SHARDS[2])
     assert_failed(download(**by_hand, weights_verify=True), SHARDS[2])
-    assert SHARDS[2] in lab("exec", "node0", "ls", MODEL)
+    assert SHARDS[2] in on("node0", "ls", MODEL)
     assert hub.requests == requests

@@ -24,8 +24,8 @@ class Step:
 def build(cache: Path, steps: Iterable[Step]) -> None:
     """Do the steps that are not done."""
     for step in steps:
-        wanted = fingerprint(step.sources, [stamp(cache, name) for name in step.after])
-        if stamp(cache, step.name) == wanted:
+        current = fingerprint(step.sources, [stamp(cache, name) for name in step.after])
+        if stamp(cache, step.name) == current:
             say(f"{step.title}: already there")
             continue
         file = _stamp_file(cache, step.name)
@@ -33,7 +33,7 @@ def build(cache: Path, steps: Iterable[Step]) -> None:
         with timed(step.title):
             step.make()
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(wanted, encoding="ascii")
+        file.write_text(current, encoding="ascii")
 
 
 def stamp(cache: Path, name: str) -> str:

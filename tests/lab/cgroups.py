@@ -75,8 +75,8 @@ def _hierarchies() -> Iterator[tuple[Path, int]]:
 
 def _delegate_controllers(group: Path) -> None:
     available = (group / "cgroup.controllers").read_text(encoding="ascii").split()
-    wanted = [f"+{controller}" for controller in _CONTROLLERS if controller in available]
-    (group / "cgroup.subtree_control").write_text(" ".join(wanted), encoding="ascii")
+    delegated = [f"+{controller}" for controller in _CONTROLLERS if controller in available]
+    (group / "cgroup.subtree_control").write_text(" ".join(delegated), encoding="ascii")
 
 
 def _inherit_cpuset(parent: Path, group: Path) -> None:

@@ -14,7 +14,7 @@ DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _NEEDS = {
     "debootstrap": "debootstrap",  # builds the nodes' root
     str(DEBIAN_KEYRING): "debian-archive-keyring",  # proves Debian's packages where the machine is not Debian
-    "curl": "curl",  # asks the endpoint, as the demo's last line tells a person to
+    "curl": "curl",  # for the last line that the demo prints
     "ip": "iproute2",  # namespaces, links and addresses
     "openssl": "openssl",  # the certificate of the hub
     "ssh-keygen": "openssh-client",  # the key to the nodes
@@ -58,17 +58,7 @@ def require_kernel(state: Path) -> None:
     """The kernel does what nodes are made of; each thing is tried for real."""
     state.mkdir(parents=True, exist_ok=True)
     probes = {
-        "namespaces (net, mount, pid, uts, ipc, cgroup)": [
-            "unshare",
-            "-n",
-            "-m",
-            "-p",
-            "-u",
-            "-i",
-            "-C",
-            "-f",
-            "true",
-        ],
+        "namespaces (net, mount, pid, uts, ipc, cgroup)": ["unshare", "-nmpuiC", "-f", "true"],
         "bridges (module bridge)": ["unshare", "-n", "ip", "link", "add", "probe", "type", "bridge"],
         "veth links (module veth)": ["unshare", "-n", "ip", "link", "add", "probe", "type", "veth"],
         f"overlay file systems (module overlay) over {state}": [
@@ -86,7 +76,7 @@ def require_kernel(state: Path) -> None:
             run(probe)
         except LabError as error:
             raise LabError(
-                f"this kernel does not give us {feature}: {error}\nRun the lab on a machine or VM of its own, not in a container"
+                f"this kernel lacks {feature}: {error}\nRun the lab on a machine or VM of its own, not in a container"
             ) from None
 
 
@@ -95,7 +85,7 @@ def require_disk(folder: Path, gib: int) -> None:
     free = shutil.disk_usage(folder).free / _GIB
     if free < gib:
         raise LabError(
-            f"{folder} has {free:.1f} GiB free, wanted {gib}: free some, or point ASCEND_LAB_CACHE and ASCEND_LAB_STATE to a larger disk"
+            f"{folder} has {free:.1f} GiB free, expected {gib}: free some, or point ASCEND_LAB_CACHE and ASCEND_LAB_STATE to a larger disk"
         )
 
 
@@ -104,7 +94,7 @@ def require_memory(gib: int) -> None:
     available = int(meminfo["MemAvailable"].split()[0]) * 1024 / _GIB
     if available < gib:
         raise LabError(
-            f"this machine has {available:.1f} GiB of memory available, wanted {gib}: end some programs, or use a larger machine"
+            f"this machine has {available:.1f} GiB of memory available, expected {gib}: end some programs, or use a larger machine"
         )
 
 

@@ -94,7 +94,7 @@ def _check_free(network: ipaddress.IPv4Network) -> None:
     for address in _links().get(CONTROLLER_LINK, {}).get("addr_info", ()):
         if address["family"] == "inet" and ipaddress.ip_address(address["local"]) not in network:
             raise LabError(
-                f"the lab is up on {address['local']}/24, wanted {network}: run `lab down` first, or set ASCEND_LAB_NET as it was"
+                f"the lab is up on {address['local']}/24, expected {network}: run `lab down` first, or set ASCEND_LAB_NET as it was"
             )
     taken = overlapping(
         network, json.loads(_ip(None, "-4", "-json", "route", "show", "table", "all", "type", "unicast"))

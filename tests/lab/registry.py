@@ -89,12 +89,12 @@ class Repository:
         return {"mediaType": media_type, "size": size, "digest": name}
 
     def _expect(
-        self, wanted: int, method: str, path: str, body=None, headers: dict | None = None
+        self, expected: int, method: str, path: str, body=None, headers: dict | None = None
     ) -> tuple[http.client.HTTPMessage, bytes]:
         status, answer, content = self._call(method, path, body, headers)
-        if status != wanted:
+        if status != expected:
             raise LabError(
-                f"the registry {self.registry} answered {method} {path} with {status}, wanted {wanted}: {content.decode(errors='replace').strip()}"
+                f"the registry {self.registry} answered {method} {path} with {status}, expected {expected}: {content.decode(errors='replace').strip()}"
             )
         return answer, content
 

@@ -104,7 +104,7 @@ def _start(
     processes.end(record, processes.terminate)
     if answers(address):
         raise LabError(
-            f"{address} is taken by another program, wanted it for the lab's {name}: see `ss -ltnp`, and end that program"
+            f"{address} is taken by another program, and the lab's {name} needs it: see `ss -ltnp`, and end that program"
         )
     cgroups.create(_GROUP)
     processes.start(record, command, log, lambda: cgroups.join(_GROUP))

@@ -74,7 +74,7 @@ class Settings:
 
     @property
     def guarded_registry(self) -> str:
-        """One that wants a login; tests start it."""
+        """One that requires a login; tests start it."""
         return f"{self.controller}:5001"
 
     @property
@@ -104,5 +104,5 @@ def parse_prefix(prefix: str) -> ipaddress.IPv4Network:
         return ipaddress.IPv4Network(f"{prefix}.0/24")
     except ValueError:
         raise LabError(
-            f"ASCEND_LAB_NET is {prefix!r}; wanted the first three numbers of a free private network, such as 10.77.0"
+            f"ASCEND_LAB_NET is {prefix!r}; expected the first three numbers of a free private network, such as 10.77.0"
         ) from None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import plan
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import container, plan
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.host import Host
 from ansible_collections.ascend_ops.vllm.plugins.modules import npu_facts
 from npu_sim import install
@@ -16,6 +16,10 @@ from shipped import FLAGS, settings
 
 PROFILE = settings()
 ADDRESSES = {"node0": "10.0.0.10", "node1": "10.0.0.11"}
+
+
+def planned(host: str, **variables: Any) -> dict[str, Any]:
+    return plan.build(plan.Member(host, ADDRESSES, "enp1"), settings(**variables), FLAGS)
 
 
 def npu(root: Path, index: int = 0, **ills: Any) -> dict[str, Any]:
@@ -53,7 +57,7 @@ def facts(its_plan: dict[str, Any]) -> dict[str, Any]:
                    "image_id": None, "image_layers": None},
         "disks": {its_plan["model"]["dir"]: {"mount": "/opt/data", "free_bytes": 800 * 10**9, "used_bytes": 0}},
         "interfaces": [{"name": "lo", "addresses": ["127.0.0.1"]}, {"name": "enp1", "addresses": [its_plan["service_ip"]]}],
-        "ports": {str(its_plan[port]): dict(idle) for port in plan.PORTS} if its_plan["role"] == "head" else {},
+        "ports": {str(its_plan[port]): dict(idle) for port in container.PORTS} if its_plan["role"] == "head" else {},
     }  # fmt: skip
 
 
@@ -65,5 +69,5 @@ def pair(
 ) -> list[Host]:
     chosen = settings(**{f"vllm_{key}": value for key, value in overrides.items()})
     addresses = {name: ADDRESSES[name] for name in names}
-    plans = [plan.build(name, addresses, nic, chosen, FLAGS) for name in names]
+    plans = [plan.build(plan.Member(name, addresses, nic), chosen, FLAGS) for name in names]
     return [Host(name, npus[index], facts(plans[index]), plans[index]) for index, name in enumerate(names)]

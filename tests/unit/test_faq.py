@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._options import role_options
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import plan
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import consistency, groups, network
 from shipped import PROFILES, ROLE_OPTIONS, ROOT, SETTINGS, merged
 
 CONNECTION = {"ansible_user", "ansible_become"}  # Ansible's own
@@ -33,8 +33,8 @@ def test_an_example_is_accepted(example: dict[str, Any]):
             for group in example.values()
             for host, given in group["hosts"].items()
         }
-        assert plan.inventory_problems(hosts, plan.HEAD_GROUP, plan.WORKER_GROUP) == []
-        assert plan.address_problems(addresses) == []
+        assert groups.problems(hosts, groups.HEAD_GROUP, groups.WORKER_GROUP) == []
+        assert network.address_problems(addresses) == []
         return
     example = {name: value for name, value in example.items() if name not in CONNECTION}
     assert set(example) <= set(SETTINGS) | set(ROLE_OPTIONS)
@@ -44,7 +44,7 @@ def test_an_example_is_accepted(example: dict[str, Any]):
         profile = "qwen3-235b-a22b"
     values, problems = merged(profile, **example)
     assert problems == []
-    assert plan.setting_problems(values, PROFILES.serve_flags(values["image_versions"]["vllm"])) == []
+    assert consistency.problems(values, PROFILES.serve_flags(values["image_versions"]["vllm"])) == []
 
 
 def test_both_languages_have_the_same_examples():

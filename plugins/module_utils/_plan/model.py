@@ -148,13 +148,7 @@ def of_config(
 
 
 def _of_config(config: Mapping[str, Any], name: str, size: float | None, tensors: Mapping[str, int]) -> Model:
-    doubts = []
-    _require_shapes(config)
-    if config.get("text_config") is not None:
-        config = {**config, **config["text_config"]}
-        _require_shapes(config)
-        doubts.append("the model has parts that are not for text, and these are not counted")
-    config = {key: value for key, value in {**config, **_numbers(config)}.items() if value is not None}
+    config, doubts = _text_model(config)
     layers, hidden, heads = (
         config[key] for key in ("num_hidden_layers", "hidden_size", "num_attention_heads")
     )
@@ -188,6 +182,18 @@ def _of_config(config: Mapping[str, Any], name: str, size: float | None, tensors
         quantized=main[EXPERTS] + main[SLICED] < (1 - NEAR) * plain,
         doubts=tuple(doubts),
     )
+
+
+def _text_model(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return what a config says of the text model, without null, and a doubt if it says something of others."""
+    doubts = []
+    _require_shapes(config)
+    if config.get("text_config") is not None:
+        config = {**config, **config["text_config"]}
+        _require_shapes(config)
+        doubts.append("the model has parts that are not for text, and these are not counted")
+    numbered = {**config, **_numbers(config)}
+    return {key: value for key, value in numbered.items() if value is not None}, doubts
 
 
 def _require_shapes(config: Mapping[str, Any]) -> None:

@@ -94,6 +94,15 @@ PATTERNS = {
 
 def problems(settings: Mapping[str, Any]) -> list[Problem]:
     """Return a problem for each value among the merged *settings* that has not the form it must have."""
+    return [
+        *_pattern_problems(settings),
+        *_environment_problems(settings),
+        *_condition_problems(settings["image_versions"]),
+        *_prompt_problems(settings["probe"]),
+    ]
+
+
+def _pattern_problems(settings: Mapping[str, Any]) -> list[Problem]:
     found = []
     for key, pattern in PATTERNS.items():
         value = settings[key]
@@ -106,12 +115,16 @@ def problems(settings: Mapping[str, Any]) -> list[Problem]:
         ]
     if sorted(set(settings["npu_ids"])) != settings["npu_ids"]:
         found.append(wrong("vllm_npu_ids", f"is {settings['npu_ids']}", "ascending numbers, each once"))
-    for key in ("container_env", "serve_env"):
-        found += [
-            wrong(f"vllm_{key}", f"has {name}: {value!r}", QUOTED)
-            for name, value in settings[key].items()
-            if value is not None and (isinstance(value, bool) or not isinstance(value, (str, int)))
-        ]
+    return found
+
+
+def _environment_problems(settings: Mapping[str, Any]) -> list[Problem]:
+    found = [
+        wrong(f"vllm_{key}", f"has {name}: {value!r}", QUOTED)
+        for key in ("container_env", "serve_env")
+        for name, value in settings[key].items()
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (str, int)))
+    ]
     found += [
         Problem(
             f"vllm_container_env has {name}: {value}, and Docker does not replace {match[0]}",
@@ -130,13 +143,21 @@ def problems(settings: Mapping[str, Any]) -> list[Problem]:
                 f"write {path}:$PYTHONPATH, or set vllm_drain_seconds to 0",
             )
         )
-    for name, condition in settings["image_versions"].items():
-        if isinstance(condition, float) or not versions.is_condition(str(condition)):
-            expected = "a version, or conditions, in quotes, such as >=3.10,<3.12"
-            found.append(wrong("vllm_image_versions", f"has {name}: {condition!r}", expected))
+    return found
+
+
+def _condition_problems(conditions: Mapping[str, Any]) -> list[Problem]:
+    expected = "a version, or conditions, in quotes, such as >=3.10,<3.12"
+    return [
+        wrong("vllm_image_versions", f"has {name}: {condition!r}", expected)
+        for name, condition in conditions.items()
+        if isinstance(condition, float) or not versions.is_condition(str(condition))
+    ]
+
+
+def _prompt_problems(prompts: Any) -> list[Problem]:
     expected = "requests and answers by the names of the built-in conversations"
-    errors = checks.prompt_errors(settings["probe"])
-    return found + [wrong("vllm_probe", f"is wrong: {text}", expected) for text in errors]
+    return [wrong("vllm_probe", f"is wrong: {text}", expected) for text in checks.prompt_errors(prompts)]
 
 
 def variables(value: Any) -> set[str]:

@@ -69,6 +69,12 @@ def environment(variables: Mapping[str, Any], names: Mapping[str, Any]) -> dict[
     return {key: None if value is None else str(value) for key, value in filled.items()}
 
 
+def shell_environment(variables: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return the environment as words for bash; a NIC not known yet is None."""
+    texts = environment(variables, names)
+    return {name: None if text is None else shell_word(text) for name, text in texts.items()}
+
+
 def shell_word(text: str) -> str:
     """Return *text* as one word for bash, which replaces $NAME and ${NAME} in it, and nothing else."""
     if not VARIABLE.search(text):

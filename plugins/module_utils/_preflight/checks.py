@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import Iterable, Mapping, Sequence
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import FAIL, Finding
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import lint, names
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._lint import lint
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import (
     host_checks,
     image_checks,

@@ -11,7 +11,7 @@ from typing import Any, Iterator, Mapping, Sequence
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import Finding
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.procfs import in_ranges, nic_of
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.plan import PORTS
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.container import PORTS
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import words
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.connectivity import LISTENER
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.host import Host

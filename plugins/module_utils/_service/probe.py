@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, Mapping, Sequence
+from typing import Any, List, Mapping, Sequence, Tuple
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import checks
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.api import Answer, Message
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.checks import Case, Outcome, Prompt
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.checks import Case, Outcome
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.endpoint import Client
 
 TRIES = 3  # of a check that the model decides
@@ -21,50 +21,43 @@ RETRY_SECONDS = 120  # a try that took longer is the last one
 ENGINE_ROUNDS = 3
 COUNT_SECONDS = 3  # vLLM counts a request shortly after it has answered it
 COUNT_POLL_SECONDS = 0.1
+Settling = List["Future[Tuple[Outcome, Answer]]"]  # by the rank of the engine
 EACH_ENGINE = ("completion", "knows")
+ONE_ANSWER = ("chat", "reasoning")  # checks that examine the same one
 
 
 def probe(
-    client: Client,
-    names: Sequence[str],
-    model: str,
-    prompts: Mapping[str, Prompt],
-    engines: int,
-    room: int = 0,
+    client: Client, cases: Mapping[str, Case], engines: int
 ) -> tuple[dict[str, Outcome], dict[str, Any]]:
-    """Return the outcome of each check, and facts from the answers. *room*: see checks.Case."""
-    cases = {name: checks.case(name, model, prompts, room) for name in names}
+    """Return the outcome of each check, given as {name: case}, and facts from the answers."""
     outcomes: dict[str, Outcome] = {}
     facts: dict[str, Any] = {}
-    if "streaming" in names:  # first and alone, so that its metrics are those of one stream
+    if "streaming" in cases:  # first and alone, so that its metrics are those of one stream
         outcomes["streaming"], answer = _settle(client, "streaming", cases["streaming"])
         facts.update(answer.stream.metrics() if answer.stream else {})
-    with ThreadPoolExecutor(len(names) + 2 * engines) as pool:
-        talk = [name for name in ("chat", "reasoning") if name in names]  # of the same answer
+    talk = [name for name in ONE_ANSWER if name in cases]
+    others = [name for name in cases if name not in ("streaming", *EACH_ENGINE, *ONE_ANSWER)]
+    with ThreadPoolExecutor(len(cases) + 2 * engines) as pool:
         talking = pool.submit(_settle_together, client, talk, cases[talk[0]]) if talk else None
-        pending = {
-            name: pool.submit(_settle, client, name, about)
-            for name, about in cases.items()
-            if name not in ("streaming", *EACH_ENGINE, *talk)
-        }
-        known = (
-            {rank: pool.submit(_settle, client, "knows", cases["knows"], rank) for rank in range(engines)}
-            if "knows" in names
-            else {}
-        )
-        if "completion" in names:
+        pending = {name: pool.submit(_settle, client, name, cases[name]) for name in others}
+        knowing = _on_engines(client, pool, "knows", cases["knows"], engines) if "knows" in cases else None
+        if "completion" in cases:
             outcomes["completion"], facts["engines"] = _each_engine(
                 client, pool, cases["completion"], engines
             )
-        if known:
-            outcomes["knows"] = _of_engines({rank: future.result()[0] for rank, future in known.items()})
+        if knowing:
+            outcomes["knows"] = _of_engines(knowing)
         outcomes.update({name: future.result()[0] for name, future in pending.items()})
         if talking:
             together, answer = talking.result()
             outcomes.update(together)
-            message = (answer.stream.message if answer.stream else answer.message) or Message()
-            facts["answer"] = {"reasoning": message.reasoning, "content": message.content}
-    return {name: outcomes[name] for name in names}, facts
+            facts["answer"] = _parts(answer)
+    return {name: outcomes[name] for name in cases}, facts
+
+
+def _parts(answer: Answer) -> dict[str, str]:
+    message = (answer.stream.message if answer.stream else answer.message) or Message()
+    return {"reasoning": message.reasoning, "content": message.content}
 
 
 def _settle(client: Client, name: str, about: Case, engine: int | None = None) -> tuple[Outcome, Answer]:
@@ -87,14 +80,19 @@ def _settle_together(
     return outcomes, answer
 
 
-def _of_engines(outcomes: Mapping[int, Outcome]) -> Outcome:
+def _on_engines(client: Client, pool: Executor, name: str, about: Case, engines: int) -> Settling:
+    return [pool.submit(_settle, client, name, about, rank) for rank in range(engines)]
+
+
+def _of_engines(settling: Settling) -> Outcome:
     """Return one outcome for those of all engines: the first that failed, or what all of them found."""
-    seconds = max(outcome.seconds for outcome in outcomes.values())
-    for rank, outcome in outcomes.items():
+    outcomes = [future.result()[0] for future in settling]
+    seconds = max(outcome.seconds for outcome in outcomes)
+    for rank, outcome in enumerate(outcomes):
         if outcome.problem:
             problem = replace(outcome.problem, found=f"engine {rank}: {outcome.problem.found}")
             return outcome._replace(detail=problem.found, seconds=seconds, problem=problem)
-    return Outcome(", ".join(f"engine {rank}: {one.detail}" for rank, one in outcomes.items()), seconds)
+    return Outcome(", ".join(f"engine {rank}: {one.detail}" for rank, one in enumerate(outcomes)), seconds)
 
 
 def _each_engine(client: Client, pool: Executor, about: Case, engines: int) -> tuple[Outcome, dict[str, int]]:
@@ -108,8 +106,7 @@ def _each_engine(client: Client, pool: Executor, about: Case, engines: int) -> t
     grown: dict[str, int] = {}
     try:
         for _round in range(ENGINE_ROUNDS):
-            settled = [pool.submit(_settle, client, "completion", about, rank) for rank in range(engines)]
-            outcome = _of_engines({rank: future.result()[0] for rank, future in enumerate(settled)})
+            outcome = _of_engines(_on_engines(client, pool, "completion", about, engines))
             if outcome.problem:
                 return outcome, grown
             grown = _growth(client, before, engines)

@@ -198,8 +198,8 @@ class Folder:
     def write_manifest(self, endpoint: str, request: Request, snapshot: Snapshot) -> None:
         """Write the manifest atomically: an interrupted run leaves the previous one, or none."""
         verified = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        stats = self.stats(snapshot.files)
-        text = manifest.render(endpoint, request, snapshot, stats, verified, self.hashed)
+        verified_files = manifest.Manifest(endpoint, request, snapshot, self.hashed)
+        text = manifest.render(verified_files, self.stats(snapshot.files), verified)
         path = self.manifest_path
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path + ".new", "w", encoding="utf-8") as file:

@@ -37,18 +37,12 @@ class Manifest(NamedTuple):
         )
 
 
-def render(
-    endpoint: str,
-    request: Request,
-    snapshot: Snapshot,
-    on_disk: Mapping[str, Stat],
-    verified: str,
-    hashed: Mapping[str, Hashed],
-) -> str:
-    """Return the text of a manifest. All files of *snapshot* have been verified, at the time *verified*.
+def render(manifest: Manifest, on_disk: Mapping[str, Stat], verified: str) -> str:
+    """Return the text of a manifest. All files of its snapshot have been verified, at the time *verified*.
 
-    Those with another hash in *hashed* have been edited, and are recorded as they are beside what was listed.
+    Those with another hash than was listed have been edited, and are recorded as they are beside it.
     """
+    request, snapshot, hashed = manifest.request, manifest.snapshot, manifest.hashed
     edited = {
         file.path: {"own_size": on_disk[file.path].size, "own_sha256": hashed[file.path].sha256}
         for file in snapshot.files
@@ -56,18 +50,14 @@ def render(
     }
     document = {
         "format": FORMAT,
-        "endpoint": endpoint,
+        "endpoint": manifest.endpoint,
         "repo": request.repo,
         "revision": request.revision,
         **request.choice._asdict(),
         "commit": snapshot.commit,
         "verified": verified,
         "files": [
-            {
-                **file._asdict(),
-                "mtime_ns": on_disk[file.path].mtime_ns,
-                **edited.get(file.path, {}),
-            }
+            {**file._asdict(), "mtime_ns": on_disk[file.path].mtime_ns, **edited.get(file.path, {})}
             for file in snapshot.files
         ],
     }

@@ -31,6 +31,7 @@ import argparse
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import hmac
 import http.client
@@ -937,55 +938,35 @@ class Worker(Supervisor):
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Return the options; `command` is what follows `--`."""
     parser = argparse.ArgumentParser(description="Supervise one host's part of a vLLM service.")
-    parser.add_argument("--rank", type=int, required=True, help="number of this host; the head is 0")
-    parser.add_argument("--hosts", type=int, required=True, help="number of hosts of the service")
-    parser.add_argument(
-        "--address", required=True, help="this host's service address, the only one that is bound"
-    )
-    parser.add_argument("--head", required=True, help="the head's service address")
-    parser.add_argument("--port", type=int, required=True, help="port that the head's supervisor listens on")
-    parser.add_argument("--key", type=Path, required=True, help="file with the key that all hosts share")
-    parser.add_argument("--state", type=Path, required=True, help="file that keeps the failure count")
-    parser.add_argument(
-        "--grace", type=float, required=True, help="grace period in seconds without a heartbeat"
-    )
-    parser.add_argument(
-        "--max-failures", type=int, required=True, help="failed generations in a row that make it unhealthy"
-    )
-    parser.add_argument("--status", type=Path, required=True, help="file for the container's health check")
-    parser.add_argument("--metrics", type=Path, help="file for metrics that Prometheus can read")
-    parser.add_argument("--api-port", type=int, required=True, help="port of vLLM's API on the head")
-    parser.add_argument("--api-key-file", type=Path, help="file with the API key of vLLM, if there is one")
-    parser.add_argument("--engines", type=int, required=True, help="number of engines on all hosts")
-    parser.add_argument(
-        "--probe-seconds",
-        type=float,
-        required=True,
-        help="seconds without a token after which an engine is asked for one; 0 to never ask",
-    )
-    parser.add_argument(
-        "--probe-timeout", type=float, default=120, help="seconds that such an engine then has to compute"
-    )
-    parser.add_argument(
-        "--waiting-seconds",
-        type=float,
-        default=60,
-        help="seconds between two lines about the hosts that have not joined",
-    )
-    parser.add_argument(
-        "--drain-seconds",
-        type=float,
-        required=True,
-        help="seconds that a planned stop waits for running requests; 0 to stop at once",
-    )
-    parser.add_argument("--middleware", type=Path, help="file of drain.py, to refuse requests meanwhile")
-    parser.add_argument("--draining", type=Path, required=True, help="file that exists while it refuses them")
-    parser.add_argument(
-        "--settled-seconds", type=float, default=600, help="seconds after which a ready generation is good"
-    )
-    parser.add_argument(
-        "--stop-seconds", type=float, default=8, help="seconds that vLLM has to exit when asked"
-    )
+    optional = parser.add_argument
+    required = functools.partial(parser.add_argument, required=True)
+    required("--rank", type=int, help="number of this host; the head is 0")
+    required("--hosts", type=int, help="number of hosts of the service")
+    required("--address", help="this host's service address, the only one that is bound")
+    required("--head", help="the head's service address")
+    required("--port", type=int, help="port that the head's supervisor listens on")
+    required("--key", type=Path, help="file with the key that all hosts share")
+    required("--state", type=Path, help="file that keeps the failure count")
+    required("--grace", type=float, help="grace period in seconds without a heartbeat")
+    required("--max-failures", type=int, help="failed generations in a row that make it unhealthy")
+    required("--status", type=Path, help="file for the container's health check")
+    optional("--metrics", type=Path, help="file for metrics that Prometheus can read")
+    required("--api-port", type=int, help="port of vLLM's API on the head")
+    optional("--api-key-file", type=Path, help="file with the API key of vLLM, if there is one")
+    required("--engines", type=int, help="number of engines on all hosts")
+    about = "seconds without a token after which an engine is asked for one; 0 to never ask"
+    required("--probe-seconds", type=float, help=about)
+    about = "seconds that such an engine then has to compute"
+    optional("--probe-timeout", type=float, default=120, help=about)
+    about = "seconds between two lines about the hosts that have not joined"
+    optional("--waiting-seconds", type=float, default=60, help=about)
+    about = "seconds that a planned stop waits for running requests; 0 to stop at once"
+    required("--drain-seconds", type=float, help=about)
+    optional("--middleware", type=Path, help="file of drain.py, to refuse requests meanwhile")
+    required("--draining", type=Path, help="file that exists while it refuses them")
+    about = "seconds after which a ready generation is good"
+    optional("--settled-seconds", type=float, default=600, help=about)
+    optional("--stop-seconds", type=float, default=8, help="seconds that vLLM has to exit when asked")
     parser.add_argument("command", nargs="+", help="the command that starts vLLM")
     return parser.parse_args(arguments)
 

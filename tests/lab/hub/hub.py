@@ -439,7 +439,7 @@ def main() -> None:
     parser.add_argument("--key", type=Path, required=True, help="the key of the certificate")
     options = parser.parse_args()
     if not options.root.is_dir():
-        sys.exit(f"{options.root} is no folder; wanted the one with the files of {options.repo}")
+        sys.exit(f"{options.root} is no folder; expected the one with the files of {options.repo}")
     tokens = Tokens(options.token_file.read_text(encoding="ascii").strip())
     repository = Repository(options.root, options.repo)
     repository.commit()  # reads every file, so that the first listing need not

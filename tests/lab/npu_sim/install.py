@@ -84,5 +84,5 @@ def place_devices(dev: Path, sickness: dict[str, Any]) -> None:
 def _missing_devices(sickness: dict[str, Any]) -> list[str]:
     missing = sickness.get(DEVICES_MISSING, [])
     if not isinstance(missing, list) or set(missing) - set(DEVICES):
-        raise ValueError(f"{DEVICES_MISSING} is {missing!r}, wanted a list of some of {', '.join(DEVICES)}")
+        raise ValueError(f"{DEVICES_MISSING} is {missing!r}, expected a list of some of {', '.join(DEVICES)}")
     return missing

@@ -113,5 +113,5 @@ def test_every_place_that_the_design_names_exists():
     rows = PLACE.findall(text(ROOT / "docs/design.md"))
     assert len(rows) > 10
     for path, name in rows:
-        definition = rf"^\s*(?:(?:async )?def {re.escape(name)}\(|class {re.escape(name)}\b|- name: {re.escape(name)}$|{re.escape(name)}=)"
+        definition = rf"^\s*(?:(?:async )?def {re.escape(name)}\(|class {re.escape(name)}\b|- name: {re.escape(name)}$|{re.escape(name)}(?: ?=|:))"
         assert re.search(definition, text(ROOT / path), re.M), f"{name} is not in {path}"

@@ -10,7 +10,7 @@ import runpy
 
 import pytest
 import yaml
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import lint
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._lint import lint
 from shipped import MODELS, ROOT, settings
 
 PAGES = {"en": "releases.md", "zh": "releases.zh-CN.md"}

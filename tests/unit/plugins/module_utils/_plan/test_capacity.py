@@ -67,7 +67,7 @@ W8A8 = {"quantization": "ascend"}
 
 def planned(hosts: int = 2, **overrides: Any) -> dict[str, Any]:
     names = [f"node{number}" for number in range(hosts)]
-    return plan.build("node0", dict.fromkeys(names, "10.0.0.10"), None, settings(**overrides), FLAGS)
+    return plan.build(plan.Member("node0", dict.fromkeys(names, "10.0.0.10")), settings(**overrides), FLAGS)
 
 
 def args(**flags: Any) -> dict[str, Any]:
@@ -341,7 +341,7 @@ def test_a_shipped_profile_fits_on_the_hosts_that_it_is_for(profile):
     own = settings(profile)
     flags = PROFILES.serve_flags(own["image_versions"]["vllm"])
     addresses = {"node0": "10.0.0.10", "node1": "10.0.0.11"}
-    plans = [plan.build(host, addresses, "enp1s0", own, flags) for host in addresses]
+    plans = [plan.build(plan.Member(host, addresses, "enp1s0"), own, flags) for host in addresses]
     for its_plan in plans:
         model = capacity.of_plan(its_plan)
         assert model

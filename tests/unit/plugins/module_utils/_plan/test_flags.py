@@ -9,17 +9,16 @@ import subprocess
 from typing import Any
 
 import pytest
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import flags, plan, values
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import consistency, flags, plan, values
 from shipped import FLAGS, PROFILES, settings
-
-ADDRESSES = {"node0": "10.0.0.10", "node1": "10.0.0.11"}
+from two_hosts import ADDRESSES
 
 
 def build(host: str = "node1", **variables: Any) -> dict[str, Any]:
     """Return the plan of settings without a problem."""
     chosen = settings(**variables)
-    assert plan.setting_problems(chosen, FLAGS) == []
-    return plan.build(host, ADDRESSES, "enp1", chosen, FLAGS)
+    assert consistency.problems(chosen, FLAGS) == []
+    return plan.build(plan.Member(host, ADDRESSES, "enp1"), chosen, FLAGS)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +133,7 @@ def test_null_leaves_a_flag_out(flag: str):
     ],
 )
 def test_flags_that_would_not_do_what_they_say_are_refused(args: dict[str, Any], flag: str):
-    problems = plan.setting_problems(settings(vllm_serve_args=args), FLAGS)
+    problems = consistency.problems(settings(vllm_serve_args=args), FLAGS)
     assert [flag in problem.found for problem in problems] == [True], problems
 
 
@@ -159,7 +158,7 @@ def test_flags_that_would_not_do_what_they_say_are_refused(args: dict[str, Any],
     ],
 )
 def test_values_that_vllm_takes_are_taken(args: dict[str, Any]):
-    assert plan.setting_problems(settings(vllm_serve_args=args), FLAGS) == []
+    assert consistency.problems(settings(vllm_serve_args=args), FLAGS) == []
 
 
 @pytest.mark.parametrize(
@@ -193,7 +192,7 @@ def test_raw_flags_are_known_by_all_their_names(words: str, spelled: str):
     ],
 )
 def test_raw_words_are_held_against_the_plan(words: str, found: str):
-    problems = plan.setting_problems(settings(vllm_serve_extra_args=words.split()), FLAGS)
+    problems = consistency.problems(settings(vllm_serve_extra_args=words.split()), FLAGS)
     assert [found in problem.found for problem in problems] == [True] * bool(found), problems
 
 
@@ -263,15 +262,15 @@ def test_visible_devices_count_from_0_in_the_container(ids: list[int], visible: 
 
 
 def test_engines_without_npus_are_refused_with_what_to_choose():
-    (problem,) = plan.setting_problems(settings(vllm_npu_ids=[]), FLAGS)
+    (problem,) = consistency.problems(settings(vllm_npu_ids=[]), FLAGS)
     assert problem.found == "vllm_npu_ids is empty"
-    (problem,) = plan.setting_problems(settings(vllm_npu_ids=[0, 1, 2, 3]), FLAGS)
+    (problem,) = consistency.problems(settings(vllm_npu_ids=[0, 1, 2, 3]), FLAGS)
     assert "vllm_tensor_parallel_size to 4" in problem.remedy
 
 
 def test_an_ipv6_service_listens_on_ipv6():
     addresses = {"node0": "fd00::10"}
-    built = plan.build("node0", addresses, "enp1", settings(), FLAGS)
+    built = plan.build(plan.Member("node0", addresses, "enp1"), settings(), FLAGS)
     assert ["--host", "::"] in built["serve"]["args"]
 
 

@@ -8,7 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._options import role_options
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names, plan
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import (
+    consistency,
+    groups,
+    names,
+    network,
+)
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, listed
 from shipped import FLAGS, ROLE_OPTIONS, SETTINGS, merged, settings
 
@@ -56,20 +61,18 @@ def test_golden_messages(golden):
         "vllm_api_port": "80a",
         "vllm_container_init": "maybe",
     }
-    groups = [
-        *plan.inventory_problems({"vllm_worker": ["a"]}, "vllm_head", "vllm_workers"),
-        *plan.inventory_problems(
-            {"vllm_head": ["a", "b"], "vllm_workers": ["b"]}, "vllm_head", "vllm_workers"
-        ),
-        plan.late_group_problem("vllm_worker_group"),
+    of_groups = [
+        *groups.problems({"vllm_worker": ["a"]}, "vllm_head", "vllm_workers"),
+        *groups.problems({"vllm_head": ["a", "b"], "vllm_workers": ["b"]}, "vllm_head", "vllm_workers"),
+        groups.late_problem("vllm_worker_group"),
     ]
     texts = {
-        "groups": groups,
-        "addresses": plan.address_problems(ADDRESSES),
-        "no host is asked": [plan.no_nic_problem("10.0.0.1")],
+        "groups": of_groups,
+        "addresses": network.address_problems(ADDRESSES),
+        "no host is asked": [network.no_nic_problem("10.0.0.1")],
         "types": merged(**types)[1],
-        "settings": plan.setting_problems(settings(**WRONG), FLAGS),
-        "hosts disagree": plan.disagreements("b", settings(vllm_api_port=9000), "a", settings()),
+        "settings": consistency.problems(settings(**WRONG), FLAGS),
+        "hosts disagree": consistency.disagreements("b", settings(vllm_api_port=9000), "a", settings()),
         "names": names.wrong(KNOWN, ["vllm_imgae", "driver_pings", "weights_distrbution"]),
         "options of roles": role_options.problems(ROLE_OPTIONS, OPTIONS),
         "API key": [*api_key(""), *api_key(["x"]), *api_key("x\n")],

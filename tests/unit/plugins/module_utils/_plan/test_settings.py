@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import plan
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import consistency
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import settings as layers
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 from shipped import DEFAULTS, FLAGS, MODELS, PROFILES, ROOT, SETTINGS, merged, read, settings
@@ -111,7 +111,7 @@ def test_a_profile_stands_alone_with_what_is_the_models(own):
         tensor_parallel_size=2,
     )
     result = settings(path)
-    assert plan.setting_problems(result, FLAGS) == []
+    assert consistency.problems(result, FLAGS) == []
     assert result["served_model_name"] == "Qwen3-8B"
     assert result["patch_set"] is None
     assert "tool-call-parser" not in [flag for flag, value in result["serve_args"].items() if value]

@@ -33,7 +33,8 @@ def probed(
 ) -> tuple[dict[str, Outcome], Any]:
     client = Client(server.url, KEY, silence, longest)
     room = checks.room(client.ask(Request("/v1/models")), MODEL)
-    return probe(client, list(names), MODEL, checks.prompts(REQUESTS), 2, room)
+    prompts = checks.prompts(REQUESTS)
+    return probe(client, {name: checks.case(name, MODEL, prompts, room) for name in names}, 2)
 
 
 def failures(outcomes: dict[str, Outcome], warning: bool = False) -> set[str]:
@@ -255,6 +256,6 @@ def test_the_room_comes_from_the_served_length(server: Server):
     prompts = checks.prompts({"chat": {"request": {"max_tokens": 100_000}}})
     client = Client(server.url, KEY, 20)
     room = checks.room(client.ask(Request("/v1/models")), MODEL)
-    outcomes, _facts = probe(client, ["chat"], MODEL, prompts, 2, room)
+    outcomes, _facts = probe(client, {"chat": checks.case("chat", MODEL, prompts, room)}, 2)
     assert outcomes["chat"].problem is None
     assert [body["max_tokens"] for body in server.bodies] == [8192 - checks.PROMPT_TOKENS]

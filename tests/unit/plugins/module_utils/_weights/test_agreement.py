@@ -100,7 +100,8 @@ def test_a_manifest_outside_counts_if_it_is_of_the_same_request(
     revision: str, text: str | None, counts: bool
 ):
     request = Request("owner/name", "master", Choice(["*"], []))
-    written = manifest.render("", request, OLD, {file.path: Stat(0, 0) for file in OLD.files}, "", {})
+    stats = {file.path: Stat(0, 0) for file in OLD.files}
+    written = manifest.render(manifest.Manifest("", request, OLD, {}), stats, "")
     check = Check.outside("a", written if text is None else text, request._replace(revision=revision))
     assert check == (verified("a", OLD) if counts else None)
 

@@ -29,9 +29,8 @@ def written(files: list[File], **own: str) -> str:
     """Return a manifest of *files*, of which those named in *own* have this hash."""
     stats = {file.path: Stat(file.size, 7) for file in files}
     hashed = {path: Hashed(stats[path], digest) for path, digest in own.items()}
-    return manifest.render(
-        "https://hub.example", REQUEST, Snapshot(HEAD, files), stats, "2026-01-01T00:00:00Z", hashed
-    )
+    content = manifest.Manifest("https://hub.example", REQUEST, Snapshot(HEAD, files), hashed)
+    return manifest.render(content, stats, "2026-01-01T00:00:00Z")
 
 
 @given(st.lists(FILES.filter(lambda file: is_plain(file.path)), min_size=1, unique_by=lambda file: file.path))

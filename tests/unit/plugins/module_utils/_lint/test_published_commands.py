@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import flags, lint
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._lint import lint
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._lint.case import Case
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import flags
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import settings as layers
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.flags import Flags
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.releases import Release
@@ -48,7 +50,7 @@ def found(command: dict[str, Any]) -> dict[str, str]:
     own = {**merged, "patch_set": None, "serve_args": args, "container_env": {}, "serve_env": environment}
     own["model_config"] = {}  # the command is for another model
     host = HOSTS[bool(command.get("worker"))]
-    case = lint.Case(host, HOSTS, {**own, "serve_worker_args": {}}, own, {}, release)
+    case = Case(host, HOSTS, {**own, "serve_worker_args": {}}, own, {}, release)
     findings = [one for one in lint.findings([case], {}) if one.id not in ELSEWHERE]
     # What the plan sets itself is left out of the commands, or is another rule's.
     whole = {name: value for name, (value, _remedy) in flags.OWNED.items()}

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import Finding
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import lint, plan, releases
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._lint import lint
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._lint.case import Case
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import consistency, releases
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import settings as layers
 from shipped import MODELS, PROFILES, ROOT, SETTINGS
 
@@ -39,7 +41,7 @@ def found(
         own = settings(profile, {**variables, **(worker or {})})[0] if host != HOSTS[0] else head
         release = PROFILES.release(str(own["image_versions"]["vllm_ascend"]))
         assert release
-        cases.append(lint.Case(host, more.get("hosts", HOSTS), own, head, shipped, release))
+        cases.append(Case(host, more.get("hosts", HOSTS), own, head, shipped, release))
     return lint.findings(cases, more.get("accept", {}))
 
 
@@ -284,7 +286,7 @@ def test_a_value_that_vllm_does_not_take_is_told_with_the_nearest():
     assert finding.problem.remedy == "write fp8_e4m3, if that is meant"
     unlisted = replace(PROFILES.release("0.23.0"), choices={})
     head, shipped = settings(PLAIN, variables)
-    assert lint.findings([lint.Case("node0", HOSTS, head, head, shipped, unlisted)], {}) == []
+    assert lint.findings([Case("node0", HOSTS, head, head, shipped, unlisted)], {}) == []
 
 
 @pytest.mark.parametrize(
@@ -333,7 +335,7 @@ def test_the_release_of_a_shipped_profile_has_its_flags(model):
     own, _files = settings(model, {})
     flags = PROFILES.serve_flags(own["image_versions"]["vllm"])
     assert flags.release
-    assert plan.setting_problems(own, flags) == []
+    assert consistency.problems(own, flags) == []
 
 
 # Values inside of mappings

@@ -1,0 +1,117 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules on mappings among the flags: keys that nothing reads, and values that are refused."""
+
+from __future__ import annotations
+
+from typing import Iterator
+
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import FAIL, WARN
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._lint.case import CONFIG, Case, mapping
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._lint.registry import Found, Rules
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import fields, flags, names, values
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.releases import Release
+
+rules = Rules()
+
+
+@rules.named("config_unread")
+def _config(case: Case) -> Iterator[Found]:
+    shipped = mapping(flags.effective(case.shipped.get("serve_args") or {}).get(CONFIG))
+    for key, inner, refused in _unread(case):
+        name = f"{key}.{inner}" if inner else key
+        yield Found(
+            FAIL if refused else WARN,
+            f"additional-config has {name}, which vLLM-Ascend {case.release.name} "
+            + ("does not know, and so it does not start" if refused else "does not read"),
+            "keys that it reads",
+            _removal(f"{CONFIG}.{name}", _meant(case.release, key, inner)),
+            case.source("settings"),
+            known=key in shipped and shipped[key] == case.config[key],
+        )
+
+
+def _meant(release: Release, key: str, inner: str) -> str | None:
+    """Return the key that is meant: one of another mapping by the same name, or a similar one beside it."""
+    name = f"{key}.{inner}" if inner else key
+    moved = [one for one in (*release.keys, *release.nested) if one.rpartition(".")[2] == (inner or key)]
+    beside = release.nested if inner else release.keys
+    return moved[0] if len(moved) == 1 else names.closest(beside, name, names.SIMILAR)
+
+
+def _unread(case: Case) -> Iterator[tuple[str, str, bool]]:
+    """Yield each key that the release does not read, the key inside of its mapping, and whether it is refused."""
+    mappings = {name.partition(".")[0] for name in case.release.nested}
+    for key, value in sorted(case.config.items()):
+        if key not in case.release.keys:
+            yield key, "", case.release.refuses_keys
+        elif key in mappings:
+            for inner in sorted(map(str, mapping(value))):
+                if f"{key}.{inner}" not in case.release.nested:
+                    yield key, inner, key in case.release.refuses_nested
+
+
+@rules.named("config_value")
+def _config_values(case: Case) -> Iterator[Found]:
+    """Where AscendConfig is a class of pydantic, it refuses a wrong value. A plain one takes any text for true."""
+    is_refused = case.release.refuses_keys
+    effect = "refuses" if is_refused else "misreads: it takes the value as it is"
+    takes = fields.fits if is_refused else fields.fits_as_it_is
+    for name, kind in sorted(case.release.kinds.items()):
+        key, _dot, inner = name.partition(".")
+        value = mapping(case.config.get(key)).get(inner) if inner else case.config.get(key)
+        if value is not None and not takes(kind, value) and not values.is_open(value):
+            yield Found(
+                FAIL if is_refused else WARN,
+                f"additional-config has {name}: {flags.shortened(value)}, "
+                f"which vLLM-Ascend {case.release.name} {effect}",
+                fields.words(kind),
+                f"correct it, or take it out: {_take_out(f'{CONFIG}.{name}')}",
+                case.source("settings"),
+            )
+
+
+def _removal(path: str, meant: str | None) -> str:
+    rename = f"write {meant}, if that is meant, or " if meant else ""
+    return f"{rename}remove it: {_take_out(path)}"
+
+
+def _take_out(path: str) -> str:
+    """Return the setting that takes out a key of a mapping, given as FLAG.KEY or FLAG.KEY.KEY."""
+    entry = "null"
+    for name in reversed(path.split(".")):
+        entry = f"{{{name}: {entry}}}"
+    return f"vllm_serve_args: {entry}"
+
+
+@rules.named("mapping_key")
+def _mapping_keys(case: Case) -> Iterator[Found]:
+    for name, key, _value in fields.entries(case.release.fields, case.args):
+        known = case.release.fields[name]
+        if key not in known.kinds:
+            yield Found(
+                FAIL if known.refuses_others else WARN,
+                f"{name} has {key}, which vLLM {case['vllm']} does not "
+                + ("know, and so it does not start" if known.refuses_others else "read"),
+                "keys that it reads",
+                _removal(f"{name}.{key}", names.closest(known.kinds, key)),
+                case.fields_source,
+            )
+
+
+@rules.named("mapping_value")
+def _mapping_values(case: Case) -> Iterator[Found]:
+    """A warning for a text that is none of the known ones: vLLM-Ascend may add some."""
+    for name, key, value in fields.entries(case.release.fields, case.args):
+        known = case.release.fields[name]
+        expected = fields.expected(known, key, value)
+        if expected:
+            yield Found(
+                WARN if key in known.choices else FAIL,
+                f"{name} has {key}: {flags.shortened(value)}, which vLLM {case['vllm']} "
+                + ("by itself does not take" if key in known.choices else "refuses"),
+                expected,
+                f"correct it, or take it out: {_take_out(f'{name}.{key}')}",
+                case.fields_source,
+            )

@@ -1,0 +1,110 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules on image, driver and weights, and on faults of a release."""
+
+from __future__ import annotations
+
+import re
+from typing import Iterator
+
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import WARN
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._lint.case import Case, mapping
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._lint.registry import Found, Rules
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import name_of
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.versions import compare, differences
+
+rules = Rules()
+QUANTIZED = re.compile(r"[-_.]w\d+a\d+", re.IGNORECASE)
+IMAGE_TAG = re.compile(r":v(?P<release>\d[^-@]*)(?P<variant>(-(a\d|310p))?(-openeuler)?)(@.*)?$")
+
+
+@rules.named("release_versions")
+def _versions(case: Case) -> Iterator[Found]:
+    given = {name: str(value) for name, value in case.settings["image_versions"].items()}
+    row = {name: case[name] for name in ("cann", "torch", "vllm") if case[name] is not None}
+    plain = {name: given[name] for name in row if name in given and given[name][0].isdigit()}
+    for name, version in differences(plain, {name: row[name] for name in plain}).items():
+        yield Found(
+            WARN,
+            f"vllm_image_versions has {name}: {version}, with vllm_ascend {case.release.name}",
+            f"{name} {row[name]}, as in its image",
+            f"set vllm_release to the release of your image, or correct vllm_image_versions: {{{name}: …}}",
+            case.source(name),
+        )
+
+
+@rules.named("release_image")
+def _image(case: Case) -> Iterator[Found]:
+    """Tags that do not follow upstream's scheme say nothing."""
+    tag = IMAGE_TAG.search(case.settings["image"])
+    if not tag:
+        return
+    if tag["release"] != case.release.name:
+        yield Found(
+            WARN,
+            f"vllm_image has release {tag['release']} in its tag",
+            f"{case.release.name}, as vllm_image_versions says",
+            f"set vllm_release: {tag['release']}",
+            case.source("images"),
+        )
+    machine, expected = _machine(tag["variant"].lstrip("-")), _machine(case.settings["image_variant"])
+    if machine != expected:
+        yield Found(
+            WARN,
+            f"the tag of vllm_image is for {machine.upper()}, and {case.settings['npu_name']} is {expected.upper()}",
+            f"the image for {expected.upper()}",
+            "correct vllm_image, or vllm_hardware",
+            case.source("images"),
+        )
+
+
+def _machine(variant: str) -> str:
+    """Return the kind of machine that a variant of the image is for."""
+    first = variant.partition("-")[0]
+    return "a2" if first in ("", "openeuler") else first
+
+
+@rules.named("driver_release")
+def _driver(case: Case) -> Iterator[Found]:
+    oldest, driver = case["driver"]["oldest"], str(case.settings["npu_driver_version"])
+    if oldest and compare(".".join(driver.split(".")[:2]), oldest) == -1:
+        yield Found(
+            WARN,
+            f"vllm_npu_driver_version is {driver}, older than the CANN of vLLM-Ascend {case.release.name} supports",
+            f"driver {oldest} or later",
+            "install that driver and firmware first, and set vllm_npu_driver_version and "
+            "vllm_npu_firmware_version, or choose an older vllm_release",
+            case.source("driver"),
+        )
+
+
+@rules.named("quantization")
+def _quantization(case: Case) -> Iterator[Found]:
+    names = [name_of(case.settings[key]) for key in ("model_repo", "model_dir")]
+    quantized = [name for name in names if QUANTIZED.search(name)]
+    if case.is_head and quantized and not case.args.get("quantization") and not case["quantization_found"]:
+        yield Found(
+            WARN,
+            f"the weights {quantized[0]} are quantized, and the flag quantization is not set",
+            "quantization: ascend, as this release does not find it out by itself",
+            "vllm_serve_args: {quantization: ascend}",
+            case.source("quantization_found"),
+        )
+
+
+@rules.named("graph_mtp")
+def _graph_mtp(case: Case) -> Iterator[Found]:
+    speculative, graph = (mapping(case.args.get(f"{name}-config")) for name in ("speculative", "compilation"))
+    tokens, sizes = speculative.get("num_speculative_tokens"), graph.get("cudagraph_capture_sizes")
+    full = str(graph.get("cudagraph_mode", "")).upper().startswith("FULL")
+    applies = case.is_head and case["draft_in_capture_sizes"] and full
+    if applies and sizes and isinstance(sizes, list) and isinstance(tokens, int) and tokens + 1 not in sizes:
+        yield Found(
+            WARN,
+            f"{tokens} speculative tokens with {graph['cudagraph_mode']}, and cudagraph_capture_sizes "
+            f"without {tokens + 1}: this release fails on it",
+            f"{tokens + 1} among the sizes",
+            "add it, or leave cudagraph_capture_sizes out",
+            case.source("draft_in_capture_sizes"),
+        )

@@ -1,0 +1,34 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import groups
+
+
+@pytest.mark.parametrize(
+    ("members", "where", "found"),
+    [
+        ({"vllm_workers": ["node1"]}, "group vllm_head", "empty or missing"),
+        ({"vllm_head": ["a", "b"]}, "group vllm_head", "2 hosts (a, b)"),
+        ({"vllm_head": ["a"], "vllm_workers": ["a"]}, "host a", "in vllm_head and in vllm_workers"),
+        ({"vllm_head": ["a"], "vllm_worker": ["b"]}, "group vllm_worker", "no group of the service"),
+        ({"vllm_head": ["a"], "vllm-workers": ["b"]}, "group vllm-workers", "no group of the service"),
+    ],
+)
+def test_groups_that_make_no_service_are_refused(members, where, found):
+    (problem,) = groups.problems(members, "vllm_head", "vllm_workers")
+    assert problem.where == where
+    assert found in problem.found
+
+
+@pytest.mark.parametrize("more", [{}, {"vllm": ["node0"]}, {"gpu_workers": ["a"]}, {"vllm_gateway": ["a"]}])
+def test_a_single_head_is_a_service(more):
+    assert groups.problems({"vllm_head": ["node0"], **more}, "vllm_head", "vllm_workers") == []
+
+
+@pytest.mark.parametrize("variables", [{}, {"vllm_head_group": "", "vllm_worker_group": None}])
+def test_groups_have_names_by_default(variables):
+    assert groups.of_service(variables) == ("vllm_head", "vllm_workers")
