@@ -217,7 +217,7 @@ def read_chips(smi: str, gather: Sequence[str]) -> dict[str, Any]:
         "error": None,
     }
     if output.rc is None or not table.chips:
-        return {**found, "error": npu_smi.explain(output.text) or unknown(smi, table, output.text)}
+        return {**found, "error": npu_smi.explain(output.text) or unknown(smi, table, output)}
     if output.rc:
         warnings.append(f"npu-smi info ended with exit code {output.rc}")
     if "chips" in gather:
@@ -227,12 +227,16 @@ def read_chips(smi: str, gather: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def unknown(smi: str, table: npu_smi.Table, text: str) -> dict[str, str]:
-    """Return the error of a text without chips that npu-smi does not explain."""
+def unknown(smi: str, table: npu_smi.Table, output: commands.Output) -> dict[str, str]:
+    """Return the error of an output without chips that npu-smi does not explain."""
+    text = output.text.strip()
+    if not text:
+        cause = f"npu-smi ended with exit code {output.rc} and printed nothing"
+        return {"cause": cause, "text": "", "remedy": npu_smi.REINSTALL}
     if table.tool_version and not table.unreadable:
-        return {"cause": "npu-smi shows no chip", "text": text.strip(), "remedy": npu_smi.LOOK}
+        return {"cause": "npu-smi shows no chip", "text": text, "remedy": npu_smi.LOOK}
     cause = "npu-smi printed text of an unknown layout"
-    return {"cause": cause, "text": text.strip(), "remedy": UNKNOWN_LAYOUT.format(smi)}
+    return {"cause": cause, "text": text, "remedy": UNKNOWN_LAYOUT.format(smi)}
 
 
 def read_cards(

@@ -165,6 +165,7 @@ DRIVER_ERRORS = (
     "npu-smi: error while loading shared libraries: libdrvdsmi_host.so: cannot open shared object file",
     "npu-smi info: no answer within 30 s",
     "bash: npu-smi: command not found",
+    "/usr/local/bin/npu-smi: Exec format error",
     "/usr/local/bin/npu-smi: No such file or directory",
 )
 
@@ -218,6 +219,16 @@ def damaged(draw: st.DrawFn, original: str) -> str:
             st.sampled_from([" ", "|", "+", "/", "-", ":", "x", "\t", "\n", "\u0663", "\x00"])
         )
     return "".join(letters)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_that_is_cut_off_gives_no_other_value(name: str):
+    whole = {(one["npu_id"], one["chip_id"]): one for one in npu_smi.parse_info(TABLES[name]).chips}
+    for end in range(len(TABLES[name])):
+        table = npu_smi.parse_info(TABLES[name][:end])
+        for one in table.chips:
+            its = {**whole[one["npu_id"], one["chip_id"]], "processes": one["processes"]}
+            assert one == its
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -280,6 +291,17 @@ def test_a_process_that_cannot_be_read_is_not_left_out(row: str, processes: list
     table = npu_smi.parse_info(PROCESSES.rsplit("\n", 2)[0] + "\n" + row)
     assert [chip["processes"] for chip in table.chips] == processes
     assert len(table.unreadable) == 1
+
+
+def test_a_process_that_is_cut_off_is_not_left_out():
+    for end in range(-24, 0):
+        table = npu_smi.parse_info(PROCESSES[: end - 1])
+        assert (table.chips[0]["processes"], len(table.unreadable)) == (None, 1)
+
+
+@pytest.mark.parametrize("text", [PROCESSES * 2, PROCESSES.replace("\n", "\r\n")])
+def test_a_table_that_is_doubled_or_has_other_ends_of_lines(text: str):
+    assert npu_smi.parse_info(text) == npu_smi.parse_info(PROCESSES)
 
 
 def test_without_the_table_of_processes_there_is_no_list():
