@@ -160,6 +160,7 @@ problem:
 
 import functools
 import os
+import re
 from typing import Any, Callable, Mapping, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
@@ -168,6 +169,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.procfs impor
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu import hccn_tool, installation, npu_smi
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import failure
 
+NODE = re.compile(r"davinci(\d+)")
 GATHER = ["chips", "versions", "processes", "health", "fabric"]
 WORST = ("NOK", "UNKNOWN", "NOT SUPPORT", "OK")  # states of compatibility; other texts rank as UNKNOWN
 KEYS = (
@@ -270,6 +272,12 @@ def read_details(
     return cards, ports
 
 
+def device_nodes() -> set[int]:
+    """Return the N of each /dev/davinciN."""
+    matches = map(NODE.fullmatch, os.listdir("/dev"))
+    return {int(match.group(1)) for match in matches if match}
+
+
 def installed_versions(root: str) -> dict[str, str | None]:
     """Return the versions in the files below the driver's folder."""
     driver = read_text(os.path.join(root, "driver", "version.info"))
@@ -325,8 +333,8 @@ def facts(params: Mapping[str, Any]) -> dict[str, Any]:
         return {**npu, **table, "chips": None}
 
     chips = table["chips"]
-    for chip in chips:
-        chip["device"] = npu_smi.device(chip)
+    for chip, device in zip(chips, npu_smi.devices(chips, device_nodes())):
+        chip["device"] = device
     tool = params["hccn_tool_path"] or installation.find_tool(
         "hccn_tool", before=installation.tool_folders(root)
     )

@@ -11,7 +11,7 @@ src/custom/dev_prod/user/npucli.
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, Iterable, Iterator, Mapping, NamedTuple
+from typing import AbstractSet, Any, Dict, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 
@@ -175,11 +175,19 @@ def chip(npu_id: int, chip_id: int, **readings: Any) -> Chip:
     return {"npu_id": npu_id, "chip_id": chip_id, **dict.fromkeys(READINGS), **readings}
 
 
-def device(one: Chip) -> int:
-    """Return the N of the chip's /dev/davinciN. hccn_tool takes it as well.
+def devices(chips: Sequence[Chip], nodes: AbstractSet[int]) -> list[int]:
+    """Return the N of each chip's /dev/davinciN, which hccn_tool takes as well. *nodes* are the N that there are.
 
-    The tables of A3 and 310P have a column for it. Else it is the id of the card.
+    The tables of A3 and 310P have a column for it. Else it is the id of the card. That is the number of its slot
+    (dcmi_init_for_server.c), which in virtual machines and on hosts with PCIe cards may be that of no node. Then it is
+    the logical id.
     """
+    numbers = [_device(one) for one in chips]
+    logical = [one["logic_id"] for one in chips]
+    return logical if nodes >= set(logical) and not nodes >= set(numbers) else numbers
+
+
+def _device(one: Chip) -> int:
     second = "npu_id" if one["chip_id"] == 0 else "logic_id"
     for key in ("device", "phy_id", second):
         if one[key] is not None:

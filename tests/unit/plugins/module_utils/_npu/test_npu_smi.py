@@ -57,7 +57,7 @@ def test_a_guest_with_other_ids_shifted_cells_and_masked_values():
 def test_two_dies_a_card():
     chips = npu_smi.parse_info(TABLES["a3"]).chips
     assert ids(chips) == [(0, 0), (0, 1), (1, 0), (1, 1)]
-    assert [chip["phy_id"] for chip in chips] == [npu_smi.device(chip) for chip in chips] == [0, 1, 2, 3]
+    assert [chip["phy_id"] for chip in chips] == npu_smi.devices(chips, set()) == [0, 1, 2, 3]
     assert [chip["health"] for chip in chips] == ["OK", "OK", "OK", "Alarm"]
     assert [chip["power_w"] for chip in chips] == [178.8, None, 185.4, None]
     assert [chip["hbm_used_mb"] for chip in chips] == [3421, 3193, 33415, 3188]
@@ -114,7 +114,8 @@ def test_a_chip_that_the_table_does_not_show_is_added():
     assert ids(chips) == [(4, 0), (5, 0), (6, 0)]
     assert [chip["logic_id"] for chip in chips] == [0, 1, 2]
     assert [chip["health"] for chip in chips] == ["OK", "Warning", None]
-    assert [npu_smi.device(chip) for chip in chips] == [4, 5, 6]
+    for nodes, numbers in (({4, 5, 6}, [4, 5, 6]), ({0, 1, 2}, [0, 1, 2]), (set(), [4, 5, 6])):
+        assert npu_smi.devices(chips, nodes) == numbers
 
 
 def test_board_and_health():
