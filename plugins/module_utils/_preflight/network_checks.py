@@ -130,7 +130,7 @@ def _roce_net_health(hosts: Sequence[Host]) -> Iterator[Finding]:
 
 
 def _is_undecided(port: Mapping[str, Any]) -> bool:
-    return port["net_health"] in (None, "Init", "Detect ip set")
+    return port["net_health"] in (None, "Init", "Detect ip set", "Unknown")
 
 
 @checks.on_each_host("fabric", "roce_ip")

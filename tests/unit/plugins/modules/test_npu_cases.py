@@ -147,6 +147,8 @@ EXPECTED = {
     "47_910B1_24.1.rc2_no_header_of_processes.txt": Case([], [6]),
     # github.com/PaddlePaddle/docs
     "48_910A_21.0.rc1_without_hugepages.txt": Case([], [4, 5], also={"npu_smi_version": "1.9.3"}),
+    # The lines that a report about a container on an Atlas 950 with openEuler 24.03 shows.
+    "52_950PR_25.7.rc1.6_idle.txt": Case([], [0], also={"npu_smi_version": "25.7.rc1.6"}),
     # The fields that a report about two Atlas 800I A2 names, in the layout of lldptool.
     "49_direct_cables": Case([("roce_net_health", "warn"), ("roce_switch", "warn")], [0, 1]),
     # What lldptool prints of a switch by Juniper, in oVirt's pages about LLDP.

@@ -140,6 +140,9 @@ NPU_CASES = {
     "RoCE links down": Case({"link_down": [5, 6]}, "roce_link", "fail", ("DOWN", "5-6")),
     "a sick RoCE port": Case({"net_health": [1]}, "roce_net_health", "fail", ("Fault", "1")),
     "a RoCE port that begins": Case({"net_health": {"1": "Init"}}, "roce_net_health", "warn", ("Init", "1")),
+    "a RoCE port of unknown health": Case(
+        {"net_health": {"1": "Unknown"}}, "roce_net_health", "warn", ("Unknown", "1")
+    ),
     "a RoCE port without address": Case({"ip": {"2": None}}, "roce_ip", "fail", ("2",)),
     "a RoCE address used twice": Case(
         {"ip": {"2": "10.20.11.11"}}, "roce_duplicate", "fail", ("10.20.11.11", "node0", "2")
