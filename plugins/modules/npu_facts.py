@@ -160,6 +160,7 @@ problem:
 
 import functools
 import os
+import re
 from typing import Any, Callable, Mapping, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
@@ -168,6 +169,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.procfs impor
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu import hccn_tool, installation, npu_smi
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import failure
 
+NODE = re.compile(r"davinci(\d+)")
 GATHER = ["chips", "versions", "processes", "health", "fabric"]
 WORST = ("NOK", "UNKNOWN", "NOT SUPPORT", "OK")  # states of compatibility; other texts rank as UNKNOWN
 KEYS = (
@@ -217,7 +219,7 @@ def read_chips(smi: str, gather: Sequence[str]) -> dict[str, Any]:
         "error": None,
     }
     if output.rc is None or not table.chips:
-        return {**found, "error": npu_smi.explain(output.text) or unknown(smi, table, output.text)}
+        return {**found, "error": npu_smi.explain(output.text) or unknown(smi, table, output)}
     if output.rc:
         warnings.append(f"npu-smi info ended with exit code {output.rc}")
     if "chips" in gather:
@@ -227,12 +229,16 @@ def read_chips(smi: str, gather: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def unknown(smi: str, table: npu_smi.Table, text: str) -> dict[str, str]:
-    """Return the error of a text without chips that npu-smi does not explain."""
+def unknown(smi: str, table: npu_smi.Table, output: commands.Output) -> dict[str, str]:
+    """Return the error of an output without chips that npu-smi does not explain."""
+    text = output.text.strip()
+    if not text:
+        cause = f"npu-smi ended with exit code {output.rc} and printed nothing"
+        return {"cause": cause, "text": "", "remedy": npu_smi.REINSTALL}
     if table.tool_version and not table.unreadable:
-        return {"cause": "npu-smi shows no chip", "text": text.strip(), "remedy": npu_smi.LOOK}
+        return {"cause": "npu-smi shows no chip", "text": text, "remedy": npu_smi.LOOK}
     cause = "npu-smi printed text of an unknown layout"
-    return {"cause": cause, "text": text.strip(), "remedy": UNKNOWN_LAYOUT.format(smi)}
+    return {"cause": cause, "text": text, "remedy": UNKNOWN_LAYOUT.format(smi)}
 
 
 def read_cards(
@@ -264,6 +270,12 @@ def read_details(
         jobs += [functools.partial(read_port, tool, chip["device"]) for chip in chips]
     cards, *ports = commands.side_by_side(jobs)
     return cards, ports
+
+
+def device_nodes() -> set[int]:
+    """Return the N of each /dev/davinciN."""
+    matches = map(NODE.fullmatch, os.listdir("/dev"))
+    return {int(match.group(1)) for match in matches if match}
 
 
 def installed_versions(root: str) -> dict[str, str | None]:
@@ -321,8 +333,8 @@ def facts(params: Mapping[str, Any]) -> dict[str, Any]:
         return {**npu, **table, "chips": None}
 
     chips = table["chips"]
-    for chip in chips:
-        chip["device"] = npu_smi.device(chip)
+    for chip, device in zip(chips, npu_smi.devices(chips, device_nodes())):
+        chip["device"] = device
     tool = params["hccn_tool_path"] or installation.find_tool(
         "hccn_tool", before=installation.tool_folders(root)
     )

@@ -11,6 +11,7 @@ import fcntl
 import functools
 import os
 import pty
+import re
 import signal
 import struct
 import subprocess
@@ -25,6 +26,7 @@ from typing import IO, Callable, NamedTuple, Sequence, TypeVar, cast
 # pylint: disable=ansible-bad-function
 
 TIMEOUT = 30.0
+COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 SIDE_BY_SIDE = 16
 ROWS = 1000  # of a terminal: room for a line of each thing that a tool reports on
 COLUMNS = 160
@@ -60,7 +62,7 @@ class Output(NamedTuple):
 
 
 def run(argv: Sequence[str], timeout: float = TIMEOUT) -> Output:
-    """Run *argv* with the messages of the C locale.
+    """Run *argv* with the messages of the C locale, and without colours.
 
     A tool that a broken driver holds in the kernel cannot even be killed. subprocess.run() would wait for it
     after the kill; this does not.
@@ -81,7 +83,7 @@ def run(argv: Sequence[str], timeout: float = TIMEOUT) -> Output:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)  # with what it started
         return Output(None, f"{' '.join(argv)}: no answer within {timeout:g} s")
-    return Output(process.returncode, raw.decode("utf-8", "replace"))
+    return Output(process.returncode, COLOURS.sub("", raw.decode("utf-8", "replace")))
 
 
 def on_terminal(argv: Sequence[str], take: Callable[[str], None]) -> int:

@@ -14,14 +14,14 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import comma
 # Each value of a port, with the call that prints it: ``hccn_tool -i N -CALL -g``. The texts are those of its source:
 # github.com/hicann/driver, src/custom/network/hccn.
 ANSWERS = {
-    "link": ("link", re.compile(r"^link status:\s*(\S+)", re.M)),
+    "link": ("link", re.compile(r"^link status:\s*(\S.*?)\s*$", re.M)),
     "net_health": ("net_health", re.compile(r"^net health status:\s*(\S.*?)\s*$", re.M)),
     "ip": ("ip", re.compile(r"^ipaddr:\s*(\S+)", re.M)),
     "netmask": ("ip", re.compile(r"^netmask:\s*(\S+)", re.M)),
     "gateway": ("gateway", re.compile(r"^default gateway:\s*([^\s,]+)", re.M)),
     "netdetect": ("netdetect", re.compile(r"^netdetect addr(?:ess)?:\s*(\S+)", re.M)),
     "tls": ("tls", re.compile(r"\btls switch\[(\d)\]")),
-    "lldp_port": ("lldp", re.compile(r"^\s*Ifname:\s*(\S+)", re.M)),
+    "lldp_port": ("lldp", re.compile(r"^(?:Port ID TLV\s*\n[^:\n]+|\s*Ifname):\s*(\S.*?)\s*$", re.M)),
     "ipv6": ("ip -inet6", re.compile(r"^ipv6_address:\s*(\S+)", re.M)),
     "vnic": ("vnic", re.compile(r"^vnic link status:\s*(\S+)", re.M)),
     "vnic_ip": ("vnic", re.compile(r"^vnic ipaddr:\s*(\S+)", re.M)),
@@ -30,11 +30,13 @@ WITHOUT_IP = ("ip -inet6", "vnic")  # calls for a port without IPv4 address only
 CALLS = tuple(dict.fromkeys(call for call, _pattern in ANSWERS.values()))
 BUSY = "hccn_tool is busy"  # it refuses a second call at the same time, whoever makes it
 BUSY_SECONDS = 0.2
-TRANSIENT = ("try again", "The cmd line execute timeout!")  # answers that need not be the same a second later
+# Answers that need not be the same a second later. The last one is about a time-out.
+TRANSIENT = ("try again", "try later", "The cmd line execute timeout!", "Get device health status failed!")
 TRIES = 4
 TRY_SECONDS = 0.5
 NO_CERTIFICATE = "No certificate found"  # without a certificate, TLS is off and cannot be switched
 UNSUPPORTED = "The VM does not support this command"
+NPU = "AscendNPU"  # in the LLDP of a port that a cable joins to that of another NPU, without a switch
 PINGED = re.compile(r"^(\d+) packets transmitted, (\d+) received", re.M)
 
 
@@ -75,6 +77,8 @@ def parse_port(texts: Mapping[str, str]) -> dict[str, str | bool | None]:
         port["tls"] = port["tls"] == "1"
     elif NO_CERTIFICATE in texts.get("tls", ""):
         port["tls"] = False
+    if NPU in texts.get("lldp", ""):
+        port["lldp_port"] = None
     ipv6 = port.pop("ipv6")
     port["ip"] = port["ip"] or ipv6
     lines = texts.get("link", "").splitlines()

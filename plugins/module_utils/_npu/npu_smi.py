@@ -11,7 +11,7 @@ src/custom/dev_prod/user/npucli.
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, Iterator, Mapping, NamedTuple
+from typing import AbstractSet, Any, Dict, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 
@@ -115,7 +115,14 @@ ERRORS = (  # the first match counts
     DriverError(
         r"-99999\b|error while loading shared libraries",
         "the driver's libraries cannot be loaded",
-        "Reinstall the driver. Make sure that its lib64 folder is in /etc/ld.so.conf.d, and run ldconfig",
+        "Write the driver's folders lib64, lib64/common and lib64/driver to /etc/ld.so.conf.d/ascend_driver_so.conf, "
+        "and run ldconfig: Ansible does not have the LD_LIBRARY_PATH of a login shell. If the library is in none of "
+        "them, reinstall the driver",
+    ),
+    DriverError(
+        r"Exec format error",
+        "npu-smi was built for another architecture",
+        "Install the driver package for the architecture of this host (uname -m)",
     ),
     DriverError(
         r"-9005\b|npu get board type failed",
@@ -168,11 +175,19 @@ def chip(npu_id: int, chip_id: int, **readings: Any) -> Chip:
     return {"npu_id": npu_id, "chip_id": chip_id, **dict.fromkeys(READINGS), **readings}
 
 
-def device(one: Chip) -> int:
-    """Return the N of the chip's /dev/davinciN. hccn_tool takes it as well.
+def devices(chips: Sequence[Chip], nodes: AbstractSet[int]) -> list[int]:
+    """Return the N of each chip's /dev/davinciN, which hccn_tool takes as well. *nodes* are the N that there are.
 
-    The tables of A3 and 310P have a column for it. Else it is the id of the card.
+    The tables of A3 and 310P have a column for it. Else it is the id of the card. That is the number of its slot
+    (dcmi_init_for_server.c), which in virtual machines and on hosts with PCIe cards may be that of no node. Then it is
+    the logical id.
     """
+    numbers = [_device(one) for one in chips]
+    logical = [one["logic_id"] for one in chips]
+    return logical if nodes >= set(logical) and not nodes >= set(numbers) else numbers
+
+
+def _device(one: Chip) -> int:
     second = "npu_id" if one["chip_id"] == 0 else "logic_id"
     for key in ("device", "phy_id", second):
         if one[key] is not None:
@@ -226,8 +241,10 @@ class _Reader:
     def read(self, line: str) -> None:
         if not line or line.startswith("+"):
             self._end_of_card()
-        elif not (len(line) > 1 and line.startswith("|") and line.endswith("|")):
+        elif not line.startswith("|"):
             self.messages.append(line)
+        elif line == "|" or not line.endswith("|"):  # cut off
+            self._lose(line, self.chips if self._process_columns else [])
         else:
             cells = [cell.strip() for cell in line[1:-1].split("|")]
             if not (VERSION.search(line) or self._header(cells)):
@@ -240,6 +257,7 @@ class _Reader:
             for one in self.chips.values():
                 one["processes"] = []
         elif "Bus-Id" in cells:
+            self._process_columns = []  # if this is the second of two tables
             self._columns = cells[0].split() or ["Chip"]
             self._cells = len(cells)
             self._sizes = [SIZES[name] for name in re.findall("|".join(SIZES), cells[-1])]
@@ -248,9 +266,10 @@ class _Reader:
         return True
 
     def _row(self, cells: list[str]) -> None:
+        if cells[0].startswith(NO_PROCESS):
+            return
         if self._process_columns:
-            if not cells[0].startswith(NO_PROCESS):
-                self._process(cells)
+            self._process(cells)
         elif self._columns:
             if len(cells) == self._cells == 4:  # 950: the name, and below it nothing, in a column of its own
                 cells = [f"{cells[0] or '0'} {cells[1]}".strip(), *cells[2:]]
@@ -285,9 +304,13 @@ class _Reader:
             if processes is not None:
                 processes.append(process)
             return
-        self.unreadable.append(" | ".join(cells))
-        for key in [ids] if ids in self.chips else self.chips:
-            self.chips[key]["processes"] = None
+        self._lose(" | ".join(cells), [ids] if ids in self.chips else self.chips)
+
+    def _lose(self, row: str, owners: Iterable[tuple[int, ...]]) -> None:
+        """Note a row that cannot be read. The chips that it may be about have no list of processes."""
+        self.unreadable.append(row)
+        for ids in owners:
+            self.chips[ids]["processes"] = None
 
 
 def _ids(cell: str) -> tuple[int, int]:
@@ -375,7 +398,7 @@ def parse_health(text: str) -> dict[str, str]:
     """Return the values that ``npu-smi info -t health`` has for a chip."""
     fields = dict(_fields(text))
     values = {
-        "health": fields.get("Health Status"),
+        "health": fields.get("Health Status") or fields.get("Health"),  # the latter on 950
         "error_code": fields.get("Error Code"),
         "error_text": fields.get("Error Information"),
     }

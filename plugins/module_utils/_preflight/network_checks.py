@@ -106,7 +106,9 @@ def _answered(hosts: Sequence[Host]) -> dict[tuple[str, int], bool]:
 
 @checks.on_all_hosts("fabric", "roce_net_health")
 def _roce_net_health(hosts: Sequence[Host]) -> Iterator[Finding]:
-    """Net health is about one watched address, often a gateway that answers no pings. Own pings prove more."""
+    """Net health is about one watched address, often a gateway that answers no pings. Own pings prove more. A state
+    that hccn_tool does not tell proves nothing.
+    """
     answered = _answered(hosts)
     for host in hosts:
         up = [port for port in host.ports if port["link"] == "UP" and port["ip"] is not None]
@@ -115,7 +117,7 @@ def _roce_net_health(hosts: Sequence[Host]) -> Iterator[Finding]:
             some = {
                 port["device"]: port["net_health"] or "no answer"
                 for port in others
-                if (host.runs_service or answered.get((host.name, port["device"])) or _begins(port))
+                if (host.runs_service or answered.get((host.name, port["device"])) or _is_undecided(port))
                 == (severity == WARN)
             }
             if some:
@@ -127,8 +129,8 @@ def _roce_net_health(hosts: Sequence[Host]) -> Iterator[Finding]:
                 yield Finding("roce_net_health", severity, host.name, problem)
 
 
-def _begins(port: Mapping[str, Any]) -> bool:
-    return port["net_health"] in ("Init", "Detect ip set")
+def _is_undecided(port: Mapping[str, Any]) -> bool:
+    return port["net_health"] in (None, "Init", "Detect ip set", "Unknown")
 
 
 @checks.on_each_host("fabric", "roce_ip")

@@ -17,7 +17,8 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.registr
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.versions import compare, release
 
-IDLE_HBM_MB = 5120  # an idle 64 GB chip shows 3.2 to 3.4 GB in use
+IDLE_MB = 5120  # an idle chip of 64 GB shows 3.2 to 3.4 GB in use
+IDLE_PART = 16  # and one of 128 GB up to 5.4 GB, so more than a sixteenth is in use
 HELPER_MB = 256  # agents and monitors hold about 110 MB of a chip beside vLLM (vllm-ascend#3810)
 INSTALL_SAME_PACKAGE = "Install driver and firmware of the same Ascend HDK package and reboot"
 
@@ -240,17 +241,24 @@ def _users(host: Host, chip: Mapping[str, Any]) -> tuple[str, str]:
     """Return what uses the chip besides the service, after its severity; empty texts for nothing."""
     processes = chip["processes"] or []
     foreign = [process for process in processes if not _is_own(host, process)]
-    used = chip["hbm_used_mb"] or 0
+    sizes = [process["memory_mb"] for process in foreign]
+    small = None not in sizes and sum(sizes) < HELPER_MB
+    used, total = _memory(chip)
+    if small and foreign == processes and not host.runs_service and used > max(IDLE_MB, total // IDLE_PART):
+        hidden = f"{used} MB of memory held by a process that npu-smi does not show"
+        return FAIL, ", ".join([*map(_process, foreign), hidden])
     if foreign:
-        sizes = [process["memory_mb"] for process in foreign]
-        small = None not in sizes and sum(sizes) < HELPER_MB
         return WARN if small else FAIL, ", ".join(map(_process, foreign))
-    if not processes and not host.runs_service and used > IDLE_HBM_MB:
-        return FAIL, f"{used} MB of HBM held by a process that npu-smi does not show"
     unreadable = any(text.startswith(UNREADABLE) for text in host.npu["warnings"] or [])
     if chip["processes"] is None and chip["health"] is not None and unreadable:
         return WARN, "processes that cannot be read"
     return "", ""
+
+
+def _memory(chip: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the used and all MB of the chip's own memory. A chip without PCI address and HBM (310B) has none."""
+    kind = "hbm" if chip["hbm_used_mb"] is not None or not chip["bus_id"] else "memory"
+    return chip[f"{kind}_used_mb"] or 0, chip[f"{kind}_total_mb"] or 0
 
 
 def _is_own(host: Host, process: Mapping[str, Any]) -> bool:

@@ -140,6 +140,21 @@ EXPECTED = {
     "43_A3_25.2.1_processes_without_names.txt": Case([BUSY], [8, 9], {8: [3389563], 9: [3389564]}),
     "44_310P3_ids_from_32768.txt": Case([], [3, 4]),
     "41_compat_not_support": Case([], EIGHT, also={"compatibility": "NOT SUPPORT"}),
+    # Lines of a report about an OrangePi; the header is that of github.com/youyve/nputop, tests/test_libascend.py.
+    "45_310B4_23.0.0_memory_of_the_host": Case([("chip_health", "warn")], [0]),
+    # A report about lmdeploy 0.11.1; npu-smi shows no process that has the memory.
+    "46_310P3_25.2.1_memory_without_process.txt": Case([BUSY], [0, 1, 2]),
+    "47_910B1_24.1.rc2_no_header_of_processes.txt": Case([], [6]),
+    # github.com/PaddlePaddle/docs
+    "48_910A_21.0.rc1_without_hugepages.txt": Case([], [4, 5], also={"npu_smi_version": "1.9.3"}),
+    # The lines that a report about a container on an Atlas 950 with openEuler 24.03 shows.
+    "52_950PR_25.7.rc1.6_idle.txt": Case([], [0], also={"npu_smi_version": "25.7.rc1.6"}),
+    # The fields that a report about two Atlas 800I A2 names, in the layout of lldptool.
+    "49_direct_cables": Case([("roce_net_health", "warn"), ("roce_switch", "warn")], [0, 1]),
+    # What lldptool prints of a switch by Juniper, in oVirt's pages about LLDP.
+    "50_switch_with_local_port_id": Case([], [0, 1]),
+    # A message of hccn_tool's source (cmd.c), on one port.
+    "51_net_health_timed_out": Case([("roce_net_health", "warn")], [0, 1]),
 }
 
 

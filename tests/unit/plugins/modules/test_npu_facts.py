@@ -129,6 +129,12 @@ def test_text_of_an_unknown_form_is_shown(tmp_path):
     assert f"{smi} info" in error["remedy"]
 
 
+@pytest.mark.parametrize(("end", "code"), [("exit 0", 0), ("kill -SEGV $$", -11)])
+def test_no_text_at_all_is_told_with_the_exit_code(tmp_path, end, code):
+    error = gather(tmp_path, npu_smi_path=tool(tmp_path / "npu-smi", end))["error"]
+    assert error["cause"] == f"npu-smi ended with exit code {code} and printed nothing"
+
+
 def test_an_old_tool_without_mapping(tmp_path):
     table, old = FIXTURES / "a2_guest_info.txt", FIXTURES / "old_list.txt"
     smi = tool(

@@ -29,6 +29,10 @@ def test_text_that_is_not_utf_8_is_read():
     assert commands.run(["printf", r"\xd5\xfd"]).text == "\ufffd\ufffd"
 
 
+def test_colours_are_left_out():
+    assert commands.run(["printf", r"\033[1;32m| 0 | OK |\033[0m\n"]).text == "| 0 | OK |\n"
+
+
 def test_a_tool_that_is_not_there():
     assert commands.run(["/nowhere/npu-smi", "info"]) == (None, "/nowhere/npu-smi: No such file or directory")
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu import hccn_tool
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,6 +56,23 @@ def test_what_stands_for_a_missing_value():
     }
     assert hccn_tool.parse_port(answers) == {**NOTHING, "ip": "fd00::1", "tls": False}
     assert hccn_tool.ping("fd00::1") == "-ping -inet6 -g ipv6_address fd00::1"
+
+
+@pytest.mark.parametrize(
+    ("neighbour", "expected"),
+    [
+        ("Port ID TLV\n\tIfname: 400GE1/1/20:2\nSystem Description TLV\n\tVRP", "400GE1/1/20:2"),
+        (
+            "Chassis ID TLV\n\tMAC: 00:00:5e:00:53:02\nPort ID TLV\n\tLocal: 510\nTime to Live TLV\n\t120",
+            "510",
+        ),
+        ("Port ID TLV\n\tMAC: 00:00:5e:00:53:02\n", "00:00:5e:00:53:02"),
+        ("Port ID TLV\n\tIfname: eth0\nSystem Description TLV\n\tAscendNPU Linux", None),
+        ("Chassis ID TLV\n\tMAC: 00:00:5e:00:53:02\n", None),
+    ],
+)
+def test_the_port_of_a_switch(neighbour: str, expected: str | None):
+    assert hccn_tool.parse_port({"lldp": neighbour}) == {**NOTHING, "lldp_port": expected}
 
 
 @given(st.lists(st.sampled_from(PORT.splitlines())), st.integers(1, 60))

@@ -57,7 +57,7 @@ def test_a_guest_with_other_ids_shifted_cells_and_masked_values():
 def test_two_dies_a_card():
     chips = npu_smi.parse_info(TABLES["a3"]).chips
     assert ids(chips) == [(0, 0), (0, 1), (1, 0), (1, 1)]
-    assert [chip["phy_id"] for chip in chips] == [npu_smi.device(chip) for chip in chips] == [0, 1, 2, 3]
+    assert [chip["phy_id"] for chip in chips] == npu_smi.devices(chips, set()) == [0, 1, 2, 3]
     assert [chip["health"] for chip in chips] == ["OK", "OK", "OK", "Alarm"]
     assert [chip["power_w"] for chip in chips] == [178.8, None, 185.4, None]
     assert [chip["hbm_used_mb"] for chip in chips] == [3421, 3193, 33415, 3188]
@@ -114,7 +114,8 @@ def test_a_chip_that_the_table_does_not_show_is_added():
     assert ids(chips) == [(4, 0), (5, 0), (6, 0)]
     assert [chip["logic_id"] for chip in chips] == [0, 1, 2]
     assert [chip["health"] for chip in chips] == ["OK", "Warning", None]
-    assert [npu_smi.device(chip) for chip in chips] == [4, 5, 6]
+    for nodes, numbers in (({4, 5, 6}, [4, 5, 6]), ({0, 1, 2}, [0, 1, 2]), (set(), [4, 5, 6])):
+        assert npu_smi.devices(chips, nodes) == numbers
 
 
 def test_board_and_health():
@@ -165,6 +166,7 @@ DRIVER_ERRORS = (
     "npu-smi: error while loading shared libraries: libdrvdsmi_host.so: cannot open shared object file",
     "npu-smi info: no answer within 30 s",
     "bash: npu-smi: command not found",
+    "/usr/local/bin/npu-smi: Exec format error",
     "/usr/local/bin/npu-smi: No such file or directory",
 )
 
@@ -218,6 +220,16 @@ def damaged(draw: st.DrawFn, original: str) -> str:
             st.sampled_from([" ", "|", "+", "/", "-", ":", "x", "\t", "\n", "\u0663", "\x00"])
         )
     return "".join(letters)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_that_is_cut_off_gives_no_other_value(name: str):
+    whole = {(one["npu_id"], one["chip_id"]): one for one in npu_smi.parse_info(TABLES[name]).chips}
+    for end in range(len(TABLES[name])):
+        table = npu_smi.parse_info(TABLES[name][:end])
+        for one in table.chips:
+            its = {**whole[one["npu_id"], one["chip_id"]], "processes": one["processes"]}
+            assert one == its
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -280,6 +292,17 @@ def test_a_process_that_cannot_be_read_is_not_left_out(row: str, processes: list
     table = npu_smi.parse_info(PROCESSES.rsplit("\n", 2)[0] + "\n" + row)
     assert [chip["processes"] for chip in table.chips] == processes
     assert len(table.unreadable) == 1
+
+
+def test_a_process_that_is_cut_off_is_not_left_out():
+    for end in range(-24, 0):
+        table = npu_smi.parse_info(PROCESSES[: end - 1])
+        assert (table.chips[0]["processes"], len(table.unreadable)) == (None, 1)
+
+
+@pytest.mark.parametrize("text", [PROCESSES * 2, PROCESSES.replace("\n", "\r\n")])
+def test_a_table_that_is_doubled_or_has_other_ends_of_lines(text: str):
+    assert npu_smi.parse_info(text) == npu_smi.parse_info(PROCESSES)
 
 
 def test_without_the_table_of_processes_there_is_no_list():

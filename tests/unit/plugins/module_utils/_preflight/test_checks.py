@@ -140,6 +140,9 @@ NPU_CASES = {
     "RoCE links down": Case({"link_down": [5, 6]}, "roce_link", "fail", ("DOWN", "5-6")),
     "a sick RoCE port": Case({"net_health": [1]}, "roce_net_health", "fail", ("Fault", "1")),
     "a RoCE port that begins": Case({"net_health": {"1": "Init"}}, "roce_net_health", "warn", ("Init", "1")),
+    "a RoCE port of unknown health": Case(
+        {"net_health": {"1": "Unknown"}}, "roce_net_health", "warn", ("Unknown", "1")
+    ),
     "a RoCE port without address": Case({"ip": {"2": None}}, "roce_ip", "fail", ("2",)),
     "a RoCE address used twice": Case(
         {"ip": {"2": "10.20.11.11"}}, "roce_duplicate", "fail", ("10.20.11.11", "node0", "2")
@@ -309,10 +312,19 @@ def test_a_card_with_another_firmware(healthy):
     assert "7.1.0.3.220 (card 0)" in one.problem.found
 
 
-@pytest.mark.parametrize(("megabytes", "severity"), [(111, "warn"), (300, "fail")])
-def test_a_small_helper_on_a_chip_is_a_warning(healthy, tmp_path, megabytes, severity):
-    one = only(checks.check(pair([healthy[0], npu(tmp_path, 1, busy={"2": [{"memory": megabytes}]})])))
+@pytest.mark.parametrize(
+    ("megabytes", "used", "severity"), [(111, 3500, "warn"), (300, 3500, "fail"), (111, 59719, "fail")]
+)
+def test_a_small_helper_on_a_chip_is_a_warning(healthy, tmp_path, megabytes, used, severity):
+    helper = npu(tmp_path, 1, busy={"2": [{"memory": megabytes}]}, hbm_used={"2": used})
+    one = only(checks.check(pair([healthy[0], helper])))
     assert (one.id, one.severity) == ("chips_busy", severity)
+
+
+@pytest.mark.parametrize(("used", "total", "found"), [(5413, 131072, []), (5413, 65536, ["chips_busy"])])
+def test_a_larger_chip_uses_more_memory_when_it_is_idle(healthy, used, total, found):
+    chips = [dict(chip, hbm_used_mb=used, hbm_total_mb=total) for chip in healthy[1]["chips"]]
+    assert [one.id for one in checks.check(pair([healthy[0], dict(healthy[1], chips=chips)]))] == found
 
 
 def test_a_build_of_a_newer_release(healthy):
