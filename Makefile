@@ -3,11 +3,13 @@ PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 LAB := tests/lab/lab
 
-# The order of `make test`. What comes after lab-up shares one lab, and it is down in the end. In this order: a step that needs the running service
-# takes the one that the step before it has left.
-STEPS := units monitoring versions parsers molecule lab-up faults weights runner recovery commands roles diagnosis clients
-# What needs no lab and measures no time, beside them: the lab leaves a third of two cores idle.
-QUIET_STEPS := lint install site sanity
+# The order of `make test`: first what needs no lab.
+STEPS := lint units monitoring versions install
+# What comes after lab-up shares one lab, and it is down in the end. In this order: a step that needs the running service takes the one that the
+# step before it has left.
+LAB_STEPS := parsers molecule lab-up faults weights runner recovery commands roles diagnosis clients
+# What runs beside the lab, which leaves a third of two cores idle: one process at a time, and no test of it measures time.
+SIDE_STEPS := site sanity
 
 # Of pytest. Many tests wait for the time of a setting, such as a grace period.
 WORKERS := $(shell expr 2 '*' $$(nproc))
@@ -57,7 +59,8 @@ root:
 
 .PHONY: test
 test: env root ## Everything below (root)
-	@tests/steps.sh "$(STEPS)" lab-build "$(QUIET_STEPS)"
+	@tests/steps.sh "$(STEPS)" lab-build
+	@tests/steps.sh "$(LAB_STEPS)" "$(SIDE_STEPS)"
 
 .PHONY: lint
 lint: env ## ansible-lint, yamllint, ruff, mypy, docs, changelog, licences

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs lanes side by side. Each argument is a lane: names of steps, of which `make STEP` is run one after the other. The first lane decides how long
-# all takes. The second one has less priority, and the third one only gets the processor time that no other process needs. The output of a step is
-# printed as a whole when the step has ended. After a failure no lane begins another step. Ends with a summary.
+# all takes, so the others get the processor time that it leaves. The output of a step is printed as a whole when the step has ended. After a failure
+# no lane begins another step. Ends with a summary.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,15 +17,14 @@ finish() {
 }
 trap finish EXIT
 
-run_lane() { # COMMAND-WITH-A-PRIORITY STEP...
-    local priority step begin code result
-    read -ra priority <<<"$1"
+run_lane() { # PRIORITY STEP...
+    local priority=$1 step begin code result
     for step in "${@:2}"; do
         [[ ! -s $work/failed ]] || break
         echo "=== make $step has begun ($(date +%T))"
         begin=$SECONDS
         code=0
-        "${priority[@]}" make --no-print-directory "$step" >"$work/$step.log" 2>&1 </dev/null || code=$?
+        nice -n "$priority" make --no-print-directory "$step" >"$work/$step.log" 2>&1 </dev/null || code=$?
         [[ $code -eq 0 ]] || echo "$step" >>"$work/failed"
         # pytest's closing line, where the step had one.
         result=$(grep -E '^=+ .*(passed|failed|error).* in [0-9.]+s.* =+$' "$work/$step.log" | tail -n 1 || true)
@@ -35,11 +34,11 @@ run_lane() { # COMMAND-WITH-A-PRIORITY STEP...
 }
 
 set -m # each lane is a process group, to be ended as a whole
-priorities=("nice -n 0" "nice -n 10" "chrt --idle 0")
+priority=0
 for lane in "$@"; do
     read -ra steps <<<"$lane"
-    run_lane "${priorities[0]}" "${steps[@]}" &
-    priorities=("${priorities[@]:1}")
+    run_lane "$priority" "${steps[@]}" &
+    priority=10
 done
 wait
 

@@ -251,6 +251,7 @@ def test_what_is_set_back_is_told_before_and_what_others_added_stays(awx: StandI
     assert "approval" not in {node["identifier"] for node in awx.things["workflow_job_template_nodes"]}
 
 
+@pytest.mark.campaign
 def test_choices_are_made_on_request_and_taken_away_without_it(awx: StandIn, some: list[dict]):
     vault = awx.make("credentials", {"name": "Vault", "credential_type": 1})
     hook = {"url": "https://chat.example.com/hook", "http_method": "POST", "headers": {}}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, List, Mapping, Sequence, Tuple
+from typing import Any, Mapping, Sequence
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import checks
@@ -21,7 +21,6 @@ RETRY_SECONDS = 120  # a try that took longer is the last one
 ENGINE_ROUNDS = 3
 COUNT_SECONDS = 3  # vLLM counts a request shortly after it has answered it
 COUNT_POLL_SECONDS = 0.1
-Settling = List["Future[Tuple[Outcome, Answer]]"]  # by the rank of the engine
 EACH_ENGINE = ("completion", "knows")
 ONE_ANSWER = ("chat", "reasoning")  # checks that examine the same one
 
@@ -80,11 +79,14 @@ def _settle_together(
     return outcomes, answer
 
 
-def _on_engines(client: Client, pool: Executor, name: str, about: Case, engines: int) -> Settling:
+def _on_engines(
+    client: Client, pool: Executor, name: str, about: Case, engines: int
+) -> list[Future[tuple[Outcome, Answer]]]:
+    """Let a check of each engine begin, by their ranks."""
     return [pool.submit(_settle, client, name, about, rank) for rank in range(engines)]
 
 
-def _of_engines(settling: Settling) -> Outcome:
+def _of_engines(settling: Sequence[Future[tuple[Outcome, Answer]]]) -> Outcome:
     """Return one outcome for those of all engines: the first that failed, or what all of them found."""
     outcomes = [future.result()[0] for future in settling]
     seconds = max(outcome.seconds for outcome in outcomes)
