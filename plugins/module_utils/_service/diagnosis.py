@@ -64,7 +64,6 @@ PLACES = (
     (r" in \w*validate\w*$", "bad_config"),
     (r" in (?:load_weights|\w*weight_loader\w*|_?load_\w*weights?\w*|_load_w\d+)$", "weights_do_not_fit"),
     (r"/quantization/", "quantization_unsupported"),
-    (r"/spec_decode/", "speculation_failed"),
     (r"/structured_output/", "structured_output"),
     (
         r"\b(?:torch/_dynamo|torch/_inductor|torchair|npugraph_ex|vllm(?:_ascend)?/compilation)/",
@@ -76,6 +75,14 @@ PLACES = (
     ),
 )
 BY_PLACE = tuple((re.compile(place), BY_ID[known]) for place, known in PLACES)
+# What vLLM can run without, so an exception on the way through it has a remedy, wherever it was raised.
+FEATURES = (
+    (r"/spec_decode/", "speculation_failed"),
+    (r"/eplb/", "eplb_failed"),
+    (r"/kv_transfer/", "kv_connector_failed"),
+    (r" in (?:_?capture_model|\w*graph_capture)$", "graph_capture"),
+)
+BY_FEATURE = tuple((re.compile(place), BY_ID[known]) for place, known in FEATURES)
 CODED = {one.id for one in SIGNATURES if one.codes}
 ENDING = 80  # characters
 OPEN_END = re.compile(r"(?:Error:|Exception:|validation errors? for \w+:?)$")  # the reason is below it
@@ -272,8 +279,8 @@ def _finding(host: str, signature: Signature, what: str, lines: Sequence[Line]) 
 def _unknown(host: str, raised: Raised) -> Finding:
     """Return what an exception without a signature means, as far as the place tells that raised it."""
     line, refused = raised.line, None if raised.cut else REFUSED.match(raised.line.text)
-    signature = next((one for place, one in BY_PLACE if place.search(raised.place)), None)
-    if refused and signature and not (signature.id == "bad_config" and UNFIT.match(line.text)):
+    signature = next(_signatures_of(raised, line.text), None)
+    if refused and signature:
         return _finding(host, signature, refused["why"] or refused["code"], [line])
     where = f" (raised in {raised.place})" if raised.place else ""
     what = "that the log does not have whole: it ends at" if raised.cut else "that has no signature:"
@@ -290,6 +297,15 @@ def _unknown(host: str, raised: Raised) -> Finding:
         source="Python traceback",
         at=line.at,
     )
+
+
+def _signatures_of(raised: Raised, text: str) -> Iterator[Signature]:
+    """Yield what the place that raised an exception is about, then the features that led there, the innermost first."""
+    for place, one in BY_PLACE:
+        if place.search(raised.place) and not (one.id == "bad_config" and UNFIT.match(text)):
+            yield one
+    for frame in reversed(raised.frames):
+        yield from (one for place, one in BY_FEATURE if place.search(frame))
 
 
 def is_end(line: Line) -> bool:

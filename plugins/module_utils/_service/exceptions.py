@@ -9,7 +9,7 @@ A log that people keep is often not whole: it may lack the head of a traceback, 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Iterable, Iterator, NamedTuple, Sequence
 
@@ -52,8 +52,9 @@ OWN = re.compile(r"vllm(?:_ascend)?/")
 class Raised(NamedTuple):
     """A chain of exceptions: the line of its root, the place that raised that, if known, and all texts.
 
-    ``traced``: whether it has a traceback. ``survived``: whether vLLM goes on after it. ``cut``: whether the log
-    ends before the exception; then ``line`` is the last one with source.
+    ``frames``: the places in vLLM's own code that led to the root, the innermost last. ``traced``: whether it has a
+    traceback. ``survived``: whether vLLM goes on after it. ``cut``: whether the log ends before the exception; then
+    ``line`` is the last one with source.
     """
 
     line: Line
@@ -62,6 +63,7 @@ class Raised(NamedTuple):
     traced: bool
     survived: bool
     cut: bool = False
+    frames: Sequence[str] = ()
 
 
 @dataclass
@@ -73,12 +75,16 @@ class Trace:
     survived: bool
     place: str = ""
     code: str = ""
+    frames: list[str] = field(default_factory=list)
 
     def enter(self, frame: re.Match[str]) -> None:
         """Take the place of a frame, but rather one in vLLM's code than one in a library that this calls."""
         path, function = PACKAGE.sub("", frame["path"]), frame["function"]
+        place = f"{path} in {function}" if function else path
+        if OWN.match(path):
+            self.frames.append(place)
         if OWN.match(path) or not OWN.match(self.place):
-            self.place = f"{path} in {function}" if function else path
+            self.place = place
         self.survived = self.survived or REQUEST.search(frame["path"]) is not None
 
     def ends(self, text: str) -> bool:
@@ -91,7 +97,7 @@ class Trace:
         text = line.text.strip()
         named = f"{text} ({self.code})" if ":" not in text and self.code else text
         survived = self.survived or line.level in HARMLESS
-        return Raised(line._replace(text=named), self.place, [text], True, survived)
+        return Raised(line._replace(text=named), self.place, [text], True, survived, frames=self.frames)
 
     def is_cut(self, last: Line) -> bool:
         """Tell whether the last line of a process leaves the traceback without its exception.

@@ -470,9 +470,10 @@ SIGNATURES = (
     ),
     _signature(
         "engines_late",
-        r"Timed out waiting for engines to send ?initial message",
-        "an API server waited 10 minutes for the engines; with more than one API server this limit is fixed",
-        "Leave api-server-count at 1 in vllm_serve_args. Then loading may take any time",
+        r"Timed out waiting for engine(?:s to send ?initial message| core processes to start)",
+        "an API server waited 10 minutes for the engines; with more than one API server, vLLM 0.13.0 fixes this limit",
+        "Leave api-server-count at 1 in vllm_serve_args. Then loading may take any time. If the line names "
+        "VLLM_ENGINE_READY_TIMEOUT_S, raise that in vllm_serve_env instead",
         "https://github.com/vllm-project/vllm/issues/35547",
     ),
     _signature(
@@ -574,7 +575,7 @@ SIGNATURES = (
         "hccl_watchdog",
         r"HCCL watchdog thread terminated",
         "HCCL's watchdog ended the process, because of an error that it found on the NPU",
-        "Look for the code in the lines around this one",
+        "Look for the code in the lines around this one. If there is none, run diagnose.yml, which reads CANN's own log too",
         ISSUE + "4972",
         kind=SYMPTOM,
     ),
@@ -611,14 +612,12 @@ SIGNATURES = (
     ),
     _signature(
         "worker_silent",
-        r"RPC call to (?P<what>\w+) timed out",
-        "a worker did not answer `{what}` in time (VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS): it hangs, or waits "
-        "for another "
-        "host",
+        r"RPC call to (?P<what>\w+) timed out|(?P<what2>RayChannelTimeoutError)",
+        "a worker did not answer in time ({what}): it hangs, or waits for another host",
         "Look at the other hosts' logs, then at the NPUs (`npu-smi info`) and RoCE links (`hccn_tool -i N "
         "-link_stat -g`). "
         "If the first requests are slow to compile, raise VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS in "
-        "vllm_serve_env",
+        "vllm_serve_env, with Ray RAY_CGRAPH_get_timeout",
         ISSUE + "11290",
         kind=PEER,
     ),
@@ -648,6 +647,28 @@ SIGNATURES = (
         "Look at the other hosts' logs. The cause is there, or in the network between the hosts",
         "pytorch gloo; seen with vllm 0.13.0 when a peer dies",
         kind=PEER,
+    ),
+    _signature(
+        "ray_cluster",
+        r"(?:Runtime|Value|Assertion)Error: (?P<what>Every node should have a unique IP address.*"
+        r"|Cannot provide a placement group.*|Ray does not allocate any \w+ on the driver node.*"
+        r"|The number of required \w+ exceeds the total number.*|placement group bundle index .* is invalid.*"
+        r"|Created \d+ DP placement groups.*)",
+        "Ray's cluster does not fit what vLLM asks of it: {what}",
+        "The service needs no Ray: remove distributed-executor-backend and data-parallel-backend from vllm_serve_args. To keep "
+        "it, compare `ray status` with the NPUs that the parallel sizes need, and set VLLM_HOST_IP in each host's vllm_serve_env "
+        "to the address that `ray start --node-ip-address` has there",
+        "https://github.com/vllm-project/vllm/pull/43095",
+    ),
+    _signature(
+        "ray_waits",
+        r"Waiting for creating a placement group of specs for (?P<what>\d+ seconds)",
+        "vLLM waits for Ray's cluster to have enough NPUs (for {what})",
+        "The service needs no Ray: remove distributed-executor-backend and data-parallel-backend from vllm_serve_args. To keep "
+        "it, compare `ray status` with the NPUs that the parallel sizes need: another host has not joined, or has joined with "
+        "another address or without NPUs",
+        "https://github.com/gpustack/gpustack/issues/5056",
+        kind=WARNING,
     ),
     _signature(
         "worker_missing",
@@ -734,6 +755,14 @@ SIGNATURES = (
         ISSUE + "15201",
     ),
     _signature(
+        "eplb_failed",
+        r"NotImplementedError: (?P<what>EPLB (?:is )?not supported.*)",
+        "balancing the load of the experts (EPLB) fails: {what}",
+        "Remove enable-eplb and eplb-config from vllm_serve_args, dynamic_eplb and eplb_config from additional-config there, and "
+        "DYNAMIC_EPLB from vllm_serve_env. If the service starts then, keep it so, or use a newer vllm_release",
+        ISSUE + "5798",
+    ),
+    _signature(
         "file_missing",
         r"Worker failed with error .*No such file or directory: '(?P<what>[^']+)'",
         "a file that a setting names is not in the container: {what}",
@@ -751,12 +780,23 @@ SIGNATURES = (
         "kv_transfer",
         r"Failed to connect to target: (?P<what>\S+), status|Connect timeout to: (?P<what2>[^,\s]+)"
         r"|SocketHandShakePlugin: connect\(\)(?P<what3>\S+): |Transfer timeout to: (?P<what4>[^,\s]+)"
+        r"|SocketHandShakePlugin: failed to get IP address of peer server (?P<what6>[^,\s]+)"
         r"|Mooncake transfer failed|Failed to transfer KV cache|KV transfer task failed: (?P<what5>.+)",
         "the KV cache cannot be fetched from another instance ({what})",
         "Look at the log of the instance with that address: is it there, and does it serve? Then check the RoCE links between "
         "both (preflight.yml), and kv_connector_extra_config in kv-transfer-config",
         ISSUE + "5635",
         kind=RAISED,
+    ),
+    _signature(
+        "kv_connector_failed",
+        r"ValueError: (?P<what>Unsupported connector type: \S+)",
+        "the connector that shares the KV cache with other instances or a store fails: {what}",
+        "Check kv-transfer-config in vllm_serve_args, and that all instances and the proxy between them have the same vllm_release: "
+        "kv_connector_extra_config describes the parallel sizes of both sides. If the service starts without kv-transfer-config, "
+        "look in the documentation of that release for what the connector supports. A store must run before the service: check the "
+        "addresses in the file that MOONCAKE_CONFIG_PATH or MMC_LOCAL_CONFIG_PATH names in vllm_serve_env",
+        ISSUE + "14000",
     ),
     _signature(
         "kv_store_memory",
@@ -971,6 +1011,16 @@ SIGNATURES = (
             "EL0018": "Resource_Error_Insufficient_Host_Memory",
             "EL0019": "Resource_Error_Insufficient_Device_Memory",
         },
+    ),
+    _signature(
+        "host_memory_unregistered",
+        r"RuntimeError: (?P<what>register ptr failed|Failed to register memory.*)|(?P<what2>Unable to halHostRegister: \d+)",
+        "the driver cannot register this much of the host's memory with an NPU: {what}",
+        "Make the KV cache in the host's memory smaller (LMCACHE_MAX_LOCAL_CPU_SIZE in vllm_serve_env, or global_segment_size in "
+        "the file that MOONCAKE_CONFIG_PATH names there). If a few GB fail too, the driver is too old for this "
+        "image: update it (`npu-smi info` shows its version; 24.1 or newer)",
+        "https://github.com/LMCache/LMCache-Ascend/issues/91",
+        kind=RAISED,
     ),
     _signature(
         "kv_cache_too_small",

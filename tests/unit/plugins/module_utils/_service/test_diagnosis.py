@@ -80,6 +80,49 @@ LINES = [
         "E0611 12:35:44.114250 369 ascend_direct_transport.cpp:859] Transfer timeout to: 10.0.0.2:20091, you can increase",
         "10.0.0.2:20091",
     ),
+    # vllm#43095 and 13909, gpustack#5056, LMCache-Ascend#91 and 184, Mooncake#260, vllm#35616, ray#53845
+    (
+        "ray_cluster",
+        "RuntimeError: Every node should have a unique IP address. Got 2 nodes with node ids ['3f', '9d'] and 3 unique IP addresses",
+        "3 unique IP addresses",
+    ),
+    (
+        "ray_cluster",
+        "ValueError: Cannot provide a placement group of placement_group_specs=[{'NPU': 1.0}] within 1800 seconds.",
+        "1800 seconds",
+    ),
+    (
+        "ray_waits",
+        "(EngineCore_DP0 pid=34) INFO 03-30 14:14:15 [ray_utils.py:230] Waiting for creating a placement group of specs for 150 seconds.",
+        "150 seconds",
+    ),
+    ("host_memory_unregistered", "Unable to halHostRegister: 65534", "65534"),
+    (
+        "host_memory_unregistered",
+        "RuntimeError: Failed to register memory | HCCL Error Code: 19",
+        "HCCL Error Code: 19",
+    ),
+    (
+        "kv_connector_failed",
+        "ValueError: Unsupported connector type: MooncakeConnectorX",
+        "MooncakeConnectorX",
+    ),
+    (
+        "kv_transfer",
+        "E20251110 20:25:57 1 transfer_metadata_plugin.cpp:969] SocketHandShakePlugin: failed to get IP address of peer server 2605:340::1:16051, check DNS",
+        "2605:340::1:16051",
+    ),
+    ("eplb_failed", "NotImplementedError: EPLB not supported for `AWQMoEMethod` yet.", "AWQMoEMethod"),
+    (
+        "engines_late",
+        "TimeoutError: Timed out waiting for engine core processes to start. This is often caused by slow weight loading",
+        "",
+    ),
+    (
+        "worker_silent",
+        "ray.exceptions.RayChannelTimeoutError: System error: Timed out waiting for object available to read.",
+        "RayChannelTimeoutError",
+    ),
     (
         "topology_differs",
         "RuntimeError: Data Parallel configuration mismatch detected! All DP ranks must have identical settings.",

@@ -144,6 +144,21 @@ CASES = [
         "unknown_exception",
         "IndexError: list index out of range (raised in vllm_ascend/worker",
     ),
+    ("124_va16237_message_queue_port", "address_in_use", "42713"),
+    ("125_va6085_mtp_in_graph_capture", "graph_capture", "only support building dummy metadata"),
+    ("126_va6509_eagle3_graph", "graph_compilation", "draft_attn_metadatas"),
+    ("127_va5798_eplb_not_supported", "eplb_failed", "EPLB is not supported"),
+    ("128_vllm27589_eplb_weights", "eplb_failed", "view size is not compatible"),
+    ("129_va14000_layerwise_connector", "kv_connector_failed", "remote_cached_tokens"),
+    ("130_ray53845_channel_timeout", "worker_silent", "RayChannelTimeoutError"),
+    ("131_lmcacheascend91_host_register", "host_memory_unregistered", ""),
+    ("132_mooncake1050_mount_segment", "kv_store_unreachable", "Initialize mooncake failed"),
+    ("134_vllm35616_engine_ready_timeout", "engines_late", ""),
+    ("135_vllm43095_ray_addresses", "ray_cluster", "192.168.1.7"),
+    ("136_va2588_shards_of_a_fused_layer", "quantization_unsupported", "model.layers.13.self_attn.qkv_proj"),
+    ("137_va6484_embedding_not_described", "weights_do_not_fit", "model.embed_tokens.weight"),
+    ("138_va16111_watchdog_only", "hccl_watchdog", ""),
+    ("139_va13418_pp_memcache", "kv_connector_failed", "assert res == 0"),
 ]
 
 
