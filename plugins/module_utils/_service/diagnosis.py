@@ -75,12 +75,13 @@ PLACES = (
     ),
 )
 BY_PLACE = tuple((re.compile(place), BY_ID[known]) for place, known in PLACES)
-# What vLLM can run without, so an exception on the way through it has a remedy, wherever it was raised.
+# What vLLM can run without, or with other settings: an exception on the way through it has a remedy, wherever it was raised.
 FEATURES = (
     (r"/spec_decode/", "speculation_failed"),
     (r"/eplb/", "eplb_failed"),
-    (r"/kv_transfer/", "kv_connector_failed"),
+    (r"/kv_transfer/| in \w*kv_xfer\w*$", "kv_connector_failed"),
     (r" in (?:_?capture_model|\w*graph_capture)$", "graph_capture"),
+    (r"^vllm/engine/arg_utils\.py in create_engine_config$", "bad_config"),  # all that checks settings
 )
 BY_FEATURE = tuple((re.compile(place), BY_ID[known]) for place, known in FEATURES)
 CODED = {one.id for one in SIGNATURES if one.codes}
@@ -204,20 +205,20 @@ def _settled(found: Sequence[Finding], raised: Collection[str]) -> list[Finding]
 
     A suspect is a cause if this host failed and nothing else tells why; one of the kind RAISED only if no exception
     tells why, or the one that was *raised* is it. What is unclear after a trace of another host's failure is a
-    consequence of that.
+    consequence of that, and so is the death of a worker after the layer that failed was named.
     """
     kinds = {one.kind for one in found if one.severity == FATAL and one.kind not in DOUBTFUL}
     failed = bool(kinds) and kinds <= {UNCLEAR, ECHO}
-    settled, traced = [], False
+    settled, traced, named = [], False, False
     for finding in found:
-        traced = traced or finding.kind == PEER
+        traced, named = traced or finding.kind == PEER, named or finding.kind == SYMPTOM
         if finding.kind in DOUBTFUL:
             blamed = failed and (finding.kind == SUSPECT or UNCLEAR not in kinds)
             guilty = blamed or finding.id in raised
             finding = finding._replace(
                 kind=CAUSE if guilty else WARNING, severity=FATAL if guilty else WARNING
             )
-        elif finding.kind == UNCLEAR and traced:
+        elif finding.kind == UNCLEAR and (traced or (named and finding.id == BY_ID["worker_died"].id)):
             finding = finding._replace(kind=SYMPTOM)
         settled.append(finding)
     return settled
@@ -279,7 +280,8 @@ def _finding(host: str, signature: Signature, what: str, lines: Sequence[Line]) 
 def _unknown(host: str, raised: Raised) -> Finding:
     """Return what an exception without a signature means, as far as the place tells that raised it."""
     line, refused = raised.line, None if raised.cut else REFUSED.match(raised.line.text)
-    signature = next(_signatures_of(raised, line.text), None)
+    unfit = UNFIT.match(line.text) is not None
+    signature = next((one for one in _signatures_of(raised) if not (unfit and one.id == "bad_config")), None)
     if refused and signature:
         return _finding(host, signature, refused["why"] or refused["code"], [line])
     where = f" (raised in {raised.place})" if raised.place else ""
@@ -299,11 +301,9 @@ def _unknown(host: str, raised: Raised) -> Finding:
     )
 
 
-def _signatures_of(raised: Raised, text: str) -> Iterator[Signature]:
+def _signatures_of(raised: Raised) -> Iterator[Signature]:
     """Yield what the place that raised an exception is about, then the features that led there, the innermost first."""
-    for place, one in BY_PLACE:
-        if place.search(raised.place) and not (one.id == "bad_config" and UNFIT.match(text)):
-            yield one
+    yield from (one for place, one in BY_PLACE if place.search(raised.place))
     for frame in reversed(raised.frames):
         yield from (one for place, one in BY_FEATURE if place.search(frame))
 

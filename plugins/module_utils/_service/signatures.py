@@ -1525,7 +1525,8 @@ SIGNATURES = (
     _signature(
         "vllm_killed",
         r"^\[supervisor\] stopping: vLLM on host \d+ exited with code (?P<what>-9|137)"
-        r"|Failed core proc\(s\): \{.*'EngineCore\w*': (?P<what2>-9)\b",
+        r"|Failed core proc\(s\): \{.*'EngineCore\w*': (?P<what2>-9)\b"
+        r"|Process \w+ \(PID: \d+\) died with exit code (?P<what3>-9)\b",
         "vLLM on this host was killed (exit code {what})",
         "Run `dmesg`: it shows whether the kernel killed it for lack of memory. If not, another process "
         "sent the signal",
@@ -1546,7 +1547,8 @@ SIGNATURES = (
         r"|line \d+: +\d+ (?P<what3>Segmentation fault|Illegal instruction|Killed|Aborted)\b"
         r"|^(?P<what4>Segmentation fault|Illegal instruction)\b"
         r"|^\[supervisor\] stopping: vLLM on host \d+ (?P<what5>exited with code -(?:4|7|8|11))\b"
-        r"|(?P<what6>Failed core proc\(s\): \{.*'EngineCore\w*': -(?:4|6|7|8|11)\b[^}]*\})",
+        r"|(?P<what6>Failed core proc\(s\): \{.*'EngineCore\w*': -(?:4|6|7|8|11)\b[^}]*\}"
+        r"|Process \w+ \(PID: \d+\) died with exit code -(?:4|6|7|8|11)\b)",
         "a process of vLLM crashed below Python: {what}",
         "Look at the frames after this line and at `dmesg`: an NPU fault or lack of memory shows there. If "
         "it comes again, "
@@ -1557,7 +1559,9 @@ SIGNATURES = (
     ),
     _signature(
         "worker_died",
-        r"Worker ?[Pp]roc (?P<what>\S+) died unexpectedly|Worker (?P<what2>VllmWorkerProcess pid \d+) died, exit code: (?!-15)",
+        r"Worker ?[Pp]roc (?P<what>\S+) died unexpectedly|Worker (?P<what2>VllmWorkerProcess pid \d+) died, exit code: (?!-15)"
+        # Of Ray, whose next lines name the host.
+        r"|(?P<what3>actor|worker) died (?:unexpectedly before finishing this task|or was killed while executing a task)",
         "{what} of this host was killed, or crashed without a message",
         "Run `dmesg -T | tail -50`: it shows whether the kernel killed it for lack of memory, or an NPU "
         "failed. Then look for "
@@ -1624,7 +1628,7 @@ SIGNATURES = (
         r"|EngineDeadError|WorkerProc failed to start|AsyncLLM output_handler failed|Engine background task failed"
         r"|Engine process failed to start|got fatal signal from worker processes"
         r"|Exception in worker VllmWorkerProcess while processing method|Error executing method '\w+'"
-        r"|Engine core proc \S+ died unexpectedly|WorkerProc initialization failed due to an exception",
+        r"|Engine core proc \S+ died unexpectedly|Process \w+ \(PID: \d+\) died with exit code [1-9]|WorkerProc initialization failed due to an exception",
         "an engine of vLLM failed",
         "Look at the lines before this one",
         "vllm 0.13.0, v1/engine/core.py",

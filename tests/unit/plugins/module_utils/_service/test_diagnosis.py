@@ -112,6 +112,23 @@ LINES = [
         "E20251110 20:25:57 1 transfer_metadata_plugin.cpp:969] SocketHandShakePlugin: failed to get IP address of peer server 2605:340::1:16051, check DNS",
         "2605:340::1:16051",
     ),
+    # vllm-ascend#9071 with other exit codes, and Ray's own words
+    (
+        "vllm_killed",
+        "RuntimeError: Process ApiServer_0 (PID: 359) died with exit code -9",
+        "exit code -9",
+    ),
+    (
+        "crashed",
+        "RuntimeError: Process EngineCore_DP0 (PID: 9) died with exit code -11",
+        "EngineCore_DP0 (PID: 9)",
+    ),
+    ("engine_failed", "RuntimeError: Process ApiServer_0 (PID: 359) died with exit code 1", ""),
+    (
+        "worker_died",
+        "ray.exceptions.ActorDiedError: The actor died unexpectedly before finishing this task.",
+        "actor",
+    ),
     ("eplb_failed", "NotImplementedError: EPLB not supported for `AWQMoEMethod` yet.", "AWQMoEMethod"),
     (
         "engines_late",
@@ -1067,17 +1084,22 @@ def test_a_hub_that_does_not_answer_is_the_cause_of_its_own_exception_only(
 
 
 @pytest.mark.parametrize(
-    ("path", "known"),
+    ("caller", "path", "known"),
     [
-        ("/vllm-workspace/vllm-ascend/vllm_ascend/ascend_config.py", "bad_config"),
-        ("/vllm-workspace/vllm/vllm/config/parallel.py", "bad_config"),
-        ("/vllm-workspace/vllm/vllm/v1/engine/core.py", "unknown_exception"),
+        (
+            "v1/worker/worker_base.py",
+            "/vllm-workspace/vllm-ascend/vllm_ascend/ascend_config.py",
+            "bad_config",
+        ),
+        ("v1/worker/worker_base.py", "/vllm-workspace/vllm/vllm/config/parallel.py", "bad_config"),
+        ("v1/worker/worker_base.py", "/vllm-workspace/vllm/vllm/v1/engine/core.py", "unknown_exception"),
+        ("engine/arg_utils.py", "/vllm-workspace/vllm-ascend/vllm_ascend/utils.py", "bad_config"),
     ],
 )
-def test_what_vllm_raises_where_it_checks_settings_is_about_them(path: str, known: str):
+def test_what_vllm_raises_where_it_checks_settings_is_about_them(caller: str, path: str, known: str):
     lines = [
         "Traceback (most recent call last):",
-        '  File "/vllm-workspace/vllm/vllm/engine/arg_utils.py", line 1500, in create_engine_config',
+        f'  File "/vllm-workspace/vllm/vllm/{caller}", line 1500, in create_engine_config',
         f'  File "{path}", line 96, in __init__',
         "ValueError: additional_config.dump_config must be a dict, got str.",
     ]

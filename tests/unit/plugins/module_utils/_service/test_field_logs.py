@@ -159,6 +159,9 @@ CASES = [
     ("137_va6484_embedding_not_described", "weights_do_not_fit", "model.embed_tokens.weight"),
     ("138_va16111_watchdog_only", "hccl_watchdog", ""),
     ("139_va13418_pp_memcache", "kv_connector_failed", "assert res == 0"),
+    ("140_va13628_kv_xfer_finished", "kv_connector_failed", "assert req_id in self.requests"),
+    ("141_va3367_hccl_then_workers_die", "hccl_init", "error code is 1"),
+    ("142_va6950_flashcomm_of_a_model", "bad_config", "Flash Comm V1 is not supported for VL models"),
 ]
 
 
