@@ -205,20 +205,23 @@ def _settled(found: Sequence[Finding], raised: Collection[str]) -> list[Finding]
 
     A suspect is a cause if this host failed and nothing else tells why; one of the kind RAISED only if no exception
     tells why, or the one that was *raised* is it. What is unclear after a trace of another host's failure is a
-    consequence of that, and so is the death of a worker after the layer that failed was named.
+    consequence of that, and so is the death of a process after this host has told of a failure.
     """
     kinds = {one.kind for one in found if one.severity == FATAL and one.kind not in DOUBTFUL}
     failed = bool(kinds) and kinds <= {UNCLEAR, ECHO}
-    settled, traced, named = [], False, False
+    settled, before = [], set()
     for finding in found:
-        traced, named = traced or finding.kind == PEER, named or finding.kind == SYMPTOM
+        told = before & {CAUSE, UNCLEAR, SYMPTOM, ECHO}
+        before.add(finding.kind)
         if finding.kind in DOUBTFUL:
             blamed = failed and (finding.kind == SUSPECT or UNCLEAR not in kinds)
             guilty = blamed or finding.id in raised
             finding = finding._replace(
                 kind=CAUSE if guilty else WARNING, severity=FATAL if guilty else WARNING
             )
-        elif finding.kind == UNCLEAR and (traced or (named and finding.id == BY_ID["worker_died"].id)):
+        elif finding.id == BY_ID["worker_died"].id and told:
+            finding = finding._replace(kind=ECHO)
+        elif finding.kind == UNCLEAR and PEER in before:
             finding = finding._replace(kind=SYMPTOM)
         settled.append(finding)
     return settled

@@ -367,9 +367,10 @@ SIGNATURES = (
     ),
     _signature(
         "npu_address",
-        r"'(?P<what>device[_ ]ip)' is not set correctly",
+        r"'(?P<what>device[_ ]ip)' is not set correctly|(?P<what2>Failed to get device ip from hccn\.conf\b.*)",
         "HCCL rejects the address of an NPU: {what}",
-        "Run `hccn_tool -i N -ip -g` for each NPU: each needs an address of its own, which must be in /etc/hccn.conf too. "
+        "Run `hccn_tool -i N -ip -g` for each NPU: each needs an address of its own, which must be in /etc/hccn.conf too, "
+        "on the host and in the container (`docker exec CONTAINER cat /etc/hccn.conf`). "
         "preflight.yml checks them all",
         HCCL,
         codes={"EJ0004": "Invalid_Argument_IP_Address"},
@@ -1559,7 +1560,7 @@ SIGNATURES = (
     ),
     _signature(
         "worker_died",
-        r"Worker ?[Pp]roc (?P<what>\S+) died unexpectedly|Worker (?P<what2>VllmWorkerProcess pid \d+) died, exit code: (?!-15)"
+        r"(?:Worker ?[Pp]roc|Engine core proc) (?P<what>\S+) died unexpectedly|Worker (?P<what2>VllmWorkerProcess pid \d+) died, exit code: (?!-15)"
         # Of Ray, whose next lines name the host.
         r"|(?P<what3>actor|worker) died (?:unexpectedly before finishing this task|or was killed while executing a task)",
         "{what} of this host was killed, or crashed without a message",

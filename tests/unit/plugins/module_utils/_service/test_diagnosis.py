@@ -112,6 +112,13 @@ LINES = [
         "E20251110 20:25:57 1 transfer_metadata_plugin.cpp:969] SocketHandShakePlugin: failed to get IP address of peer server 2605:340::1:16051, check DNS",
         "2605:340::1:16051",
     ),
+    # gpustack/runtime#28, GLM-V#208 without another line
+    ("npu_address", "RuntimeError: Failed to get device ip from hccn.conf and hccn_tool", "hccn.conf"),
+    (
+        "worker_died",
+        "ERROR 10-14 13:42:23 [core_client.py:564] Engine core proc EngineCore_DP0 died unexpectedly, shutting down client.",
+        "EngineCore_DP0",
+    ),
     # vllm-ascend#9071 with other exit codes, and Ray's own words
     (
         "vllm_killed",
@@ -659,11 +666,6 @@ LINES = [
         "worker_died",
         "ERROR 07-09 06:28:17 [multiproc_executor.py:140] Worker proc VllmWorker-2 died unexpectedly, shutting down executor.",
         "VllmWorker-2",
-    ),
-    (
-        "engine_failed",
-        "ERROR 11-24 12:00:19 [core_client.py:610] Engine core proc EngineCore_DP0 died unexpectedly, shutting down client.",
-        "",
     ),
     # Lines of reports: Ascend/pytorch#99, vllm-ascend#1261, vllm#8054, vllm-ascend#7421, #672, #486, #9872, #1193
     (
@@ -1233,6 +1235,12 @@ def test_another_worker_that_gets_further_does_not_tell_that_one_survives(proces
     ]
     found = diagnosis.diagnose({"node0": vllm_log.lines_of("\n".join(lines))})
     assert [one.id for one in found] == ([] if goes_on else ["unknown_exception"])
+
+
+def test_an_engine_that_died_after_vllm_told_of_a_failure_was_not_killed():
+    died = "Engine core proc EngineCore_DP0 died unexpectedly, shutting down client."
+    assert ids(log("EngineCore encountered a fatal error.", died)) == ["engine_failed", "worker_died"]
+    assert ids(log("!!!!!!! Segfault encountered !!!!!!!", died)) == ["crashed", "worker_died"]
 
 
 def test_a_worker_that_died_in_the_second_of_its_exception_was_not_killed():

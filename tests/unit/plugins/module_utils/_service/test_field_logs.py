@@ -162,6 +162,8 @@ CASES = [
     ("140_va13628_kv_xfer_finished", "kv_connector_failed", "assert req_id in self.requests"),
     ("141_va3367_hccl_then_workers_die", "hccl_init", "error code is 1"),
     ("142_va6950_flashcomm_of_a_model", "bad_config", "Flash Comm V1 is not supported for VL models"),
+    ("143_glmv208_engine_died_silent", "worker_died", "EngineCore_DP0"),
+    ("144_va7711_plog_hccn_conf", "npu_address", "device ip"),
 ]
 
 
