@@ -209,7 +209,8 @@ def _settled(found: Sequence[Finding], raised: Collection[str]) -> list[Finding]
     """
     kinds = {one.kind for one in found if one.severity == FATAL and one.kind not in DOUBTFUL}
     failed = bool(kinds) and kinds <= {UNCLEAR, ECHO}
-    settled, before = [], set()
+    settled: list[Finding] = []
+    before: set[str] = set()
     for finding in found:
         told = before & {CAUSE, UNCLEAR, SYMPTOM, ECHO}
         before.add(finding.kind)
