@@ -75,7 +75,8 @@ PLACES = (
     ),
 )
 BY_PLACE = tuple((re.compile(place), BY_ID[known]) for place, known in PLACES)
-# What vLLM can run without, or with other settings: an exception on the way through it has a remedy, wherever it was raised.
+# What vLLM can run without, or with other settings: an exception on the way through it has a remedy, wherever it
+# was raised.
 FEATURES = (
     (r"/spec_decode/", "speculation_failed"),
     (r"/eplb/", "eplb_failed"),

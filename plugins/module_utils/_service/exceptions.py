@@ -28,8 +28,8 @@ MARKS = re.compile(r"^[\s~^]+$")  # below a line of source
 # vLLM says so of an exception in another process, or after one.
 UNINFORMED = re.compile(
     r"^(?:\w+\.)*(?:RuntimeError: (?:Executor failed|Engine (?:core initialization|process) failed|Process \w+ \(PID"
-    r"|(?:NPUModelRunner (?:init )?failed, error is ?)+$)"
-    r"|RuntimeError: cancelled$|Exception: WorkerProc initialization failed|AttributeError: '\w+Executor' object has no attribute"
+    r"|(?:NPUModelRunner (?:init )?failed, error is ?)+$|cancelled$)"
+    r"|Exception: WorkerProc initialization failed|AttributeError: '\w+Executor' object has no attribute"
     r"|EngineDeadError|SystemExit|KeyboardInterrupt|CancelledError)"
 )
 RELAYED = "RuntimeError: Worker failed with error '"  # the engine repeats what a worker's exception says

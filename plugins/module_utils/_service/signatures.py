@@ -1015,7 +1015,8 @@ SIGNATURES = (
     ),
     _signature(
         "host_memory_unregistered",
-        r"RuntimeError: (?P<what>register ptr failed|Failed to register memory.*)|(?P<what2>Unable to halHostRegister: \d+)",
+        r"RuntimeError: (?P<what>register ptr failed|Failed to register memory.*)"
+        r"|(?P<what2>Unable to halHostRegister: \d+)",
         "the driver cannot register this much of the host's memory with an NPU: {what}",
         "Make the KV cache in the host's memory smaller (LMCACHE_MAX_LOCAL_CPU_SIZE in vllm_serve_env, or global_segment_size in "
         "the file that MOONCAKE_CONFIG_PATH names there). If a few GB fail too, the driver is too old for this "
@@ -1560,7 +1561,8 @@ SIGNATURES = (
     ),
     _signature(
         "worker_died",
-        r"(?:Worker ?[Pp]roc|Engine core proc) (?P<what>\S+) died unexpectedly|Worker (?P<what2>VllmWorkerProcess pid \d+) died, exit code: (?!-15)"
+        r"(?:Worker ?[Pp]roc|Engine core proc) (?P<what>\S+) died unexpectedly"
+        r"|Worker (?P<what2>VllmWorkerProcess pid \d+) died, exit code: (?!-15)"
         # Of Ray, whose next lines name the host.
         r"|(?P<what3>actor|worker) died (?:unexpectedly before finishing this task|or was killed while executing a task)",
         "{what} of this host was killed, or crashed without a message",
@@ -1629,7 +1631,8 @@ SIGNATURES = (
         r"|EngineDeadError|WorkerProc failed to start|AsyncLLM output_handler failed|Engine background task failed"
         r"|Engine process failed to start|got fatal signal from worker processes"
         r"|Exception in worker VllmWorkerProcess while processing method|Error executing method '\w+'"
-        r"|Engine core proc \S+ died unexpectedly|Process \w+ \(PID: \d+\) died with exit code [1-9]|WorkerProc initialization failed due to an exception",
+        r"|Engine core proc \S+ died unexpectedly|Process \w+ \(PID: \d+\) died with exit code [1-9]"
+        r"|WorkerProc initialization failed due to an exception",
         "an engine of vLLM failed",
         "Look at the lines before this one",
         "vllm 0.13.0, v1/engine/core.py",

@@ -1237,6 +1237,12 @@ def test_another_worker_that_gets_further_does_not_tell_that_one_survives(proces
     assert [one.id for one in found] == ([] if goes_on else ["unknown_exception"])
 
 
+def test_what_an_engine_was_waiting_for_when_it_ended_is_no_failure():
+    """vllm#50557: another process has failed before."""
+    waiting = ("Traceback (most recent call last):", '  File "x.py", line 1', "RuntimeError: cancelled")
+    assert ids(log("EngineCore encountered a fatal error.", *waiting)) == ["engine_failed"]
+
+
 def test_an_engine_that_died_after_vllm_told_of_a_failure_was_not_killed():
     died = "Engine core proc EngineCore_DP0 died unexpectedly, shutting down client."
     assert ids(log("EngineCore encountered a fatal error.", died)) == ["engine_failed", "worker_died"]
