@@ -12,6 +12,7 @@ tests/ascend_settings.py SOURCE RELEASE >profiles/ascend/RELEASE.yml
 from __future__ import annotations
 
 import ast
+import json
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -70,9 +71,21 @@ def fields(tree: ast.AST) -> tuple[list[str], bool]:
 
 
 def sections(tree: ast.AST) -> Iterator[tuple[str, ast.ClassDef, set[str], bool]]:
-    """Yield the mappings among the keys: name, class, the keys that it reads, and whether others are refused."""
+    """Yield the mappings of all levels: path, class, the keys that it reads, and whether others are refused."""
     classes = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
-    for node in ast.walk(classes["AscendConfig"]):
+    pending = [("", classes["AscendConfig"])]
+    while pending:
+        prefix, made = pending.pop()
+        for name, inner, found, refused in inside(made, classes):
+            yield f"{prefix}{name}", inner, found, refused
+            pending.append((f"{prefix}{name}.", inner))
+
+
+def inside(
+    owner: ast.ClassDef, classes: Mapping[str, ast.ClassDef]
+) -> Iterator[tuple[str, ast.ClassDef, set[str], bool]]:
+    """Yield the mappings that are fields of a class, as `sections` does, by their names."""
+    for node in ast.walk(owner):
         if isinstance(node, ast.AnnAssign) and getattr(node.annotation, "id", "") in classes:
             made = classes[node.annotation.id]
             yield getattr(node.target, "id", ""), made, declared(made), True
@@ -168,6 +181,36 @@ def annotated(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
             )
 
 
+def choices(node: ast.ClassDef) -> Iterator[tuple[str, list[object]]]:
+    """Yield the fields that take a few values only: by a Literal, or where `self.FIELD not in VALUES` raises."""
+    constants = {
+        part.target.id: part.value
+        for part in node.body
+        if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name)
+    }
+    for part in ast.walk(node):
+        if isinstance(part, ast.AnnAssign) and ast.unparse(part.annotation).startswith("Literal["):
+            yield part.target.id, list(ast.literal_eval(ast.unparse(part.annotation.slice)))
+        elif isinstance(part, ast.If) and any(isinstance(one, ast.Raise) for one in part.body):
+            whole = part.test.values if isinstance(part.test, ast.BoolOp) else [part.test]
+            compared = [one for one in whole if not ast.unparse(one).endswith("is not None")]
+            if len(compared) == 1 and isinstance(compared[0], ast.Compare):
+                yield from excluded(compared[0], constants)
+
+
+def excluded(
+    node: ast.Compare, constants: Mapping[str, ast.expr | None]
+) -> Iterator[tuple[str, list[object]]]:
+    """Yield field and values of `self.FIELD not in VALUES`, if the values are literals or a constant of the class."""
+    field, values = node.left, node.comparators[0]
+    if isinstance(values, ast.Attribute):
+        values = constants.get(values.attr) or values
+    is_field = isinstance(field, ast.Attribute) and ast.unparse(field.value) == "self"
+    if is_field and isinstance(node.ops[0], ast.NotIn) and isinstance(values, (ast.List, ast.Tuple, ast.Set)):
+        found = ast.literal_eval(values)
+        yield field.attr, sorted(found) if isinstance(found, set) else list(found)
+
+
 def of_annotation(annotation: str) -> str:
     """Return the kind of an annotation such as ``int | None``, "" for others."""
     names = {part.partition("[")[0].strip() for part in annotation.split("|")} - {"None"}
@@ -236,6 +279,12 @@ def main(source: str, release: str) -> None:
     print("kinds: # of their values, as far as the source says")
     for kind in sorted({kind for name, kind in of_keys.items() if name in known}):
         show(f"  {kind}", "", {name for name in known if of_keys.get(name) == kind}, "    ")
+    print("choices: # the only values of some")
+    for prefix, made in [("", of_class(config, "AscendConfig")), *classes.items()]:
+        for name, values in choices(made):
+            path = f"{prefix}.{name}" if prefix else name
+            if path in known:
+                print(f"  {path}: {json.dumps(values)}")
     show("environment", "variables", {name for tree in trees.values() for name in variables(tree)})
     show("whole_variables", "those that must be a whole number", whole(trees.values()))
 

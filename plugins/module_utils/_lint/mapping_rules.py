@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Iterator
+import json
+from typing import Any, Iterator, Mapping
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import FAIL, WARN
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._lint.case import CONFIG, Case, mapping
@@ -19,37 +20,37 @@ rules = Rules()
 @rules.named("config_unread")
 def _config(case: Case) -> Iterator[Found]:
     shipped = mapping(flags.effective(case.shipped.get("serve_args") or {}).get(CONFIG))
-    for key, inner, refused in _unread(case):
-        name = f"{key}.{inner}" if inner else key
+    for name, refused in _unread(case.release, case.config):
+        key = name.partition(".")[0]
         yield Found(
             FAIL if refused else WARN,
             f"additional-config has {name}, which vLLM-Ascend {case.release.name} "
             + ("does not know, and so it does not start" if refused else "does not read"),
             "keys that it reads",
-            _removal(f"{CONFIG}.{name}", _meant(case.release, key, inner)),
+            _removal(f"{CONFIG}.{name}", _meant(case.release, name)),
             case.source("settings"),
             known=key in shipped and shipped[key] == case.config[key],
         )
 
 
-def _meant(release: Release, key: str, inner: str) -> str | None:
+def _meant(release: Release, name: str) -> str | None:
     """Return the key that is meant: one of another mapping by the same name, or a similar one beside it."""
-    name = f"{key}.{inner}" if inner else key
-    moved = [one for one in (*release.keys, *release.nested) if one.rpartition(".")[2] == (inner or key)]
-    beside = release.nested if inner else release.keys
+    within, _dot, key = name.rpartition(".")
+    moved = [one for one in (*release.keys, *release.nested) if one.rpartition(".")[2] == key]
+    beside = [one for one in release.nested if one.rpartition(".")[0] == within] if within else release.keys
     return moved[0] if len(moved) == 1 else names.closest(beside, name, names.SIMILAR)
 
 
-def _unread(case: Case) -> Iterator[tuple[str, str, bool]]:
-    """Yield each key that the release does not read, the key inside of its mapping, and whether it is refused."""
-    mappings = {name.partition(".")[0] for name in case.release.nested}
-    for key, value in sorted(case.config.items()):
-        if key not in case.release.keys:
-            yield key, "", case.release.refuses_keys
-        elif key in mappings:
-            for inner in sorted(map(str, mapping(value))):
-                if f"{key}.{inner}" not in case.release.nested:
-                    yield key, inner, key in case.release.refuses_nested
+def _unread(release: Release, given: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, bool]]:
+    """Yield the path of each key that the release does not read, and whether it is refused."""
+    refuses = within in release.refuses_nested if within else release.refuses_keys
+    known = release.nested if within else release.keys
+    for key in sorted(map(str, given)):
+        path = f"{within}.{key}" if within else key
+        if path not in known:
+            yield path, refuses
+        elif any(one.startswith(f"{path}.") for one in release.nested):
+            yield from _unread(release, mapping(given.get(key)), path)
 
 
 @rules.named("config_value")
@@ -59,17 +60,35 @@ def _config_values(case: Case) -> Iterator[Found]:
     effect = "refuses" if is_refused else "misreads: it takes the value as it is"
     takes = fields.fits if is_refused else fields.fits_as_it_is
     for name, kind in sorted(case.release.kinds.items()):
-        key, _dot, inner = name.partition(".")
-        value = mapping(case.config.get(key)).get(inner) if inner else case.config.get(key)
+        value = _at(case.config, name)
         if value is not None and not takes(kind, value) and not values.is_open(value):
-            yield Found(
-                FAIL if is_refused else WARN,
-                f"additional-config has {name}: {flags.shortened(value)}, "
-                f"which vLLM-Ascend {case.release.name} {effect}",
-                fields.words(kind),
-                f"correct it, or take it out: {_take_out(f'{CONFIG}.{name}')}",
-                case.source("settings"),
-            )
+            yield _wrong_value(case, name, value, effect, fields.words(kind), is_refused)
+    for name, choices in sorted(case.release.values.items()):
+        value = _at(case.config, name)
+        fits = value in choices or str(value) in map(str, choices)
+        is_told = not takes(case.release.kinds.get(name, "any"), value)
+        if value is not None and not (fits or is_told or values.is_open(value)):
+            expected = f"one of {', '.join(map(json.dumps, choices))}"
+            yield _wrong_value(case, name, value, "refuses", expected, True)
+
+
+def _at(config: Mapping[str, Any], path: str) -> Any:
+    """Return the value at a path such as MAPPING.KEY, None if there is none."""
+    value: Any = config
+    for key in path.split("."):
+        value = mapping(value).get(key)
+    return value
+
+
+def _wrong_value(case: Case, name: str, value: Any, effect: str, expected: str, is_refused: bool) -> Found:
+    return Found(
+        FAIL if is_refused else WARN,
+        f"additional-config has {name}: {flags.shortened(value)}, "
+        f"which vLLM-Ascend {case.release.name} {effect}",
+        expected,
+        f"correct it, or take it out: {_take_out(f'{CONFIG}.{name}')}",
+        case.source("settings"),
+    )
 
 
 def _removal(path: str, meant: str | None) -> str:
@@ -78,7 +97,7 @@ def _removal(path: str, meant: str | None) -> str:
 
 
 def _take_out(path: str) -> str:
-    """Return the setting that takes out a key of a mapping, given as FLAG.KEY or FLAG.KEY.KEY."""
+    """Return the setting that takes out a key of a mapping, given as FLAG.KEY, and so on."""
     entry = "null"
     for name in reversed(path.split(".")):
         entry = f"{{{name}: {entry}}}"

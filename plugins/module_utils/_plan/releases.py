@@ -21,10 +21,11 @@ class Release:
     name: str
     row: Mapping[str, Any]
     keys: frozenset[str]  # of additional-config
-    nested: frozenset[str]  # keys of mappings among them, as MAPPING.KEY; not of all mappings
+    nested: frozenset[str]  # keys of mappings among them, at any depth, as MAPPING.KEY; not of all mappings
     refuses_keys: bool  # whether it does not start with others
     refuses_nested: frozenset[str]  # the mappings with which it does not start if they have others
     kinds: Mapping[str, str]  # of their values, also of MAPPING.KEY
+    values: Mapping[str, Sequence[Any]]  # the only ones that some of them take
     fields: Mapping[str, fields.Fields]  # what vLLM takes in its own mappings
     flags: flags.Flags
     variables: frozenset[str]  # VLLM_*
@@ -56,6 +57,7 @@ class Release:
             ascend["refuses_unknown_keys"],
             frozenset(ascend["refuses_nested"]),
             {key: kind for kind, keys in ascend["kinds"].items() for key in keys},
+            ascend["choices"] or {},
             fields.of_file(mappings),
             flags.of_file(vllm, str(row["vllm"])),
             frozenset([*ascend["environment"], *vllm["environment"]]),

@@ -146,6 +146,24 @@ def test_the_next_releases_need_none():
             "config_unread fail",
         ),
         (PLAIN, {"vllm_serve_args": {"additional-config": {"dump_config": {"anything": 1}}}}, ""),
+        (
+            "glm-5.3-flash-w8a8",
+            {
+                "vllm_serve_args": {
+                    "additional-config": {"scheduler_config": {"profiling_chunk_config": {"enable": True}}}
+                }
+            },
+            "config_unread fail",
+        ),
+        (
+            "glm-5.3-flash-w8a8",
+            {
+                "vllm_serve_args": {
+                    "additional-config": {"eplb_config": {"stair_config": {"load_window_bins": 8}}}
+                }
+            },
+            "",
+        ),
         # Variables
         (PLAIN, {"vllm_serve_env": {"VLLM_RPC_TIMEOUT": "1"}}, "variable_unread warn"),
         (PLAIN, {"vllm_container_env": {"VLLM_ASCEND_ENABLE_TOPK_OPTIMIZE": "1"}}, "variable_unread warn"),
@@ -362,6 +380,39 @@ def test_the_release_of_a_shipped_profile_has_its_flags(model):
             {("config_value", "warn")},
         ),
         ("0.23.0", {"additional-config": {"eplb_config": {"num_redundant_experts": 16}}}, set()),
+        # Values of which the release takes a few only: by a Literal, or by its own check
+        ("0.30.0", {"additional-config": {"mc2_comm_alg": "ring"}}, {("config_value", "fail")}),
+        ("0.30.0", {"additional-config": {"mc2_comm_alg": "", "combine_quant_mode": 2}}, set()),
+        ("0.30.0", {"additional-config": {"combine_quant_mode": 1}}, {("config_value", "fail")}),
+        ("0.30.0", {"additional-config": {"weight_nz_mode": 3}}, {("config_value", "fail")}),
+        ("0.30.0", {"additional-config": {"weight_nz_mode": "2", "enable_fused_mc2": 2}}, set()),
+        (
+            "0.30.0",
+            {"additional-config": {"dynamic_spec_config": {"method": "mtp"}}},
+            {("config_value", "fail")},
+        ),
+        (
+            "0.23.0",
+            {"additional-config": {"eplb_config": {"eplb_heat_collection_stage": "both"}}},
+            {("config_value", "fail")},
+        ),
+        (
+            "0.18.0",
+            {"additional-config": {"eplb_config": {"eplb_policy_type": 4}}},
+            {("config_value", "fail")},
+        ),
+        ("0.18.0", {"additional-config": {"eplb_config": {"eplb_policy_type": 3}}}, set()),
+        # Mappings inside of mappings
+        (
+            "0.30.0",
+            {"additional-config": {"scheduler_config": {"dyntra_lb_config": {"mode": "auto"}}}},
+            {("config_value", "fail")},
+        ),
+        (
+            "0.30.0",
+            {"additional-config": {"scheduler_config": {"profiling_chunk_config": {"min_chunk": "x"}}}},
+            {("config_value", "fail")},
+        ),
         ("0.30.0", {"speculative-config": {"num_speculative_tokens": "{tensor_parallel_size}"}}, set()),
         ("0.30.0", {"speculative-config": {"num_speculative_tokens": "3", "method": "mtp"}}, set()),
         ("0.30.0", {"speculative-config": {"num_speculative_tokens": "three"}}, {("mapping_value", "fail")}),
