@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,6 +22,26 @@ from pathlib import Path
 CONFIG = "additional_config"
 # Of the factory of AscendConfig: what it takes out before the class, which knows no other keys, sees the rest.
 STRIPPED = "_NON_USER_INPUT_KEYS"
+# What it refuses when it starts, by words of the message. The lint has a rule for each.
+CHECKS = {
+    "balance_role": "only supports PD-mixed mode",
+    "blocking_graphs": "ACL graph is incompatible with ASCEND_LAUNCH_BLOCKING=1",
+    "context_and_data": r"PCP \(Prefill Context Parallelism\) and DP",
+    "eplb_variable": "of the [Ee]PLB must be set to true",
+    "finegrained_dense": "tp sizes can be enabled only for MOE models",
+    "finegrained_sizes": "tp sizes must divide (by )?data_parallel_size",
+    "flashcomm": "Flash Comm v1 is only supported when tp_size > 1",
+    "hierarchy_fused": "fused mc2 op cannot be used with hierarchy communication",
+    "kv_nz_role": "enable_kv_nz is only supported in pd scenario",
+    "kv_sizes": "config has a conflicting data parallel size",
+    "layer_sharding_role": r"additional_config\.layer_sharding (is only supported|can only be enabled)",
+    "oproj_role": "oproj_tensor_parallel_size .*only supported in pd scenario",
+    "oproj_tensor": "oproj_tensor_parallel_size .*tensor_parallel_size == 1",
+    "recompute_role": "recompute_scheduler_enable can only be enabled",
+    "static_kernel": "Static kernel generation requires npugraph_ex",
+    "xlite_pipeline": "not compatible with pipeline parallelism",
+    "xlite_speculative": "not compatible with speculative decoding",
+}
 READERS = ("get", "setdefault", "pop")
 # Kinds of values, by the type of a default and by the annotation of a field.
 KINDS = {
@@ -211,6 +232,13 @@ def excluded(
         yield field.attr, sorted(found) if isinstance(found, set) else list(found)
 
 
+def checks(trees: Iterable[ast.AST]) -> set[str]:
+    """Return the CHECKS that the source has."""
+    nodes = (node for tree in trees for node in ast.walk(tree) if isinstance(node, (ast.Raise, ast.Assert)))
+    texts = [ast.unparse(node) for node in nodes]
+    return {name for name, words in CHECKS.items() if any(re.search(words, one) for one in texts)}
+
+
 def of_annotation(annotation: str) -> str:
     """Return the kind of an annotation such as ``int | None``, "" for others."""
     names = {part.partition("[")[0].strip() for part in annotation.split("|")} - {"None"}
@@ -285,6 +313,7 @@ def main(source: str, release: str) -> None:
             path = f"{prefix}.{name}" if prefix else name
             if path in known:
                 print(f"  {path}: {json.dumps(values)}")
+    show("checks", "what it refuses when it starts", checks(trees.values()))
     show("environment", "variables", {name for tree in trees.values() for name in variables(tree)})
     show("whole_variables", "those that must be a whole number", whole(trees.values()))
 

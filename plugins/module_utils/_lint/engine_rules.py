@@ -50,6 +50,25 @@ def _heads(case: Case) -> Iterator[Found]:
         )
 
 
+@rules.named("context_parallel")
+def _context_parallel(case: Case) -> Iterator[Found]:
+    """Decode context parallelism divides the copies of the KV heads. MLA has none of them."""
+    size, heads = case.number("decode-context-parallel-size"), case.model.get("num_key_value_heads")
+    tensor = int(case.settings["tensor_parallel_size"])
+    if not case.is_head or not size or size < 2 or "kv_lora_rank" in case.model or not isinstance(heads, int):
+        return
+    if heads > 0 and size > tensor // heads:
+        most = max(1, tensor // heads)
+        yield Found(
+            FAIL,
+            f"decode-context-parallel-size is {size:.0f}, and {tensor} chips of an engine have "
+            f"{heads} KV heads: vLLM refuses that",
+            f"{most} or less",
+            f"vllm_serve_args: {{decode-context-parallel-size: {most}}}",
+            f"vLLM {case['vllm']}: vllm/config/model.py (verify_with_parallel_config)",
+        )
+
+
 @rules.named("context_length")
 def _context(case: Case) -> Iterator[Found]:
     """A warning, as the model's own files may stretch its context."""

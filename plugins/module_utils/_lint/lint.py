@@ -20,6 +20,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import (
     Finding,
 )
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._lint import (
+    ascend_rules,
     engine_rules,
     flag_rules,
     hosts_rules,
@@ -36,6 +37,7 @@ RULES = {
     **variable_rules.rules.added,
     **flag_rules.rules.added,
     **engine_rules.rules.added,
+    **ascend_rules.rules.added,
     **hosts_rules.rules.added,
     **release_rules.rules.added,
 }

@@ -494,6 +494,131 @@ def test_what_users_report_is_told_with_a_remedy(release, variables, told):
     assert [remedy in one.problem.remedy for one in findings if one.id == rule] == [True]
 
 
+def config(**keys: Any) -> dict[str, Any]:
+    return {"vllm_serve_args": {"additional-config": keys}}
+
+
+def transfer(role: str, **extra: Any) -> dict[str, Any]:
+    return {"kv-transfer-config": {"kv_role": role, "kv_connector_extra_config": extra}}
+
+
+# Qwen3-32B, without experts, with 8 KV heads
+DENSE = {
+    "vllm_model_repo": "Qwen/Qwen3-32B",
+    "vllm_model_config": {
+        **dict.fromkeys(("n_routed_experts", "num_experts_per_tok", "n_shared_experts")),
+        "repo": "Qwen/Qwen3-32B", "num_attention_heads": 64, "num_key_value_heads": 8,
+    },
+}  # fmt: skip
+FLASHCOMM = {"vllm_serve_env": {"VLLM_ASCEND_ENABLE_FLASHCOMM1": "1"}}
+FINE = {"finegrained_tp_config": {"lmhead_tensor_parallel_size": 2}}
+
+
+# What vLLM-Ascend compares when it starts, as users report it, and the same settings where they work.
+@pytest.mark.parametrize(
+    ("release", "variables", "expected"),
+    [
+        # vllm-ascend#11265, #11667: wrong answers, and from 0.18 on no start
+        ("0.23.0", config(recompute_scheduler_enable=True), "kv_role"),
+        ("0.13.0", config(recompute_scheduler_enable=True), ""),
+        ("0.30.0", config(scheduler_config={"recompute_scheduler_enable": True}), "kv_role"),
+        (
+            "0.23.0",
+            {
+                "vllm_serve_args": {
+                    **config(recompute_scheduler_enable=True)["vllm_serve_args"],
+                    **transfer("kv_consumer"),
+                }
+            },
+            "",
+        ),
+        ("0.18.0", config(layer_sharding=["o_proj"]), "kv_role"),  # vllm-ascend#8558
+        ("0.18.0", {"vllm_serve_env": {"VLLM_ASCEND_BALANCE_SCHEDULING": "1"}}, ""),
+        # vllm-ascend#8975: a deadlock of two schedulers
+        (
+            "0.18.0",
+            {
+                "vllm_serve_env": {"VLLM_ASCEND_BALANCE_SCHEDULING": "1"},
+                "vllm_serve_args": {
+                    "additional-config": {"recompute_scheduler_enable": True},
+                    **transfer("kv_consumer"),
+                },
+            },
+            "kv_role",
+        ),
+        # vllm-ascend#3574
+        ("0.13.0", {"vllm_serve_env": {"ASCEND_LAUNCH_BLOCKING": "1"}}, "settings_conflict"),
+        (
+            "0.13.0",
+            {"vllm_serve_env": {"ASCEND_LAUNCH_BLOCKING": "1"}, "vllm_serve_args": {"enforce-eager": True}},
+            "",
+        ),
+        ("0.30.0", {"vllm_serve_env": {"ASCEND_LAUNCH_BLOCKING": "1"}}, ""),
+        # vllm-ascend#4014
+        ("0.18.0", {**FLASHCOMM, "vllm_serve_args": {"enable-expert-parallel": False}}, "parallel_sizes"),
+        ("0.18.0", {**FLASHCOMM, **DENSE, "vllm_serve_args": {"enable-expert-parallel": False}}, ""),
+        ("0.18.0", {**FLASHCOMM, "vllm_tensor_parallel_size": 1}, "parallel_sizes"),
+        ("0.13.0", {**FLASHCOMM, "vllm_serve_args": {"enable-expert-parallel": False}}, ""),
+        # vllm-ascend#12700
+        (
+            "0.23.0",
+            {"vllm_tensor_parallel_size": 4, "vllm_serve_args": {"prefill-context-parallel-size": 2}},
+            "parallel_sizes",
+        ),
+        # vllm-ascend#11121, #13488
+        ("0.23.0", {**DENSE, **config(**FINE)}, "parallel_sizes"),
+        ("0.23.0", config(**FINE), ""),
+        ("0.13.0", config(finegrained_tp_config={"lmhead_tensor_parallel_size": 4}), "parallel_sizes"),
+        (
+            "0.23.0",
+            {
+                "vllm_serve_args": {
+                    "additional-config": {"finegrained_tp_config": {"oproj_tensor_parallel_size": 2}},
+                    **transfer("kv_consumer"),
+                }
+            },
+            "parallel_sizes",
+        ),
+        # vllm-ascend#8344
+        ("0.18.0", {"vllm_serve_args": transfer("kv_producer", prefill={"dp_size": 1})}, "parallel_sizes"),
+        ("0.18.0", {"vllm_serve_args": transfer("kv_producer", prefill={"dp_size": 2, "tp_size": 8})}, ""),
+        ("0.18.0", {"vllm_serve_args": transfer("kv_producer", decode={"dp_size": 1})}, ""),
+        # vllm-ascend#15202
+        ("0.30.0", config(enable_fused_mc2=1, mc2_comm_alg="hierarchy"), "settings_conflict"),
+        ("0.30.0", config(enable_fused_mc2=0, mc2_comm_alg="hierarchy"), ""),
+        # vllm#51429
+        ("0.23.0", {**DENSE, "vllm_serve_args": {"decode-context-parallel-size": 2}}, "context_parallel"),
+        ("0.23.0", {**DENSE, "vllm_serve_args": {"decode-context-parallel-size": 1}}, ""),
+        ("0.18.0", config(eplb_config={"dynamic_eplb": True}), "settings_conflict"),
+        (
+            "0.18.0",
+            {**config(eplb_config={"dynamic_eplb": True}), "vllm_serve_env": {"DYNAMIC_EPLB": "true"}},
+            "",
+        ),
+        (
+            "0.18.0",
+            config(ascend_compilation_config={"enable_npugraph_ex": False, "enable_static_kernel": True}),
+            "settings_conflict",
+        ),
+        (
+            "0.18.0",
+            {
+                "vllm_serve_args": {
+                    "additional-config": {"xlite_graph_config": {"enabled": True}},
+                    "speculative-config": {"method": "mtp", "num_speculative_tokens": 1},
+                }
+            },
+            "settings_conflict",
+        ),
+    ],
+)
+def test_what_a_release_refuses_together_is_told(release, variables, expected):
+    rules = ("kv_role", "parallel_sizes", "settings_conflict", "context_parallel")
+    findings = found(PLAIN, {"vllm_release": release, **variables})
+    told = [(one.id, one.severity) for one in findings if one.id in rules]
+    assert told == ([(expected, "fail")] if expected else [])
+
+
 @pytest.mark.parametrize(
     ("release", "variables"),
     [

@@ -20,11 +20,12 @@ from shipped import PROFILES, SETTINGS, read
 
 COMMANDS = read(Path(__file__).parents[2] / "fixtures/published_commands.yml")
 HOSTS = ("node0", "node1")
-# Rules of what else a deployment has: hosts, image, driver, weights.
+# Rules of what else a deployment has: hosts and sizes, image, driver, weights.
 ELSEWHERE = {
     "api_server_count",
     "moe_dispatch",
     "hosts_differ",
+    "parallel_sizes",
     "release_versions",
     "release_image",
     "driver_release",
