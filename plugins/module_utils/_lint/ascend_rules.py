@@ -83,40 +83,33 @@ def _roles(case: Case) -> Iterator[Found]:
 
 @rules.named("parallel_sizes")
 def _sizes(case: Case) -> Iterator[Found]:
-    checks, tensor = case.release.checks, int(case.settings["tensor_parallel_size"])
     if not case.is_head:
         return
-    if (
-        "context_and_data" in checks
-        and case.engines > 1
-        and (case.number("prefill-context-parallel-size") or 1) > 1
-    ):
+    context = case.number("prefill-context-parallel-size") or 1
+    if "context_and_data" in case.release.checks and case.engines > 1 and context > 1:
         yield _refused(
             case,
-            f"prefill-context-parallel-size is set, and data parallelism has size {case.engines}",
+            f"prefill-context-parallel-size is {context:.0f}, and data parallelism has size {case.engines}",
             "one of them",
             "remove prefill-context-parallel-size",
         )
-    flashcomm = _switch(case, "enable_flashcomm1", "VLLM_ASCEND_ENABLE_FLASHCOMM1")
-    if flashcomm and "flashcomm" in checks and tensor < 2:
-        expected = "vllm_tensor_parallel_size of 2 or more"
-        yield _refused(
-            case, f"{flashcomm} is set, and vllm_tensor_parallel_size is 1", expected, f"remove {flashcomm}"
-        )
-    has_experts = any(
-        "expert" in key for key, value in case.model.items() if value
-    )  # as is_moe_model of vLLM-Ascend
-    if (
-        flashcomm
-        and "flashcomm" in checks
-        and has_experts
-        and not _is_on(case.args.get("enable-expert-parallel"))
-    ):
-        expected = "expert parallelism, as the model has experts"
-        remedy = f"vllm_serve_args: {{enable-expert-parallel: true}}, or remove {flashcomm}"
-        yield _refused(case, f"{flashcomm} is set without enable-expert-parallel", expected, remedy)
+    has_experts = any("expert" in key for key, value in case.model.items() if value)  # as is_moe_model
+    yield from _flashcomm(case, has_experts)
     yield from _finegrained(case, has_experts)
     yield from _kv_sizes(case)
+
+
+def _flashcomm(case: Case, has_experts: bool) -> Iterator[Found]:
+    name = _switch(case, "enable_flashcomm1", "VLLM_ASCEND_ENABLE_FLASHCOMM1")
+    if not name or "flashcomm" not in case.release.checks:
+        return
+    if int(case.settings["tensor_parallel_size"]) < 2:
+        found = f"{name} is set, and vllm_tensor_parallel_size is 1"
+        yield _refused(case, found, "vllm_tensor_parallel_size of 2 or more", f"remove {name}")
+    if has_experts and not _is_on(case.args.get("enable-expert-parallel")):
+        expected = "expert parallelism, as the model has experts"
+        remedy = f"vllm_serve_args: {{enable-expert-parallel: true}}, or remove {name}"
+        yield _refused(case, f"{name} is set without enable-expert-parallel", expected, remedy)
 
 
 def _finegrained(case: Case, has_experts: bool) -> Iterator[Found]:
