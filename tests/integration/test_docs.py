@@ -34,7 +34,7 @@ ELSEWHERE = {
     "make demo": ("Makefile", "demo: lab-up"),
     "make test": (".ci/run", "exec make test"),
     "make lab-down": ("tests/steps.sh", "lab-down"),
-    "make site": ("Makefile", "install site sanity"),
+    "make site": ("Makefile", "site sanity"),
     "make docs": ("Makefile", "site: docs"),
     "make faults": ("Makefile", "faults weights runner"),
     "make runner": ("Makefile", "faults weights runner"),
