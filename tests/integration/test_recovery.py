@@ -262,8 +262,8 @@ def test_a_hardened_container_serves_and_heals(hardened):
 def test_a_service_that_keeps_failing_is_started_at_once_by_site():
     count_failures(HEAD, 10)  # so that the pause is long
     on(HEAD, "kill", "-9", engine_pid(HEAD))
-    log = ("sh", "-c", f"docker logs --tail 5 {CONTAINER} 2>&1")
-    wait(lambda: "keeps failing" in on(HEAD, *log), "the supervisors pause")
+    log = f"docker logs --tail 5 {CONTAINER} 2>&1"
+    wait(lambda: "keeps failing" in shell(HEAD, log), "the supervisors pause")
     run = playbook("site.yml", *INVENTORY)
     run.succeeded()
     assert run.changed() == {"localhost": 0, "node0": 2, "node1": 2}, run.output

@@ -136,10 +136,10 @@ def slow(hub: FaultyHub, seconds: float = 8) -> None:
 def assert_complete(node: str = "node0", files: Path | None = None, folder: str = MODEL) -> None:
     """Every shard is on the host with the bytes of the hub, by sha256sum, which knows nothing of us."""
     if files:
-        wanted = subprocess.run(
+        expected = subprocess.run(
             ["sha256sum", *SHARDS], cwd=files, capture_output=True, text=True, check=True
         ).stdout
-        assert shell(node, f"cd {folder} && sha256sum {' '.join(SHARDS)}") == wanted
+        assert shell(node, f"cd {folder} && sha256sum {' '.join(SHARDS)}") == expected
     assert "manifest" in on(node, "ls", "-a", folder)
 
 

@@ -26,7 +26,7 @@ from typing import IO, Callable, NamedTuple, Sequence, TypeVar, cast
 # pylint: disable=ansible-bad-function
 
 TIMEOUT = 30.0
-COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # a colour, or a movement of the cursor
 SIDE_BY_SIDE = 16
 ROWS = 1000  # of a terminal: room for a line of each thing that a tool reports on
 COLUMNS = 160
@@ -83,7 +83,7 @@ def run(argv: Sequence[str], timeout: float = TIMEOUT) -> Output:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)  # with what it started
         return Output(None, f"{' '.join(argv)}: no answer within {timeout:g} s")
-    return Output(process.returncode, COLOURS.sub("", raw.decode("utf-8", "replace")))
+    return Output(process.returncode, ESCAPE.sub("", raw.decode("utf-8", "replace")))
 
 
 def on_terminal(argv: Sequence[str], take: Callable[[str], None]) -> int:

@@ -14,7 +14,8 @@ import json
 import re
 from typing import Any, Mapping, NamedTuple
 
-ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.commands import ESCAPE
+
 LAYER = re.compile(r"([0-9a-f]{12}): (.+)")
 BYTES = re.compile(r"(\d+(?:\.\d+)?) ?([kMGTP]?)B/(\d+(?:\.\d+)?) ?([kMGTP]?)B\s*$")
 UNIT = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15}

@@ -51,11 +51,8 @@ def _key(case: Case, path: str) -> Any:
     """Return the value of a key that the release reads, from 0.30 on in scheduler_config as well."""
     if path not in (case.release.nested if "." in path else case.release.keys):
         return None
-    name, _dot, inner = path.partition(".")
-    value = case.config.get(name)
-    return (
-        mapping(value).get(inner) if inner else mapping(case.config.get("scheduler_config")).get(name, value)
-    )
+    value = fields.at(case.config, path)
+    return value if "." in path else mapping(case.config.get("scheduler_config")).get(path, value)
 
 
 def _variable(case: Case, name: str) -> str:

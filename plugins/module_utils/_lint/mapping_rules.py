@@ -60,24 +60,16 @@ def _config_values(case: Case) -> Iterator[Found]:
     effect = "refuses" if is_refused else "misreads: it takes the value as it is"
     takes = fields.fits if is_refused else fields.fits_as_it_is
     for name, kind in sorted(case.release.kinds.items()):
-        value = _at(case.config, name)
+        value = fields.at(case.config, name)
         if value is not None and not takes(kind, value) and not values.is_open(value):
             yield _wrong_value(case, name, value, effect, fields.words(kind), is_refused)
     for name, choices in sorted(case.release.values.items()):
-        value = _at(case.config, name)
+        value = fields.at(case.config, name)
         fits = value in choices or str(value) in map(str, choices)
         is_told = not takes(case.release.kinds.get(name, "any"), value)
         if value is not None and not (fits or is_told or values.is_open(value)):
             expected = f"one of {', '.join(map(json.dumps, choices))}"
             yield _wrong_value(case, name, value, "refuses", expected, True)
-
-
-def _at(config: Mapping[str, Any], path: str) -> Any:
-    """Return the value at a path such as MAPPING.KEY, None if there is none."""
-    value: Any = config
-    for key in path.split("."):
-        value = mapping(value).get(key)
-    return value
 
 
 def _wrong_value(case: Case, name: str, value: Any, effect: str, expected: str, is_refused: bool) -> Found:

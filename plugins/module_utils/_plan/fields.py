@@ -51,13 +51,18 @@ def of_file(content: Mapping[str, Any]) -> dict[str, Fields]:
 def entries(known: Mapping[str, Fields], args: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
     """Yield mapping, key and value of what *args* have in *known* mappings, those inside last. A null says nothing."""
     for name in known:
-        flag, *keys = name.split(".")
-        value = args.get(flag)
-        for key in keys:
-            value = value.get(key) if isinstance(value, Mapping) else None
+        value = at(args, name)
         for key, part in value.items() if isinstance(value, Mapping) else ():
             if part is not None:
                 yield name, str(key), part
+
+
+def at(content: Mapping[str, Any], path: str) -> Any:
+    """Return the value at a path such as MAPPING.KEY, None if there is none."""
+    value: Any = content
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
 def expected(fields: Fields, key: str, value: Any) -> str | None:

@@ -81,9 +81,10 @@ class Trace:
         """Take the place of a frame, but rather one in vLLM's code than one in a library that this calls."""
         path, function = PACKAGE.sub("", frame["path"]), frame["function"]
         place = f"{path} in {function}" if function else path
-        if OWN.match(path):
+        is_own = OWN.match(path) is not None
+        if is_own:
             self.frames.append(place)
-        if OWN.match(path) or not OWN.match(self.place):
+        if is_own or not OWN.match(self.place):
             self.place = place
         self.survived = self.survived or REQUEST.search(frame["path"]) is not None
 
