@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 LAB := tests/lab/lab
 
-# The order of `make test`: first what needs no lab.
-STEPS := lint units monitoring versions install
-# What comes after lab-up shares one lab, and it is down in the end. In this order: a step that needs the running service takes the one that the
-# step before it has left.
-LAB_STEPS := parsers molecule lab-up faults weights runner recovery commands roles diagnosis clients
-# What runs beside the lab, which leaves a third of two cores idle: one process at a time, and no test of it measures time.
-SIDE_STEPS := site sanity
+# The order of `make test`. What comes after lab-up shares one lab, and it is down in the end. In this order: a step that needs the running service
+# takes the one that the step before it has left.
+STEPS := lab-build units parsers molecule lab-up faults weights runner recovery commands roles diagnosis clients
+# What runs beside them, as the lab leaves a third of two cores idle. No test of it measures time.
+SIDE_STEPS := lint component versions monitoring install site sanity
+
+# Component tests that measure time.
+TIMED := tests/component/test_endpoint.py tests/component/test_gateway.py
 
 # Of pytest. Many tests wait for the time of a setting, such as a grace period.
 WORKERS := $(shell expr 2 '*' $$(nproc))
@@ -59,8 +60,7 @@ root:
 
 .PHONY: test
 test: env root ## Everything below (root)
-	@tests/steps.sh "$(STEPS)" lab-build
-	@tests/steps.sh "$(LAB_STEPS)" "$(SIDE_STEPS)"
+	@tests/steps.sh "$(STEPS)" "$(SIDE_STEPS)"
 
 .PHONY: lint
 lint: env ## ansible-lint, yamllint, ruff, mypy, docs, changelog, licences
@@ -100,8 +100,12 @@ site: docs .cache/site/.installed ## Build README, docs and reference as a web s
 	@echo "The site is in .cache/site/html: open index.html there."
 
 .PHONY: units
-units: env ## Unit tests, and component tests, which run Ansible on this machine
-	$(GUARD) --numprocesses $(WORKERS) --dist loadgroup tests/component tests/unit
+units: env ## Unit tests, and component tests that measure time
+	$(GUARD) --numprocesses $(WORKERS) --dist loadgroup $(TIMED) tests/unit
+
+.PHONY: component
+component: env ## Component tests, which run Ansible on this machine
+	$(GUARD) --numprocesses auto --dist loadgroup $(TIMED:%=--ignore=%) tests/component
 
 .PHONY: monitoring
 monitoring: env ## Alert rules and dashboard, as the distribution's Prometheus sees them

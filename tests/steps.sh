@@ -1,30 +1,50 @@
 #!/usr/bin/env bash
 # Runs lanes side by side. Each argument is a lane: names of steps, of which `make STEP` is run one after the other. The first lane decides how long
-# all takes, so the others get the processor time that it leaves. The output of a step is printed as a whole when the step has ended. After a failure
-# no lane begins another step. Ends with a summary.
+# all takes, so the others get little more than the processor time that it leaves. The output of a step is printed as a whole when the step has ended.
+# After a failure no lane begins another step. Ends with a summary.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 work=$(mktemp -d)
 touch "$work/failed"
+
+# Prints a control group whose processes have a small share of the processor, or nothing where none can be made. `nice` is not enough: the kernel
+# gives each session the same share, and each worker of Ansible is a session.
+background_group() {
+    local root weight group
+    while read -r root weight; do
+        group=$root/ascend-ops-test-$$
+        mkdir "$group" 2>/dev/null || continue
+        if [[ -w $group/${weight%=*} ]]; then
+            echo "${weight#*=}" >"$group/${weight%=*}"
+            echo "$group"
+            return
+        fi
+        rmdir "$group"
+    done <<<"/sys/fs/cgroup/cpu cpu.shares=200
+/sys/fs/cgroup cpu.weight=20"
+}
+background=$(background_group)
+
 finish() {
     for lane in $(jobs -rp); do
         kill -INT -- "-$lane"
     done
     wait
     [[ ! -e $work/lab-up.log ]] || make --no-print-directory lab-down
+    [[ -z $background ]] || rmdir "$background"
     rm -rf "$work"
 }
 trap finish EXIT
 
-run_lane() { # PRIORITY STEP...
-    local priority=$1 step begin code result
-    for step in "${@:2}"; do
+run_lane() { # STEP...
+    local step begin code result
+    for step in "$@"; do
         [[ ! -s $work/failed ]] || break
         echo "=== make $step has begun ($(date +%T))"
         begin=$SECONDS
         code=0
-        nice -n "$priority" make --no-print-directory "$step" >"$work/$step.log" 2>&1 </dev/null || code=$?
+        make --no-print-directory "$step" >"$work/$step.log" 2>&1 </dev/null || code=$?
         [[ $code -eq 0 ]] || echo "$step" >>"$work/failed"
         # pytest's closing line, where the step had one.
         result=$(grep -E '^=+ .*(passed|failed|error).* in [0-9.]+s.* =+$' "$work/$step.log" | tail -n 1 || true)
@@ -34,11 +54,15 @@ run_lane() { # PRIORITY STEP...
 }
 
 set -m # each lane is a process group, to be ended as a whole
-priority=0
-for lane in "$@"; do
+read -ra steps <<<"$1"
+run_lane "${steps[@]}" &
+for lane in "${@:2}"; do
     read -ra steps <<<"$lane"
-    run_lane "$priority" "${steps[@]}" &
-    priority=10
+    (
+        [[ -z $background ]] || echo "$BASHPID" >"$background/cgroup.procs"
+        renice -n 10 "$BASHPID" >/dev/null
+        run_lane "${steps[@]}"
+    ) &
 done
 wait
 

@@ -253,7 +253,7 @@ def test_a_folder_is_filled_for_hosts_without_a_way_out(job):
         on("node0", "rm", "-rf", folder)
 
 
-@pytest.mark.campaign  # make units sets up the same AWX
+@pytest.mark.campaign  # make component sets up the same AWX
 @pytest.mark.usefixtures("unchanged")
 def test_awx_is_set_up(job):
     survey = {
