@@ -166,6 +166,10 @@ bench-stage: env root ## The preflight stage beside a ping, on 2 and 16 hosts of
 bench-site: env root ## A converged site.yml beside 20 stat tasks, on the lab (root)
 	tests/with-lab.sh python tests/bench/site.py
 
+.PHONY: bench-recovery
+bench-recovery: env root ## How soon each fault on the lab is seen, named and healed; takes an hour (root)
+	PYTHONPATH=tests/integration:tests/lab:tests/support tests/with-lab.sh python tests/bench/recovery.py
+
 .PHONY: bench-page
 bench-page: env root ## A benchmark of the lab, and a picture of its page for the docs; needs chromium (root)
 	tests/with-lab.sh tests/bench/page.sh

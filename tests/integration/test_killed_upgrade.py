@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The controller of an upgrade dies between any two tasks: what the user runs next ends in a service, or says why not.
 
-It takes more than an hour, so `make test` leaves it out. KILL_AFTER=N begins at the Nth task.
+It takes more than an hour, so `make test` leaves it out. KILL_AFTER=N begins at the Nth task, and KILL_EVERY=N tries every
+Nth one.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from polling import wait_until
 from test_recovery import answers
 
 FIRST = int(os.environ.get("KILL_AFTER", "1"))
+STEP = int(os.environ.get("KILL_EVERY", "1"))
 NEXT = ("site.yml", "playbooks/upgrade.yml", "playbooks/start.yml")
 BROKEN = ("-e", '{"vllm_serve_extra_args": ["--no-such-flag"]}')
 ANSWER_SECONDS = 60  # a service that runs answers within them, on a busy machine
@@ -27,7 +29,7 @@ ANSWER_SECONDS = 60  # a service that runs answers within them, on a busy machin
 
 def settings(number: int) -> tuple[str, ...]:
     """A setting that differs from the one before, so that the upgrade replaces the containers."""
-    return ("-e", f"vllm_supervisor_probe_seconds={60 + number % 2}")
+    return ("-e", f"vllm_supervisor_probe_seconds={60 + number // STEP % 2}")
 
 
 def killed_upgrade(number: int, folder: Path, *options: str) -> str | None:
@@ -73,12 +75,12 @@ def problems(did: str, done: Run, *, may_fail: bool) -> list[str]:
 def test_after_any_task(broken: bool, tmp_path: Path):
     playbook("site.yml", *INVENTORY).succeeded()
     found: list[str] = []
-    for number in itertools.count(FIRST):
+    for number in itertools.count(FIRST, STEP):
         options = (*settings(number), *(BROKEN if broken else ()))
         task = killed_upgrade(number, tmp_path, *options)
         if task is None:
             break
-        path = NEXT[number % len(NEXT)]
+        path = NEXT[number // STEP % len(NEXT)]
         did = f"{path} after task {number} ({task})"
         print(did, flush=True)
         # start.yml makes no container, and a setting that is broken stays broken.
