@@ -108,7 +108,7 @@ def _model(planned: dict[str, Any], arguments: dict[str, Any]) -> Model:
 
 
 def _not_counted(planned: dict[str, Any], error: NotCounted) -> dict[str, Any]:
-    """Return the result for a model of another architecture: what is known without it."""
+    """Return the result for a model of another architecture: what does not depend on it."""
     settings, npu = planned["model"], planned["npu"]
     problem = capacity_report.not_counted(error)
     chips = f"{len(planned['hosts'])} x {npu['count']} NPUs of {npu['hbm_mb'] / 1024:.1f} GiB"

@@ -39,11 +39,11 @@ def test_the_build_context_is_made(tmp_path):
 
 
 def test_it_holds_the_collections_that_ours_depends_on():
-    wanted = {
+    expected = {
         collection["name"]: collection["version"]
         for collection in load("collections/requirements.yml")["collections"]
     }
-    assert wanted == load("galaxy.yml")["dependencies"]
+    assert expected == load("galaxy.yml")["dependencies"]
 
 
 def test_the_collection_tells_what_it_needs():

@@ -20,17 +20,17 @@ def run(tool: Path, *options: str, **arguments: Any) -> dict[str, Any]:
 def test_tls_is_switched_where_it_differs_and_only_there(tmp_path):
     install.apply(tmp_path, {"tls": [1, 3]}, 0, "node0")
     tool = tmp_path / install.HCCN_TOOL
-    wanted = {"devices": [0, 1, 2, 3], "enabled": False}
+    expected = {"devices": [0, 1, 2, 3], "enabled": False}
 
-    checked = run(tool, "--check", "--diff", **wanted)
+    checked = run(tool, "--check", "--diff", **expected)
     assert (checked["changed"], checked["switched"]) == (True, [1, 3])
     assert roce_tls.read(str(tool), range(4)) == {0: False, 1: True, 2: False, 3: True}
 
-    done = run(tool, **wanted)
+    done = run(tool, **expected)
     assert (done["changed"], done["switched"]) == (True, [1, 3])
     assert roce_tls.read(str(tool), range(4)) == dict.fromkeys(range(4), False)
 
-    again = run(tool, **wanted)
+    again = run(tool, **expected)
     assert (again["changed"], again["switched"]) == (False, [])
 
 

@@ -61,15 +61,15 @@ def test_openai_lists_the_model(client):
 
 
 def test_openai_chats(client):
-    request, wanted = taught("chat")
+    request, expected = taught("chat")
     choice = client.chat.completions.create(**request).choices[0]
-    assert choice.message.content.strip() == wanted["content"]
-    assert choice.message.reasoning_content.strip() == wanted["reasoning"]
+    assert choice.message.content.strip() == expected["content"]
+    assert choice.message.reasoning_content.strip() == expected["reasoning"]
     assert choice.finish_reason == "stop"
 
 
 def test_openai_streams(client):
-    request, wanted = taught("streaming")
+    request, expected = taught("streaming")
     deltas = [
         chunk.choices[0].delta
         for chunk in client.chat.completions.create(**request, stream=True)
@@ -77,49 +77,52 @@ def test_openai_streams(client):
     ]
     parts = [delta.content for delta in deltas if delta.content]
     assert len(parts) > 1
-    assert "".join(parts).strip() == wanted["content"]
+    assert "".join(parts).strip() == expected["content"]
     assert (
         "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas).strip()
-        == wanted["reasoning"]
+        == expected["reasoning"]
     )
 
 
 def test_openai_calls_a_tool(client):
-    request, wanted = taught("tool_call")
+    request, expected = taught("tool_call")
     choice = client.chat.completions.create(**request).choices[0]
     assert choice.finish_reason == "tool_calls"
     (call,) = choice.message.tool_calls
-    assert (call.function.name, json.loads(call.function.arguments)) == (wanted["name"], wanted["arguments"])
+    assert (call.function.name, json.loads(call.function.arguments)) == (
+        expected["name"],
+        expected["arguments"],
+    )
 
 
 def test_openai_streams_a_tool_call(client):
-    request, wanted = taught("tool_call")
+    request, expected = taught("tool_call")
     calls = [
         call.function
         for chunk in client.chat.completions.create(**request, stream=True)
         for choice in chunk.choices
         for call in choice.delta.tool_calls or []
     ]
-    assert [call.name for call in calls if call.name] == [wanted["name"]]
-    assert json.loads("".join(call.arguments or "" for call in calls)) == wanted["arguments"]
+    assert [call.name for call in calls if call.name] == [expected["name"]]
+    assert json.loads("".join(call.arguments or "" for call in calls)) == expected["arguments"]
 
 
 def test_curl_chats():
-    request, wanted = taught("chat")
+    request, expected = taught("chat")
     status, answer = curl(f"{URL}/chat/completions", *HEADERS, "-d", body(request))
     assert status == 200
-    assert json.loads(answer)["choices"][0]["message"]["content"].strip() == wanted["content"]
+    assert json.loads(answer)["choices"][0]["message"]["content"].strip() == expected["content"]
 
 
 def test_curl_streams():
-    request, wanted = taught("streaming")
+    request, expected = taught("streaming")
     status, answer = curl(
         "--no-buffer", f"{URL}/chat/completions", *HEADERS, "-d", body({**request, "stream": True})
     )
     events = [line.removeprefix("data: ") for line in answer.splitlines() if line.startswith("data: ")]
     assert (status, events[-1]) == (200, "[DONE]")
     deltas = [choice["delta"] for event in events[:-1] for choice in json.loads(event)["choices"]]
-    assert "".join(delta.get("content") or "" for delta in deltas).strip() == wanted["content"]
+    assert "".join(delta.get("content") or "" for delta in deltas).strip() == expected["content"]
 
 
 def test_curl_is_told_what_is_wrong():

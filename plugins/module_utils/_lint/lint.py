@@ -5,7 +5,7 @@
 
 Each rule is a function of one of the modules below, with the id of its findings. A finding fails only where the
 release refuses to start. It warns where a setting does not do what it seems to. What a shipped profile has just so
-is a note: it is known, and the same in every run.
+is a note: it is the same in every run.
 """
 
 from __future__ import annotations

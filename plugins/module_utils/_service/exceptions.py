@@ -109,7 +109,7 @@ class Trace:
         return shown and " in " in self.place and (self.headed or last.level == "ERROR")
 
     def cut(self, last: Line) -> Raised:
-        """Return what is known of an exception that the log does not have."""
+        """Return what the rest of the log tells about an exception that it does not have."""
         text = self.code or last.text.strip()
         return Raised(last._replace(text=text), self.place, [text], False, self.survived, cut=True)
 

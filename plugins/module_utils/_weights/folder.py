@@ -181,7 +181,7 @@ class Folder:
             os.remove(partial)
         try:
             os.link(original, partial)
-        except OSError:  # another file system, or one that knows no links, or a file of somebody else
+        except OSError:  # another file system, or one that knows no links, or a file of another user
             digest = _copy(original, partial)
         else:
             digest = self._sha256(partial)

@@ -38,7 +38,7 @@ def test_versions_of_another_form_are_not_compared(version):
 
 
 @pytest.mark.parametrize(
-    ("version", "wanted", "is_wanted"),
+    ("version", "expected", "is_wanted"),
     [
         ("3.11.13", ">=3.10,<3.12", True),
         ("3.10.0", ">= 3.10, <3.12", True),
@@ -52,8 +52,8 @@ def test_versions_of_another_form_are_not_compared(version):
         (None, ">=3.10", False),
     ],
 )
-def test_conditions(version, wanted, is_wanted):
-    assert versions.satisfies(version, wanted) is is_wanted
+def test_conditions(version, expected, is_wanted):
+    assert versions.satisfies(version, expected) is is_wanted
 
 
 def test_differences_are_told_with_what_was_found():

@@ -110,7 +110,7 @@ OTHER = [FILES[0]._replace(sha256="c"), FILES[1]]
 
 
 @pytest.mark.parametrize(
-    ("hub", "wanted", "revision"),
+    ("hub", "expected", "revision"),
     [
         ({"master": FILES}, FILES, "master"),
         ({"master": OTHER}, FILES[1:], "master"),
@@ -119,10 +119,10 @@ OTHER = [FILES[0]._replace(sha256="c"), FILES[1]]
     ids=["as it was", "moved, but not this file", "moved"],
 )
 def test_files_come_from_the_branch_or_if_it_has_moved_from_the_commit(
-    hub: dict[str, list[File]], wanted: list[File], revision: str, tmp_path: Path
+    hub: dict[str, list[File]], expected: list[File], revision: str, tmp_path: Path
 ):
     listing = sources.HubListing(Revisions(**hub), REQUEST)
-    assert listing.revision_with(wanted, COMMIT) == revision
+    assert listing.revision_with(expected, COMMIT) == revision
 
 
 @pytest.mark.parametrize(
