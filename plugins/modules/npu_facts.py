@@ -193,6 +193,8 @@ def read_port(tool: str, device: int) -> dict[str, Any]:
         if answer.rc is None:  # it hangs, as all further calls would
             break
         texts[call] = answer.text
+        if hccn_tool.OTHER_SYNTAX in answer.text:
+            break
     return {"device": device, **hccn_tool.parse_port(texts), "configured": configured(device)}
 
 

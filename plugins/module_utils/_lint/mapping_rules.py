@@ -61,15 +61,20 @@ def _config_values(case: Case) -> Iterator[Found]:
     takes = fields.fits if is_refused else fields.fits_as_it_is
     for name, kind in sorted(case.release.kinds.items()):
         value = fields.at(case.config, name)
-        if value is not None and not takes(kind, value) and not values.is_open(value):
+        if value is not None and not takes(kind, value) and not _is_told_elsewhere(value):
             yield _wrong_value(case, name, value, effect, fields.words(kind), is_refused)
     for name, choices in sorted(case.release.values.items()):
         value = fields.at(case.config, name)
         fits = value in choices or str(value) in map(str, choices)
-        is_told = not takes(case.release.kinds.get(name, "any"), value)
-        if value is not None and not (fits or is_told or values.is_open(value)):
+        is_told = not takes(case.release.kinds.get(name, "any"), value) or _is_told_elsewhere(value)
+        if value is not None and not (fits or is_told):
             expected = f"one of {', '.join(map(json.dumps, choices))}"
             yield _wrong_value(case, name, value, "refuses", expected, True)
+
+
+def _is_told_elsewhere(value: Any) -> bool:
+    """Return whether a value has a placeholder, which is not known yet, or a variable of a shell."""
+    return values.is_open(value) or values.shell_variable(value) is not None
 
 
 def _wrong_value(case: Case, name: str, value: Any, effect: str, expected: str, is_refused: bool) -> Found:
@@ -117,7 +122,7 @@ def _mapping_values(case: Case) -> Iterator[Found]:
     for name, key, value in fields.entries(case.release.fields, case.args):
         known = case.release.fields[name]
         expected = fields.expected(known, key, value)
-        if expected:
+        if expected and not _is_told_elsewhere(value):
             yield Found(
                 WARN if key in known.choices else FAIL,
                 f"{name} has {key}: {flags.shortened(value)}, which vLLM {case['vllm']} "
@@ -126,3 +131,42 @@ def _mapping_values(case: Case) -> Iterator[Found]:
                 f"correct it, or take it out: {_take_out(f'{name}.{key}')}",
                 case.fields_source,
             )
+
+
+@rules.named("flag_variable")
+def _shell_variables(case: Case) -> Iterator[Found]:
+    """A command in a shell has its variables replaced. The flags here reach vLLM as they are written."""
+    for name, value in sorted(case.args.items()):
+        for path, text in _texts(str(name), value):
+            variable = values.shell_variable(text)
+            if variable:
+                yield Found(
+                    FAIL if _refuses(case, path, text) else WARN,
+                    f"{path} is {flags.shortened(text)}, and nothing replaces {variable}: vLLM gets it as it is",
+                    "a value; bash replaces variables in vllm_serve_env only",
+                    "write the value. One that differs between hosts can be a variable of the inventory "
+                    '("{{ NAME }}"), or a placeholder such as {service_ip}',
+                    "roles/container/templates/serve.sh.j2",
+                )
+
+
+def _texts(path: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Yield the texts in a value, at any depth, each with its path of keys."""
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _texts(f"{path}.{key}", part)
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _texts(path, part)
+    elif isinstance(value, str):
+        yield path, value
+
+
+def _refuses(case: Case, path: str, text: str) -> bool:
+    """Return whether the release refuses a text at the path of a key: it takes a number there, or true and false."""
+    within, _dot, key = path.rpartition(".")
+    if within in case.release.fields:
+        known = case.release.fields[within]
+        return key not in known.choices and fields.expected(known, key, text) is not None
+    kind = case.release.kinds.get(path.partition(".")[2], "any") if path.startswith(CONFIG) else "any"
+    return case.release.refuses_keys and not fields.fits(kind, text)

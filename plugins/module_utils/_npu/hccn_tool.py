@@ -36,6 +36,8 @@ TRIES = 4
 TRY_SECONDS = 0.5
 NO_CERTIFICATE = "No certificate found"  # without a certificate, TLS is off and cannot be switched
 UNSUPPORTED = "The VM does not support this command"
+# Ascend 950's tool has another syntax (`hccn_tool -g -vnic -i N`), and refuses that of the others.
+OTHER_SYNTAX = "Please specify a valid mode"
 NPU = "AscendNPU"  # in the LLDP of a port that a cable joins to that of another NPU, without a switch
 PINGED = re.compile(r"^(\d+) packets transmitted, (\d+) received", re.M)
 

@@ -231,6 +231,8 @@ def _flag(flags: Flags, variable: str, flag: str, value: Any) -> Iterator[Proble
     if flags.has(base):
         expected = None if flag != base else _expected(flags, flag, _read(value))
         if expected:  # of dotted flags, vLLM makes one mapping
+            shell = values.shell_variable(value)
+            expected += f"; nothing replaces {shell} there" if shell else ""
             yield validation.wrong(variable, f"has {flag}: {shortened(value)}", expected)
     elif flags.release and re.fullmatch(r"[a-zA-Z][a-zA-Z0-9-]*", base):  # validation refuses any other name
         meant = names.closest(flags.kinds, base)

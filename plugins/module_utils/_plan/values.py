@@ -63,6 +63,12 @@ def is_open(value: Any) -> bool:
     return bool(PLACEHOLDER.search(str(value)))
 
 
+def shell_variable(value: Any) -> str | None:
+    """Return the first $NAME in a value, at any depth; None if it has none. Bash replaces those of serve_env only."""
+    match = VARIABLE.search(str(value))
+    return match[0] if match else None
+
+
 def environment(variables: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, str | None]:
     """Return the environment as strings, placeholders filled; a NIC not known yet is None."""
     filled = {key: fill(value, names) for key, value in variables.items()}

@@ -83,14 +83,16 @@ class Host:
     def joined_by_hccs(self) -> bool:
         """Return whether the chips use HCCS between hosts: those of A3 (with a Phy-ID) can.
 
-        Then no RoCE port is up or has an address, and no HCCS link is down.
+        Then no RoCE port has an address, whether or not its link is up, and no HCCS link is down. HCCL takes RoCE
+        within an HCCS domain only if it is told to (CANN, environment variable HCCL_INTER_HCCS_DISABLE).
         """
         ports = self.all_ports
-        if not ports or any(port["link"] != "DOWN" or port["ip"] for port in ports):
+        if not ports or any(port["ip"] or port["link"] is None or port["vnic"] == "DOWN" for port in ports):
             return False
-        return all(port["vnic"] != "DOWN" for port in ports) and any(
-            chip["phy_id"] is not None for chip in self.chips
-        )
+        if all(chip["phy_id"] is None for chip in self.chips):
+            return False
+        told = str(self.plan["serve"]["env"].get("HCCL_INTER_HCCS_DISABLE") or "").strip("'\"")
+        return told.upper() != "TRUE"
 
     @property
     def containers(self) -> Mapping[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Iterator, Mapping, Sequence
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import FAIL, WARN, Finding
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu.hccn_tool import UNSUPPORTED
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu.hccn_tool import OTHER_SYNTAX, UNSUPPORTED
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import words
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.host import Host
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.registry import Checks
@@ -29,20 +29,15 @@ def _hccn_tool(host: Host) -> Iterator[Finding]:
             "hccn_tool of the driver",
             "Reinstall the driver, which contains hccn_tool (driver/tools/hccn_tool)",
         )
-    if host.joined_by_hccs and not _answers_over_hccs(host):
-        links = {port["device"]: port["vnic"] or "unknown" for port in host.all_ports}
-        lost = "; ".join(
-            _ping(ping) for ping in _hccs_pings(host) if ping["received"] != ping["sent"] or not ping["sent"]
-        )
+    yield from _hccs(host)
+    if any(OTHER_SYNTAX in (port["message"] or "") for port in host.ports):
         yield host.warn(
             "roce",
-            f"no RoCE port is up or has an address. HCCS link: {words.by_value(links, 'chip')}"
-            + (f"; {lost}" if lost else ""),
-            "hosts that HCCS joins, or RoCE ports with addresses",
-            "If these hosts are of one HCCS domain, check it with hccn_tool -i N -hccs_ping -g "
-            "address VNIC_IP. Otherwise connect the RoCE ports and give them addresses",
+            "hccn_tool has another syntax, that of Ascend 950, so the network between the chips was not checked",
+            "network ports that can be checked",
+            "Check them by hand: hccn_tool -g -dev_info -i N, hccn_tool -g -vnic -i N",
         )
-    unasked = [port["device"] for port in host.ports if _is_unsupported(port)]
+    unasked = [port["device"] for port in host.ports if UNSUPPORTED in (port["message"] or "")]
     if unasked:
         yield host.warn(
             "roce",
@@ -50,6 +45,24 @@ def _hccn_tool(host: Host) -> Iterator[Finding]:
             "RoCE ports that can be checked",
             "Check link and addresses of the ports on the virtualization host",
         )
+
+
+def _hccs(host: Host) -> Iterator[Finding]:
+    """RoCE is not needed where all pings over HCCS came back. Where none did, nothing joins the hosts."""
+    if not host.joined_by_hccs or _answers_over_hccs(host):
+        return
+    pings = _hccs_pings(host)
+    links = {port["device"]: port["vnic"] or "unknown" for port in host.all_ports}
+    lost = "; ".join(_ping(ping) for ping in pings if ping["received"] != ping["sent"] or not ping["sent"])
+    problem = Problem(
+        f"no RoCE port has an address. HCCS link: {words.by_value(links, 'chip')}"
+        + (f"; {lost}" if lost else ""),
+        "hosts that HCCS joins, or RoCE ports with addresses",
+        "If these hosts are of one HCCS domain, check it with hccn_tool -i N -hccs_ping -g "
+        f"address VNIC_IP. Otherwise connect the RoCE ports. {OWN_ADDRESS}",
+    )
+    is_apart = bool(pings) and all(ping["sent"] and ping["received"] == 0 for ping in pings)
+    yield Finding("roce", FAIL if is_apart else WARN, host.name, problem)
 
 
 def _hccs_pings(host: Host) -> list[Mapping[str, Any]]:
@@ -63,7 +76,7 @@ def _answers_over_hccs(host: Host) -> bool:
 
 
 def _is_unsupported(port: Mapping[str, Any]) -> bool:
-    return UNSUPPORTED in (port["message"] or "")
+    return any(text in (port["message"] or "") for text in (UNSUPPORTED, OTHER_SYNTAX))
 
 
 @checks.on_all_hosts("fabric", "roce_link")

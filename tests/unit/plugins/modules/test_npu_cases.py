@@ -153,6 +153,10 @@ EXPECTED = {
     "49_direct_cables": Case([("roce_net_health", "warn"), ("roce_switch", "warn")], [0, 1]),
     # What lldptool prints of a switch by Juniper, in oVirt's pages about LLDP.
     "50_switch_with_local_port_id": Case([], [0, 1]),
+    # Case 22 with cables in its ports; MindCluster's toolbox calls such hosts usable.
+    "53_A3_roce_up_without_addresses": Case([BUSY, SMALL, ("roce", "warn")], [0, 1, 14, 15], {0: [632268]}),
+    # What the tool of Ascend 950 says of the others' syntax (github.com/hicann/driver, ascend950, tool_cmd_err.c).
+    "54_950PR_other_syntax": Case([("roce", "warn")], [0]),
     # A message of hccn_tool's source (cmd.c), on one port.
     "51_net_health_timed_out": Case([("roce_net_health", "warn")], [0, 1]),
 }

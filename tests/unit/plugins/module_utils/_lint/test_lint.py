@@ -447,6 +447,55 @@ def test_a_value_inside_of_a_mapping_is_one_that_the_release_takes(release, args
     assert {(one.id, one.severity) for one in findings if one.id in rules} == expected
 
 
+# As upstream's scripts write them: a shell replaces $KV_PORT there.
+@pytest.mark.parametrize(
+    ("release", "variables", "expected"),
+    [
+        (
+            "0.23.0",
+            {"vllm_serve_args": {"kv-transfer-config": {"kv_port": "$KV_PORT"}}},
+            {("fail", "kv-transfer-config.kv_port")},
+        ),
+        (
+            "0.23.0",
+            {"vllm_serve_args": {"kv-transfer-config": '{"kv_port": "${KV_PORT}", "engine_id": "$ENGINE"}'}},
+            {("fail", "kv-transfer-config.kv_port"), ("warn", "kv-transfer-config.engine_id")},
+        ),
+        (
+            "0.23.0",
+            {
+                "vllm_serve_args": {
+                    "kv-transfer-config": {"kv_connector_extra_config": {"prefill": {"tp_size": "$P"}}}
+                }
+            },
+            {("warn", "kv-transfer-config.kv_connector_extra_config.prefill.tp_size")},
+        ),
+        ("0.23.0", {"vllm_serve_extra_args": ["--seed-oss=$X"]}, {("warn", "seed-oss")}),
+        (
+            "0.23.0",
+            {"vllm_serve_args": {"additional-config": {"enable_mlapo": "$ON"}}},
+            {("warn", "additional-config.enable_mlapo")},
+        ),
+        (
+            "0.30.0",
+            {"vllm_serve_args": {"additional-config": {"enable_mlapo": "$ON"}}},
+            {("fail", "additional-config.enable_mlapo")},
+        ),
+        ("0.23.0", {"vllm_serve_env": {"HCCL_IF_IP": "$MY_IP"}}, set()),
+        (
+            "0.23.0",
+            {"vllm_serve_args": {"kv-transfer-config": {"kv_port": "30000", "kv_ip": "US$ 5"}}},
+            set(),
+        ),
+    ],
+)
+def test_a_variable_of_a_shell_in_a_flag_is_told_as_one(release, variables, expected):
+    findings = found(PLAIN, {"vllm_release": release, **variables})
+    told = [one for one in findings if one.id in ("flag_variable", "mapping_value", "config_value")]
+    assert {one.id for one in told} <= {"flag_variable"}
+    assert {(one.severity, one.problem.found.partition(" is ")[0]) for one in told} == expected
+
+
 @pytest.mark.parametrize(("value", "told"), [("true", True), ("1", False)])
 def test_a_variable_of_vllm_ascend_that_is_read_as_a_number_is_one(value, told):
     findings = found(PLAIN, {"vllm_serve_env": {"VLLM_ASCEND_ENABLE_FLASHCOMM1": value}})

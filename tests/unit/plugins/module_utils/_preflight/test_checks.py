@@ -793,12 +793,12 @@ def test_settings_that_make_a_service_slow(healthy, tuning, texts):
     assert all(text in findings[0].problem.found for text in texts)
 
 
-def by_hccs(healthy) -> list[Host]:
-    """Two A3: RoCE is not connected, and HCCS joins them."""
+def by_hccs(healthy, link: str = "DOWN") -> list[Host]:
+    """Two A3: RoCE is not connected, or has no addresses, and HCCS joins them."""
     hosts = pair(healthy)
     for index, host in enumerate(hosts):
         ports = [
-            dict(port, link="DOWN", ip=None, vnic="UP", vnic_ip=f"192.168.{index}.{port['device']}")
+            dict(port, link=link, ip=None, vnic="UP", vnic_ip=f"192.168.{index}.{port['device']}")
             for port in host.npu["fabric"]
         ]
         chips = [dict(chip, phy_id=chip["device"]) for chip in host.npu["chips"]]
@@ -806,9 +806,10 @@ def by_hccs(healthy) -> list[Host]:
     return hosts
 
 
+@pytest.mark.parametrize("link", ["DOWN", "UP"])
 @pytest.mark.parametrize("mode", ["quick", "full"])
-def test_hosts_that_hccs_joins_ping_each_other_over_it(healthy, mode):
-    hosts = by_hccs(healthy)
+def test_hosts_that_hccs_joins_ping_each_other_over_it(healthy, mode, link):
+    hosts = by_hccs(healthy, link)
     sent = connectivity.assignments("node0", hosts, mode)["pings"]
     assert len(sent) == {"quick": 8, "full": 64}[mode]
     assert (sent[3]["address"], sent[3]["by_hccs"]) == ("192.168.1.3", True)
@@ -821,6 +822,26 @@ def test_hosts_that_hccs_joins_ping_each_other_over_it(healthy, mode):
     (one, _other) = checks.check([replace(hosts[0], peers=pings(*answered)), hosts[1]])
     assert (one.id, one.severity) == ("roce", "warn")
     assert "answers to 2 of 3 packets" in one.problem.found
+
+
+@pytest.mark.parametrize(
+    ("received", "severities"), [((3, 3), []), ((0, 3), ["warn"]), ((0, 0), ["fail"]), ((None, 0), ["warn"])]
+)
+def test_hosts_that_neither_hccs_nor_roce_joins_cannot_serve(healthy, received, severities):
+    hosts = by_hccs(healthy, "UP")
+    sent = connectivity.assignments("node0", hosts, "quick")["pings"][:2]
+    found = [
+        {**one, "sent": None if count is None else 3, "received": count, "text": "busy"}
+        for one, count in zip(sent, received, strict=True)
+    ]
+    findings = checks.check([replace(hosts[0], peers=pings(*found)), hosts[1]])
+    assert [one.severity for one in findings if one.host == "node0"] == severities
+
+
+def test_a3_that_is_told_to_take_roce_needs_addresses(healthy):
+    hosts = by_hccs(healthy, "UP")
+    hosts[0].plan["serve"]["env"]["HCCL_INTER_HCCS_DISABLE"] = "TRUE"
+    assert ("node0", "roce_ip", "warn") in ids(checks.check(hosts))
 
 
 # All together
