@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +154,7 @@ class ActionModule(ActionBase):
         return {"changed": False, "ansible_facts": {**facts, "vllm_plan": content}}
 
     def _host_facts(self, draft: dict[str, Any]) -> dict[str, Any]:
-        container = draft["container"]
+        container, began = draft["container"], time.time()
         result = self._execute_module(
             module_name="ascend_ops.vllm.host_facts",
             module_args={
@@ -172,4 +173,7 @@ class ActionModule(ActionBase):
         if result.get("failed"):
             message = f"The facts of the host could not be read: {result.get('msg')}"
             raise AnsibleActionFail(message, result=result)
+        found = result["ansible_facts"]["vllm_host_facts"]
+        # Other hosts may be asked much later, so that each clock is compared with that of the controller.
+        found["clock_ahead"] = {"least": found["epoch"] - time.time(), "most": found["epoch"] - began}
         return result["ansible_facts"]

@@ -162,6 +162,8 @@ ansible_facts:
           the settings that are extra variables (C(-e), or a survey of AWX).
       type: dict
     vllm_host_facts:
-      description: What M(ascend_ops.vllm.host_facts) found.
+      description:
+        - What M(ascend_ops.vllm.host_facts) found, and C(clock_ahead), the seconds that the clock of the host is ahead of
+          the controller's, C(least) and C(most). They are as far apart as it took to gather the facts.
       type: dict
 """

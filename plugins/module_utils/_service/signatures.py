@@ -1271,9 +1271,21 @@ SIGNATURES = (
         detail=r"[Oo]p ?type ?\[?\w+\]?",
     ),
     _signature(
+        "compiler_not_started",
+        r"AclSetCompileopt.*500001",
+        "CANN could not start its compiler for operators",
+        "Look at the lines after this one, and at CANN's own log (`diagnose.yml` reads it). If a Python package is missing "
+        "there, use the image that the profile names without changes. If the chip's platform cannot be read, run the preflight "
+        "stage (site.yml --tags preflight), which compares driver and firmware with the profile, and use the image for this "
+        "NPU generation",
+        ISSUE + "2244",
+        kind=UNCLEAR,
+        detail=r"No module named '?[\w.]+|init runtime platform info failed, SocVersion = \w+",
+    ),
+    _signature(
         "driver_mismatch",
-        r"AclSetCompileopt.*ACL_PRECISION_MODE.*500001",
-        "the CANN of the image does not match the driver, firmware or chip of this host",
+        "",
+        "the CANN of the image does not match the driver, firmware or chip of this host: {what}",
         "Run the preflight stage (site.yml --tags preflight). It compares driver and firmware with the "
         "profile. Use the image for this NPU generation",
         ISSUE + "2244",

@@ -38,10 +38,9 @@ LOGGED = re.compile(
     r"^\d{4}-(\d\d-\d\d \d\d:\d\d:\d\d)[.,]\d+ - [\w.]+ - (DEBUG|INFO|WARNING|ERROR|CRITICAL) - "
 )
 KERNEL = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(,\d+)([+-]\d\d:\d\d) (.*)")
-# An error of CANN, with the module and the process that report it.
-NPU_ERROR = re.compile(
-    r"^\[(?:ERROR|CRITICAL)\] \w+\([^)]*\):(\d{4}-\d\d-\d\d)[- ](\d\d:\d\d:\d\d)\.(\d{3})\.?(\d{3})"
-)
+# An error of CANN, and a line of its log with the module and the process that report it.
+NPU_ERROR = re.compile(r"^\[(?:ERROR|CRITICAL)\] ")
+NPU_TIME = re.compile(r"^\[[A-Z]+\] \w+\([^)]*\):(\d{4}-\d\d-\d\d)[- ](\d\d:\d\d:\d\d)\.(\d{3})\.?(\d{3})")
 # Any line of CANN's log, wherever it begins, and as people quote it without its process and time.
 NPU_LINE = re.compile(
     r"\[(?P<level>[A-Z]+)\] (?P<module>[A-Z]\w*)(?:\(\d+,[^)]*\):\S*| +(?=\w+\.c)) *(?P<text>.*)"
@@ -174,6 +173,7 @@ def read(raw: str, at: float | None = None) -> Line:
     text = LOGGED.sub(r"\2 \1 [-] ", text)  # as vLLM's own
     match = LEVEL.match(text)
     if not match:
+        at = _npu_time(text) if at is None else at
         return Line(redaction.text(SOURCE.sub("", text)), at, "", process)
     if match[3]:  # of the API server's framework, which has no time
         return Line(redaction.text(text), at, match[3], process)
@@ -349,8 +349,13 @@ def kernel_lines(text: str) -> list[Line]:
 
 
 def npu_time(raw: str) -> float | None:
-    """Return the time of an error in CANN's log, which images without a time zone write in UTC; None for other lines."""
-    match = NPU_ERROR.match(raw)
+    """Return the time of an error in CANN's log; None for other lines."""
+    return _npu_time(raw) if NPU_ERROR.match(raw) else None
+
+
+def _npu_time(raw: str) -> float | None:
+    """Return the time of a line of CANN's log, which images without a time zone write in UTC; None for other lines."""
+    match = NPU_TIME.match(raw)
     if not match:
         return None
     second = calendar.timegm(time.strptime(f"{match[1]} {match[2]}", "%Y-%m-%d %H:%M:%S"))

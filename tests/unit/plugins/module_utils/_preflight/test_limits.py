@@ -38,7 +38,7 @@ def disk(free: int, used: int) -> Callable[[Host], None]:
 
 
 def clock(seconds: int) -> Callable[[Host], None]:
-    return lambda host: host.facts.update(epoch=host.facts["epoch"] + seconds)
+    return lambda host: host.facts.update(clock_ahead={"least": seconds, "most": seconds})
 
 
 def path(kind: str) -> Callable[[Host], None]:

@@ -354,6 +354,11 @@ LINES = [
     ),
     (
         "driver_mismatch",
+        "EE1015: [PID: 4] The driver does not support this operation",
+        "EE1015",
+    ),
+    (
+        "compiler_not_started",
         "RuntimeError: SetPrecisionMode: NPU function error: AclSetCompileopt(aclCompileOpt::ACL_PRECISION_MODE, precision_mode), error code is 500001",
         "",
     ),

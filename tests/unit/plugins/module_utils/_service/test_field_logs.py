@@ -164,6 +164,7 @@ CASES = [
     ("142_va6950_flashcomm_of_a_model", "bad_config", "Flash Comm V1 is not supported for VL models"),
     ("143_glmv208_engine_died_silent", "worker_died", "EngineCore_DP0"),
     ("144_va7711_plog_hccn_conf", "npu_address", "device ip"),
+    ("145_va692_compileopt", "compiler_not_started", "SocVersion = Ascend910B2"),
 ]
 
 
@@ -295,6 +296,26 @@ def test_a_suspect_is_the_cause_only_of_a_failure_that_nothing_explains(
     after: list[str], expected: list[str]
 ):
     assert fatal(diagnosis.diagnose({"node0": vllm_log.lines_of("\n".join([SUSPECT, *after]))})) == expected
+
+
+def test_what_keeps_the_compiler_from_starting_comes_first():
+    shown = "RuntimeError: NPU function error: AclSetCompileopt(aclCompileOpt::ACL_PRECISION_MODE, precision_mode), error code is 500001"
+    told = "ModuleNotFoundError: No module named 'decorator'"
+    found = diagnosis.diagnose({"node0": vllm_log.lines_of(f"{shown}\n{told}")})
+    assert [one.id for one in found] == ["package_missing", "compiler_not_started"]
+
+
+def test_the_lines_of_a_plog_have_times():
+    plog = (
+        "[INFO] HCCL(7,python3):2026-01-08-09:00:00.000.001 [a.cc:1]7 Init:begin\n"
+        "[ERROR] RUNTIME(7,python3):2026-01-08-09:05:00.500.000 [b.cc:2]7 Report:there is an aivec error exception\n"
+        "  the line below it"
+    )
+    lines = vllm_log.lines_of(plog)
+    assert [line.at for line in lines] == [1767862800.000001, 1767863100.5, 1767863100.5]
+    early, late = (plog.replace("09:05", f"09:0{minute}") for minute in (1, 3))
+    found = diagnosis.diagnose({"late": vllm_log.lines_of(late), "early": vllm_log.lines_of(early)})
+    assert [one.host for one in found] == ["early", "late"]
 
 
 def test_without_times_a_failure_comes_before_the_trace_that_it_may_have_left():
