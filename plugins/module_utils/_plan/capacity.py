@@ -4,8 +4,8 @@
 """Whether a model fits on the NPUs of a plan, before it is downloaded.
 
 Weights and KV cache follow from the files of the model. What communication and computation take is an
-estimate, so a plan is only called too large if it would be so without them, on chips that keep nothing for
-themselves.
+estimate, so a plan is only called too large if it would be so without them, on chips that keep as little for
+themselves as any that are known.
 """
 
 from __future__ import annotations
@@ -35,14 +35,19 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import
     name_of,
     of_config,
 )
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._text import versions
 
 FITS, TIGHT, TOO_LARGE, UNKNOWN = "fits", "tight", "too large", "unknown"
 GIB, MIB, GB, MB = 2**30, 2**20, 10**9, 10**6
 BLOCK = 128  # tokens, the default of vLLM-Ascend (platform.py, refresh_block_size)
 UTILIZATION = 0.9  # vLLM's default
 SEQUENCES, BATCHED_TOKENS = 128, 2048  # assumed where the flags say nothing
-# vLLM sees 65464696832 bytes of a chip with 65536 MiB (log in vllm-ascend#5993); A3 has a little more.
+# vLLM sees 65464696832 bytes of a chip with 65536 MiB (log in vllm-ascend#5993); on A3 61.28 GiB (sglang#29838).
 VISIBLE = 65464696832 / (65536 * MIB)
+MOST_VISIBLE = 61.28 / 64
+# Above it, services of Qwen3-Next ran out of memory that vLLM had not counted (vllm-ascend#4474, #5020, #6611).
+MIXED_UTILIZATION = 0.8
+MIXED_RELEASE = "0.14"  # no such report is of this one or a later one
 # A communicator has two buffers of HCCL_BUFFSIZE MB (CANN, environment variable reference). vLLM-Ascend gives
 # its groups 200 and the data-parallel one 50; only that of MC2 takes the variable (utils.py, v0.13.0rc1).
 GROUP_MB, DATA_GROUP_MB, HCCL_MB = 200, 50, 200
@@ -106,6 +111,7 @@ class Capacity:
     kv_token: float
     context: int | None  # max-model-len
     longest: int | None  # of the model
+    undercounted: bool  # whether the release takes more than vLLM counts
     sequences: int | None  # max-num-seqs, of an engine
     block: int
     host_disk: float
@@ -150,8 +156,9 @@ class Capacity:
     def verdict(self) -> str:
         """Whether the service fits; with doubts about the estimate, at worst tight."""
         if self.cache - self.needed >= MARGIN:
-            return FITS
-        certain = not self.doubts and self.hbm * self.utilization < self.weights * LOADED + self.needed
+            return TIGHT if self.undercounted else FITS
+        budget = self.hbm * MOST_VISIBLE * self.utilization
+        certain = not self.doubts and budget < self.weights * LOADED + self.needed
         return TOO_LARGE if certain else TIGHT
 
     def data(self) -> dict[str, Any]:
@@ -211,6 +218,7 @@ def estimate(
         kv_token=model.kv_bytes(layout.tensor, layers, CACHE_DTYPES.get(cache_dtype, 2)),
         context=_context(flags, model),
         longest=model.longest,
+        undercounted=_is_undercounted(plan, flags, model),
         sequences=int(_number(flags, "max-num-seqs", 0)) or None,
         block=int(_number(flags, "block-size", BLOCK)) or BLOCK,
         host_disk=size + plan["image_size_gb"] * GB,
@@ -220,6 +228,12 @@ def estimate(
         load_seconds=size / rates.load,
         doubts=(*model.doubts, *_doubts(flags, cache_dtype, model)),
     )
+
+
+def _is_undercounted(plan: Mapping[str, Any], flags: Mapping[str, Any], model: Model) -> bool:
+    release = str(plan["image_versions"].get("vllm_ascend"))
+    used = _number(flags, "gpu-memory-utilization", UTILIZATION)
+    return model.mixed and used > MIXED_UTILIZATION and versions.compare(release, MIXED_RELEASE) == -1
 
 
 def cache_tokens(cache: float, token: float, block: int) -> int:

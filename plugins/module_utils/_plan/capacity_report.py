@@ -15,6 +15,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.capacity imp
     GB,
     GIB,
     MARGIN,
+    MIXED_UTILIZATION,
     TOO_LARGE,
     VISIBLE,
     Capacity,
@@ -26,6 +27,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Pr
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.progress import duration
 
 MOST_HOSTS = 64  # that a remedy names
+UNDERCOUNTED = "this release takes more memory than vLLM counts for models with linear attention"
 UTILIZATION_MOST = 0.95  # that a remedy names; above it, nothing is left for the graphs
 
 
@@ -37,12 +39,13 @@ def problem(plan: Mapping[str, Any], model: Model, capacity: Capacity) -> Proble
     context = f"a context of {_tokens(capacity.context)}" if capacity.context else "the smallest KV cache"
     found = f"each NPU needs {weights} for weights and {needed} for {context}, "
     if capacity.verdict == TOO_LARGE:
-        found += f"of {_gib(capacity.hbm * capacity.utilization)}"
-        found += f" (gpu-memory-utilization {capacity.utilization:g} of {_gib(capacity.hbm)})"
+        found += f"of {_gib(capacity.budget)} that vLLM uses"
+        found += f" (gpu-memory-utilization {capacity.utilization:g} of {_gib(capacity.hbm * VISIBLE)})"
     else:
         other = _gib(capacity.communication + capacity.computation)
         found += f"and about {other} beside, of {_gib(capacity.budget)} that vLLM uses"
-        found += "".join(f"; {doubt}" for doubt in capacity.doubts)
+        doubts = [UNDERCOUNTED] if capacity.undercounted else []
+        found += "".join(f"; {doubt}" for doubt in [*capacity.doubts, *doubts])
     expected = "weights, KV cache and buffers that fit into the HBM that vLLM may use"
     return Problem(found, expected, _remedy(plan, model, capacity))
 
@@ -55,6 +58,8 @@ def _remedy(plan: Mapping[str, Any], model: Model, capacity: Capacity) -> str:
     if capacity.context and 0 < margin < capacity.context:
         ways.append(f"vllm_serve_args: {{max-model-len: {min(margin, context)}}}")
     short = MARGIN - (capacity.cache - capacity.needed)
+    if capacity.undercounted and short <= 0:
+        return f"Use one of these: vllm_serve_args: {{gpu-memory-utilization: {MIXED_UTILIZATION}}}; a newer vllm_release"
     utilization = math.ceil(100 * (capacity.utilization + short / (capacity.hbm * VISIBLE))) / 100
     if utilization <= UTILIZATION_MOST:
         ways.append(f"vllm_serve_args: {{gpu-memory-utilization: {utilization}}}")

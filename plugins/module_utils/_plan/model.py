@@ -103,6 +103,7 @@ class Model:
     width: int  # of a dense layer's MLP
     longest: int | None  # context
     quantized: bool
+    mixed: bool = False  # whether some layers have linear attention
     doubts: tuple[str, ...] = ()  # why the estimate may be wrong
 
     @property
@@ -180,6 +181,7 @@ def _of_config(config: Mapping[str, Any], name: str, size: float | None, tensors
         width=int(config["intermediate_size"]),
         longest=config.get("max_position_embeddings"),
         quantized=main[EXPERTS] + main[SLICED] < (1 - NEAR) * plain,
+        mixed=_is_mixed(config),
         doubts=tuple(doubts),
     )
 
@@ -227,13 +229,18 @@ def _doubts(config: Mapping[str, Any]) -> list[str]:
     """Return why the count of this model may be wrong, whatever its size says."""
     doubts = []
     kinds = set(map(str, config.get("layer_types") or ())) - {"full_attention"}
-    if kinds or config.get("full_attention_interval") or config.get("linear_num_value_heads"):
+    if kinds or _is_mixed(config):
         doubts.append("some layers have another cache than full attention, which takes less")
     if config.get("sliding_window") and config.get("use_sliding_window", True):
         doubts.append("attention has a sliding window, whose cache takes less")
     if config.get("index_topk"):
         doubts.append("sparse attention has a cache of its own, which is not counted")
     return doubts
+
+
+def _is_mixed(config: Mapping[str, Any]) -> bool:
+    is_named = "linear_attention" in map(str, config.get("layer_types") or ())
+    return bool(is_named or config.get("full_attention_interval") or config.get("linear_num_value_heads"))
 
 
 def _experts(config: Mapping[str, Any]) -> int:

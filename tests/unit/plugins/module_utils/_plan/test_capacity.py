@@ -24,7 +24,7 @@ FIXTURES = Path(__file__).parents[2] / "fixtures"
 GLM = settings()["model_config"]
 QWEN = settings("qwen3-235b-a22b")["model_config"]
 FLASH = settings("glm-5.3-flash-w8a8")["model_config"]
-# config.json of DeepSeek-V3.1, Qwen3-14B, Qwen3-0.6B and Llama-3.1-8B-Instruct
+# config.json of DeepSeek-V3.1, Qwen3-14B, Qwen3-0.6B, Llama-3.1-8B-Instruct and Qwen3-Next-80B-A3B-Instruct
 DEEPSEEK: dict[str, Any] = {
     "hidden_size": 7168, "num_hidden_layers": 61, "num_nextn_predict_layers": 1, "num_attention_heads": 128,
     "num_key_value_heads": 128, "kv_lora_rank": 512, "q_lora_rank": 1536, "qk_nope_head_dim": 128,
@@ -44,6 +44,13 @@ QWEN_06B = {
 LLAMA_8B = {
     **QWEN_14B, "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
     "intermediate_size": 14336, "vocab_size": 128256,
+}  # fmt: skip
+QWEN_NEXT: dict[str, Any] = {
+    "hidden_size": 2048, "num_hidden_layers": 48, "num_attention_heads": 16, "num_key_value_heads": 2,
+    "head_dim": 256, "intermediate_size": 5120, "moe_intermediate_size": 512, "num_experts": 512,
+    "num_experts_per_tok": 10, "shared_expert_intermediate_size": 512, "decoder_sparse_step": 1,
+    "vocab_size": 151936, "max_position_embeddings": 262144, "full_attention_interval": 4,
+    "linear_num_value_heads": 32,
 }  # fmt: skip
 TINY: dict[str, Any] = {  # the lab's, tests/lab/model/train.py
     "hidden_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2,
@@ -270,13 +277,33 @@ def test_verdicts_on_what_upstream_serves(name, hosts, overrides, config, size, 
 def test_a_service_that_failed_in_the_field_is_no_fit():
     """vllm-ascend#9372: Qwen3-14B on a 32 GB device."""
     estimate = capacity.estimate(alone(32768, max_model_len=4096), of_config(QWEN_14B, "model"))
-    assert estimate.verdict == "tight"
+    assert estimate.verdict == "too large"
     assert estimate.cache < 0
+
+
+@pytest.mark.parametrize(
+    ("release", "utilization", "expected"),
+    [
+        ("0.13.0", 0.9, "tight"),  # vllm-ascend#4474, #6611: out of memory with the default
+        ("0.13.0", 0.85, "tight"),  # #5020
+        ("0.13.0", 0.8, "fits"),  # the maintainers' answer there
+        ("0.23.0", 0.9, "fits"),
+    ],
+)
+def test_models_with_linear_attention_took_more_than_vllm_counted(release, utilization, expected):
+    its_plan = alone(tensor_parallel_size="4", max_model_len="4096", gpu_memory_utilization=utilization)
+    its_plan["image_versions"] = {"vllm_ascend": release}
+    model = of_config(QWEN_NEXT, "Qwen3-Next-80B-A3B-Instruct", 163 * GB)
+    estimate = capacity.estimate(its_plan, model)
+    problem = capacity_report.problem(its_plan, model, estimate)
+    assert estimate.verdict == expected
+    assert (problem is not None and "gpu-memory-utilization: 0.8}" in problem.remedy) == (expected == "tight")
 
 
 def test_limits_are_where_the_documentation_says():
     estimate = capacity.estimate(planned(), glm())
-    least = (estimate.weights * capacity.LOADED + estimate.needed) / estimate.hbm
+    visible = estimate.hbm * capacity.MOST_VISIBLE
+    least = (estimate.weights * capacity.LOADED + estimate.needed) / visible
     assert replace(estimate, utilization=least - 1e-6).verdict == "too large"
     assert replace(estimate, utilization=least + 1e-6).verdict == "tight"
     spare = estimate.cache - estimate.needed - capacity.MARGIN
