@@ -15,6 +15,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import flags
 rules = Rules()
 # What vllm-ascend adds to the choices of vLLM (v0.30.0rc2, docs/source/tutorials/models/GLM5.3.md).
 ADDED_CHOICES = {"kv-cache-dtype": ("int8",)}
+OF_NODES = ("master-addr", "master-port", "node-rank")
 PARSER_PLUGINS = {"tool-call-parser": "tool-parser-plugin", "reasoning-parser": "reasoning-parser-plugin"}
 
 
@@ -30,9 +31,24 @@ def _unknown_words(case: Case) -> Iterator[Found]:
                 WARN,
                 f"vllm_serve_extra_args has {word.partition('=')[0]}, which vLLM {case['vllm']} does not have",
                 "its flags",
-                f"write --{meant}, if that is meant, or remove it" if meant else "remove it",
+                flags.GONE.get(name)
+                or (f"write --{meant}, if that is meant, or remove it" if meant else "remove it"),
                 case.flags_source,
             )
+
+
+@rules.named("flag_idle")
+def _idle(case: Case) -> Iterator[Found]:
+    """These flags are for one engine over several hosts (vllm/config/parallel.py)."""
+    idle = [flag for flag in OF_NODES if case.args.get(flag) is not None]
+    if idle and (case.number("nnodes") or 1) <= 1:
+        yield Found(
+            WARN,
+            f"{', '.join(idle)} without nnodes, and vLLM then does not read it",
+            "no such flag: the address that the API listens on is host, that of the head vllm_service_ip",
+            f"vllm_serve_args: {{{': null, '.join(idle)}: null}}",
+            case.flags_source,
+        )
 
 
 @rules.named("parser_missing")

@@ -66,6 +66,19 @@ REFUSED = {
     "ssl-keyfile": ("TLS, which the checks do not speak", "put a reverse proxy before the endpoint"),
     "ssl-certfile": ("TLS, which the checks do not speak", "put a reverse proxy before the endpoint"),
 }
+# What became of flags that vLLM once had (its release notes, 0.9 to 0.23).
+GONE = {
+    "disable-log-requests": "remove it: requests are logged only with enable-log-requests",
+    "enable-reasoning": "remove it: reasoning-parser is enough",
+    "guided-decoding-backend": "write structured-outputs-config: {backend: NAME}",
+    "num-scheduler-steps": "remove it: the engine schedules each step",
+    "rope-scaling": "write hf-overrides",
+    "rope-theta": "write hf-overrides",
+    "speculative-model": "write speculative-config: {model: NAME}",
+    "swap-space": "remove it: the engine swaps nothing",
+    "task": "write runner or convert",
+    "use-v2-block-manager": "remove it: there is no other one",
+}
 RAW = "vllm_serve_extra_args takes words that are passed as they are"
 LONGEST = 200  # characters of a value in a message
 BARE_COUNT = re.compile(rf"(?<=[:,\[\s]){COUNT}(?=\s*[,\]}}])")  # in JSON: vLLM takes 80m there
@@ -236,7 +249,7 @@ def _flag(flags: Flags, variable: str, flag: str, value: Any) -> Iterator[Proble
             yield validation.wrong(variable, f"has {flag}: {shortened(value)}", expected)
     elif flags.release and re.fullmatch(r"[a-zA-Z][a-zA-Z0-9-]*", base):  # validation refuses any other name
         meant = names.closest(flags.kinds, base)
-        remedy = f"write {meant}, if that is meant" if meant else "remove it"
+        remedy = GONE.get(base) or (f"write {meant}, if that is meant" if meant else "remove it")
         found = f"{variable} has {flag}, which vLLM {flags.release} does not have"
         yield Problem(found, "its flags", f"{remedy}. {RAW}")
 

@@ -120,7 +120,7 @@ SIGNATURES = (
     # The command line and the image.
     _signature(
         "bad_argument",
-        r"^(?:(?:usage: )?vllm(?: serve)?|api_server\.py): error: (?P<what>.+)",
+        r"^(?:(?:usage: )?vllm(?: serve)?|api_server\.py): error: (?P<what>.+)|TypeError: Error: (?P<what2>--.+)",
         "`vllm serve` rejects its command line: {what}",
         "Correct vllm_serve_args in the profile or in the inventory. `docker exec CONTAINER vllm serve "
         "--help=all` "
@@ -177,7 +177,7 @@ SIGNATURES = (
     _signature(
         "package_missing",
         r"(?P<what>(?:PackageNotFoundError: No package metadata was found for"
-        r"|ModuleNotFoundError: No module named) \S+)",
+        r"|ModuleNotFoundError: No module named) (?!'(?:vllm|vllm_ascend|transformers)\.[\w.]+(?<!_C)')\S+)",
         "the image lacks a Python package: {what}",
         "Use the image that the profile names, or add the package to your own image",
         "Python, importlib",
@@ -198,7 +198,10 @@ SIGNATURES = (
         r"ImportError: (?P<what>cannot import name .*)|AttributeError: (?P<what2>\w*Tokenizer\w* has no attribute \w+)"
         r"|TypeError: (?P<what3>[\w.<>]+\(\) (?:got (?:an unexpected keyword argument|multiple values for argument)|missing \d+ required positional argument"
         r"|takes \d+ positional argument).*)"
-        r"|AttributeError: (?P<what4>module '[\w.]+' has no attribute .*)",
+        r"|AttributeError: (?P<what4>module '[\w.]+' has no attribute .*|.np\.\w+. was removed in the NumPy .*)"
+        r"|ImportError: (?P<what5>\S+ (?:needs|requires) \w+ [\d.]+ or .*|\S+ is required for a normal functioning .*)"
+        # A part of a package that is there itself.
+        r"|ModuleNotFoundError: (?P<what6>No module named '(?:vllm|vllm_ascend|transformers)\.[\w.]+(?<!_C)')",
         "two Python packages of the image do not fit together: {what}",
         "Use the image that the profile names without changes. In this one, a package such as vllm or transformers was "
         "installed over it (`docker exec CONTAINER pip check`), or a folder with its name hides it",
@@ -281,14 +284,15 @@ SIGNATURES = (
     ),
     _signature(
         "operator_not_compiled",
-        r"Compile operator failed|Failed to compile (?:Op\b|graph\b)|\[ParseJson\].* failed|(?P<what>GEInitialize failed)",
+        r"Compile operator failed|[Cc]ompile (?:single )?(?P<what2>op\[\w+\]) failed"
+        r"|Failed to compile (?:Op\b|graph\b)|\[ParseJson\].* failed|(?P<what>GEInitialize failed)",
         "CANN could not compile an operator for this chip ({what})",
         "If the line names a data type that is not supported, set another `dtype` in vllm_serve_args (float16 on chips "
         "without bfloat16). Otherwise use the image for this NPU generation, and see that the container can write to its "
         "working folder (kernel_meta)",
         "https://github.com/shirwy/vllm-ascend-910a/issues/4",
         kind=UNCLEAR,
-        detail=r"(?<=cause: ).+|Op ?\[[^\]]*\]",
+        detail=r"(?<=cause: ).+|\b(?:[Oo]p|Node) ?\[[^\]]*\]",
     ),
     _signature(
         "triton_unused",
@@ -739,13 +743,21 @@ SIGNATURES = (
     ),
     _signature(
         "weights_do_not_fit",
-        r"KeyError: '(?P<what>(?:\w+\.)+\d+\.[\w.]+|(?:\w+\.)+(?:weight|bias)\w*)'"
+        r"KeyError: '(?P<what>(?:\w+\.)+\d+\.[\w.]+(?<!attn)|(?:\w+\.)+(?:weight|bias)\w*)'"
         r"|(?P<what2>(?:Attempted to load weight|Tried to load weights of size) .*)",
         "the weights are not those of the model that their config.json and vllm_serve_args describe: {what}",
         "Run the weights stage (`site.yml --tags weights`), which finds wrong files. If it finds none, set quantization "
         "in vllm_serve_args as the weights are quantized, and choose a vllm_release that knows the model. If the name is that of "
         "the layer after the model's last one (MTP), remove speculative-config",
         VLLM + "25797",
+    ),
+    _signature(
+        "layer_elsewhere",
+        r"KeyError: '(?P<what>(?:\w+\.)+\d+\.(?:\w+\.)*\w*attn)'",
+        "the KV cache of a layer was given to a worker that does not have this layer: {what}",
+        "Set pipeline-parallel-size to 1 in vllm_serve_args, and divide the model by tensor and data parallelism; without "
+        "pipeline parallelism, remove speculative-config. To keep it, use a newer vllm_release",
+        ISSUE + "6678",
     ),
     _signature(
         "speculation_failed",

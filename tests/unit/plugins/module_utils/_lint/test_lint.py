@@ -529,6 +529,44 @@ def test_a_variable_of_vllm_ascend_that_is_read_as_a_number_is_one(value, told):
             {"vllm_serve_args": {"speculative-config": {"method": "dspark", "num_speculative_tokens": 5}}},
             ("mapping_value", "speculative-config: {method: null}"),
         ),
+        # vllm-ascend#5295: a key of an older release; a schedule that is built in
+        (
+            "0.13.0",
+            {"vllm_serve_args": {"additional-config": {"enable_weight_nz_layout": True}}},
+            ("config_unread", "enable_weight_nz_layout: null"),
+        ),
+        # vllm-ascend#7744
+        (
+            "0.18.0",
+            {"vllm_serve_args": {"additional-config": {"ascend_scheduler_config": {"enabled": False}}}},
+            ("config_unread", "ascend_scheduler_config: null"),
+        ),
+        # vllm-ascend#17405: a switch that became a key, and a variable that is gone
+        (
+            "0.30.0",
+            {"vllm_serve_env": {"VLLM_ASCEND_ENABLE_FUSED_MC2": "1"}},
+            ("variable_unread", "enable_fused_mc2"),
+        ),
+        (
+            "0.30.0",
+            {"vllm_serve_env": {"VLLM_RPC_TIMEOUT": "3600000"}},
+            ("variable_unread", "VLLM_RPC_TIMEOUT"),
+        ),
+        # vllm#46325: one dash
+        (
+            "0.23.0",
+            {"vllm_serve_extra_args": ["-language-model-only"]},
+            ("flag_unknown", "write --language-model"),
+        ),
+        # vllm-ascend#3357, #669: flags of older releases
+        (
+            "0.23.0",
+            {"vllm_serve_extra_args": ["--disable-log-requests"]},
+            ("flag_unknown", "remove it: requests"),
+        ),
+        ("0.23.0", {"vllm_serve_extra_args": ["--swap-space=16"]}, ("flag_unknown", "remove it")),
+        # vllm-ascend#4281: taken for the address of the API
+        ("0.13.0", {"vllm_serve_args": {"master-addr": "10.0.0.10"}}, ("flag_idle", "master-addr: null")),
         # vllm-ascend#1223: keys of releases before 0.11
         (
             "0.13.0",
@@ -541,6 +579,11 @@ def test_what_users_report_is_told_with_a_remedy(release, variables, told):
     findings = found(PLAIN, {"vllm_release": release, **variables})
     rule, remedy = told
     assert [remedy in one.problem.remedy for one in findings if one.id == rule] == [True]
+
+
+def test_flags_of_several_nodes_are_read_with_nnodes():
+    args = {"master-addr": "10.0.0.10", "nnodes": 2, "node-rank": 0}
+    assert "flag_idle" not in {one.id for one in found(PLAIN, {"vllm_serve_args": args})}
 
 
 def config(**keys: Any) -> dict[str, Any]:

@@ -295,3 +295,20 @@ def test_environment_is_text_and_an_unknown_nic_stays_unknown():
 def test_bash_replaces_names_of_variables_and_nothing_else(text: str, seen: str):
     script = f'OLD="a b"; X={values.shell_word(text)}; printf %s "$X"'
     assert subprocess.run(["bash", "-ec", script], capture_output=True, text=True).stdout == seen
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        ({"enable-reasoning": True}, "reasoning-parser is enough"),  # gpustack#2146
+        ({"disable-log-requests": False, "swap-space": 16}, None),  # of this release
+    ],
+)
+def test_what_became_of_a_flag_is_told(args: dict[str, Any], told: str | None):
+    problems = consistency.problems(settings(vllm_serve_args=args), FLAGS)
+    assert [told in problem.remedy for problem in problems if told] == [True] * (told is not None)
+
+
+def test_a_variable_of_a_shell_is_no_number():
+    (problem,) = consistency.problems(settings(vllm_serve_args={"max-num-seqs": "$SEQS"}), FLAGS)
+    assert problem.expected.endswith("; nothing replaces $SEQS there")

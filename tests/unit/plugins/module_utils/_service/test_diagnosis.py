@@ -353,6 +353,16 @@ LINES = [
         "device=6",
     ),
     (
+        "layer_elsewhere",
+        "KeyError: 'model.layers.0.self_attn.attn'",
+        "model.layers.0.self_attn.attn",
+    ),
+    (
+        "package_mismatch",
+        "ImportError: tokenizers>=0.21,<0.22 is required for a normal functioning of this module, but found tokenizers==0.20.1.",
+        "tokenizers>=0.21",
+    ),
+    (
         "driver_mismatch",
         "EE1015: [PID: 4] The driver does not support this operation",
         "EE1015",

@@ -165,6 +165,16 @@ CASES = [
     ("143_glmv208_engine_died_silent", "worker_died", "EngineCore_DP0"),
     ("144_va7711_plog_hccn_conf", "npu_address", "device ip"),
     ("145_va692_compileopt", "compiler_not_started", "SocVersion = Ascend910B2"),
+    ("146_va8183_operator_types", "operator_not_compiled", "Inconsistent format size"),
+    ("147_va9841_mooncake_client", "kv_store_unreachable", "Initialize mooncake failed"),
+    ("148_va6678_pipeline_layers", "layer_elsewhere", "model.layers.0.self_attn.attn"),
+    ("149_gpustack2769_numba_numpy", "package_mismatch", "Numba needs NumPy 2.2 or less"),
+    ("150_va1875_numpy_float", "package_mismatch", "np.float_"),
+    ("151_paddle690_plog_compile", "operator_not_compiled", "op[Slice]"),
+    ("152_gpustack2146_flags_together", "bad_argument", "cannot be enabled at the same time"),
+    ("153_va707_module", "package_mismatch", "vllm.benchmarks.serve"),
+    ("155_va7635_worker_traceback_cut", "unknown_exception", "in worker_busy_loop"),
+    ("156_sglang29838_oom_class", "out_of_memory", "72.00 MiB"),
 ]
 
 
