@@ -149,6 +149,14 @@ EXPECTED = {
     "48_910A_21.0.rc1_without_hugepages.txt": Case([], [4, 5], also={"npu_smi_version": "1.9.3"}),
     # The lines that a report about a container on an Atlas 950 with openEuler 24.03 shows.
     "52_950PR_25.7.rc1.6_idle.txt": Case([], [0], also={"npu_smi_version": "25.7.rc1.6"}),
+    # Reports vllm-ascend#1047, #2035, #1875 and #12980; the last one has the processes of #16098.
+    "55_910ProB_24.1.0_memory_of_the_host.txt": Case([], [0, 1]),
+    "56_A3_24.1.rc3.7_idle.txt": Case([], [0, 1], also={"npu_smi_version": "24.1.rc3.7"}),
+    "57_910B4_24.1.rc3_idle.txt": Case([], [0, 1], also={"model": "910B4"}),
+    "58_A3_26.0.rc2_idle.txt": Case([], [0, 1], also={"driver_version": "26.0.rc2"}),
+    "59_A3_serving_names_with_colons.txt": Case(
+        [BUSY], [0, 1, 2, 3], {0: [28929], 1: [30669], 2: [32412], 3: [34120]}
+    ),
     # The fields that a report about two Atlas 800I A2 names, in the layout of lldptool.
     "49_direct_cables": Case([("roce_net_health", "warn"), ("roce_switch", "warn")], [0, 1]),
     # What lldptool prints of a switch by Juniper, in oVirt's pages about LLDP.
