@@ -187,7 +187,9 @@ SIGNATURES = (
         r"(?:ImportError|^OSError): (?P<what>.*undefined symbol.*)"
         r"|RuntimeError: (?P<what2>Failed to find function \w+|\w+ or \w+ not in lib\w*opapi\.so)"
         r"|RuntimeError: operator (?P<what3>torchvision::\w+) does not exist"
-        r"|NotImplementedError: (?P<what4>Could not run '[\w:.]+' with arguments from the '\w+' backend)",
+        r"|NotImplementedError: (?P<what4>Could not run '[\w:.]+' with arguments from the '\w+' backend)"
+        r"|(?P<what5>\b(?:_C_ascend|npu)::\w+\(\) (?:Expected a value of type .*? but instead found type '\w+'"
+        r"|[Ee]xpected at most \d+ argument|is missing value for argument '\w+'|Unknown keyword argument '\w+'))",
         "a compiled library does not match PyTorch or CANN in the image: {what}",
         "Use the image that the profile names without changes. In this one, something was installed over it, or a mount "
         "puts a folder of the host over one of its CANN",
@@ -1002,6 +1004,15 @@ SIGNATURES = (
             "EL0015": "Invalid_Device_Access",
         },
         detail=r"device\((?:chipId:\d+, dieId:)?\d+\)|fault kernel_name=[^,]+|address of the MTE instruction is out of range",
+    ),
+    _signature(
+        "index_out_of_range",
+        r"^Index (?P<what>\d+ out of range ?\[[^)]*\))!",
+        "an operator on the NPU got an index beyond its table: {what}",
+        "If the number is max-model-len, and speculative-config is set in vllm_serve_args, remove that, or keep requests shorter. "
+        "Otherwise it is a defect of the version: use a newer vllm_release",
+        "a public log: speculative decoding at the end of a context of 1,048,576 tokens",
+        kind=UNCLEAR,
     ),
     _signature(
         "out_of_memory",

@@ -352,6 +352,7 @@ LINES = [
         "EE1001: [PID: 4] The argument is invalid.Reason: Set visible device failed, invalid device=6, input visible devices:6",
         "device=6",
     ),
+    ("index_out_of_range", "Index 1048576 out of range[0 1048576)!", "1048576"),
     (
         "layer_elsewhere",
         "KeyError: 'model.layers.0.self_attn.attn'",

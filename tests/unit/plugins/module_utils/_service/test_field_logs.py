@@ -175,6 +175,12 @@ CASES = [
     ("153_va707_module", "package_mismatch", "vllm.benchmarks.serve"),
     ("155_va7635_worker_traceback_cut", "unknown_exception", "in worker_busy_loop"),
     ("156_sglang29838_oom_class", "out_of_memory", "72.00 MiB"),
+    ("158_balance_peer_gone", "peer_gone", "10.0.0.3"),
+    ("159_mc2_without_experts", "unknown_exception", "in get_dispatch_mc2_kwargs"),
+    ("160_operator_of_another_build", "library_mismatch", "npu_causal_conv1d_custom"),
+    ("161_aicore_timeout_watchdog_two_ranks", "operator_timeout", "chipId:1"),
+    ("162_index_out_of_range", "index_out_of_range", "1048576 out of range[0 1048576)"),
+    ("163_health_ok_notify_timeout", "rank_silent", ""),
 ]
 
 
