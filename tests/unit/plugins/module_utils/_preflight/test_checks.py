@@ -501,7 +501,7 @@ def test_an_ill_of_the_host(healthy, case):
 # Whether the model fits
 
 SHARES = {
-    "BF16 on one host": (ONE, "fail", ("82.3 GiB", "57.6 GiB", "2 hosts")),
+    "BF16 on one host": (ONE, "fail", ("82.3 GiB", "54.9 GiB", "2 hosts")),
     "a long context": (
         {"serve_args": {"max-model-len": 202752}},
         "warn",
