@@ -26,7 +26,6 @@ ANSWERS = {
     "vnic": ("vnic", re.compile(r"^vnic link status:\s*(\S+)", re.M)),
     "vnic_ip": ("vnic", re.compile(r"^vnic ipaddr:\s*(\S+)", re.M)),
 }
-WITHOUT_IP = ("ip -inet6", "vnic")  # calls for a port without IPv4 address only
 CALLS = tuple(dict.fromkeys(call for call, _pattern in ANSWERS.values()))
 BUSY = "hccn_tool is busy"  # it refuses a second call at the same time, whoever makes it
 BUSY_SECONDS = 0.2
@@ -61,8 +60,17 @@ def ask(tool: str, device: int, arguments: str, seconds: float = commands.TIMEOU
 
 
 def is_needed(call: str, texts: Mapping[str, str]) -> bool:
-    """Return whether to make a call, after those with the outputs *texts*."""
-    return call not in WITHOUT_IP or not ANSWERS["ip"][1].search(texts.get("ip", ""))
+    """Return whether to make a call, after those with the outputs *texts*: some are for ports that RoCE may not use."""
+    has_ip = ANSWERS["ip"][1].search(texts.get("ip", "")) is not None
+    if call == "ip -inet6":
+        return not has_ip
+    return call != "vnic" or not has_ip or port_is_down(texts)
+
+
+def port_is_down(texts: Mapping[str, str]) -> bool:
+    """Return whether the outputs *texts* say that the link is down."""
+    link = ANSWERS["link"][1].search(texts.get("link", ""))
+    return link is not None and link[1] == "DOWN"
 
 
 def parse_port(texts: Mapping[str, str]) -> dict[str, str | bool | None]:

@@ -23,7 +23,7 @@ def assignments(name: str, hosts: Sequence[Host], pings: str) -> dict[str, Any]:
 
     Every host calls all ports on which another one listens. QUICK pings go from each chip to its counterpart
     on the next host, in a circle, and try both directions. FULL pings go from each chip to every chip of all
-    other hosts. They go over RoCE, or over HCCS if that joins both hosts.
+    other hosts. They go over RoCE, and over HCCS if that may join both hosts.
     """
     own = next(host for host in hosts if host.name == name)
     others = [host for host in hosts if host is not own]
@@ -49,7 +49,7 @@ def _to_next(own: Host, hosts: Sequence[Host]) -> Iterator[dict[str, Any]]:
     if _use_hccs(own, other):
         pairs = zip(own.all_ports, other.all_ports)
         yield from (_over_hccs(port, other, target) for port, target in pairs if target["vnic_ip"])
-    for port, target in zip(own.ports, other.ports):
+    for port, target in zip(own.all_ports, other.all_ports):
         if _is_usable(port) and _is_usable(target):
             yield _ping(port, other, target)
     # Behind a switch a port also reaches others than its counterpart. LLDP may be off, so that only this shows it.
@@ -64,9 +64,9 @@ def _to_all(own: Host, others: Sequence[Host]) -> Iterator[dict[str, Any]]:
         if _use_hccs(own, other):
             targets = [target for target in other.all_ports if target["vnic_ip"]]
             yield from (_over_hccs(port, other, target) for port in own.all_ports for target in targets)
-    for port in filter(_is_usable, own.ports):
+    for port in filter(_is_usable, own.all_ports):
         for other in others:
-            for target in filter(_is_usable, other.ports):
+            for target in filter(_is_usable, other.all_ports):
                 yield _ping(port, other, target)
 
 

@@ -83,11 +83,13 @@ class Host:
     def joined_by_hccs(self) -> bool:
         """Return whether the chips use HCCS between hosts: those of A3 (with a Phy-ID) can.
 
-        Then no RoCE port has an address, whether or not its link is up, and no HCCS link is down. HCCL takes RoCE
-        within an HCCS domain only if it is told to (CANN, environment variable HCCL_INTER_HCCS_DISABLE).
+        Then each RoCE port is down or has no address, and no HCCS link is down. HCCL takes RoCE within an HCCS domain
+        only if it is told to (CANN, environment variable HCCL_INTER_HCCS_DISABLE).
         """
         ports = self.all_ports
-        if not ports or any(port["ip"] or port["link"] is None or port["vnic"] == "DOWN" for port in ports):
+        if not ports or any(port["ip"] and port["link"] != "DOWN" for port in ports):
+            return False
+        if any(port["link"] is None or port["vnic"] == "DOWN" for port in ports):
             return False
         if all(chip["phy_id"] is None for chip in self.chips):
             return False

@@ -48,20 +48,23 @@ def _hccn_tool(host: Host) -> Iterator[Finding]:
 
 
 def _hccs(host: Host) -> Iterator[Finding]:
-    """RoCE is not needed where all pings over HCCS came back. Where none did, nothing joins the hosts."""
-    if not host.joined_by_hccs or _answers_over_hccs(host):
+    """Pings prove more than the state of RoCE links, which is wrong on some hosts. Where none comes back, over HCCS or
+    RoCE, nothing joins the hosts.
+    """
+    pings, others = _hccs_pings(host), _pings(host)
+    if not host.joined_by_hccs or _are_answered(pings) or _are_answered(others):
         return
-    pings = _hccs_pings(host)
     links = {port["device"]: port["vnic"] or "unknown" for port in host.all_ports}
     lost = "; ".join(_ping(ping) for ping in pings if ping["received"] != ping["sent"] or not ping["sent"])
     problem = Problem(
-        f"no RoCE port has an address. HCCS link: {words.by_value(links, 'chip')}"
+        f"no RoCE port is up and has an address. HCCS link: {words.by_value(links, 'chip')}"
         + (f"; {lost}" if lost else ""),
         "hosts that HCCS joins, or RoCE ports with addresses",
         "If these hosts are of one HCCS domain, check it with hccn_tool -i N -hccs_ping -g "
         f"address VNIC_IP. Otherwise connect the RoCE ports. {OWN_ADDRESS}",
     )
-    is_apart = bool(pings) and all(ping["sent"] and ping["received"] == 0 for ping in pings)
+    lost_all = bool(pings) and all(ping["sent"] and ping["received"] == 0 for ping in pings)
+    is_apart = lost_all and not any(ping["received"] for ping in others)
     yield Finding("roce", FAIL if is_apart else WARN, host.name, problem)
 
 
@@ -69,9 +72,7 @@ def _hccs_pings(host: Host) -> list[Mapping[str, Any]]:
     return [ping for ping in (host.peers["pings"] if host.peers else []) if ping.get("by_hccs")]
 
 
-def _answers_over_hccs(host: Host) -> bool:
-    """Return whether all pings over HCCS came back, so that RoCE is not needed."""
-    pings = _hccs_pings(host)
+def _are_answered(pings: Sequence[Mapping[str, Any]]) -> bool:
     return bool(pings) and all(ping["sent"] and ping["received"] == ping["sent"] for ping in pings)
 
 
@@ -269,7 +270,9 @@ def _roce_switch(host: Host) -> Iterator[Finding]:
 @checks.on_all_hosts("fabric", "roce_ping")
 def _roce_pings(hosts: Sequence[Host]) -> Iterator[Finding]:
     """Lost packets of a port that is down are part of its other finding."""
-    down = {(host.name, port["device"]) for host in hosts for port in host.ports if port["link"] == "DOWN"}
+    down = {
+        (host.name, port["device"]) for host in hosts for port in host.all_ports if port["link"] == "DOWN"
+    }
     for host in hosts:
         pings = [
             ping

@@ -846,6 +846,32 @@ def test_hosts_that_neither_hccs_nor_roce_joins_cannot_serve(healthy, received, 
     assert [one.severity for one in findings if one.host == "node0"] == severities
 
 
+@pytest.mark.parametrize(
+    ("by_hccs_received", "by_roce_received", "severities"),
+    [(3, 0, []), (0, 3, []), (0, 0, ["fail"]), (2, 2, ["warn"])],
+)
+def test_a3_whose_links_are_told_to_be_down_is_judged_by_its_pings(
+    healthy, by_hccs_received, by_roce_received, severities
+):
+    hosts = by_hccs(healthy)
+    for host, plain in zip(hosts, healthy, strict=True):
+        for port, other in zip(host.npu["fabric"], plain["fabric"], strict=True):
+            port["ip"] = other["ip"]
+    sent = connectivity.assignments("node0", hosts, "quick")["pings"]
+    found = [
+        {
+            **one,
+            "sent": 3,
+            "received": by_hccs_received if one.get("by_hccs") else by_roce_received,
+            "text": None,
+        }
+        for one in sent
+    ]
+    assert {bool(one.get("by_hccs")) for one in sent} == {True, False}
+    findings = checks.check([replace(hosts[0], peers=pings(*found)), hosts[1]])
+    assert [one.severity for one in findings if one.host == "node0"] == severities
+
+
 def test_a3_that_is_told_to_take_roce_needs_addresses(healthy):
     hosts = by_hccs(healthy, "UP")
     hosts[0].plan["serve"]["env"]["HCCL_INTER_HCCS_DISABLE"] = "TRUE"
