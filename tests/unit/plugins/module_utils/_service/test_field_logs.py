@@ -181,6 +181,11 @@ CASES = [
     ("161_aicore_timeout_watchdog_two_ranks", "operator_timeout", "chipId:1"),
     ("162_index_out_of_range", "index_out_of_range", "1048576 out of range[0 1048576)"),
     ("163_health_ok_notify_timeout", "rank_silent", ""),
+    # Logs of HCCL in the documentation of MindSpore
+    ("164_mindspore_EI0002_heartbeat", "rank_silent", "remote rank [0]"),
+    ("165_mindspore_EI0005_arguments", "hccl_differs", "EI0005"),
+    ("166_mindspore_EJ0001_plog", "hccp_left", ""),
+    ("167_mindspore_EI0004_device", "hccl_ranktable", "EI0004"),
 ]
 
 
