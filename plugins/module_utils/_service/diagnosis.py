@@ -57,6 +57,7 @@ UNFIT = re.compile(
     r"^(?:Type|Attribute|Index|Runtime)Error"
 )  # code that meets what it does not know, not a check of a setting
 PLACES = (
+    (r"vllm_ascend/platform\.py in pre_register_and_update$", "package_mismatch"),  # it adds to vLLM's parser
     (
         r"\b(?:vllm/(?:config/|config\.py|engine/arg_utils)|vllm_ascend/(?:ascend_config|platform)\.py)",
         "bad_config",

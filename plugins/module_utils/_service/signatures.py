@@ -69,7 +69,18 @@ class Signature(NamedTuple):
         match = self.pattern.search(text) if self.pattern else None
         if not match:
             return None
-        return next((value for value in match.groupdict().values() if value), "").strip(" .,'\"")
+        return _bare(next((value for value in match.groupdict().values() if value), ""))
+
+
+def _bare(text: str) -> str:
+    """Return a text without the quotation marks around it, or a single one, and without punctuation at its ends."""
+    text = text.strip(" .,")
+    for mark in "'\"":
+        marks = len(re.findall(rf"(?<!\w){mark}|{mark}(?!\w)", text))  # not those within a word
+        is_around = marks == 2 and text.startswith(mark) and text.endswith(mark)
+        if is_around or marks % 2:
+            text = text.strip(f" .,{mark}")
+    return text
 
 
 def codes_in(text: str) -> Iterator[str]:
@@ -721,6 +732,15 @@ SIGNATURES = (
         "this vLLM does not support the model: {what}",
         "Use the image that the model's profile names",
         "vllm 0.13.0, model_executor/models/registry.py",
+    ),
+    _signature(
+        "model_config_unfit",
+        r"AttributeError: (?P<what>'(?!Ascend)\w+(?<!Quant)Config' object has no attribute '\w+')",
+        "the code of this release does not fit the config.json of the model: {what}",
+        "Use the vllm_release that the model's profile names, or a newer one. If the profile names this one, run the weights "
+        "stage (`site.yml --tags weights`), which finds a config.json of another model or revision",
+        "vllm-ascend, utils.py; a report about InternVL",
+        kind=RAISED,
     ),
     _signature(
         "weights_broken",

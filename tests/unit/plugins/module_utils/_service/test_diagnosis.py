@@ -352,6 +352,11 @@ LINES = [
         "EE1001: [PID: 4] The argument is invalid.Reason: Set visible device failed, invalid device=6, input visible devices:6",
         "device=6",
     ),
+    (
+        "model_config_unfit",
+        "AttributeError: 'InternVLChatConfig' object has no attribute 'num_hidden_layers'",
+        "InternVLChatConfig",
+    ),
     ("index_out_of_range", "Index 1048576 out of range[0 1048576)!", "1048576"),
     (
         "layer_elsewhere",
@@ -1315,7 +1320,7 @@ def test_an_engine_that_repeats_the_exception_of_a_worker_is_not_its_place(worke
         (
             'vllm_ascend/platform.py", line 80, in pre_register_and_update',
             "TypeError: argument of type 'NoneType' is not iterable",  # vllm-ascend#1042
-            "unknown_exception",
+            "package_mismatch",
         ),
         (
             'vllm_ascend/quantization/quant_config.py", line 89, in get_quant_method',

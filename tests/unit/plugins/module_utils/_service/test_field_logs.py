@@ -186,6 +186,10 @@ CASES = [
     ("165_mindspore_EI0005_arguments", "hccl_differs", "EI0005"),
     ("166_mindspore_EJ0001_plog", "hccp_left", ""),
     ("167_mindspore_EI0004_device", "hccl_ranktable", "EI0004"),
+    ("168_va_torchair_models", "bad_config", "only works with following model types"),
+    ("169_va_config_not_initialized", "unknown_exception", "in get_ascend_config"),
+    ("170_va_internvl_layers", "model_config_unfit", "'InternVLChatConfig' object"),
+    ("171_va1042_choices", "package_mismatch", "'NoneType' is not iterable"),
 ]
 
 
