@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -225,3 +226,17 @@ def test_in_the_inventory_alone_they_are_refused_before_a_playbook_finds_no_host
     output = renamed.refusal(play(PLAN, hosts="localhost"))
     assert "vllm_head_group is set in the inventory" in output
     assert "make your group a child of vllm_workers" in output
+
+
+def test_the_clock_of_a_host_is_compared_with_the_controllers(site):
+    """This machine as the host, so that both have the same clock."""
+    own = {
+        "ansible_host": "10.0.0.10",
+        "ansible_connection": "local",
+        "ansible_python_interpreter": sys.executable,
+    }
+    site.inventory = {"vllm_head": {"hosts": {"node0": own}}, "all": {"vars": NIC}}
+    shown = {"ansible.builtin.debug": {"msg": "CLOCK {{ ansible_facts.vllm_host_facts.clock_ahead }} END"}}
+    output = site.run(play({"ascend_ops.vllm.plan": {}}, shown, hosts="vllm_head"))
+    least, most = (float(re.findall(rf"{name}\W+?(-?[\d.e-]+)", output)[0]) for name in ("least", "most"))
+    assert -60 < least <= 0 <= most < 60
