@@ -1057,6 +1057,15 @@ SIGNATURES = (
         },
     ),
     _signature(
+        "npu_memory_refused",
+        r"(?P<what>halMem\w+ failed\b.*\bdrvRetCode ?= ?6\b)",
+        "the driver has no memory of the NPU left: {what}",
+        "Check that nothing else uses the NPUs (`npu-smi info`), or lower gpu-memory-utilization, max-model-len or max-num-seqs "
+        "in vllm_serve_args",
+        "github.com/hicann/driver, ascend_hal_error.h, DRV_ERROR_OUT_OF_MEMORY",
+        kind=SUSPECT,  # torch_npu tries again with less
+    ),
+    _signature(
         "host_memory_unregistered",
         r"RuntimeError: (?P<what>register ptr failed|Failed to register memory.*)"
         r"|(?P<what2>Unable to halHostRegister: \d+)",
@@ -1600,7 +1609,7 @@ SIGNATURES = (
     ),
     _signature(
         "crashed",
-        r"Fatal Python error: (?P<what>[A-Z][a-z ]+)|!!!!!!! (?P<what2>Segfault) encountered"
+        r"Fatal Python error: (?P<what>\w[\w ]+(?:: \w[\w ]+)?)|!!!!!!! (?P<what2>Segfault) encountered"
         r"|line \d+: +\d+ (?P<what3>Segmentation fault|Illegal instruction|Killed|Aborted)\b"
         r"|^(?P<what4>Segmentation fault|Illegal instruction)\b"
         r"|^\[supervisor\] stopping: vLLM on host \d+ (?P<what5>exited with code -(?:4|7|8|11))\b"

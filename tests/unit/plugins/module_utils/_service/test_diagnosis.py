@@ -353,6 +353,16 @@ LINES = [
         "device=6",
     ),
     (
+        "crashed",
+        "Fatal Python error: none_dealloc: deallocating None: bug likely caused by a refcount",
+        "none_dealloc",
+    ),
+    (
+        "npu_memory_refused",
+        "halMemCreate failed drvRetCode=6, kernel_name=DispatchFFNCombine, errorStr: timeout or trap error",
+        "halMemCreate failed",
+    ),
+    (
         "model_config_unfit",
         "AttributeError: 'InternVLChatConfig' object has no attribute 'num_hidden_layers'",
         "InternVLChatConfig",
