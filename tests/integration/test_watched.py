@@ -42,7 +42,7 @@ FASTER = 10  # a minute of the rules takes six seconds
 INTERVAL = "5s"  # of scrapes and evaluations. On a busy machine, an answer takes seconds
 LATE = 30  # seconds for what is not faster: supervisors and node_exporter write and read every ten, and the machine is busy
 PATIENCE = 600  # seconds that a start may take on a busy machine
-DURATION = re.compile(r"(?<=\[)\d+[smhd](?=\])|(?<=offset )\d+[smhd]\b")
+DURATION = re.compile(r"(?<=[\[:])\d+[smhd](?=[\]:])|(?<=offset )\d+[smhd]\b")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 # Panels of which the lab has no data.
 MISSING = {

@@ -48,11 +48,17 @@ def requests(failed: str, good: str) -> list[Series]:
     ]
 
 
-def finished(aborted: str, good: str) -> list[Series]:
+def finished(answered: str, good: str, handler: str = "/v1/chat/completions") -> list[Series]:
+    """What the API answered, and what engines finished. vLLM itself counts no request as aborted by its client."""
     return [
-        vllm("request_success_total", aborted, engine="0", finished_reason="abort"),
+        series("vllm", "http_requests_total", answered, status="2xx", handler=handler),
+        vllm("request_success_total", "0x60", engine="0", finished_reason="abort"),
         vllm("request_success_total", good, engine="0", finished_reason="stop"),
     ]
+
+
+def stalled(waiting: str, written: str) -> list[Series]:
+    return [*engine("0x60", written), vllm("num_requests_waiting", waiting, engine="1")]
 
 
 def latency(metric: str, edge: str, quick: str, all_of_them: str) -> list[Series]:
@@ -127,6 +133,16 @@ def probes(refused: str, answered: str) -> list[Series]:
     ]
 
 
+def loads(failures: str, written: str = "0+60x60") -> list[Series]:
+    """A service that does not answer, as it loads its weights."""
+    return [
+        series("vllm", "up", "0x60"),
+        state("1x60", "loading"),
+        supervisor("supervisor_failed_generations", failures),
+        supervisor("supervisor_updated_time_seconds", written),
+    ]
+
+
 def updated(values: str, stopped: str = "0x60") -> list[Series]:
     return [supervisor("supervisor_updated_time_seconds", values), state(stopped, "stopped")]
 
@@ -144,10 +160,13 @@ class Case:
 CASES = [
     Case("VllmDown", "4m", [series("vllm", "up", "1 0x60")], (
         [series("vllm", "up", "1x60")],
+        loads("0x60"),  # after start.yml
         [series("vllm", "up", "1 1 0 1 1 0")],  # two scrapes that were lost
         [series("vllm", "up", "0x60", service="other")],
         [series("vllm", "up", "0x60"), state("1x60", "stopped")],  # as planned
     )),
+    Case("VllmDown", "10m", loads("1x60"), ()),  # after a failure
+    Case("VllmDown", "10m", loads("0x60", written="0x60"), ()),  # the container is gone
     Case("VllmNotScraped", "15m", [series("vllm", "up", "1x60", service="other")], ([series("vllm", "up", "0x60")],)),
     Case("VllmRestarts", "50m", [series("vllm", "process_start_time_seconds", "1x10 2x10 3x10 4x30")], (
         [series("vllm", "process_start_time_seconds", "1x10 2x10 3x60")],
@@ -158,6 +177,10 @@ CASES = [
         engine("1x60", "0+1x60"),
         engine("1x60", "7x60", read="0+5000x60"),  # long prompts
         engine("1x9 0 1x60", "0x60"),  # one request has ended in the meantime
+    )),
+    Case("VllmHangs", "15m", stalled("3x60", "7x60"), (
+        stalled("3x60", "0+1x60"),
+        stalled("0 1 0 0 1 0x60", "7x60"),
     )),
     Case("VllmErrors", "15m", requests("0+2x60", "0+100x60"), (
         requests("0x60", "0+100x60"),
@@ -178,9 +201,13 @@ CASES = [
     Case("VllmTokensSlow", "25m", latency("inter_token_latency_seconds", "1.0", "0+8x60", "0+10x60"), (
         latency("inter_token_latency_seconds", "1.0", "0+99x60", "0+100x60"),
     )),
-    Case("VllmClientsGiveUp", "30m", finished("0+4x60", "0+4x60"), (
-        finished("0+1x60", "0+9x60"),
+    Case("VllmClientsGiveUp", "30m", finished("0+8x60", "0+4x60"), (
+        finished("0+10x60", "0+9x60"),
         finished("0x20 3x60", "0x60"),  # three in a quiet hour
+        finished("0+8x60", "0x60", "/v1/models"),  # which no engine answers
+        finished("0+1x60", "0+8x60"),  # of several prompts each
+        finished("_x20 0+8x60", "0x20 0+8x60"),  # the first since the start
+        finished("0+8x20 0+8x60", "0+8x20 0+8x60"),  # vLLM was started again
     )),
     Case("VllmKvCacheFull", "20m", [vllm("kv_cache_usage_perc", "0.99x60", engine="0")], (
         [vllm("kv_cache_usage_perc", "0.8x60", engine="0")],
@@ -219,12 +246,15 @@ CASES = [
     Case("HostDiskFull", "8h", disk("560-1x600"), (
         disk("600+0x600"),
         disk("20+0x600"),  # full of weights for good
+        disk("560x60 560-8x60 80x600"),  # four hours ago, a download has filled it
         disk("560-1x600", "tmpfs"),
     )),
     Case("HostMemoryLow", "10m", memory("2000x60"), (memory("20000x60"), memory("50000x7 2000 50000x60"))),
     Case("HostMemoryShrinks", "9h", memory("60000-60x600"), (
         memory("60000x600"),
         memory("90000x450 20000x200"),  # the weights were loaded
+        memory("90000x300 20000x400"),  # the same, hours ago
+        memory("90000x60 90000-700x100 20000x600"),  # slowly
         memory("90000-1x600"),
     )),
     Case("GatewayCertificateEnds", "5m", certificate(10), (certificate(20),)),
@@ -238,12 +268,22 @@ CASES = [
         [npu("info_error_code", "0x60")],
     )),
     Case("NpuHot", "10m", [npu("info_temperature", "95x60")], ([npu("info_temperature", "70x60")],)),
-    Case("NpuLinkDown", "5m", [npu("info_link_status", "1 0x60")], ([npu("info_link_status", "1x60")],)),
+    Case("NpuLinkDown", "5m", [npu("info_link_status", "1 0x60")], (
+        [npu("info_link_status", "1x60")],
+        [npu("info_link_status", "0x60")],  # HCCS joins the hosts
+        [npu("info_link_status", "1 -1x60")],  # it could not be read
+    )),
     Case("NpuLinkFlaps", "50m", [npu("link_up_num", "1x9 2x9 3x9 4x60")], (
         [npu("link_up_num", "1x60")],
         [npu("link_up_num", "1x9 2x60")],
+        [npu("link_up_num", "4x9 -1x9 4x60")],  # it could not be read in between
     )),
-    Case("NpuRoceErrors", "25m", roce("0+100x60", "0x60"), (roce("7x60", "0x60"), roce("0+1x60", "0+1x60"))),
+    Case("NpuRoceErrors", "25m", roce("0+100x60", "0x60"), (
+        roce("7x60", "0x60"),
+        roce("0+1x60", "0+1x60"),
+        roce("9000x9 -1x3 9000x60", "0x60"),
+        roce("9000x18 -1x3 9000x60", "0x60"),
+    )),
     Case("NpuMemoryErrors", "100m", [npu("info_hbm_ecc_double_bit_error_cnt", "0x80 2x60")], (
         [npu("info_hbm_ecc_double_bit_error_cnt", "2x180")],
         [npu("info_hbm_ecc_double_bit_error_cnt", "-1x80 2x60")],  # it could not be read before
@@ -251,6 +291,8 @@ CASES = [
     Case("NpuMemoryGrows", "9h", hbm("59500+5x600"), (
         hbm("59700x600"),
         hbm("3000x30 59700x600"),  # vLLM has started
+        hbm("3000x360 59700x600"),  # three hours ago, on a host that has run for long
+        hbm("3000x60 59000x60 59700x60 60000x600"),  # its memory grows with its first requests
     )),
 ]  # fmt: skip
 
@@ -275,7 +317,7 @@ def alert_rules(written: Path) -> list[dict[str, Any]]:
     return [rule for group in groups for rule in group["rules"]]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.alert)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.alert} {case.at}")
 def test_an_alert_fires_when_it_should_and_is_silent_otherwise(case, rules, tmp_path):
     only = [rule for rule in rules if rule["alert"] == case.alert]  # all of them take a second each time
     tests = [test_of(case, case.fires, True), *(test_of(case, given, False) for given in case.silent)]
@@ -289,7 +331,7 @@ def test_an_alert_fires_when_it_should_and_is_silent_otherwise(case, rules, tmp_
 
 
 def test_every_alert_has_a_case(rules):
-    assert [case.alert for case in CASES] == [rule["alert"] for rule in rules]
+    assert list(dict.fromkeys(case.alert for case in CASES)) == [rule["alert"] for rule in rules]
 
 
 def test_every_alert_leads_to_what_to_do(rules, written):
