@@ -107,11 +107,21 @@ class Watched:
         self.url, self.written = url, written
         text = (written / "dashboards/vllm.json").read_text(encoding="utf-8")
         self.dashboard: dict[str, Any] = json.loads(text)
+        targets = json.loads((written / "targets-glm47.json").read_text(encoding="utf-8"))
+        (self._port,) = (
+            one["targets"][0].rpartition(":")[2] for one in targets if one["labels"]["job"] == "vllm"
+        )
+
+    def filled(self, query: str, time_shown: str = "1h") -> str:
+        """Return a query of the dashboard with values for its variables, as Grafana finds them."""
+        values = {"$service": "glm47", "$port": self._port, "$__range": time_shown}
+        for name, value in values.items():
+            query = query.replace(name, value)
+        return query
 
     def ask(self, query: str) -> list[dict[str, Any]]:
         """Return the series that Prometheus has for a query of the dashboard."""
-        filled = query.replace("$service", "glm47").replace("$__range", "1h")
-        answer = requests.get(f"{self.url}/api/v1/query", {"query": filled}, timeout=10).json()
+        answer = requests.get(f"{self.url}/api/v1/query", {"query": self.filled(query)}, timeout=10).json()
         assert answer["status"] == "success", answer
         series: list[dict[str, Any]] = answer["data"]["result"]
         return series
