@@ -21,8 +21,8 @@ description:
 options:
   _input:
     description: >-
-      The options of the role by their names, with C(upstream), the URL of the service, and C(engine_key), the key of
-      the service or an empty text.
+      The options of the role by their names, with C(upstream), the URL of the service, C(engine_key), the key of
+      the service or an empty text, and C(taken), the ports that the service has on the same host.
     type: dict
     required: true
 """

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections import Counter, defaultdict
 from typing import Any, Iterator, Mapping
@@ -15,9 +16,9 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Pr
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")  # goes into the access log
 KEY = re.compile(r"[A-Za-z0-9._~+/=-]{20,256}")  # RFC 6750: what may follow "Bearer"
 ROUTE = re.compile(r"(GET|POST) (/v1(?:/[A-Za-z0-9_-]+)+)")
-URL = re.compile(r"http://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?")
-ADDRESS = re.compile(r"[0-9.]+|\[[0-9A-Fa-f:]+\]")
-CERTIFICATE_NAME = re.compile(r"[A-Za-z0-9.:*_-]+")
+URL = re.compile(r"http://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::([0-9]{1,5}))?")
+ADDRESS = re.compile(r"([0-9.]+)|\[([0-9A-Fa-f:.]+)\]")
+CERTIFICATE_NAME = re.compile(r"(\*\.)?[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
 # Below /v1, and only for operators: they change what the engines have loaded.
 CLOSED = ("/v1/load_lora_adapter", "/v1/unload_lora_adapter")
 
@@ -27,6 +28,9 @@ def problems(specs: Mapping[str, schema.Option], options: Mapping[str, Any]) -> 
 
     *specs* are those of the role's options, by name.
     """
+    no_texts = list(_of_lists(specs, options))
+    if no_texts:
+        return no_texts
     return [
         *role_options.problems(specs, options),
         *_of_keys(options),
@@ -35,7 +39,30 @@ def problems(specs: Mapping[str, schema.Option], options: Mapping[str, Any]) -> 
     ]
 
 
+def _of_lists(specs: Mapping[str, schema.Option], options: Mapping[str, Any]) -> Iterator[Problem]:
+    """Ansible takes a text for a list of one, and a number for a text; the tasks of the role do not."""
+    for name in (name for name, spec in specs.items() if spec["type"] == "list"):
+        value = options[name]
+        if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
+            found, remedy = f"{name} is {value!r}", "write each entry in a line of its own, after a dash"
+            yield Problem(found, "a list of texts", remedy)
+
+
+def is_address(text: str) -> bool:
+    """Tell whether a text is an IPv4 or IPv6 address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _of_keys(options: Mapping[str, Any]) -> Iterator[Problem]:
+    names = list(options["gateway_api_keys"])
+    if not all(isinstance(name, str) for name in names):
+        numbers = ", ".join(repr(name) for name in names if not isinstance(name, str))
+        found = f"gateway_api_keys has the name {numbers}, which is no text"
+        yield Problem(found, "names that are texts", "write it in quotes")
     keys = {str(name): value for name, value in options["gateway_api_keys"].items()}
     if not keys:
         found = "gateway_api_keys has no key"
@@ -82,20 +109,29 @@ def _of_routes(routes: list[str]) -> Iterator[Problem]:
             yield Problem(found, "routes that only answer", "remove it, and call that route on the head")
 
 
+def _is_upstream(text: str) -> bool:
+    match = URL.fullmatch(text)
+    if not match or (match[2] and not 1 <= int(match[2]) <= role_options.LAST_PORT):
+        return False
+    host = match[1].strip("[]")
+    return is_address(host) if re.fullmatch(r"[0-9.]+|.*:.*", host) else bool(CERTIFICATE_NAME.fullmatch(host))
+
+
 def _of_place(options: Mapping[str, Any]) -> Iterator[Problem]:
     upstream, address = options["upstream"], options["gateway_listen_address"]
     if not upstream:
         found = "it is not known where the service is: the head has no plan"
         remedy = "run playbooks/gateway.yml without --limit, or set gateway_upstream"
         yield Problem(found, "the head in this run", remedy)
-    elif not URL.fullmatch(upstream):
+    elif not _is_upstream(upstream):
         found = f"gateway_upstream is {upstream!r}"
         yield Problem(
             found,
             "a URL without a path, such as http://10.0.0.10:8080",
             "correct gateway_upstream, or remove it",
         )
-    if not ADDRESS.fullmatch(address):
+    match = ADDRESS.fullmatch(address)
+    if not match or not is_address(match[1] or match[2]):
         found = f"gateway_listen_address is {address!r}"
         yield Problem(
             found,
@@ -103,12 +139,16 @@ def _of_place(options: Mapping[str, Any]) -> Iterator[Problem]:
             "correct gateway_listen_address, or remove it",
         )
     for name in options["gateway_names"]:
-        if not CERTIFICATE_NAME.fullmatch(name):
+        # openssl takes what looks like an address for one.
+        if not is_address(name) and (not CERTIFICATE_NAME.fullmatch(name) or re.fullmatch("[0-9.]+", name)):
             yield Problem(
                 f"gateway_names has {name!r}",
                 "a name or an address",
                 "write each entry without scheme, port and path",
             )
+    if str(options["gateway_port"]) in map(str, options["taken"]):
+        found = f"gateway_port is {options['gateway_port']}, a port of the service on the same host"
+        yield Problem(found, "a port of its own", "set gateway_port to another")
     if bool(options["gateway_certificate"]) != bool(options["gateway_certificate_key"]):
         found = "one of gateway_certificate and gateway_certificate_key is set, the other is not"
         yield Problem(found, "both, or none for a self-signed certificate", "add the other")
