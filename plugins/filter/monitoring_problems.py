@@ -22,8 +22,8 @@ options:
     description: What M(ascend_ops.vllm.plan) returns as C(service).
     type: dict
     required: true
-  exporters:
-    description: The ports of the exporters, by their names.
+  options:
+    description: C(monitoring_exporters) and C(monitoring_thresholds), options of the role.
     type: dict
     required: true
   name:
@@ -43,7 +43,8 @@ options:
 EXAMPLES = r"""
 - name: Assert that the options of the monitoring are usable
   vars:
-    problems: "{{ plan.service | ascend_ops.vllm.monitoring_problems({'node': 9100}, 'glm47', '/etc/targets.json', '') }}"
+    options: {monitoring_exporters: {node: 9100}, monitoring_thresholds: {}}
+    problems: "{{ plan.service | ascend_ops.vllm.monitoring_problems(options, 'glm47', '/etc/targets.json', '') }}"
   ansible.builtin.assert:
     that: not problems
     fail_msg: "{{ problems }}"
@@ -57,10 +58,14 @@ _value:
 
 
 def monitoring_problems(
-    service: Mapping[str, Any], exporters: Mapping[str, Any], name: str, file: str, former: str
+    service: Mapping[str, Any],
+    options: Mapping[str, Mapping[str, Any]],
+    name: str,
+    file: str,
+    former: str,
 ) -> str:
     """Return the problems, a line each."""
-    return listed(problems(service, exporters, name, file, former))
+    return listed(problems(service, options, name, file, former))
 
 
 class FilterModule:

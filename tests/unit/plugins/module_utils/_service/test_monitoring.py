@@ -20,9 +20,10 @@ def written(service: str, *targets: str) -> str:
     return json.dumps([{"targets": [target], "labels": {"service": service}} for target in targets])
 
 
-def found(exporters: dict[str, Any], former: str = "") -> list[str]:
+def found(exporters: dict[str, Any], former: str = "", **thresholds: Any) -> list[str]:
+    options = {"monitoring_exporters": exporters, "monitoring_thresholds": thresholds}
     return [
-        problem.found for problem in monitoring.problems(SERVICE, exporters, "glm47", "/etc/t.json", former)
+        problem.found for problem in monitoring.problems(SERVICE, options, "glm47", "/etc/t.json", former)
     ]
 
 
@@ -33,6 +34,7 @@ def found(exporters: dict[str, Any], former: str = "") -> list[str]:
         "[{",
         "null",
         '[{"targets": []}]',
+        '[{"targets": [1], "labels": {"service": "glm/47"}}]',
         written("glm47", "10.0.0.10:8080", "10.0.0.12:8080"),
         written("glm47", "[fd00::11]:9000"),
     ],
@@ -48,6 +50,7 @@ def test_the_services_own_targets_are_replaced(former: str):
         ({"node": 8083}, "port 8083 in monitoring_exporters, a port of the service itself"),
         ({"node": 91000}, "monitoring_exporters has port 91000 for node"),
         ({"node": 0}, "monitoring_exporters has port 0 for node"),
+        ({"node": None, "npu": 8090}, "monitoring_exporters has no port for node"),
         ({"node": 9100, "npu": "9100"}, "port 9100 in monitoring_exporters for node and npu"),
     ],
 )
@@ -65,3 +68,13 @@ def test_a_wrong_port_is_named(exporters: dict[str, Any], said: str):
 def test_another_services_targets_are_not_replaced(former: str):
     (said,) = found({}, former)
     assert said.startswith("/etc/t.json has the targets of glm")
+
+
+@pytest.mark.parametrize("value", [-1, 0, None, float("nan"), float("inf")])
+def test_a_threshold_that_no_alert_can_have_is_named(value: Any):
+    assert found({}, down_minutes=value) == [f"monitoring_thresholds has {value} for down_minutes"]
+
+
+def test_a_part_is_no_percentage():
+    assert found({}, kv_cache_ratio=95) == ["monitoring_thresholds has 95 for kv_cache_ratio"]
+    assert found({}, kv_cache_ratio=0.9, npu_celsius="85", first_token_seconds="0.5") == []
