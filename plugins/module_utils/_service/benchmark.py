@@ -26,8 +26,9 @@ QUANTILES = ("p50", "p90", "p99")
 SCRIPT = r"""
 exec 9>/tmp/ascend-ops-benchmark.lock
 flock --nonblock 9 || [[ $? -ne 1 ]] || exit 75 # an image without flock measures all the same
-source <(sed '/^exec /,$d' "$1")
-export OPENAI_API_KEY=${VLLM_API_KEY:-none} HF_HUB_OFFLINE=1
+source <(sed '/^exec /,$d' "$1") >&2
+export OPENAI_API_KEY=${VLLM_API_KEY:-none} HF_HUB_OFFLINE=1 no_proxy='*' # vllm bench would ask through a proxy
+unset NO_PROXY
 unset VLLM_API_KEY
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

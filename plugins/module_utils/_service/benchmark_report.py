@@ -10,6 +10,7 @@ A report is plain data: ``date``, ``service`` and ``load`` (mappings of names to
 from __future__ import annotations
 
 import html
+import json
 import math
 from typing import Any, Mapping, Sequence
 
@@ -146,6 +147,16 @@ def page(report: Report, former: Report | None = None) -> str:
     ]
     head = f"<meta charset=utf-8><title>Benchmark of {html.escape(title)}</title><style>{STYLE}</style>"
     return f"<!doctype html><html lang=en><head>{head}</head><body>{''.join(parts)}</body></html>\n"
+
+
+def is_report(text: str) -> bool:
+    """Tell whether a text is a report as JSON that another one can be compared with."""
+    try:
+        report = json.loads(text)
+        page(report, report)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        return False
+    return True
 
 
 def plots(report: Report, former: Report | None) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -106,6 +107,30 @@ def test_numbers_that_are_none_do_not_reach_the_report():
     raw["p99_tpot_ms"] = float("nan")
     parsed = benchmark.parsed(json.dumps(raw))
     assert benchmark.level(1, parsed)["tpot_ms"]["p99"] == 0
+
+
+def test_the_environment_of_the_service_changes_neither_the_result_nor_the_way_to_it(tmp_path):
+    """Scripts of CANN may print warnings, and the environment may have a proxy, through which aiohttp would ask."""
+    script = benchmark.SCRIPT.replace("/tmp/ascend-ops-benchmark.lock", str(tmp_path / "lock"))
+    (tmp_path / "serve").write_text(
+        "export http_proxy=http://proxy:3128 NO_PROXY=localhost\necho a warning\nexec serve\n", encoding="utf-8"
+    )
+    check = 'import sys, urllib.request as r; sys.exit(not r.proxy_bypass("10.0.0.10:8080"))'
+    tool = tmp_path / "vllm"
+    tool.write_text(
+        f"""#!/bin/bash
+{sys.executable} -c '{check}' || exit 9
+while [[ $1 != --result-dir ]]; do shift; done
+echo '{{"completed": 1}}' >"$2/result.json"
+""",
+        encoding="utf-8",
+    )
+    tool.chmod(0o755)
+    command = ["bash", "-c", script, "bash", str(tmp_path / "serve"), "60"]
+    done = subprocess.run(
+        command, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True, check=True
+    )
+    assert benchmark.parsed(done.stdout) == {"completed": 1}
 
 
 def test_of_two_measurements_at_a_time_the_second_is_refused(tmp_path):

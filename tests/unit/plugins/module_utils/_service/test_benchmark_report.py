@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 from html.parser import HTMLParser
 from typing import Any
@@ -145,3 +146,14 @@ def test_a_busy_service_is_named():
     lines = benchmark_report.summary({**REPORT, "others": 5}).splitlines()
     assert "When it began, the service had 5 requests of others, which slow what was measured." in lines
     assert "others" not in benchmark_report.summary({**REPORT, "others": 0})
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", "null", '"text"', json.dumps({**REPORT, "levels": []}), json.dumps({**REPORT, "levels": [{}]})]
+)  # fmt: skip
+def test_what_is_no_report_is_told_before_a_measurement(text: str):
+    assert not benchmark_report.is_report(text)
+
+
+def test_a_report_is_one_after_it_was_written():
+    assert benchmark_report.is_report(json.dumps(REPORT))
