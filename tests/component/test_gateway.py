@@ -41,22 +41,24 @@ ROLE = """\
   roles: [ascend_ops.vllm.gateway]
 """
 CHANGED = re.compile(r"^(\w+) +: ok=\d+ +changed=(\d+)", re.M)
-# What vLLM 0.13.0, 0.23.0 and 0.30.0 answer, by the decorators in vllm/entrypoints of these releases.
+# What vLLM 0.13.0, 0.18.0, 0.23.0 and 0.30.0 answer, by the decorators in vllm/entrypoints of these releases.
 EXPOSED = {
     "/health": "GET", "/v1/models": "GET", "/v1/chat/completions": "POST", "/v1/completions": "POST",
     "/v1/responses": "POST", "/v1/messages": "POST", "/v1/messages/count_tokens": "POST",
 }  # fmt: skip
 CLOSED = """
-/abort_requests /classify /cohere/v2/chat /collective_rpc /detokenize /docs /fault_tolerance/apply /fault_tolerance/status
+/abort_requests /classify /cohere/v2/chat /cohere/v2/chat/render /collective_rpc /detokenize /docs /fault_tolerance/apply /fault_tolerance/status
 /finish_weight_update /generate /generative_scoring /get_world_size /inference/v1/generate /init_weight_transfer_engine
-/invocations /is_paused /is_scaling_elastic_ep /is_sleeping /load /metrics /openapi.json /pause /ping /pooling /rerank
-/reset_encoder_cache /reset_mm_cache /reset_prefix_cache /resume /scale_elastic_ep /score /server_info /sleep /start_profile
-/start_weight_update /static /stop_profile /tokenize /tokenizer_info /update_weights /v1 /v1/audio/transcriptions
-/v1/audio/translations /v1/chat/completions/batch /v1/chat/completions/render /v1/completions/render /v1/embeddings
-/v1/load_lora_adapter /v1/realtime /v1/rerank /v1/responses/1 /v1/responses/1/cancel /v1/score /v1/unload_lora_adapter
+/invocations /is_paused /is_scaling_elastic_ep /is_sleeping /load /metrics /openapi.json /pause /ping /pooling /ready /readyz /rerank
+/reset_encoder_cache /reset_mm_cache /reset_prefix_cache /resume /scale_elastic_ep /score /server_info /sleep /start_draft_weight_update /start_profile
+/start_weight_update /static /stop_profile /tokenize /tokenizer_info /update_weight_version /update_weights /v1 /v1/audio/transcriptions
+/v1/audio/translations /v1/chat/completions/batch /v1/chat/completions/derender /v1/chat/completions/render
+/v1/completions/derender /v1/completions/render /v1/embeddings
+/v1/load_lora_adapter /v1/messages/render /v1/realtime /v1/rerank /v1/responses/1 /v1/responses/1/cancel /v1/responses/render /v1/score /v1/unload_lora_adapter
 /v2/embed /v2/rerank /version /wake_up /weight_info
 """
 TRICKS = """
+/%2e%2e/metrics /v1/%2e%2e/metrics http://gateway/metrics https://gateway/v1/../metrics /v1\\models /v1/models%0d%0aX:1 /HEALTH
 /v1/models/../load_lora_adapter /v1/models/..%2fload_lora_adapter //v1/load_lora_adapter /v1/%6coad_lora_adapter
 /health/../v1/load_lora_adapter /v1/models/ /v1/models;/../load_lora_adapter /V1/LOAD_LORA_ADAPTER /health/../metrics /v1/models%00
 """
@@ -323,6 +325,34 @@ def test_only_what_is_exposed_answers(gateway: Gateway):
         (path, gateway.ask(method, path)) for path in (CLOSED + TRICKS).split() for method in ("GET", "POST")
     }
     assert {path for path, status in answers if status not in (400, 404)} == set()
+
+
+SMUGGLED = b"GET /metrics HTTP/1.1\r\nHost: gateway\r\n\r\n"
+HOSTILE = {
+    "both lengths": "Content-Length: 5\r\nTransfer-Encoding: chunked",
+    "two lengths": "Content-Length: 5\r\nContent-Length: 6",
+    "a signed length": "Content-Length: +5",
+    "an endless length": "Content-Length: 99999999999999999999",
+    "an unknown encoding": "Transfer-Encoding: xchunked",
+    "two encodings": "Transfer-Encoding: chunked, identity",
+    "a space before the colon": "Content-Length: 5\r\nTransfer-Encoding : chunked",
+    "a second key": "Content-Length: 0\r\nAuthorization: Bearer another",
+    "a second host": "Content-Length: 0\r\nHost: another",
+    "a folded line": "Content-Length: 0\r\nX-Header: a\r\n b",
+    "a null byte": "Content-Length: 0\r\nX-Header: a\0b",
+}
+
+
+@pytest.mark.parametrize("lines", HOSTILE.values(), ids=HOSTILE)
+def test_a_request_that_two_servers_may_read_differently_is_refused(gateway: Gateway, lines: str):
+    before = len(gateway.server.bodies)
+    head = (
+        f"POST /v1/completions HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {TEAM}\r\n{lines}\r\n\r\n"
+    )
+    answers = gateway.send(head.encode() + b"0\r\n\r\n" + SMUGGLED)
+    assert re.findall(rb"^HTTP/1.1 (\d+)", answers, re.M)[0] in (b"400", b"501")
+    assert answers.count(b"HTTP/1.1 ") == 1
+    assert len(gateway.server.bodies) == before
 
 
 def test_a_stream_arrives_as_it_is_said(gateway: Gateway, monkeypatch: pytest.MonkeyPatch):

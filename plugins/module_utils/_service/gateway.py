@@ -114,7 +114,9 @@ def _is_upstream(text: str) -> bool:
     if not match or (match[2] and not 1 <= int(match[2]) <= role_options.LAST_PORT):
         return False
     host = match[1].strip("[]")
-    return is_address(host) if re.fullmatch(r"[0-9.]+|.*:.*", host) else bool(CERTIFICATE_NAME.fullmatch(host))
+    return (
+        is_address(host) if re.fullmatch(r"[0-9.]+|.*:.*", host) else bool(CERTIFICATE_NAME.fullmatch(host))
+    )
 
 
 def _of_place(options: Mapping[str, Any]) -> Iterator[Problem]:

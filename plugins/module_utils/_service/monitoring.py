@@ -42,7 +42,7 @@ def _of_thresholds(thresholds: Mapping[str, Any]) -> Iterator[Problem]:
     for name, value in thresholds.items():
         ratio = name.endswith("_ratio")
         number = float(value) if value is not None else math.nan
-        if math.isfinite(number) and 0 < number and (number < 1 or not ratio):
+        if math.isfinite(number) and number > 0 and (number < 1 or not ratio):
             continue
         expected = "a part between 0 and 1, such as 0.9 for 90 %" if ratio else "a number above 0"
         yield Problem(f"monitoring_thresholds has {value} for {name}", expected, "correct or remove it")

@@ -113,7 +113,8 @@ def test_the_environment_of_the_service_changes_neither_the_result_nor_the_way_t
     """Scripts of CANN may print warnings, and the environment may have a proxy, through which aiohttp would ask."""
     script = benchmark.SCRIPT.replace("/tmp/ascend-ops-benchmark.lock", str(tmp_path / "lock"))
     (tmp_path / "serve").write_text(
-        "export http_proxy=http://proxy:3128 NO_PROXY=localhost\necho a warning\nexec serve\n", encoding="utf-8"
+        "export http_proxy=http://proxy:3128 NO_PROXY=localhost\necho a warning\nexec serve\n",
+        encoding="utf-8",
     )
     check = 'import sys, urllib.request as r; sys.exit(not r.proxy_bypass("10.0.0.10:8080"))'
     tool = tmp_path / "vllm"
