@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -326,6 +327,96 @@ def test_an_alert_fires_when_it_should_and_is_silent_otherwise(case, rules, tmp_
     }
     for name, content in files.items():
         (tmp_path / name).write_text(json.dumps(content), encoding="utf-8")
+    promtool("test", "rules", tmp_path / "test.yml")
+
+
+READY, GAP, AGAIN, END = range(400, 700), range(640, 644), range(740, 900), 900  # minutes
+LOADS = (*range(360, 400), *range(705, 740))
+
+
+def minutes(value: Callable[[int], float | str]) -> str:
+    """Return a value for each minute; nothing could be scraped in the gap."""
+    return " ".join("_" if minute in GAP else str(value(minute)) for minute in range(END))
+
+
+def while_it_serves(value: Callable[[int], float]) -> str:
+    """Return values since a start; vLLM answers nothing between its starts."""
+    starts = READY[0], AGAIN[0]
+    return minutes(
+        lambda minute: (
+            value(minute - max(start for start in starts if start <= minute)) if minute in (*READY, *AGAIN) else "_"
+        )
+    )  # fmt: skip
+
+
+def a_healthy_day() -> list[Series]:
+    """Weights are downloaded, the service starts, has some requests, is restarted as planned, and has none."""
+    some, per_engine = "0", ("0", "1")
+    counted = while_it_serves(lambda age: 40 * min(age, 200))
+    asked = while_it_serves(lambda age: 3 * int(age < 200))
+    edges = {"0.5": 0.99, "640.0": 1, "+Inf": 1}
+    quick = [
+        vllm(f"{name}_bucket", while_it_serves(lambda age, part=part: 40 * part * min(age, 200)), engine=some, le=le)
+        for name in ("request_queue_time_seconds", "time_to_first_token_seconds", "inter_token_latency_seconds")
+        for le, part in edges.items()
+    ]  # fmt: skip
+    served = [
+        series("vllm", "up", minutes(lambda minute: int(minute in READY or minute in AGAIN))),
+        series("vllm", "process_start_time_seconds", minutes(lambda minute: "_" if minute < 400 or 700 <= minute < 740 else 1 + (minute >= 740))),
+        series("vllm", "http_requests_total", counted, status="2xx", handler="/v1/chat/completions"),
+        vllm("request_success_total", counted, engine=some, finished_reason="stop"),
+        *(vllm(f"num_requests_{name}", asked, engine=rank) for name in ("running", "waiting") for rank in per_engine),
+        *(vllm(f"{name}_tokens_total", counted, engine=rank) for name in ("generation", "prompt") for rank in per_engine),
+        *(vllm("kv_cache_usage_perc", while_it_serves(lambda age: 0.5), engine=rank) for rank in per_engine),
+        *(vllm("num_preemptions_total", while_it_serves(lambda age: 0), engine=rank) for rank in per_engine),
+    ]  # fmt: skip
+    states = {
+        "stopped": lambda minute: int(minute < 360 or 700 <= minute < 705),
+        "loading": lambda minute: int(minute in LOADS),
+        "ready": lambda minute: int(minute in READY or minute in AGAIN),
+        "waiting": lambda minute: 0,
+    }
+    supervised = [
+        *(state(minutes(value), name) for name, value in states.items()),
+        *failures("0x900"),
+        supervisor("supervisor_hosts", "2x900"),
+        supervisor("supervisor_hosts_joined", minutes(lambda minute: 2)),
+        supervisor("supervisor_updated_time_seconds", minutes(lambda minute: 60 * (702 if 700 <= minute < 705 else minute if minute >= 360 else 0))),
+        supervisor("supervisor_generation_start_time_seconds", minutes(lambda minute: 360 if minute < 705 else 705)),
+        supervisor("engine_unanswered_seconds", while_it_serves(lambda age: 0), engine=some),
+        *probes("0x900", counted),
+    ]  # fmt: skip
+    in_use = lambda minute: minute >= 360 and not 700 <= minute < 705  # noqa: E731
+    hosts = [
+        *(series(job, "up", minutes(lambda minute: 1)) for job in ("node", "npu")),
+        *disk(minutes(lambda minute: 560 - 8 * min(max(minute - 300, 0), 50))),
+        *memory(minutes(lambda minute: 20000 if in_use(minute) else 90000)),
+        *certificate(200),
+        *hbm(minutes(lambda minute: 59700 if in_use(minute) else 3000)),
+        *roce("7x900", "7x900"),
+        *(npu(f"info_{name}", "1x900") for name in ("health_status", "link_status")),
+        npu("info_temperature", "60x900"),
+        npu("info_error_code", "0x900"),
+        npu("link_up_num", "1x900"),
+        npu("info_hbm_ecc_double_bit_error_cnt", "0x900"),
+    ]
+    return [*quick, *served, *supervised, *hosts]
+
+
+def test_a_healthy_day_raises_no_alert(written, tmp_path):
+    """Downloads, planned starts and stops, counters that begin again, a gap, and latencies of no requests."""
+    firing = 'count(ALERTS{alertstate="firing"}) or vector(0)'
+    times = [
+        {"eval_time": f"{minute}m", "exp_samples": [{"labels": "{}", "value": 0}]}
+        for minute in range(20, END, 20)
+    ]
+    tests = [{
+        "interval": "1m",
+        "input_series": a_healthy_day(),
+        "promql_expr_test": [{"expr": firing, **at} for at in times],
+    }]  # fmt: skip
+    file = {"rule_files": [str(written / "rules-glm47.yml")], "evaluation_interval": "1m", "tests": tests}
+    (tmp_path / "test.yml").write_text(json.dumps(file), encoding="utf-8")
     promtool("test", "rules", tmp_path / "test.yml")
 
 
