@@ -41,7 +41,7 @@ def problems(specs: Mapping[str, schema.Option], options: Mapping[str, Any]) -> 
 
 def _of_lists(specs: Mapping[str, schema.Option], options: Mapping[str, Any]) -> Iterator[Problem]:
     """Ansible takes a text for a list of one, and a number for a text; the tasks of the role do not."""
-    for name in (name for name, spec in specs.items() if spec["type"] == "list"):
+    for name in (name for name in sorted(options) if specs.get(name, {}).get("type") == "list"):
         value = options[name]
         if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
             found, remedy = f"{name} is {value!r}", "write each entry in a line of its own, after a dash"

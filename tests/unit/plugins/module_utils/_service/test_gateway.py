@@ -11,8 +11,9 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import ga
 from shipped import options
 
 KEY = "0123456789abcdefghij"
-SPECS = options("gateway")
-DEFAULTS = {name: option["default"] for name, option in SPECS.items() if "default" in option}
+OWN = options("gateway")
+SPECS = {**options("preflight"), **OWN}  # the filter knows the options of all roles
+DEFAULTS = {name: option["default"] for name, option in OWN.items() if "default" in option}
 RIGHT = {
     **DEFAULTS,
     "gateway_api_keys": {"team-a": KEY, "ci": KEY + "-._~+/="},
