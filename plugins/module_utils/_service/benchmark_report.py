@@ -91,10 +91,15 @@ def comparable(report: Report, former: Report) -> bool:
 def regressions(report: Report, former: Report) -> list[str]:
     """Return a line for each value that became worse."""
     return [
-        f"{row['name']} at {row['concurrency']} at a time: {row['former']:g} before, {row['new']:g} now ({row['change']:+.0%})"
+        f"{row['name']} at {row['concurrency']} at a time: {figure(row['former'])} before, {figure(row['new'])} now ({row['change']:+.0%})"
         for row in changes(report, former)
         if row["verdict"] == "worse"
     ]
+
+
+def figure(value: float) -> str:
+    """Return a measured value as people read it: three digits, or all before the point."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def best(report: Report) -> Mapping[str, Any]:
@@ -106,8 +111,8 @@ def summary(report: Report, former: Report | None = None) -> str:
     """Return the report in a few lines for a terminal. An empty *former* report is none."""
     top, single = best(report), report["levels"][0]
     lines = [
-        f"{top['output_tokens_per_second']:g} tokens/s at {top['concurrency']} request{'s' * (top['concurrency'] > 1)} at a time. {ENDED[report['ended']]}",
-        f"One request alone: first token after {single['ttft_ms']['p50']:g} ms, then one each {single['tpot_ms']['p50']:g} ms.",
+        f"{figure(top['output_tokens_per_second'])} tokens/s at {top['concurrency']} request{'s' * (top['concurrency'] > 1)} at a time. {ENDED[report['ended']]}",
+        f"One request alone: first token after {figure(single['ttft_ms']['p50'])} ms, then one each {figure(single['tpot_ms']['p50'])} ms.",
     ]
     failed = sum(level["failed"] for level in report["levels"])
     if failed:
@@ -243,7 +248,7 @@ def changes_table(report: Report, former: Report) -> str:
     """Return what changed since the former report as a table."""
     rows = [
         (
-            f"{row['name']} at {row['concurrency']}", f"{row['former']:g}", f"{row['new']:g}", f"{row['change']:+.0%}", row["verdict"],
+            f"{row['name']} at {row['concurrency']}", figure(row["former"]), figure(row["new"]), f"{row['change']:+.0%}", row["verdict"],
         )
         for row in changes(report, former)
     ]  # fmt: skip

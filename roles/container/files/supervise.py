@@ -706,6 +706,9 @@ class Head(Supervisor):
             await asyncio.sleep(READY_POLL_SECONDS)
         self._ready = True
         self.enter("ready")
+        for member in self._members.values():
+            if member.channel:
+                member.channel.send(ready=True)
         log(f"generation {self.generation}: ready after {time.monotonic() - self._begun:.0f} s")
         self.report("ready")
         self.spawn(self._settle())
@@ -819,7 +822,7 @@ class Head(Supervisor):
                 self.stop(f"host {rank} has restarted")
             return
         member = self._members[rank] = Member(channel, time.monotonic())
-        channel.send(grace=self.grace)
+        channel.send(grace=self.grace, ready=self._ready)
         log(f"host {rank} has joined")
         self.logged.clear()
         if len(self._members) == self.options.hosts - 1:
@@ -933,6 +936,8 @@ class Worker(Supervisor):
             self._drained.set()
         if "start" in message and not self.generation:
             await self.start_vllm(message["start"])
+        if message.get("ready") and self._state == "loading":
+            self.enter("ready")
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

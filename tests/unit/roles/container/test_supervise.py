@@ -707,6 +707,19 @@ def test_each_host_has_figures_and_the_head_tells_who_is_missing(make, tmp_path)
     assert metrics(head)["supervisor_failed_generations"] == 1
 
 
+def test_a_worker_is_ready_when_its_head_is(make, tmp_path):
+    loaded = tmp_path / "loaded"
+    head, worker = hosts = make(2)
+    serve(head)
+    head.engine = f"until test -e {loaded}; do sleep 0.1; done; {head.engine}"
+    for host in hosts:
+        host.options["metrics"] = tmp_path / f"ascend-ops-{host.options['rank']}.prom"
+        host.start()
+    wait(lambda: all(in_state(host, "loading") for host in hosts), *hosts)
+    loaded.touch()
+    wait(lambda: all(in_state(host, "ready") for host in hosts), *hosts)
+
+
 def test_a_disk_that_is_full_costs_the_figures_and_not_the_service(serving, tmp_path):
     (tmp_path / "taken").write_text("no folder", encoding="ascii")
     serving.options["metrics"] = tmp_path / "taken/ascend-ops.prom"

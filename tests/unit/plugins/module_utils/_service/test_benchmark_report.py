@@ -157,3 +157,11 @@ def test_what_is_no_report_is_told_before_a_measurement(text: str):
 
 def test_a_report_is_one_after_it_was_written():
     assert benchmark_report.is_report(json.dumps(REPORT))
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0, "0"), (0.0123, "0.0123"), (34.52, "34.5"), (99.96, "100"), (297.95, "298"), (1837.3, "1837")],
+)
+def test_a_figure_has_three_digits_or_all_before_the_point(value: float, shown: str):
+    assert benchmark_report.figure(value) == shown
