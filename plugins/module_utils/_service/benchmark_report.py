@@ -110,8 +110,9 @@ def best(report: Report) -> Mapping[str, Any]:
 def summary(report: Report, former: Report | None = None) -> str:
     """Return the report in a few lines for a terminal. An empty *former* report is none."""
     top, single = best(report), report["levels"][0]
+    requests = f"{top['concurrency']} request{'s' * (top['concurrency'] > 1)}"
     lines = [
-        f"{figure(top['output_tokens_per_second'])} tokens/s at {top['concurrency']} request{'s' * (top['concurrency'] > 1)} at a time. {ENDED[report['ended']]}",
+        f"{figure(top['output_tokens_per_second'])} tokens/s at {requests} at a time. {ENDED[report['ended']]}",
         f"One request alone: first token after {figure(single['ttft_ms']['p50'])} ms, then one each {figure(single['tpot_ms']['p50'])} ms.",
     ]
     failed = sum(level["failed"] for level in report["levels"])

@@ -709,8 +709,8 @@ def test_each_host_has_figures_and_the_head_tells_who_is_missing(make, tmp_path)
 
 def test_a_worker_is_ready_when_its_head_is(make, tmp_path):
     loaded = tmp_path / "loaded"
-    head, worker = hosts = make(2)
-    serve(head)
+    hosts = make(2)
+    head = serve(hosts[0])
     head.engine = f"until test -e {loaded}; do sleep 0.1; done; {head.engine}"
     for host in hosts:
         host.options["metrics"] = tmp_path / f"ascend-ops-{host.options['rank']}.prom"
