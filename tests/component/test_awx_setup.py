@@ -181,12 +181,68 @@ def test_a_refused_notification_is_told_with_the_words_of_awx_and_no_secret(awx:
 def test_names_that_would_not_be_found_again_are_refused_before_anything_is_made(
     awx: StandIn, some: list[dict]
 ):
-    names = [" Ascend", "Ascend ", "", "C++ team", "x" * 513]
+    """A number is the worst: the organization with that id would be taken, whatever its name."""
+    other = awx.make("organizations", {"name": "Others"})
+    names = [str(other["id"]), " Ascend", "C++ team", "x" * 513]
     unusable = [{**some[0], "name": name} for name in names[1:]]
     code, output = setup(awx, awx_setup_organization=names[0], awx_setup_job_templates=unusable)
     assert code == 2
-    assert f"would not be found again: {', '.join(map(json.dumps, names))}" in output, output
+    assert [name for name in names if f"the name {name!r}. Expected: 1 to 512 characters" not in output] == []
+    assert awx.things["organizations"] == [other]
+    assert awx.things["projects"] == []
+
+
+def test_what_is_wrong_with_the_settings_is_told_at_once_before_anything_is_made(awx: StandIn):
+    password, key = "the-password-of-git", "the-key with an \u00f6"
+    code, output = setup(
+        awx,
+        awx_setup_aproval=True,
+        awx_setup_approval="enabled",
+        awx_setup_more_credentials="Vault",
+        awx_setup_project_url=f"https://me:{password}@git.example.com/us.git",
+        awx_setup_extra_vars={"vllm_api_key": SECRETS["VLLM_API_KEY"]},
+        awx_setup_api_key=key,
+        awx_setup_notifications="Operators",
+    )
+    assert code == 2
+    told = (
+        "awx_setup_aproval is not a setting. Expected: a setting of playbooks/vars/awx_setup.yml. "
+        "Remedy: rename it to awx_setup_approval",
+        "awx_setup_approval is 'enabled'. Expected: true or false",
+        "awx_setup_more_credentials is 'Vault'. Expected: a list of names or ids",
+        "awx_setup_project_url has a password in it",
+        "awx_setup_extra_vars has vllm_api_key, which AWX would show",
+        "awx_setup_api_key begins or ends with white space, or has characters that no HTTP header takes",
+        "awx_setup_notifications is not such a list",
+    )
+    assert [line for line in told if line not in output] == [], output
+    assert [secret for secret in (password, key) if secret in output] == []
     assert awx.things["organizations"] == []
+
+
+def test_what_awx_would_refuse_with_403_is_told_before_anything_is_made(awx: StandIn):
+    """The modules keep AWX's words for 403 to themselves."""
+    awx.user.update(username="operator", is_superuser=False)
+    code, output = setup(awx)
+    assert code == 2
+    assert "operator is no system administrator, and sees no organization called Ascend" in output, output
+    awx.user.update(is_superuser=True)
+    kind = {"name": "vLLM API key", "kind": "cloud", "inputs": {"fields": []}}
+    used = awx.make("credential_types", kind)
+    awx.make("credentials", {"name": "Another", "credential_type": used["id"]})
+    code, output = setup(awx)
+    assert code == 2
+    assert "credentials of the type vLLM API key, which has other fields than this playbook makes" in output
+    assert awx.things["organizations"] == []
+
+
+def test_a_workflow_with_the_name_of_a_scheduled_job_template_is_refused(awx: StandIn, some: list[dict]):
+    organization = awx.make("organizations", {"name": "Ascend"})["id"]
+    awx.make("workflow_job_templates", {"name": "vLLM status", "organization": organization})
+    code, output = setup(awx, awx_setup_job_templates=some)
+    assert code == 2
+    assert "a workflow job template called vLLM status in the organization" in output, output
+    assert awx.things["job_templates"] == []
 
 
 @pytest.mark.campaign  # the rules for names have a test of their own

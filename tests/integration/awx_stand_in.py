@@ -5,7 +5,7 @@
 
 It refuses what the real one refused when awx_setup.yml was run against it: a survey without questions, a playbook that the
 synchronized project does not have, another set of inputs for a credential type in use, another organization for an execution
-environment. A project is updated when its source changes and when asked to; an update fails for a repository that is not
+environment. A number finds what has it as its id, or else as its name. A project is updated when its source changes and when asked to; an update fails for a repository that is not
 there, and for an organization with Galaxy credentials if Galaxy cannot be reached. Names are unique within an organization
 only, so a search by name alone may find several. Secrets are shown as $encrypted$. Without a word, an inventory of another
 kind becomes an ordinary one. A field that AWX does not have is refused, although the real one ignores it.
@@ -24,7 +24,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 ROOT = "/api/v2/"
 ENCRYPTED = "$encrypted$"
-TEMPLATES = ("job_templates", "workflow_job_templates", "workflow_approval_templates")
+TEMPLATES = (
+    "job_templates",
+    "workflow_job_templates",
+    "workflow_approval_templates",
+    "projects",
+    "inventory_sources",
+)
 ASKS = {f"ask_{what}_on_launch" for what in ("job_type", "diff_mode", "tags")}
 SOURCE = {"scm_url", "scm_branch", "credential"}
 NOTIFICATIONS = ("notification_templates_error", "notification_templates_approvals")
@@ -116,6 +122,7 @@ class StandIn(ThreadingHTTPServer):
         self.repositories = repositories
         self.runs_jobs = True  # False: an update stays pending, as with AWX's dispatcher down
         self.reaches_galaxy = True
+        self.user = {"id": 1, "type": "user", "username": "admin", "is_superuser": True}
         self.things: dict[str, list[dict[str, Any]]] = {kind: [] for kind in FIELDS}
         self.related: dict[tuple[int, str], Any] = {}
         self._last = 0
@@ -303,6 +310,8 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(text)
 
     def _get(self, kind: str, number: int, related: str, query: dict[str, str]) -> tuple[HTTPStatus, Any]:
+        if kind == "me":
+            return HTTPStatus.OK, {"count": 1, "next": None, "previous": None, "results": [self.server.user]}
         if related == "survey_spec":
             return HTTPStatus.OK, self.server.related.get((number, related), {})
         if number and not related:
