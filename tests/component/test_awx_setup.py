@@ -206,8 +206,8 @@ def test_what_is_wrong_with_the_settings_is_told_at_once_before_anything_is_made
     )
     assert code == 2
     told = (
-        "awx_setup_aproval is not a setting. Expected: a setting of playbooks/vars/awx_setup.yml. "
-        "Remedy: rename it to awx_setup_approval",
+        "awx_setup_aproval is not a setting. Expected: a setting of playbooks/vars/awx_setup.yml",
+        "Remedy: rename it to awx_setup_approval, if that is meant",
         "awx_setup_approval is 'enabled'. Expected: true or false",
         "awx_setup_more_credentials is 'Vault'. Expected: a list of names or ids",
         "awx_setup_project_url has a password in it",

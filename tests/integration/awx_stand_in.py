@@ -5,10 +5,11 @@
 
 It refuses what the real one refused when awx_setup.yml was run against it: a survey without questions, a playbook that the
 synchronized project does not have, another set of inputs for a credential type in use, another organization for an execution
-environment. A number finds what has it as its id, or else as its name. A project is updated when its source changes and when asked to; an update fails for a repository that is not
-there, and for an organization with Galaxy credentials if Galaxy cannot be reached. Names are unique within an organization
-only, so a search by name alone may find several. Secrets are shown as $encrypted$. Without a word, an inventory of another
-kind becomes an ordinary one. A field that AWX does not have is refused, although the real one ignores it.
+environment. A number finds what has it as its id, or else as its name. A project is updated when its source changes and when
+asked to; an update fails for a repository that is not there, and for an organization with Galaxy credentials if Galaxy cannot
+be reached. Names are unique within an organization only, so a search by name alone may find several. Secrets are shown as
+$encrypted$. Without a word, an inventory of another kind becomes an ordinary one. A field that AWX does not have is refused,
+although the real one ignores it.
 """
 
 from __future__ import annotations
