@@ -91,7 +91,9 @@ def test_an_unknown_name_is_told_with_the_one_that_is_meant():
     assert "Remedy: remove it" in lines[1]
 
 
-@pytest.mark.parametrize("name", ["", " a", "a ", "a++b", "7", "-7", "1_000", "\uff17", "a\nb", "a\0", "x" * 513])
+@pytest.mark.parametrize(
+    "name", ["", " a", "a ", "a++b", "7", "-7", "1_000", "\uff17", "a\nb", "a\0", "x" * 513]
+)
 def test_a_name_that_would_not_be_found_again_is_a_problem(name: str):
     assert [problem.found for problem in name_problems([name, name])] == [f"the name {name!r}"]
 
