@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
+from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._inventory import PLAYBOOK_OPTIONS
 from ansible_run import ROOT, run
 from awx_stand_in import StandIn
 from shipped import SETTINGS
@@ -62,7 +63,10 @@ def test_surveys_are_as_awx_accepts_them_and_ask_for_settings(templates: list[di
     questions = {question["variable"]: question for template in templates for question in template["survey"]}
     assert {"vllm_image", "vllm_model_dir", "vllm_api_port", "uninstall_confirm"} <= set(questions)
     assert {name for name in questions if name.startswith("vllm_")} <= set(SETTINGS)
-    others = {name for name in questions if not name.startswith(("vllm_", "uninstall_"))}
+    of_playbooks = {name for name in questions if name.startswith(("benchmark_", "uninstall_"))}
+    assert of_playbooks <= set(PLAYBOOK_OPTIONS)
+    assert "benchmark_minutes" in of_playbooks
+    others = {name for name in questions if not name.startswith("vllm_")} - of_playbooks
     assert others == {"preflight_accept", "preflight_allow_newer", "serve_timeout"}
     for question in questions.values():
         assert {"question_name", "question_description", "type", "required"} <= set(question)
