@@ -241,7 +241,10 @@ def test_what_awx_would_refuse_with_403_is_told_before_anything_is_made(awx: Sta
 
 
 def test_a_workflow_with_the_name_of_a_scheduled_job_template_is_refused(awx: StandIn, some: list[dict]):
+    """Also among more than the thousand things that the lookup of awx.awx takes if it is not told otherwise."""
     organization = awx.make("organizations", {"name": "Ascend"})["id"]
+    for number in range(1001):
+        awx.make("workflow_job_templates", {"name": f"of mine {number}", "organization": organization})
     awx.make("workflow_job_templates", {"name": "vLLM status", "organization": organization})
     code, output = setup(awx, awx_setup_job_templates=some)
     assert code == 2
