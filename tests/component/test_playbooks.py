@@ -155,3 +155,20 @@ def test_status_tells_what_to_run_for_a_service_that_does_not_answer(reports, se
     assert report["lines"][-1].endswith(
         (f"playbooks/{advice} starts the service.", f"playbooks/{advice} finds the cause.")
     )
+
+
+@pytest.mark.parametrize("name", ["start", "stop", "uninstall", "gateway"])
+def test_an_inventory_without_hosts_of_the_service_is_no_success(tmp_path: Path, name: str):
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text("vllm_heads: {hosts: {node0: {ansible_connection: local}}}\n", encoding="utf-8")
+    command = [
+        "ansible-playbook",
+        f"playbooks/{name}.yml",
+        "-i",
+        str(inventory),
+        "-e",
+        "uninstall_confirm=yes",
+    ]
+    done = run(*command)
+    assert done.returncode == 2, done.stdout
+    assert "Found: no host in the group vllm_head." in done.stdout + done.stderr
