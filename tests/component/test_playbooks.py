@@ -157,7 +157,7 @@ def test_status_tells_what_to_run_for_a_service_that_does_not_answer(reports, se
     )
 
 
-@pytest.mark.parametrize("name", ["start", "stop", "uninstall", "gateway"])
+@pytest.mark.parametrize("name", ["start", "stop", "uninstall", "gateway", "benchmark", "status", "diagnose"])
 def test_an_inventory_without_hosts_of_the_service_is_no_success(tmp_path: Path, name: str):
     inventory = tmp_path / "hosts.yml"
     inventory.write_text("vllm_heads: {hosts: {node0: {ansible_connection: local}}}\n", encoding="utf-8")
