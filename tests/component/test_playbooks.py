@@ -82,7 +82,7 @@ def test_the_gateway_is_on_its_own_group_or_on_the_head(tmp_path, group, expecte
     given = ("-i", str(tmp_path / "hosts.yml"), "--list-hosts")
     done, _failures = playbook("playbooks/gateway.yml", "playbooks/uninstall.yml", *given)
     for plays in done.stdout.split("\nplaybook: ")[1:]:
-        assert plays.split("  play #")[2].split()[-1] == expected
+        assert plays.split("  play #")[3].split()[-1] == expected
 
 
 REPORT = """\
