@@ -161,6 +161,7 @@ CHECKS: Mapping[str, Check] = {
     "awx_setup_galaxy_credentials": _texts,
     "awx_setup_ee_image": _of_type({"type": "str"}),
     **dict.fromkeys(SECRETS, _secret),
+    "awx_setup_update_secrets": _of_type({"type": "bool"}),
     "awx_setup_approval": _of_type({"type": "bool"}),
     "awx_setup_scheduled": _of_type({"type": "bool"}),
     "awx_setup_notifications": _notifications,

@@ -155,6 +155,26 @@ def test_organizations_and_services_stand_side_by_side_and_given_secrets_stay(aw
     assert stored == {"secret": SECRETS["VLLM_API_KEY"]}
 
 
+def test_a_secret_that_awx_has_is_replaced_only_if_asked(awx: StandIn, some: list[dict]):
+    other = dict.fromkeys(SECRETS, "another-secret")
+
+    def stored() -> set[str]:
+        return {
+            awx.named("credentials")[name]["inputs"]["secret"]
+            for name in ("ModelScope token", "vLLM API key")
+        }
+
+    code, output = setup(awx, SECRETS, awx_setup_job_templates=some)
+    assert code == 0, output
+    assert "AWX has a secret" not in output
+    code, output = setup(awx, other, awx_setup_job_templates=some)
+    assert (code, changed(output)) == (0, 0), output
+    assert "AWX has a secret in ModelScope token" in output
+    assert stored() == set(SECRETS.values())
+    code, output = setup(awx, other, awx_setup_job_templates=some, awx_setup_update_secrets=True)
+    assert (code, stored()) == (0, {"another-secret"}), output
+
+
 def test_a_missing_machine_credential_ends_it_before_anything_is_made(awx: StandIn):
     code, output = setup(awx, awx_setup_machine_credential="Nobody")
     assert code == 2
