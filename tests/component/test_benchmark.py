@@ -39,7 +39,7 @@ def test_a_former_report_is_of_the_same_model_and_can_be_read(
     (tmp_path / "reports").mkdir()
     (tmp_path / "reports/glm-20260101000000.json").write_text(json.dumps(REPORT), encoding="utf-8")
     (tmp_path / "reports/glm-4-20270101000000.json").write_text('{"date":', encoding="utf-8")
-    play = read(ROOT / "playbooks/benchmark.yml")[0]
+    _check, play = read(ROOT / "playbooks/benchmark.yml")[:2]
     show = {"ansible.builtin.debug": {"msg": "found {{ benchmark_found | replace(folder, '') or 'none' }}"}}
     plan = {"ansible.builtin.set_fact": {"vllm_plan": {"served_model_name": "glm"}, "cacheable": True}}
     tasks = [task for task in play["tasks"] if task["name"] in TASKS]
