@@ -19,7 +19,7 @@ WORKERS := $(shell expr 2 '*' $$(nproc))
 RELEASES := 0.13.0 0.23.0 0.30.0
 
 # Most tests of the field's faults belong to the campaign, which takes an hour of its own: `make test` has one of each kind.
-GUARD := python -m pytest -m "not campaign"
+GUARD := python -m pytest -m "not campaign" --durations=10 --durations-min=10
 
 export PATH := $(BIN):$(PATH)
 export PYTHON

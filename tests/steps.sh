@@ -39,16 +39,18 @@ trap finish EXIT
 
 run_lane() { # STEP...
     local step begin code result
+    # A step's own: what it makes daemons do is left out.
+    local TIMEFORMAT='%U %S'
     for step in "$@"; do
         [[ ! -s $work/failed ]] || break
         echo "=== make $step has begun ($(date +%T))"
         begin=$SECONDS
         code=0
-        make --no-print-directory "$step" >"$work/$step.log" 2>&1 </dev/null || code=$?
+        { time make --no-print-directory "$step" >"$work/$step.log" 2>&1 </dev/null; } 2>"$work/$step.time" || code=$?
         [[ $code -eq 0 ]] || echo "$step" >>"$work/failed"
         # pytest's closing line, where the step had one.
         result=$(grep -E '^=+ .*(passed|failed|error).* in [0-9.]+s.* =+$' "$work/$step.log" | tail -n 1 || true)
-        printf '%-10s %4d s  %s\n' "$step" $((SECONDS - begin)) "$result" >"$work/$step.summary"
+        printf '%-10s %4d s, %4.0f s of processor time  %s\n' "$step" $((SECONDS - begin)) "$(awk '{ print $1 + $2 }' "$work/$step.time")" "$result" >"$work/$step.summary"
         flock "$work" sh -c 'echo "=== make $1, exit code $2"; cat "$3"' sh "$step" "$code" "$work/$step.log"
     done
 }
