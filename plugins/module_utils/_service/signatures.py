@@ -1589,6 +1589,14 @@ SIGNATURES = (
         SUPERVISOR,
     ),
     _signature(
+        "vllm_not_started",
+        r"^\[supervisor\] stopping: cannot start vLLM: (?P<what>.+)",
+        "this host cannot start another process: {what}",
+        "Look at the limits of the container and of the host: processes (`systemctl show docker -p TasksMax`), open files "
+        "(vllm_container_ulimits) and memory (`free -h`)",
+        SUPERVISOR,
+    ),
+    _signature(
         "vllm_killed",
         r"^\[supervisor\] stopping: vLLM on host \d+ exited with code (?P<what>-9|137)"
         r"|Failed core proc\(s\): \{.*'EngineCore\w*': (?P<what2>-9)\b"

@@ -413,6 +413,11 @@ LINES = [
         "[supervisor] cannot start: [Errno 99] Cannot assign requested address",
         "Errno 99",
     ),
+    (
+        "vllm_not_started",
+        "[supervisor] stopping: cannot start vLLM: [Errno 11] Resource temporarily unavailable",
+        "Errno 11",
+    ),
     ("vllm_killed", "[supervisor] stopping: vLLM on host 1 exited with code -9", "-9"),
     (
         "other_host_failed",
