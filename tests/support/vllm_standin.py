@@ -183,7 +183,8 @@ class Handler(BaseHTTPRequestHandler):
             ]
         for number, delta in enumerate(deltas):
             if number == self.server.hangs_after:
-                self.server.stop.wait()
+                while not self.server.stop.wait(self.server.keep_alive or None):
+                    self.send(": keep-alive")
                 return
             time.sleep(self.server.pause)
             last = finish if number == len(deltas) - 1 else None
@@ -204,7 +205,10 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"0\r\n\r\n")
 
     def event(self, data: Any) -> None:
-        text = f"data: {data if isinstance(data, str) else json.dumps(data)}\n\n".encode()
+        self.send(f"data: {data if isinstance(data, str) else json.dumps(data)}")
+
+    def send(self, line: str) -> None:
+        text = f"{line}\n\n".encode()
         self.wfile.write(b"%x\r\n%s\r\n" % (len(text), text))
 
     def allowed(self) -> bool:
@@ -242,6 +246,7 @@ class Server(ThreadingHTTPServer):
         self.ready_at = 0.0
         self.pause = 0.0  # seconds for each token
         self.hangs_after = -1  # pieces of a stream
+        self.keep_alive = 0.0  # seconds between two comments in a stream that hangs, none if 0
         self.fails: Callable[[Asked], bool] = lambda _asked: False
         self.breaks: Callable[[Asked], bool] = lambda _asked: False
         self.middleware: Callable[..., Any] = lambda app: app
