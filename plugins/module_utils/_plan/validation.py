@@ -36,7 +36,8 @@ NOT_NEGATIVE = Pattern(r"\d+", "0 or more")
 POSITIVE = Pattern(r"[1-9]\d*", "1 or more")
 SIZE = Pattern(r"\d{1,9}", "0 to 999999999")
 # A stop may take that long, and so may the task of a playbook that waits for it.
-WITHIN_A_DAY = Pattern(r"\d{1,4}|[1-7]\d{4}|8[0-5]\d{3}|86[0-3]\d\d|86400", "0 to 86400 seconds, a day")
+LONG = r"[1-7]\d{4}|8[0-5]\d{3}|86[0-3]\d\d|86400"
+WITHIN_A_DAY = Pattern(rf"\d{{1,4}}|{LONG}", "0 to 86400 seconds, a day")
 
 # YAML makes true of on, and 2.1 of 2.10, and no variable means that.
 QUOTED = "a string in quotes, such as '1', 'true' or '0.5', or a whole number"
@@ -80,9 +81,9 @@ PATTERNS = {
     "container_shm_size": Pattern(r"\d+(\.\d+)?\s*[kKmMgGtT]?[bB]?", "a size such as 1g"),
     "container_ulimits": Pattern(r"[a-z]+(:-?\d+){1,2}", "NAME:SOFT[:HARD], such as memlock:-1:-1"),
     "served_model_name": Pattern(r"\S+", "a name without blanks"),
-    "supervisor_grace": Pattern(r"[1-9]\d+", "10 or more seconds"),
-    "supervisor_probe_seconds": NOT_NEGATIVE,
-    "supervisor_max_failures": POSITIVE,
+    "supervisor_grace": Pattern(rf"[1-9]\d{{1,3}}|{LONG}", "10 to 86400 seconds, a day"),
+    "supervisor_probe_seconds": WITHIN_A_DAY,
+    "supervisor_max_failures": Pattern(r"[1-9]\d{0,8}", "1 to 999999999"),
     "drain_seconds": WITHIN_A_DAY,
     "serve_env_scripts": ABSOLUTE_PATH,
     "serve_env": VARIABLE,

@@ -41,6 +41,8 @@ def test_every_pattern_is_of_a_setting():
         ("serve_env", {"PYTHONPATH": "/opt/lib:${PYTHONPATH}"}),
         ("image_versions", {"python": ">=3.10,<3.12", "cann": "8.3.rc2", "torch": "2.8"}),
         *(("drain_seconds", seconds) for seconds in (0, 9999, 79999, 85999, 86399, 86400)),
+        *(("supervisor_grace", seconds) for seconds in (10, 45, 9999, 10000, 86400)),
+        *(("supervisor_probe_seconds", seconds) for seconds in (0, 1, 86400)),
     ],
 )
 def test_what_is_right_is_taken(key: str, value: Any):
@@ -75,7 +77,13 @@ def test_what_is_right_is_taken(key: str, value: Any):
         ("container_shm_size", "lots", "is 'lots'", "a size"),
         ("container_ulimits", ["memlock"], "has 'memlock'", "NAME:SOFT[:HARD]"),
         ("served_model_name", "glm 47", "is 'glm 47'", "without blanks"),
-        ("supervisor_grace", 9, "is 9", "10 or more"),
+        ("supervisor_grace", 9, "is 9", "10 to 86400 seconds"),
+        ("supervisor_grace", 86401, "is 86401", "10 to 86400 seconds"),
+        ("supervisor_grace", 10**400, "is 1000", "10 to 86400 seconds"),
+        ("supervisor_probe_seconds", -1, "is -1", "0 to 86400 seconds"),
+        ("supervisor_probe_seconds", 10**6, "is 1000000", "0 to 86400 seconds"),
+        ("supervisor_max_failures", 0, "is 0", "1 to 999999999"),
+        ("supervisor_max_failures", 10**9, "is 1000000000", "1 to 999999999"),
         ("drain_seconds", -1, "is -1", "0 to 86400 seconds"),
         ("drain_seconds", 86401, "is 86401", "0 to 86400 seconds"),
         ("drain_seconds", 100000, "is 100000", "0 to 86400 seconds"),
