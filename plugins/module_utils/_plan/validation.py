@@ -41,6 +41,11 @@ WITHIN_A_DAY = Pattern(rf"\d{{1,4}}|{LONG}", "0 to 86400 seconds, a day")
 
 # YAML makes true of on, and 2.1 of 2.10, and no variable means that.
 QUOTED = "a string in quotes, such as '1', 'true' or '0.5', or a whole number"
+# Variables with secrets, and the setting that keeps each out of scripts and of what Docker shows.
+SECRETS = {
+    "VLLM_API_KEY": "vllm_api_key",
+    **dict.fromkeys(("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "MODELSCOPE_API_TOKEN"), "weights_token"),
+}
 # What the plan sets itself, and what has a setting of its own.
 CONTAINER_OPTIONS = Pattern(
     "(?!(name|image|state|command|entrypoint|labels|mounts|devices|env|init|network_mode|restart_policy"
@@ -134,6 +139,15 @@ def _environment_problems(settings: Mapping[str, Any]) -> list[Problem]:
         )
         for name, value in settings["container_env"].items()
         for match in values.VARIABLE.finditer(str(value))
+    ]
+    found += [
+        Problem(
+            f"vllm_{key} has {name}, a secret, which the container's script or `docker inspect` would show",
+            "no secret",
+            f"remove it there, and set {SECRETS[name]}",
+        )
+        for key in ("container_env", "serve_env")
+        for name in sorted(set(SECRETS) & set(settings[key]))
     ]
     path = settings["serve_env"].get("PYTHONPATH")
     if settings["drain_seconds"] and path is not None and "PYTHONPATH" not in variables(path):

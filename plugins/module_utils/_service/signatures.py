@@ -1576,9 +1576,11 @@ SIGNATURES = (
     _signature(
         "supervisor_key",
         r"^\[supervisor\] .*(?P<what>wrong signature)",
-        "the supervisors of the hosts have different keys",
-        "Run stop.yml, then start.yml, which gives all hosts a new key",
+        "a supervisor with another key wants to join",
+        "If the line names a host of this service, run stop.yml, then start.yml, which gives all hosts a new key. "
+        "If it names another one, remove the container there",
         SUPERVISOR,
+        kind=WARNING,  # a host that has left the service keeps trying, and any stranger may
     ),
     _signature(
         "supervisor_failed",
