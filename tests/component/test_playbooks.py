@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,7 +84,26 @@ def test_the_gateway_is_on_its_own_group_or_on_the_head(tmp_path, group, expecte
     given = ("-i", str(tmp_path / "hosts.yml"), "--list-hosts")
     done, _failures = playbook("playbooks/gateway.yml", "playbooks/uninstall.yml", *given)
     for plays in done.stdout.split("\nplaybook: ")[1:]:
-        assert plays.split("  play #")[3].split()[-1] == expected
+        assert plays.split("  play #")[-1].split()[-1] == expected
+
+
+def test_a_head_that_is_dead_does_not_keep_the_service_on_the_other_hosts(tmp_path: Path):
+    """Nothing is removed here: --check, and no Docker, which ends the run where it would begin to."""
+    away = {"ansible_host": "127.0.0.1", "ansible_port": 1, "vllm_service_ip": "10.0.0.10"}
+    here = {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": sys.executable,
+        "vllm_service_ip": "10.0.0.11",
+    }
+    inventory = {"vllm_head": {"hosts": {"node0": away}}, "vllm_workers": {"hosts": {"node1": here}}}
+    (tmp_path / "hosts.json").write_text(json.dumps(inventory), encoding="utf-8")
+    given = ("-i", str(tmp_path / "hosts.json"), "-e", "uninstall_confirm=yes", "--check")
+    nowhere = f"unix://{tmp_path}/docker.sock"
+    done, failures = playbook("playbooks/uninstall.yml", *given, DOCKER_HOST=nowhere)
+    assert done.returncode != 0
+    assert failures[-1].host == "node1"
+    assert failures[-1].task.endswith("Get the container's state")
+    assert re.search(r"node0 .*unreachable=1", done.stdout)
 
 
 REPORT = """\

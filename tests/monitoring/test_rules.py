@@ -177,8 +177,10 @@ CASES = [
         engine("0x60", "7x60"),  # nothing to do
         engine("1x60", "0+1x60"),
         engine("1x60", "7x60", read="0+5000x60"),  # long prompts
+        [*engine("1x60", "7x60"), vllm("kv_cache_usage_perc", "0.1+0.01x60", engine="1")],  # one prompt that takes long
         engine("1x9 0 1x60", "0x60"),  # one request has ended in the meantime
     )),
+    Case("VllmHangs", "15m", [*engine("1x60", "7x60"), vllm("kv_cache_usage_perc", "0.4x60", engine="1")], ()),
     Case("VllmHangs", "15m", stalled("3x60", "7x60"), (
         stalled("3x60", "0+1x60"),
         stalled("0 1 0 0 1 0x60", "7x60"),

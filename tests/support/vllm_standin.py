@@ -78,6 +78,8 @@ class Handler(BaseHTTPRequestHandler):
             return
         if self.path == "/health":
             self.reply(200 if time.monotonic() >= self.server.ready_at else 503, "")
+        elif self.path == "/metrics" and not self.server.metrics_answer():
+            self.refuse(503, "Busy.", "ServiceUnavailable")
         elif self.path == "/metrics":
             self.reply(200, self.server.metrics(), "text/plain; version=0.0.4")
         elif not self.allowed():
@@ -181,7 +183,8 @@ class Handler(BaseHTTPRequestHandler):
             ]
         for number, delta in enumerate(deltas):
             if number == self.server.hangs_after:
-                self.server.stop.wait()
+                while not self.server.stop.wait(self.server.keep_alive or None):
+                    self.send(": keep-alive")
                 return
             time.sleep(self.server.pause)
             last = finish if number == len(deltas) - 1 else None
@@ -202,7 +205,10 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"0\r\n\r\n")
 
     def event(self, data: Any) -> None:
-        text = f"data: {data if isinstance(data, str) else json.dumps(data)}\n\n".encode()
+        self.send(f"data: {data if isinstance(data, str) else json.dumps(data)}")
+
+    def send(self, line: str) -> None:
+        text = f"{line}\n\n".encode()
         self.wfile.write(b"%x\r\n%s\r\n" % (len(text), text))
 
     def allowed(self) -> bool:
@@ -240,9 +246,12 @@ class Server(ThreadingHTTPServer):
         self.ready_at = 0.0
         self.pause = 0.0  # seconds for each token
         self.hangs_after = -1  # pieces of a stream
+        self.keep_alive = 0.0  # seconds between two comments in a stream that hangs, none if 0
         self.fails: Callable[[Asked], bool] = lambda _asked: False
         self.breaks: Callable[[Asked], bool] = lambda _asked: False
         self.middleware: Callable[..., Any] = lambda app: app
+        self.metrics_answer: Callable[[], bool] = lambda: True
+        self.cache: Callable[[str], float] = lambda _rank: 0.0  # how much of an engine's KV cache is used
         self.running: Counter[str] = Counter()
         self.answered: Counter[tuple[str, str]] = Counter()
         self.tokens: Counter[str] = Counter()
@@ -260,6 +269,7 @@ class Server(ThreadingHTTPServer):
         for rank in self.ranks:
             lines.append(f'vllm:num_requests_running{{engine="{rank}",{label}}} {self.running[rank]}.0')
             lines.append(f'vllm:num_requests_waiting{{engine="{rank}",{label}}} 0.0')
+            lines.append(f'vllm:kv_cache_usage_perc{{engine="{rank}",{label}}} {self.cache(rank):.6f}')
             lines.append(f'vllm:generation_tokens_total{{engine="{rank}",{label}}} {self.tokens[rank]}.0')
             for reason in ("stop", "length", "abort"):
                 count = self.answered[rank, reason]
@@ -316,7 +326,8 @@ class EngineProcess:
 def main(port: str, folder: str, _flag: str = "", middleware: str = "") -> None:
     """Serve until killed, with two engines as processes and their pids in *folder*.
 
-    The middleware is loaded as vLLM loads it.
+    Files there say what it does: with ``fills-RANK``, the KV cache of an engine fills, and with ``fails-now-and-then``,
+    every second answer of /metrics is an error. The middleware is loaded as vLLM loads it.
     """
     engines = {rank: EngineProcess(Path(folder, f"engine-{rank}")) for rank in ("0", "1")}
 
@@ -324,7 +335,16 @@ def main(port: str, folder: str, _flag: str = "", middleware: str = "") -> None:
         engines[asked.engine].compute()
         return healthy(asked)
 
+    def filled(rank: str) -> float:
+        return time.monotonic() % 1 if Path(folder, f"fills-{rank}").exists() else 0.0
+
+    answers = itertools.count()
+
+    def metrics_answer() -> bool:
+        return not Path(folder, "fails-now-and-then").exists() or next(answers) % 2 == 0
+
     with Server(computed, int(port)) as server:
+        server.cache, server.metrics_answer = filled, metrics_answer
         if middleware:
             module, name = middleware.rsplit(".", 1)
             server.middleware = getattr(importlib.import_module(module), name)

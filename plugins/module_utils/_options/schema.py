@@ -37,7 +37,10 @@ def coerce(option: Option, value: Any) -> Any:
     if option["type"] in ("float", "int", "str") and isinstance(value, (bool, dict, list)):
         raise WrongType
     validator = _validator(option["type"], option.get("elements"), tuple(option.get("choices", ())))
-    result = validator.validate({"value": value})
+    try:
+        result = validator.validate({"value": value})
+    except OverflowError:  # .inf of YAML for a whole number
+        raise WrongType from None
     if value is None or result.error_messages:
         raise WrongType
     return result.validated_parameters["value"]

@@ -47,6 +47,7 @@ def of(settings: Mapping[str, Any], names: Mapping[str, Any], weights: str | Non
         "supervisor_status": SUPERVISOR_STATUS,
         "metrics": posixpath.join(folder, _metrics_file(settings)) if folder else None,
         "middleware": MIDDLEWARE,
+        "drain_seconds": settings["drain_seconds"],
         "stop_timeout": settings["drain_seconds"] + STOP_SECONDS,
         "api_key": API_KEY,
         "security": _security(settings, weights),

@@ -61,6 +61,7 @@ OWNED_OF_WORKERS = {
 ADDRESSES = ("{listen_address}", "{head_ip}", "{service_ip}", "0.0.0.0", "::")
 REFUSED = {
     "api-key": ("a secret, which `ps` would show to every user of the host", "set vllm_api_key"),
+    "hf-token": ("a secret, which `ps` would show to every user of the host", "set weights_token"),
     "model": ("the folder of the weights", "set vllm_model_dir"),
     "uds": ("a socket file, where the other hosts cannot ask", "set vllm_api_port"),
     "ssl-keyfile": ("TLS, which the checks do not speak", "put a reverse proxy before the endpoint"),
@@ -124,12 +125,17 @@ def problems(flags: Flags, settings: Mapping[str, Any]) -> list[Problem]:
         found.append(Problem(text, f"one of {', '.join(ADDRESSES)}", "choose one of them"))
     for key in ("serve_args", "serve_worker_args"):
         for flag, (what, remedy) in REFUSED.items():
-            if settings[key].get(flag) not in (None, False):
+            if _is_refused(flag, settings[key].get(flag, False)):
                 found.append(Problem(f"vllm_{key} has {flag}: {what}", "no such flag", remedy))
         for flag, value in settings[key].items():
             if flag not in REFUSED and value is not None:
                 found += _flag(flags, f"vllm_{key}", str(flag), value)
     return [*found, *_raw(flags, settings)]
+
+
+def _is_refused(flag: str, value: Any) -> bool:
+    """Return whether the plan refuses the flag with this value. A bare --hf-token means the token in a cache."""
+    return flag in REFUSED and value is not False and not (flag == "hf-token" and value in (None, True))
 
 
 def _raw(flags: Flags, settings: Mapping[str, Any]) -> Iterator[Problem]:
@@ -139,7 +145,7 @@ def _raw(flags: Flags, settings: Mapping[str, Any]) -> Iterator[Problem]:
     """
     words = parse(spelled(flags, settings["serve_extra_args"]))
     for flag, value in words.items():
-        if flag in REFUSED:
+        if _is_refused(flag, value):
             what, remedy = REFUSED[flag]
             yield Problem(f"vllm_serve_extra_args has --{flag}: {what}", "no such flag", remedy)
         elif flag in OWNED_OF_WORKERS:

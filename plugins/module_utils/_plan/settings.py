@@ -18,6 +18,8 @@ INVENTORY_ONLY = frozenset(
     PREFIX + key for key in ("profile", "service_ip", "service_nic", "api_key", "head_group", "worker_group")
 )
 MODEL_NAME = "{model_name}"
+# What a number of YAML may have lost digits of.
+QUOTED = frozenset(PREFIX + key for key in ("model_revision", "npu_driver_version", "npu_firmware_version"))
 OF_RELEASE = frozenset(("vllm_image", "vllm_image_versions"))  # what a release gives
 NO_RELEASE = Problem(
     "neither the profile nor the inventory names a release of vLLM-Ascend",
@@ -100,6 +102,9 @@ def _lay(options: Options, base: Base, layer: Layer) -> Base:
         if name not in known:
             problems.append(_unknown(known, layer, name))
             continue
+        if name in QUOTED and isinstance(value, (int, float)) and not isinstance(value, bool):
+            problems.append(_number(layer, name))
+            continue
         try:
             override = (
                 None if value is None and name in base.nullable else schema.coerce(options[name], value)
@@ -124,6 +129,16 @@ def _unknown(known: Sequence[str], layer: Layer, name: str) -> Problem:
         f"key {name[len(PREFIX) :]}, which nothing reads",
         "keys that are settings, as ansible-doc -t role ascend_ops.vllm.plan lists them without vllm_",
         f"rename it to {meant[len(PREFIX) :]}, if that is meant, or remove it" if meant else "remove it",
+        layer.place,
+    )
+
+
+def _number(layer: Layer, name: str) -> Problem:
+    key = name[len(PREFIX) :] if layer.place else name
+    return Problem(
+        f"{key} is the number {layer.values[name]!r}",
+        "a text in quotes, because YAML reads 25.10 as 25.1, and 0123 as 83",
+        f"put the value of {key} in quotes in {layer.place or 'the inventory'}",
         layer.place,
     )
 

@@ -36,10 +36,16 @@ NOT_NEGATIVE = Pattern(r"\d+", "0 or more")
 POSITIVE = Pattern(r"[1-9]\d*", "1 or more")
 SIZE = Pattern(r"\d{1,9}", "0 to 999999999")
 # A stop may take that long, and so may the task of a playbook that waits for it.
-WITHIN_A_DAY = Pattern(r"\d{1,4}|[1-7]\d{4}|8[0-5]\d{3}|86[0-3]\d\d|86400", "0 to 86400 seconds, a day")
+LONG = r"[1-7]\d{4}|8[0-5]\d{3}|86[0-3]\d\d|86400"
+WITHIN_A_DAY = Pattern(rf"\d{{1,4}}|{LONG}", "0 to 86400 seconds, a day")
 
 # YAML makes true of on, and 2.1 of 2.10, and no variable means that.
 QUOTED = "a string in quotes, such as '1', 'true' or '0.5', or a whole number"
+# Variables with secrets, and the setting that keeps each out of scripts and of what Docker shows.
+SECRETS = {
+    "VLLM_API_KEY": "vllm_api_key",
+    **dict.fromkeys(("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "MODELSCOPE_API_TOKEN"), "weights_token"),
+}
 # What the plan sets itself, and what has a setting of its own.
 CONTAINER_OPTIONS = Pattern(
     "(?!(name|image|state|command|entrypoint|labels|mounts|devices|env|init|network_mode|restart_policy"
@@ -80,9 +86,9 @@ PATTERNS = {
     "container_shm_size": Pattern(r"\d+(\.\d+)?\s*[kKmMgGtT]?[bB]?", "a size such as 1g"),
     "container_ulimits": Pattern(r"[a-z]+(:-?\d+){1,2}", "NAME:SOFT[:HARD], such as memlock:-1:-1"),
     "served_model_name": Pattern(r"\S+", "a name without blanks"),
-    "supervisor_grace": Pattern(r"[1-9]\d+", "10 or more seconds"),
-    "supervisor_probe_seconds": NOT_NEGATIVE,
-    "supervisor_max_failures": POSITIVE,
+    "supervisor_grace": Pattern(rf"[1-9]\d{{1,3}}|{LONG}", "10 to 86400 seconds, a day"),
+    "supervisor_probe_seconds": WITHIN_A_DAY,
+    "supervisor_max_failures": Pattern(r"[1-9]\d{0,8}", "1 to 999999999"),
     "drain_seconds": WITHIN_A_DAY,
     "serve_env_scripts": ABSOLUTE_PATH,
     "serve_env": VARIABLE,
@@ -133,6 +139,15 @@ def _environment_problems(settings: Mapping[str, Any]) -> list[Problem]:
         )
         for name, value in settings["container_env"].items()
         for match in values.VARIABLE.finditer(str(value))
+    ]
+    found += [
+        Problem(
+            f"vllm_{key} has {name}, a secret, which the container's script or `docker inspect` would show",
+            "no secret",
+            f"remove it there, and set {SECRETS[name]}",
+        )
+        for key in ("container_env", "serve_env")
+        for name in sorted(set(SECRETS) & set(settings[key]))
     ]
     path = settings["serve_env"].get("PYTHONPATH")
     if settings["drain_seconds"] and path is not None and "PYTHONPATH" not in variables(path):

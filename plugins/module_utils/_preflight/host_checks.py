@@ -284,6 +284,23 @@ def _docker_order(host: Host) -> Iterator[Finding]:
         )
 
 
+@checks.on_each_host("host", "api_key")
+def _api_key(host: Host) -> Iterator[Finding]:
+    """An unset variable, as for lack of a vault, must not open a service that has a key."""
+    docker = host.facts["docker"] or {}
+    present = {**docker.get("stopped", {}), **docker.get("served", {})}.get(
+        host.plan["container"]["name"], {}
+    )
+    had = present.get("labels", {}).get("ascend_ops.vllm.api-key") == "yes"
+    if had and host.plan["role"] == "head" and not host.plan.get("has_api_key"):
+        yield host.fail(
+            "api_key",
+            "the service has an API key, and vllm_api_key is not set",
+            "a key: without it, anyone who reaches the port may use the service",
+            "Set vllm_api_key. To remove the key on purpose, add api_key to preflight_accept for this run",
+        )
+
+
 @checks.on_all_hosts("host", "service_mtu", "service_bond")
 def _service_nics(hosts: Sequence[Host]) -> Iterator[Finding]:
     sizes = [(host.facts["service_nic_state"] or {}).get("mtu") for host in hosts]

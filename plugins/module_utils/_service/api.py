@@ -79,6 +79,7 @@ class Stream:
         self.done = False
         self.closed = False  # by this client, because it took too long
         self.tokens = 0
+        self.heard = 0.0  # when the last chunk came. A comment that keeps the connection alive is none
         self.times: list[float] = []
 
     def feed(self, line: str, at: float) -> None:
@@ -97,13 +98,13 @@ class Stream:
 
     def _take(self, event: Mapping[str, Any], at: float) -> None:
         # vLLM reports an engine that died as an event of a stream that began with status 200.
-        if "error" in event:
+        if event.get("error"):
             self.error = str(event["error"]["message"])
             return
-        if event.get("usage"):
-            self.tokens = int(event["usage"]["completion_tokens"])
+        self.tokens = int((event.get("usage") or {}).get("completion_tokens") or self.tokens)
+        self.heard = at
         for choice in event["choices"][:1]:
-            part = parse_message(choice["delta"], choice["finish_reason"])
+            part = parse_message(choice.get("delta") or {}, choice.get("finish_reason"))
             if part.reasoning or part.content or part.tool_calls:
                 self.times.append(at)
             self.message = Message(
@@ -132,7 +133,7 @@ def merge_calls(calls: Sequence[dict[str, Any]], parts: Sequence[Any]) -> list[d
     """
     merged = [dict(call, function=dict(call["function"])) for call in calls]
     for part in parts:
-        index, function = int(part.get("index", len(merged))), part["function"]
+        index, function = int(part.get("index", len(merged))), part.get("function") or {}
         if not 0 <= index <= len(merged):
             raise ValueError(f"a part of call {index}, but there are {len(merged)}")
         if index == len(merged):

@@ -276,6 +276,8 @@ def _whole_stream(answer: Answer, stream: Stream) -> Message:
     if error:
         raise ProblemError(error.rstrip("."), expected, LOGS_OF_ALL)
     message = stream.message
+    if stream.closed and not stream.times:
+        raise ProblemError(f"no token for {answer.seconds:.0f} s", expected, LOGS_OF_ALL)
     if stream.closed:
         return message._replace(finish_reason="length")
     if not (stream.done and message.finish_reason and stream.times):

@@ -99,15 +99,21 @@ class Client:
             with self._send(request, self._silence, stream=True) as response:
                 status = response.status_code
                 for line in response.iter_lines():
-                    stream.feed(line.decode("utf-8", "replace"), time.monotonic() - began)
-                    if time.monotonic() - began > self._longest:
-                        stream.closed = True
+                    now = time.monotonic() - began
+                    stream.feed(line.decode("utf-8", "replace"), now)
+                    stream.closed = now > self._longest
+                    # The API may keep the connection alive while its engine hangs.
+                    error = self._no_token() if now - stream.heard > self._silence else ""
+                    if stream.closed or error:
                         break
         except requests.RequestException as exception:
             error = transport_error(exception)
             if isinstance(exception, requests.Timeout) or "timed out" in str(exception):
-                error = f"no token for {self._silence:g} s"
+                error = self._no_token()
         return Answer(status, stream.rest, time.monotonic() - began, error, stream)
+
+    def _no_token(self) -> str:
+        return f"no token for {self._silence:g} s"
 
     def _send(self, request: Request, timeout: float, stream: bool = False) -> Any:
         session = requests.Session()

@@ -1576,9 +1576,11 @@ SIGNATURES = (
     _signature(
         "supervisor_key",
         r"^\[supervisor\] .*(?P<what>wrong signature)",
-        "the supervisors of the hosts have different keys",
-        "Run stop.yml, then start.yml, which gives all hosts a new key",
+        "a supervisor with another key wants to join",
+        "If the line names a host of this service, run stop.yml, then start.yml, which gives all hosts a new key. "
+        "If it names another one, remove the container there",
         SUPERVISOR,
+        kind=WARNING,  # a host that has left the service keeps trying, and any stranger may
     ),
     _signature(
         "supervisor_failed",
@@ -1586,6 +1588,14 @@ SIGNATURES = (
         "the supervisor of this host cannot work: {what}",
         "Check that vllm_service_ip is an address of this host and that vllm_supervisor_port is free. Then "
         "run site.yml",
+        SUPERVISOR,
+    ),
+    _signature(
+        "vllm_not_started",
+        r"^\[supervisor\] stopping: cannot start vLLM: (?P<what>.+)",
+        "this host cannot start another process: {what}",
+        "Look at the limits of the container and of the host: processes (`systemctl show docker -p TasksMax`), open files "
+        "(vllm_container_ulimits) and memory (`free -h`)",
         SUPERVISOR,
     ),
     _signature(

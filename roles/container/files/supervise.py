@@ -13,13 +13,14 @@ host sends no heartbeat for the grace period (`--grace`). All supervisors then e
 restart policy brings them back for the next generation. A shorter silence changes nothing.
 
 The head also asks vLLM whether it is ready. From then on, it asks for a token of each engine that has computed
-none for a while, because the processes of an engine that hangs live on.
+none for a while, because the processes of an engine that hangs live on. An engine whose KV cache fills reads a long
+prompt, and does not hang.
 
 With `--metrics`, metrics for Prometheus are in a file of that name, as the textfile collector of node_exporter reads
 them. Nothing listens for that.
 
 A planned stop of any host drains the service first: the head lets vLLM refuse new requests (`drain.py`), and
-waits until no engine has a request left, at most `--drain-seconds`.
+waits until no engine has a request left, at most `--drain-seconds`. After SIGUSR1, it does not wait.
 
 The connections are TCP between the service addresses. Both sides prove that they know the key, and sign every
 message.
@@ -64,8 +65,11 @@ METRICS_SECONDS = 10  # between two writes of the metrics, in which a supervisor
 STATES = ("waiting", "pausing", "loading", "ready", "draining", "stopped")
 DRAIN_MARGIN_SECONDS = 5  # that a worker waits longer than the head, for its answer
 PROBE_RESULTS = ("answered", "refused", "failed")
+PROMPT_SECONDS = 1800  # that an engine may read one prompt, before the first token of the answer
+MIN_KEY_BYTES = 16
 RANK_HEADER = "X-data-parallel-rank"
 TOKENS = re.compile(r"^vllm:(?:prompt|generation)_tokens_total\{([^}]*)\} ([0-9.eE+]+)$", re.M)
+CACHE = re.compile(r"^vllm:kv_cache_usage_perc\{([^}]*)\} ([0-9.eE+-]+)$", re.M)
 REQUESTS = re.compile(r"^vllm:num_requests_(?:running|waiting)\{[^}]*\} ([0-9.eE+]+)$", re.M)
 ENGINE_LABEL = re.compile(r'engine="(\d+)"')
 MAX_MESSAGE_BYTES = 4096
@@ -73,14 +77,16 @@ MAX_MESSAGE_BYTES = 4096
 MAX_UNPROVEN = 64
 MAX_UNPROVEN_EACH = 8
 BACKLOG = 16  # asyncio accepts this many at a time, before any of them can be closed again
+PRINTABLE = re.compile(rb"[!-~]+( +[!-~]+)*")
 SIGNED = re.compile(rb"[0-9a-f]{64} \{")  # how a message of a supervisor begins, whatever its key
 # Raised by a connection that broke, or by a peer that is not a supervisor.
 CONNECTION_ERRORS = (OSError, EOFError, ValueError, asyncio.TimeoutError)
 
 
 def log(text: str) -> None:
-    """Write a line to the container's log."""
-    print(f"[supervisor] {text}", file=sys.stderr, flush=True)
+    """Write a line to the container's log. Where nobody reads that any more, the service goes on without it."""
+    with contextlib.suppress(OSError):
+        print(f"[supervisor] {text}", file=sys.stderr, flush=True)
 
 
 class WrongSignature(ValueError):
@@ -206,7 +212,13 @@ class FailureCount:
         try:
             stored = json.loads(self._file.read_text(encoding="utf-8"))
             return int(stored["failures"]) + bool(stored["running"]), float(stored["lasted"])
-        except (OSError, ValueError, KeyError, TypeError):  # the first start, or a damaged file
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            OverflowError,
+        ):  # the first start, or a damaged file
             return 0, 0.0
 
     def _write(self, **state: float) -> None:
@@ -243,15 +255,11 @@ class Api:
         except (ValueError, KeyError, TypeError, IndexError):
             return status, ""
 
-    async def tokens(self) -> dict[int, float]:
-        """Return how many tokens each engine has read and written, by its rank."""
+    async def work(self) -> dict[int, Work]:
+        """Return what each engine has done so far, by its rank."""
         _status, text = await self._ask("GET", "/metrics", REQUEST_SECONDS)
-        counts: dict[int, float] = {}
-        for labels, value in TOKENS.findall(text):
-            label = ENGINE_LABEL.search(labels)
-            rank = int(label.group(1)) if label else 0
-            counts[rank] = counts.get(rank, 0) + float(value)
-        return counts
+        tokens, cache = by_rank(TOKENS.findall(text)), by_rank(CACHE.findall(text))
+        return {rank: Work(tokens.get(rank, 0), cache.get(rank, 0)) for rank in {*tokens, *cache}}
 
     async def requests(self) -> int | None:
         """Return how many requests run or wait on all engines; None if the API does not say."""
@@ -298,8 +306,21 @@ class Api:
             return 0, ""
 
     def _authorization(self) -> dict[str, str]:
-        key = self._key.read_text(encoding="utf-8").strip() if self._key and self._key.exists() else ""
-        return {"Authorization": f"Bearer {key}"} if key else {}
+        """Return the header with the API key. With a key that no header takes, vLLM is asked without one."""
+        key = b""
+        with contextlib.suppress(OSError):
+            key = self._key.read_bytes().strip() if self._key else b""
+        return {"Authorization": f"Bearer {key.decode()}"} if PRINTABLE.fullmatch(key) else {}
+
+
+def by_rank(values: Iterable[tuple[str, str]]) -> dict[int, float]:
+    """Return the sums of the values of a metric, given with their labels, by the rank of the engine."""
+    sums: dict[int, float] = {}
+    for labels, value in values:
+        label = ENGINE_LABEL.search(labels)
+        rank = int(label.group(1)) if label else 0
+        sums[rank] = sums.get(rank, 0) + float(value)
+    return sums
 
 
 async def in_thread(work: Callable[[], tuple[int, str]]) -> tuple[int, str]:
@@ -322,25 +343,51 @@ async def in_thread(work: Callable[[], tuple[int, str]]) -> tuple[int, str]:
 
 @dataclasses.dataclass
 class Member:
-    """A worker that has joined: its connection, if there is one now, and the time of its last heartbeat."""
+    """A worker that has joined: its address, its connection, if there is one now, and the time of its last heartbeat."""
 
+    address: str
     channel: Channel | None
     heard: float
+
+
+@dataclasses.dataclass
+class Work:
+    """What an engine has done so far: tokens that it has read and written. And how full its KV cache is."""
+
+    tokens: float
+    cache: float
 
 
 @dataclasses.dataclass
 class Engine:
     """An engine that is ready.
 
-    `silence`: seconds without a token. `probed`: the silence at which it was first asked for one. `probes`: how often it
-    was asked, by PROBE_RESULTS.
+    `silence`: seconds without a token. `read`: the silence at which it last was seen to read a prompt. `probed`: that at
+    which it was first asked for a token. `probes`: how often it was asked, by PROBE_RESULTS.
     """
 
     rank: int
     silence: float = 0.0
+    read: float = 0.0
     probed: float | None = None
     probe: asyncio.Task[str] | None = None
     probes: dict[str, int] = dataclasses.field(default_factory=lambda: dict.fromkeys(PROBE_RESULTS, 0))
+
+    @property
+    def unanswered(self) -> float:
+        """Return for how many seconds it owes a token that it was asked for, while it did nothing else."""
+        return 0.0 if self.probed is None else self.silence - max(self.probed, min(self.read, PROMPT_SECONDS))
+
+    def observe(self, before: Work, now: Work, passed: float) -> None:
+        """Take what it has done within so many seconds.
+
+        The tokens of a prompt count when all of it is read. Until then, only the KV cache shows that it computes.
+        """
+        self.silence += passed
+        if self.answer() in ("answered", "refused") or now.tokens > before.tokens:
+            self.silence, self.read, self.probed = 0.0, 0.0, None
+        elif now.cache != before.cache:
+            self.read = self.silence
 
     def answer(self) -> str:
         """Return and count what the engine has answered since it was asked; nothing if it has not yet."""
@@ -376,12 +423,23 @@ class Metrics:
         return "\n".join(self._lines) + "\n"
 
 
+def read_key(file: Path) -> bytes:
+    """Return the key of the supervisors, or raise ValueError. Anyone knows an empty one."""
+    key = file.read_bytes().strip()
+    if len(key) < MIN_KEY_BYTES:
+        raise ValueError(
+            f"{file} has a key of {len(key)} bytes, expected {MIN_KEY_BYTES} or more. "
+            "Run start.yml, which gives all hosts a new one"
+        )
+    return key
+
+
 class Supervisor:
     """What head and worker have in common: the vLLM process, and the one reason to stop."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        self.key = options.key.read_bytes().strip() if options.hosts > 1 else b""
+        self.key = read_key(options.key) if options.hosts > 1 else b""
         self.grace: float = options.grace  # the head sends its own to the workers
         self.generation = ""
         self.failure = True
@@ -392,6 +450,7 @@ class Supervisor:
         self._state = STATES[0]
         self._generation_began = 0.0  # seconds since the epoch
         self._signalled = asyncio.Event()
+        self.drained = asyncio.Event()  # there is nothing to wait for before a planned stop
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -445,6 +504,11 @@ class Supervisor:
             self.failure = failure
             self._stopped.set_result((reason, code))
 
+    @property
+    def is_stopping(self) -> bool:
+        """Tell whether there is a reason to stop."""
+        return self._stopped.done()
+
     def log_once(self, text: str, about: str = "") -> None:
         """Log *text*, unless it, or something *about* the same, was logged since the last connection.
 
@@ -469,8 +533,11 @@ class Supervisor:
 
     async def run(self) -> int:
         """Supervise until there is a reason to stop. Return the exit code."""
+        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, self._signal)
+            loop.add_signal_handler(number, self._signal)
+        loop.add_signal_handler(signal.SIGUSR1, self.drained.set)
+        loop.add_signal_handler(signal.SIGHUP, log, "SIGHUP is ignored")  # which would end this process only
         if self.options.metrics:
             self.spawn(self._keep_metrics())
         await self.begin()
@@ -494,7 +561,7 @@ class Supervisor:
             self.spawn(self._stop_as_planned())
 
     async def _stop_as_planned(self) -> None:
-        if self.options.drain_seconds:
+        if self.options.drain_seconds and not self.drained.is_set():
             await self.drain()
         self.stop("the container was stopped", False, 0)
 
@@ -528,7 +595,13 @@ class Supervisor:
             environment["PYTHONPATH"] = os.pathsep.join(filter(None, folders))
             command += ["--middleware", f"{self.options.middleware.stem}.Refusal"]
         log(f"generation {generation}: starting {' '.join(command)}")
-        self._vllm = await asyncio.create_subprocess_exec(*command, env=environment, start_new_session=True)
+        try:
+            self._vllm = await asyncio.create_subprocess_exec(
+                *command, env=environment, start_new_session=True
+            )
+        except OSError as error:  # on a worker, no failure of its connection
+            self.stop(f"cannot start vLLM: {error}")
+            return
         self.spawn(self._watch_vllm(self._vllm))
 
     async def _watch_vllm(self, vllm: asyncio.subprocess.Process) -> None:
@@ -555,7 +628,7 @@ class Head(Supervisor):
         self._begun, self._ready = 0.0, False
         self._engines = [Engine(rank) for rank in range(options.engines)]
         self._engine_watch: asyncio.Task[None] | None = None
-        self._drained: asyncio.Future[None] | None = None
+        self._draining: asyncio.Future[None] | None = None
         self._all_joined = asyncio.Event()
         # Connections and their addresses, the oldest first.
         self._unproven: dict[asyncio.StreamWriter, str] = {}
@@ -584,8 +657,7 @@ class Head(Supervisor):
             for engine in self._engines:
                 metrics.add("engine_silence_seconds", engine.silence, engine=engine.rank)
             for engine in self._engines:
-                unanswered = 0 if engine.probed is None else engine.silence - engine.probed
-                metrics.add("engine_unanswered_seconds", unanswered, engine=engine.rank)
+                metrics.add("engine_unanswered_seconds", engine.unanswered, engine=engine.rank)
             for engine in self._engines:
                 for result, count in engine.probes.items():
                     metrics.add("engine_probes_total", count, engine=engine.rank, result=result)
@@ -604,9 +676,9 @@ class Head(Supervisor):
     async def drain(self) -> None:
         if not self._ready:
             return
-        if not self._drained:  # for all hosts that are stopped
-            self._drained = asyncio.ensure_future(self._drain())
-        await asyncio.shield(self._drained)
+        if not self._draining:  # for all hosts that are stopped
+            self._draining = asyncio.ensure_future(self._drain())
+        await asyncio.shield(self._draining)
 
     async def _drain(self) -> None:
         seconds, began = self.options.drain_seconds, time.monotonic()
@@ -623,15 +695,16 @@ class Head(Supervisor):
             if idle == IDLE_READINGS:
                 log(f"drained after {passed:.0f} s")
                 return
-            if passed >= seconds:
-                log(f"not drained after {seconds:g} s: {left} request(s) are cut")
+            if passed >= seconds or self.drained.is_set():
+                log(f"not drained after {min(seconds, passed):.0f} s: {left} request(s) are cut")
                 return
             if requests != 0:
                 self.report(f"draining: {left} request(s) left")
                 if passed >= next_line:
                     log(f"draining: {left} request(s) left, waiting up to {seconds - passed:.0f} s for them")
                     next_line = passed + DRAIN_LOG_SECONDS
-            await asyncio.sleep(min(DRAIN_POLL_SECONDS, seconds - passed))
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.drained.wait(), min(DRAIN_POLL_SECONDS, seconds - passed))
 
     def _refuse_requests(self) -> None:
         try:
@@ -724,26 +797,20 @@ class Head(Supervisor):
         """Stop when an engine computes nothing. While it does, its tokens prove it, and nothing is sent."""
         seconds, timeout = self.options.probe_seconds, self.options.probe_timeout
         interval = min(seconds, timeout) / 6
-        counts, last = await self._api.tokens(), time.monotonic()
+        work, last = await self._api.work(), time.monotonic()
         while True:
             await asyncio.sleep(interval)
-            before, counts = counts, await self._api.tokens()
+            before, work = work, {**work, **await self._api.work()}  # an API that is busy may not answer
             # After a pause of this process or of the machine, the engines get their time again.
             passed = min(time.monotonic() - last, interval + 2 * REQUEST_SECONDS)
             last = time.monotonic()
-            hanging = []
             for engine in self._engines:
-                engine.silence += passed
-                answered = engine.answer() in ("answered", "refused")
-                if counts.get(engine.rank, 0) > before.get(engine.rank, 0):
-                    answered = True
-                if answered:
-                    engine.silence, engine.probed = 0, None
-                elif engine.probed is not None and engine.silence - engine.probed > timeout:
-                    hanging.append(engine)
+                now = work.get(engine.rank, Work(0, 0))
+                engine.observe(before.get(engine.rank, now), now, passed)
+            hanging = [engine for engine in self._engines if engine.unanswered > timeout]
+            for engine in self._engines:
                 if engine.silence > seconds and not engine.probe:
-                    if engine.probed is None:
-                        engine.probed = engine.silence
+                    engine.probed = engine.silence if engine.probed is None else engine.probed
                     engine.probe = asyncio.ensure_future(self._probe(engine.rank))
             self.write_metrics()
             if hanging:  # where one hangs in a collective operation, the others soon wait for it
@@ -790,7 +857,7 @@ class Head(Supervisor):
             # A worker that was dropped while its message waited to be read connects again.
             kept = self._unproven.pop(writer, None)
             if hello and kept:
-                await self._follow(int(hello["rank"]), str(hello["generation"]), channel)
+                await self._follow(int(hello["rank"]), str(hello["generation"]), channel, address)
         except (*CONNECTION_ERRORS, KeyError) as error:
             self.log_once(f"connection from {address}: {str(error) or type(error).__name__}")
         finally:
@@ -811,17 +878,21 @@ class Head(Supervisor):
             self.log_once(f"closed a connection from {address}: not a supervisor", about="stranger")
         return None
 
-    async def _follow(self, rank: int, generation: str, channel: Channel) -> None:
+    async def _follow(self, rank: int, generation: str, channel: Channel, address: str) -> None:
         """Let a worker join, and receive its heartbeats."""
-        if not 0 < rank < self.options.hosts:
-            raise ValueError(f"host {rank} is not one of the {self.options.hosts} hosts of this service")
+        refusal = self._refusal(rank, address)
+        if refusal:
+            channel.send(refused=refusal)
+            raise ValueError(refusal)
         if generation != self.generation:
             if generation:
                 channel.send(end="it has restarted")
             if self.generation:
                 self.stop(f"host {rank} has restarted")
             return
-        member = self._members[rank] = Member(channel, time.monotonic())
+        if self.is_stopping:  # who is connected has been told why
+            return
+        member = self._members[rank] = Member(address, channel, time.monotonic())
         channel.send(grace=self.grace, ready=self._ready)
         log(f"host {rank} has joined")
         self.logged.clear()
@@ -840,6 +911,15 @@ class Head(Supervisor):
                 if not self.generation:  # a generation starts only while all are connected
                     del self._members[rank]
                     self._all_joined.clear()
+
+    def _refusal(self, rank: int, address: str) -> str:
+        """Return why a worker may not join; empty if it may."""
+        if not 0 < rank < self.options.hosts:
+            return f"host {rank} is not one of the {self.options.hosts} hosts of this service"
+        member = self._members.get(rank)
+        if member and member.channel and member.address != address:
+            return f"host {rank} is at {member.address}, and cannot be at {address} too"
+        return ""
 
     def _handle_message(self, rank: int, message: dict[str, Any]) -> None:
         if "drain" in message:
@@ -861,10 +941,6 @@ class Worker(Supervisor):
 
     _channel: Channel | None = None
 
-    def __init__(self, options: argparse.Namespace) -> None:
-        super().__init__(options)
-        self._drained = asyncio.Event()
-
     async def begin(self) -> None:
         self.report("not connected to the head yet")
         self.spawn(self._stay_connected())
@@ -882,7 +958,7 @@ class Worker(Supervisor):
             self._channel.send(drain=True)
             seconds = self.options.drain_seconds + DRAIN_MARGIN_SECONDS
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._drained.wait(), seconds)
+                await asyncio.wait_for(self.drained.wait(), seconds)
 
     async def _stay_connected(self) -> None:
         heard = time.monotonic()
@@ -930,10 +1006,12 @@ class Worker(Supervisor):
         return channel
 
     async def _handle_message(self, message: dict[str, Any]) -> None:
+        if "refused" in message:
+            raise ValueError(message["refused"])
         if "end" in message:
             self.stop(f"the head reported: {message['end']}", message.get("failure", True))
         if "drained" in message:
-            self._drained.set()
+            self.drained.set()
         if "start" in message and not self.generation:
             await self.start_vllm(message["start"])
         if message.get("ready") and self._state == "loading":
@@ -980,8 +1058,10 @@ async def supervise(options: argparse.Namespace) -> int:
     """Run this host's supervisor. Return its exit code."""
     try:
         return await (Worker if options.rank else Head)(options).run()
-    except OSError as error:  # no key yet, or after a reboot no address yet: Docker tries again
+    except (OSError, ValueError) as error:  # no key yet, or after a reboot no address yet: Docker tries again
         log(f"cannot start: {error}")
+        with contextlib.suppress(OSError):
+            write(options.status, f"failing: cannot start: {error}\n")
         return 1
 
 

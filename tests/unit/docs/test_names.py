@@ -30,7 +30,7 @@ KNOWN = {
     *names.GUESSES,  # which messages name as wrong
     "vllm_plan", "vllm_host_facts", "vllm_image_content", "vllm_image_problem", "vllm_listener", "vllm_listener_outlasted", "vllm_npu", "vllm_peers",
     "vllm_records", "vllm_weights",  # facts
-    "vllm_ascend", "vllm_exited", "vllm_killed", "vllm_log", "vllm_patch",  # no variables
+    "vllm_ascend", "vllm_exited", "vllm_killed", "vllm_log", "vllm_not_started", "vllm_patch",  # no variables
 }  # fmt: skip
 
 

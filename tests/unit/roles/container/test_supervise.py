@@ -55,6 +55,7 @@ class Host:
         self.key = folder / f"key{rank}"
         self.key.write_text("the key of the service\n", encoding="ascii")
         self.python = sys.executable if rank else OLDEST
+        self.shell = "bash"
         self.engine = ENGINE.format(pid_file=self.pid_file)
         self.options = {
             "rank": rank, "hosts": hosts, "address": f"127.0.0.{rank + 1}", "head": "127.0.0.1", "port": port,
@@ -68,7 +69,7 @@ class Host:
         options = [f"--{name}={value}" for name, value in self.options.items()]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [self.python, SUPERVISE, *options, "--", "bash", "-c", self.engine], stderr=log
+                [self.python, SUPERVISE, *options, "--", self.shell, "-c", self.engine], stderr=log
             )
 
     def signal(self, number: int) -> None:
@@ -263,7 +264,12 @@ def test_all_end_when_an_engine_is_killed(pair, victim):
 
 
 @pytest.mark.parametrize("victim", [0, 1])
-def test_a_supervisor_that_comes_back_ends_the_generation(pair, victim):
+def test_a_supervisor_that_comes_back_ends_the_generation(make, victim):
+    pair = make(2)
+    for host in pair:
+        host.options["grace"] = PATIENCE  # so that its silence does not
+        host.start()
+    wait_for_engines(*pair)
     pair[victim].remove()
     pair[victim].start()
     assert pair[1 - victim].code() == 1
@@ -365,7 +371,7 @@ def test_the_pauses_grow_however_long_a_start_takes(tmp_path, loaded: float, pau
 
 def test_a_peer_without_the_key_starts_nothing_and_is_logged_once(make):
     head, worker = make(2)
-    worker.key.write_text("another key\n", encoding="ascii")
+    worker.key.write_text("another key of the service\n", encoding="ascii")
     head.start()
     wait(lambda: "gathering" in head.stages(), head)
     worker.start()
@@ -494,6 +500,133 @@ def test_hostile_connections_change_nothing(make):
     wait(lambda: len(list(descriptors.iterdir())) < 32, head)
 
 
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_host_that_cannot_start_vllm_ends_the_generation_and_is_named(make, victim):
+    """As for lack of processes, files or memory: the worker's connection is all right."""
+    pair = make(2)
+    pair[victim].shell = "/no/such/shell"
+    for host in pair:
+        host.start()
+    assert [host.code() for host in pair] == [1, 1]
+    assert pair[victim].signs()[-1] == "vllm_not_started"
+    assert "other_host_failed" in pair[1 - victim].signs()
+
+
+def test_two_hosts_with_the_same_number_are_named_on_both(make):
+    head, first, second = make(3)
+    second.options["rank"] = 1
+    head.start()
+    first.start()
+    wait(lambda: "host 1 has joined" in head.says(), head)
+    second.start()
+    refusal = "host 1 is at 127.0.0.2, and cannot be at 127.0.0.3 too"
+    wait(lambda: refusal in head.says() and refusal in second.says(), head, second)
+    time.sleep(2)
+    assert head.says().count(refusal) == 1
+    assert first.health() == "ok: connected to the head"
+
+
+def test_a_second_host_with_the_same_number_ends_no_generation(make):
+    head, worker, second = make(3)
+    for host in (head, worker, second):
+        host.options["hosts"] = 2
+    second.options["rank"] = 1
+    head.start()
+    worker.start()
+    wait_for_engines(head, worker)
+    engines = [host.engine_pid() for host in (head, worker)]
+    second.start()
+    wait(lambda: "cannot be at 127.0.0.3 too" in second.says(), second)
+    assert [host.engine_pid() for host in (head, worker)] == engines
+    assert head.runs()
+
+
+def test_a_host_that_is_not_of_the_service_is_told(make):
+    head, worker = make(2)
+    worker.options["rank"] = 5
+    head.start()
+    worker.start()
+    refusal = "host 5 is not one of the 2 hosts of this service"
+    wait(lambda: refusal in worker.says(), head, worker)
+    assert refusal in head.says()
+
+
+def test_no_worker_joins_a_head_that_stops(make):
+    head, worker, _absent = make(3)
+    head.engine = "sleep 600"
+    head.start()
+    wait(lambda: "rendezvous" in head.says(), head)
+    worker.start()
+    wait(lambda: "host 1 has joined" in head.says(), head)
+    head.signal(signal.SIGTERM)
+    head.code()
+    after = head.says().split("stopping:")[1]
+    assert "has joined" not in after
+
+
+@pytest.mark.parametrize("key", ["", "\n", "short"])
+def test_a_key_that_anyone_may_guess_starts_nothing(make, key):
+    head, worker = make(2)
+    for host in (head, worker):
+        host.key.write_text(key, encoding="ascii")
+        host.start()
+    assert [head.code(), worker.code()] == [1, 1]
+    for host in (head, worker):
+        assert f"{host.key} has a key of {len(key.strip())} bytes, expected 16 or more" in host.says()
+        assert host.health().startswith("failing: cannot start: ")
+
+
+def test_a_log_that_nobody_reads_any_more_ends_nothing(make):
+    """And where it is lost, the other host is told why the generation ends, all the same."""
+    head, worker = make(2)
+    worker.start()
+    options = [f"--{name}={value}" for name, value in head.options.items()]
+    command = [head.python, SUPERVISE, *options, "--", "bash", "-c", head.engine]
+    head.process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    wait_for_engines(head, worker)
+    head.process.stderr.close()
+    head.signal(signal.SIGHUP)  # which it logs
+    time.sleep(1)
+    assert head.runs()
+    os.kill(head.engine_pid(), signal.SIGKILL)
+    assert [head.code(), worker.code()] == [1, 1]
+    assert "vLLM on host 0 exited with code -9" in worker.says()
+
+
+def test_a_service_over_ipv6(make):
+    hosts = make(2)
+    for host in hosts:
+        host.options.update({"address": "::1", "head": "::1"})
+        host.start()
+    wait_for_engines(*hosts)
+
+
+@pytest.mark.parametrize(
+    "state",
+    ['{"failures": Infinity, "running": false, "lasted": NaN}', "null", "", "\0" * 50, "{" * 9, "folder"],
+)
+def test_a_state_that_is_damaged_or_lost_starts_all_the_same(make, state):
+    (host,) = make(1)
+    if state == "folder":
+        host.state.mkdir()
+        Path(host.options["status"]).mkdir()
+    else:
+        host.state.write_text(state, encoding="ascii")
+    host.start()
+    wait_for_engines(host)
+    host.signal(signal.SIGTERM)
+    assert host.code() == 0
+
+
+def test_an_engine_that_ignores_its_end_delays_no_stop(make):
+    (host,) = make(1)
+    host.engine = f"trap '' TERM; echo $$ >{host.pid_file}; while true; do sleep 1; done"
+    host.start()
+    wait_for_engines(host)
+    host.signal(signal.SIGTERM)
+    assert host.code() == 0
+
+
 def test_only_the_service_address_is_bound(pair):
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.9", pair[0].options["port"]), timeout=PATIENCE)
@@ -534,7 +667,7 @@ def engine_of(host: Host, rank: int) -> int:
 
 def tokens(host: Host) -> dict[int, float]:
     api = supervise.Api(["127.0.0.1"], host.options["api-port"], None)
-    return asyncio.run(api.tokens())
+    return {rank: work.tokens for rank, work in asyncio.run(api.work()).items()}
 
 
 HANG = 3  # seconds that an engine may take for a token, where the test lets it hang
@@ -567,6 +700,54 @@ def test_an_engine_that_hangs_ends_the_generation(serving, rank):
     assert "engine_hangs" in serving.signs()
     with contextlib.suppress(ProcessLookupError):
         os.kill(engine, signal.SIGKILL)
+
+
+def test_an_engine_that_reads_a_long_prompt_does_not_hang(serving, tmp_path):
+    """It has no token, and none when asked, for as long as it reads. Its KV cache fills meanwhile."""
+    serving.options["probe-timeout"] = HANG
+    serving.start()
+    wait(lambda: "ready after" in serving.says(), serving)
+    fills = tmp_path / "fills-0"
+    fills.touch()
+    os.kill(engine_of(serving, 0), signal.SIGSTOP)
+    time.sleep(4 * HANG)
+    assert serving.runs()
+    fills.unlink()
+    assert serving.code() == 1
+    assert "stopping: engine 0 hangs" in serving.says()
+    os.kill(engine_of(serving, 0), signal.SIGKILL)
+
+
+def test_no_prompt_takes_for_ever(monkeypatch):
+    monkeypatch.setattr(supervise, "PROMPT_SECONDS", 100)
+    engine = supervise.Engine(0)
+    engine.observe(supervise.Work(5, 0.0), supervise.Work(5, 0.0), 60)
+    engine.probed = engine.silence
+    for second in range(100):
+        engine.observe(supervise.Work(5, second / 100), supervise.Work(5, (second + 1) / 100), 1)
+    assert (engine.silence, engine.unanswered) == (160, 60)
+    engine.observe(supervise.Work(5, 0.5), supervise.Work(6, 0.5), 1)
+    assert (engine.silence, engine.unanswered) == (0, 0)
+
+
+def test_metrics_that_fail_now_and_then_hide_no_engine_that_hangs(serving, tmp_path):
+    serving.options["probe-timeout"] = HANG
+    serving.start()
+    wait(lambda: all(tokens(serving).get(rank, 0) >= 1 for rank in (0, 1)), serving)
+    os.kill(engine_of(serving, 0), signal.SIGSTOP)
+    (tmp_path / "fails-now-and-then").touch()
+    assert serving.code() == 1
+    assert "engine_hangs" in serving.signs()
+    os.kill(engine_of(serving, 0), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("key", [b"\xff\xfe\x00key", b"key\nsecond", b" \n"])
+def test_a_key_that_no_header_takes_hides_no_service_that_is_ready(serving, key):
+    Path(serving.options["api-key-file"]).write_bytes(key)
+    serving.start()
+    wait(lambda: serving.health() == "ok: ready", serving)
+    wait(lambda: "for a token: HTTP status 401" in serving.says(), serving)
+    assert "Traceback" not in serving.says()
 
 
 def test_an_api_that_hangs_ends_the_generation(serving):
@@ -825,6 +1006,30 @@ def test_a_drain_is_bounded(draining):
         assert draining.code() == 0
         assert answer.exception(PATIENCE)
     assert "not drained after 2 s: 1 request(s) are cut" in draining.says()
+
+
+def test_a_drain_ends_when_asked_to(draining):
+    start_until_ready(draining)
+    with Client(draining).request() as answer:
+        draining.signal(signal.SIGTERM)
+        wait(lambda: draining.health() == "ok: draining: 1 request(s) left", draining)
+        draining.signal(signal.SIGUSR1)
+        assert draining.code() == 0
+        assert answer.exception(PATIENCE)
+    assert "1 request(s) are cut" in draining.says()
+    assert draining.count() == {"failures": 0, "running": False, "lasted": 0}
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_hosts_that_are_not_to_drain_stop_at_once(draining_pair, first):
+    start_until_ready(*draining_pair)
+    with Client(draining_pair[0]).request() as answer:
+        for number in (signal.SIGUSR1, signal.SIGTERM):
+            draining_pair[first].signal(number)
+            draining_pair[1 - first].signal(number)
+        assert [host.code() for host in draining_pair] == [0, 0]
+        assert answer.exception(PATIENCE)
+    assert draining_pair[0].count()["failures"] == 0
 
 
 @pytest.fixture(name="draining_pair")

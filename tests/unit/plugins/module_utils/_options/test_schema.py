@@ -37,6 +37,8 @@ def test_a_value_becomes_of_its_type(option: dict[str, Any], value: Any, result:
         ({"type": "int"}, "http"),
         ({"type": "int"}, True),
         ({"type": "int"}, 1.5),
+        *(({"type": "int"}, float(value)) for value in ("inf", "-inf", "nan")),  # as .inf in YAML
+        (NUMBERS, [float("inf")]),
         ({"type": "bool"}, "perhaps"),
         ({"type": "str"}, {"name": "x"}),
         ({"type": "str"}, True),

@@ -87,6 +87,7 @@ def test_null_leaves_a_flag_out(flag: str):
         ({"data-parallel-start-rank": 1}, "data-parallel-start-rank"),
         ({"headless": True}, "headless"),
         ({"api-key": "x"}, "api-key"),
+        ({"hf-token": "hf_x"}, "hf-token"),
         ({"uds": "/tmp/x"}, "uds"),
         ({"ssl-keyfile": "/x"}, "ssl-keyfile"),
         ({"max-model-length": 1}, "max-model-length"),

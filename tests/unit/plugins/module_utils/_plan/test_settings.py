@@ -204,6 +204,16 @@ def test_what_surveys_and_the_command_line_send_is_read(name, text, value):
     assert settings(**{name: text})[name[len("vllm_") :]] == value
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("vllm_model_revision", 42798), ("vllm_npu_driver_version", 25.1), ("vllm_npu_firmware_version", 7.1)],
+)
+def test_a_number_where_digits_count_is_refused(name, value):
+    (problem,) = merged(**{name: value})[1]
+    assert problem.found == f"{name} is the number {value}"
+    assert "in quotes" in problem.remedy
+
+
 @pytest.mark.parametrize("name", ["vllm_patch_set", "vllm_airgap_dir"])
 def test_null_is_a_value_where_it_is_the_default(name):
     assert settings(**{name: None})[name[len("vllm_") :]] is None

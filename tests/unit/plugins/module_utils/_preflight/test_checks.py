@@ -498,6 +498,21 @@ def test_an_ill_of_the_host(healthy, case):
     assert_finding(case, host_finding(healthy, case))
 
 
+@pytest.mark.parametrize("where", ["served", "stopped"])
+def test_a_service_with_a_key_is_not_opened_by_a_variable_that_is_missing(healthy, where):
+    hosts = pair(healthy)
+    for host in hosts:
+        name = host.plan["container"]["name"]
+        host.facts["docker"][where] = {name: {"labels": {"ascend_ops.vllm.api-key": "yes"}, "image_id": None}}
+        host.plan["has_api_key"] = True
+    assert checks.check(hosts) == []
+    for host in hosts:
+        host.plan["has_api_key"] = False
+    found = only(checks.check(hosts))
+    assert (found.id, found.severity, found.host) == ("api_key", "fail", "node0")
+    assert "vllm_api_key" in found.problem.remedy
+
+
 # Whether the model fits
 
 SHARES = {

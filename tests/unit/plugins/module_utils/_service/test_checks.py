@@ -388,6 +388,68 @@ WRONG_STREAMS = {
 }
 
 
+def every(**more: Any) -> list[str]:
+    """The whole stream, with other fields in each of its chunks."""
+    events = [json.loads(line[len("data: ") :]) for line in WHOLE if line.startswith("data: {")]
+    return [*("data: " + json.dumps({**event, **more}) for event in events), WHOLE[-1]]
+
+
+def without_reason(line: str) -> str:
+    return line.replace(', "finish_reason": null', "")
+
+
+RIGHT_STREAMS = {
+    "comments": [": keep-alive", "", *WHOLE[:4], ": keep-alive", *WHOLE[4:]],
+    "fields of an event": ["event: message", "id: 1", "retry: 3000", *WHOLE],
+    "no blank after the colon": [line.replace("data: ", "data:") for line in WHOLE],
+    "usage in each chunk": every(usage={"prompt_tokens": 3, "completion_tokens": 7, "total_tokens": 10}),
+    "usage without a count": every(usage={"prompt_tokens": 3}),
+    "usage that is null": [*every(usage=None)[:-2], *WHOLE[-2:]],
+    "an error that is null": every(error=None),
+    "no reason but the last": [without_reason(line) for line in WHOLE],  # vLLM before PR 19662
+    "a delta that is null": ['data: {"choices": [{"delta": null, "finish_reason": null}]}', *WHOLE],
+    "an empty delta at the end": [*WHOLE[:5], chunk(content="GLM."), chunk("stop"), *WHOLE[-2:]],
+    "content that is null": [chunk(role="assistant", content=None, tool_calls=None), *WHOLE[2:]],
+    "logprobs": [
+        line.replace('{"delta"', '{"logprobs": {"content": []}, "index": 0, "delta"') for line in WHOLE
+    ],
+    "only the old name": [line.replace('"reasoning": "Who "', '"reasoning": null') for line in WHOLE],
+}
+
+
+@pytest.mark.parametrize("lines", RIGHT_STREAMS.values(), ids=RIGHT_STREAMS)
+def test_a_right_stream_in_another_form(lines: list[str]):
+    assert passes(check("streaming", streamed(lines)))
+    assert stream(lines).message.content == "I am GLM."
+    assert stream(lines).message.finish_reason == "stop"
+
+
+def test_a_stream_that_was_closed_before_its_first_text_fails():
+    answer = streamed([": keep-alive", chunk(role="assistant", content=""), ": keep-alive"])
+    assert answer.stream
+    answer.stream.closed = True
+    for name in ("streaming", "chat", "reasoning", "thinking_off"):
+        assert "no token" in text_of(check(name, answer)), name
+
+
+def test_parts_of_calls_with_fields_that_are_null():
+    """As vLLM sends them in the last part (PR 38640), and other servers in the first."""
+    lines = [
+        chunk(tool_calls=[{"index": 0, "id": "call-0", "type": "function", "function": None}]),
+        chunk(
+            content=None, tool_calls=[{"index": 0, "function": {"name": "get_weather", "arguments": None}}]
+        ),
+        chunk(
+            tool_calls=[
+                {"index": 0, "id": None, "type": None, "function": {"name": None, "arguments": '{"city": '}}
+            ]
+        ),
+        chunk("tool_calls", tool_calls=[{"index": 0, "function": {"arguments": '"Oslo"}'}}]),
+        *WHOLE[-2:],
+    ]
+    assert passes(check("tool_call_streamed", streamed(lines)))
+
+
 def test_the_parts_of_streamed_calls_are_put_together():
     def part(index: int, **function: str) -> str:
         return chunk(tool_calls=[{"index": index, "function": function}])

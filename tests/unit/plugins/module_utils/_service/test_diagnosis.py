@@ -413,6 +413,11 @@ LINES = [
         "[supervisor] cannot start: [Errno 99] Cannot assign requested address",
         "Errno 99",
     ),
+    (
+        "vllm_not_started",
+        "[supervisor] stopping: cannot start vLLM: [Errno 11] Resource temporarily unavailable",
+        "Errno 11",
+    ),
     ("vllm_killed", "[supervisor] stopping: vLLM on host 1 exited with code -9", "-9"),
     (
         "other_host_failed",
@@ -1385,6 +1390,19 @@ def test_an_error_that_a_running_service_outlives_is_none():
         "IndexError: list index out of range",
     ]
     assert diagnosis.diagnose({"node0": log(*ended)})[0].line == "IndexError: list index out of range"
+
+
+def test_a_host_that_has_left_the_service_and_keeps_trying_is_no_cause():
+    """Its container has another key, since it does not start with the others."""
+    stranger = "[supervisor] connection from 10.0.0.12: wrong signature: the two hosts have different keys"
+    lines = [
+        stranger,
+        "[supervisor] generation 1a2b3c4d: starting /bin/bash /usr/local/bin/ascend-ops-serve",
+        "[supervisor] stopping: engine 0 hangs: no token for 181 s, and none when asked for one",
+    ]
+    first, *others = diagnosis.diagnose({"node0": log(*lines)})
+    assert (first.id, first.severity) == ("engine_hangs", diagnosis.FATAL)
+    assert [one.severity for one in others if one.id == "supervisor_key"] == [diagnosis.WARNING]
 
 
 def test_an_error_before_the_supervisor_says_that_the_engine_ended():

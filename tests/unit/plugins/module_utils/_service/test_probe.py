@@ -244,6 +244,17 @@ def test_an_engine_that_hangs_fails(server: Server):
     assert failures(outcomes) == streamed
 
 
+@pytest.mark.parametrize("begun", [0, 1, 4])
+def test_an_engine_that_hangs_fails_though_the_api_keeps_the_stream_alive(server: Server, begun: int):
+    """As with --sse-keep-alive-interval."""
+    server.hangs_after, server.keep_alive = begun, 0.2
+    outcomes, _facts = probed(
+        server, silence=4, longest=12, names=["streaming", "chat", "tool_call_streamed"]
+    )
+    assert failures(outcomes) == {"streaming", "chat", "tool_call_streamed"}
+    assert {one.detail for one in outcomes.values()} == {"no token for 4 s"}
+
+
 def test_an_engine_that_dies_fails_at_once(server: Server):
     server.fails = lambda asked: asked.tools and not asked.streamed
     server.breaks = lambda asked: asked.streamed
