@@ -35,7 +35,9 @@ def test_a_group_without_a_host_leads_to_the_warnings_of_ansible():
     assert "warnings" in problem.remedy
 
 
-@pytest.mark.parametrize("more", [{}, {"all": ["node0"]}, {"vllm": ["node0"]}, {"gpu_workers": ["a"]}, {"vllm_gateway": ["a"]}])
+@pytest.mark.parametrize(
+    "more", [{}, {"all": ["node0"]}, {"vllm": ["node0"]}, {"gpu_workers": ["a"]}, {"vllm_gateway": ["a"]}]
+)
 def test_a_single_head_is_a_service(more):
     assert groups.problems({"vllm_head": ["node0"], **more}, "vllm_head", "vllm_workers") == []
 

@@ -51,9 +51,9 @@ def test_a_misspelt_prefix_is_doubtful():
     [
         ("vllm-image", "vllm_image"),
         ("weights-token", "weights_token"),
-        ("vllm_serve_args：{max-model-len", "vllm_serve_args"),
-        ("“vllm_image”", "vllm_image"),
-        ("ｖｌｌｍ＿ｉｍａｇｅ", "vllm_image"),
+        ("vllm_serve_args\N{FULLWIDTH COLON}{max-model-len", "vllm_serve_args"),
+        ("\u201cvllm_image\u201d", "vllm_image"),
+        ("vllm\N{FULLWIDTH LOW LINE}image", "vllm_image"),
         ("vllm_image ", "vllm_image"),
     ],
 )
