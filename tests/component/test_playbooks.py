@@ -36,6 +36,14 @@ def test_wrong_and_misspelt_options_of_a_playbook_are_refused_together(inventory
         assert text in failures[0].message
 
 
+def test_hosts_in_a_file_that_cannot_be_read_are_not_left_out(inventory):
+    workers = Path(inventory).with_name("workers.yml")
+    workers.write_text("vllm_workers:\n  hosts:\n    node1:\n    ansible_host: 10.0.0.11\n", encoding="utf-8")
+    done, _failures = playbook("playbooks/lint.yml", "-i", str(workers.parent))
+    assert done.returncode != 0
+    assert f"failed to parse inventory source {workers}" in done.stdout + done.stderr
+
+
 @pytest.fixture(name="nobody")
 def hosts_out_of_reach(tmp_path: Path) -> str:
     away = {"ansible_host": "127.0.0.1", "ansible_port": 1}

@@ -17,6 +17,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.versions imp
 rules = Rules()
 QUANTIZED = re.compile(r"[-_.]w\d+a\d+", re.IGNORECASE)
 IMAGE_TAG = re.compile(r":v(?P<release>\d[^-@]*)(?P<variant>(-(a\d|310p))?(-openeuler)?)(@.*)?$")
+MOVING_TAG = re.compile(r"(?:^|/)[^/:@]+(?::latest)?$")  # a colon before the last slash is a port's
 
 
 @rules.named("release_versions")
@@ -37,7 +38,16 @@ def _versions(case: Case) -> Iterator[Found]:
 @rules.named("release_image")
 def _image(case: Case) -> Iterator[Found]:
     """Tags that do not follow upstream's scheme say nothing."""
-    tag = IMAGE_TAG.search(case.settings["image"])
+    image = case.settings["image"]
+    if MOVING_TAG.search(image):
+        yield Found(
+            WARN,
+            f"vllm_image is {image}: Docker takes the tag latest, and what that is changes",
+            f"a tag that stays, such as v{case.release.name}, or a digest",
+            f"write vllm_image: {image.partition(':latest')[0]}:TAG",
+            case.source("images"),
+        )
+    tag = IMAGE_TAG.search(image)
     if not tag:
         return
     if tag["release"] != case.release.name:

@@ -87,6 +87,7 @@ class Layout(NamedTuple):
     data: int
     pipeline: int
     expert: int  # devices that share the experts of a layer
+    idle: int  # chips of each host that no engine uses
 
     @property
     def text(self) -> str:
@@ -259,7 +260,10 @@ def _layout(plan: Mapping[str, Any], flags: Mapping[str, Any], hosts: int | None
     data, have = plan["data_parallel"]["size"], len(plan["hosts"])
     data = data * hosts // have if hosts else data
     pipeline = int(_number(flags, "pipeline-parallel-size", 1))
-    return Layout(hosts or have, plan["npu"]["count"], tensor, data, pipeline, tensor * data)
+    engine = tensor * pipeline * int(_number(flags, "prefill-context-parallel-size", 1))
+    chips = plan["npu"]["count"]
+    idle = max(0, chips - engine * plan["data_parallel"]["size"] // have)
+    return Layout(hosts or have, chips, tensor, data, pipeline, tensor * data, idle)
 
 
 def _divided(

@@ -19,6 +19,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.capacity imp
     TOO_LARGE,
     VISIBLE,
     Capacity,
+    Layout,
     cache_tokens,
     estimate,
 )
@@ -63,6 +64,9 @@ def _remedy(plan: Mapping[str, Any], model: Model, capacity: Capacity) -> str:
     utilization = math.ceil(100 * (capacity.utilization + short / (capacity.hbm * VISIBLE))) / 100
     if utilization <= UTILIZATION_MOST:
         ways.append(f"vllm_serve_args: {{gpu-memory-utilization: {utilization}}}")
+    layout = capacity.layout
+    if layout.idle and capacity.weights * layout.idle / layout.chips >= short:
+        ways.append(f"all {layout.chips} NPUs of each host, by a larger vllm_tensor_parallel_size")
     hosts = _hosts_that_fit(plan, model, capacity)
     if hosts:
         ways.append(f"{hosts} hosts such as these")
@@ -96,7 +100,15 @@ def report(capacity: Capacity) -> str:
     layout = capacity.layout
     parallel = f"{layout.text}, EP {layout.expert}" if capacity.expert_parallel else layout.text
     head = f"{capacity.model} on {layout.hosts} x {layout.chips} NPUs of {_gib(capacity.hbm)}: {parallel}"
-    return "\n".join([head, "", "each NPU", *_of_npu(capacity), "", *_of_service(capacity)])
+    return "\n".join([head, *_idle(layout), "", "each NPU", *_of_npu(capacity), "", *_of_service(capacity)])
+
+
+def _idle(layout: Layout) -> list[str]:
+    """Return a line if no engine uses some of the NPUs."""
+    if not layout.idle:
+        return []
+    remedy = "raise vllm_tensor_parallel_size or vllm_data_parallel_size_local"
+    return [f"idle: {layout.idle} of the {layout.chips} NPUs of each host. To use them, {remedy}"]
 
 
 def _of_npu(capacity: Capacity) -> list[str]:

@@ -68,7 +68,8 @@ def problems(settings: Mapping[str, Any], known: Flags) -> list[Problem]:
     if settings["container_hardened"] and settings["container_options"].get("privileged"):
         found = "vllm_container_hardened is true and vllm_container_options has privileged: true"
         result.append(Problem(found, "one of them", "remove the other"))
-    if mounts.container_path(settings["model_dir"], mounts.bind_mounts(settings)) is None:
+    absolute = str(settings["model_dir"]).startswith("/")  # else its form has been named
+    if absolute and mounts.container_path(settings["model_dir"], mounts.bind_mounts(settings)) is None:
         found = f"vllm_model_dir is {settings['model_dir']}, under no mount of the container"
         remedy = "move it there, or add a mount to vllm_container_extra_mounts"
         result.append(Problem(found, "a folder below a mount", remedy))
@@ -109,6 +110,8 @@ def _chip_problems(settings: Mapping[str, Any], known: Flags) -> list[Problem]:
         return [
             validation.wrong("vllm_npu_ids", "is empty", "the NPUs that the service uses, such as [0, 1]")
         ]
+    if not validation.are_npu_ids(settings["npu_ids"]):
+        return []  # their form has been named, and how many are meant is not known
     sizes = {key: settings[key] for key in ("tensor_parallel_size", "data_parallel_size_local")}
     sizes = {f"vllm_{key}": size for key, size in sizes.items()}
     raw = flags.parse(flags.spelled(known, settings["serve_extra_args"]))
@@ -149,7 +152,7 @@ def disagreements(
         Problem(
             f"vllm_{key} is {settings[key]!r}",
             f"the head's ({head}): {head_settings[key]!r}",
-            "set it for the group, not for one host",
+            "set it once for all hosts, as in group_vars/all.yml",
             f"host {host}",
         )
         for key in COMMON_KEYS

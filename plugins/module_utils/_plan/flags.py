@@ -83,6 +83,7 @@ GONE = {
 RAW = "vllm_serve_extra_args takes words that are passed as they are"
 LONGEST = 200  # characters of a value in a message
 BARE_COUNT = re.compile(rf"(?<=[:,\[\s]){COUNT}(?=\s*[,\]}}])")  # in JSON: vLLM takes 80m there
+SEVERAL_WORDS = re.compile(r"(--?[a-zA-Z][\w.-]*)\s+\S")
 WORD = re.compile(r"(?P<dashes>--?)(?P<name>[a-zA-Z][^=]*)(?P<equals>=(?P<value>.*))?", re.DOTALL)
 
 
@@ -143,6 +144,10 @@ def _raw(flags: Flags, settings: Mapping[str, Any]) -> Iterator[Problem]:
 
     They come last, and vLLM takes theirs. What the release does not have is left to it.
     """
+    for several in filter(None, map(SEVERAL_WORDS.match, map(str, settings["serve_extra_args"]))):
+        found = f"vllm_serve_extra_args has {several[1]} and its value in one word"
+        remedy = f"write [{several[1]}, VALUE], or vllm_serve_args: {{{several[1].lstrip('-')}: VALUE}}"
+        yield Problem(found, "a list with one element for each word", remedy)
     words = parse(spelled(flags, settings["serve_extra_args"]))
     for flag, value in words.items():
         if _is_refused(flag, value):

@@ -33,12 +33,15 @@ def problems(groups: Mapping[str, Sequence[str]], head_group: str, worker_group:
     result = []
     others = [name for name in groups if name not in (head_group, worker_group, "all", "ungrouped")]
     for expected in (head_group, worker_group):
-        misspelt = None if expected in groups else names.closest(others, expected, names.SIMILAR)
+        misspelt = None if expected in groups else _misspelt(others, expected)
         if misspelt:
             found, remedy = "it is no group of the service", f"rename it to {expected}, or to something else"
             result.append(Problem(found, f"the group {expected}", remedy, f"group {misspelt}"))
     if not heads:
-        remedy = "put the data-parallel head (node0) into it, and name the inventory with -i"
+        remedy = (
+            "put the data-parallel head (node0) into it, and name the inventory with -i; if that is done, "
+            "Ansible's warnings above say why it does not read the file"
+        )
         result.append(Problem("it is empty or missing", "exactly one host", remedy, where))
     elif len(heads) > 1:
         found = f"it has {len(heads)} hosts ({', '.join(heads)})"
@@ -46,7 +49,21 @@ def problems(groups: Mapping[str, Sequence[str]], head_group: str, worker_group:
     for host in sorted(set(heads) & set(workers)):
         found, remedy = f"it is in {head_group} and in {worker_group}", "take it out of one of them"
         result.append(Problem(found, "a host in one group", remedy, f"host {host}"))
-    return result
+    return [*result, *_half_read(groups, [*heads, *workers])]
+
+
+def _misspelt(others: Sequence[str], expected: str) -> str | None:
+    """Return the one of the *others* that is meant to be the *expected* group."""
+    same = [name for name in others if names.plain(name) == expected]
+    return same[0] if same else names.closest(others, expected, names.SIMILAR)
+
+
+def _half_read(groups: Mapping[str, Sequence[str]], hosts: Sequence[str]) -> list[Problem]:
+    """Return a problem for each host that Ansible kept from a file which it then gave up with no more than a warning."""
+    found = "group all is without it, so Ansible has read a part of its inventory file only"
+    remedy = "correct that file: Ansible's warnings above name the line or the entry"
+    missing = [host for host in dict.fromkeys(hosts) if "all" in groups and host not in groups["all"]]
+    return [Problem(found, "a file that is read to its end", remedy, f"host {host}") for host in missing]
 
 
 def late_problem(name: str) -> Problem:

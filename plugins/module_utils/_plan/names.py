@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import difflib
+import re
+import unicodedata
 from typing import Any, Collection, Iterable, Mapping
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
@@ -52,8 +54,12 @@ SIMILAR_PREFIX = 0.8  # one letter more or less, or two that changed places
 
 def wrong(known: Collection[str], variables: Iterable[str]) -> list[Problem]:
     """Return a problem for each of the *variables* that was renamed, or is almost a *known* one."""
-    problems = []
+    variables = list(variables)
+    respelt = _respelt(known, variables)
+    problems = [_other_characters(name, meant) for name, meant in respelt.items()]
     for name in _unknown(known, variables):
+        if name in respelt:
+            continue
         meant = RENAMED.get(name) or closest(known, name, SIMILAR)
         if name in RENAMED:
             found, remedy = f"variable {name} has a new name", f"rename it to {meant}"
@@ -74,19 +80,22 @@ def foreign(known: Collection[str], variables: Iterable[str], flags: Collection[
         and name not in GUESSES
         and flag_of(name) not in flags
         and not closest(known, name, SIMILAR)
+        and plain(name) not in known
     ]
 
 
 def doubtful(known: Collection[str], variables: Iterable[str]) -> list[tuple[str, str]]:
     """Return those of the *variables* whose prefix is misspelt, each with the *known* name that is almost the same.
 
-    Users have names of their own, such as ``server_timeout``: this is worth a warning, and no refusal.
+    Users have names of their own, such as ``server_timeout`` or ``VLLM_IMAGE``: this is worth a warning, and no refusal.
     """
+    variables = list(variables)
     prefixes = {name.partition("_")[0] for name in known}
     strange = [name for name in variables if name.partition("_")[0] not in prefixes]
     near = [name for name in strange if closest(prefixes, name.partition("_")[0], SIMILAR_PREFIX)]
-    pairs = [(name, closest(known, name, SIMILAR)) for name in sorted(near)]
-    return [(name, meant) for name, meant in pairs if meant]
+    pairs = [(name, closest(known, name, SIMILAR)) for name in near]
+    pairs += [(name, name.lower()) for name in variables if name not in known and name.lower() in known]
+    return sorted((name, meant) for name, meant in pairs if meant)
 
 
 def guessed(
@@ -131,6 +140,23 @@ def remedy(known: Collection[str], name: str) -> str:
     """Return what to do about a *name* that is none of the *known* ones."""
     meant = closest(known, name)
     return f"write {meant}, if that is meant" if meant else "choose one of them"
+
+
+def plain(name: str) -> str:
+    """Return the first word of a *name* in the characters of a variable: _ for -, and ASCII for full-width ones."""
+    word = re.search(r"[A-Za-z]\w*", unicodedata.normalize("NFKC", name).replace("-", "_"), re.ASCII)
+    return word.group() if word else ""
+
+
+def _respelt(known: Collection[str], variables: Iterable[str]) -> dict[str, str]:
+    """Return those of the *variables* that Ansible cannot use as a name, each with the *known* one that is meant."""
+    strange = sorted(name for name in variables if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII))
+    return {name: plain(name) for name in strange if plain(name) in known}
+
+
+def _other_characters(name: str, meant: str) -> Problem:
+    remedy = f"write {meant}: VALUE, with _ for -, and with ASCII quotes, colon and blanks"
+    return Problem(f"variable {name!r} is not a setting", f"the variable {meant}", remedy)
 
 
 def _unknown(known: Collection[str], variables: Iterable[str]) -> list[str]:

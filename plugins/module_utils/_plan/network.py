@@ -31,18 +31,29 @@ def address_problems(addresses: Mapping[str, Any]) -> list[Problem]:
             address = ipaddress.ip_address(str(value))
         except ValueError:
             remedy = "set vllm_service_ip, or ansible_host to an address"
+            if value == host:  # what Ansible takes for an address if none is set
+                found = "neither vllm_service_ip nor ansible_host is set, and the host's name is no address"
             problems.append(Problem(found, in_network, remedy, f"host {host}"))
             continue
         if any(address in net for net in PLACEHOLDER_NETWORKS):
             found += ", a placeholder from the sample inventory"
-            problems.append(Problem(found, "the host's own address", "fill it in", f"host {host}"))
+            problems.append(
+                Problem(
+                    found, "the host's own address", "replace it in the inventory", f"host {host}"
+                )
+            )
         elif address.is_unspecified or (address.is_loopback and len(addresses) > 1):
             found += ", which the other hosts cannot reach"
             problems.append(Problem(found, in_network, remedy, f"host {host}"))
         elif address in owners:
             found += f", the same as host {owners[address]}'s"
             problems.append(
-                Problem(found, "one address a host", "set vllm_service_ip of one of them", f"host {host}")
+                Problem(
+                    found,
+                    "one address a host",
+                    "correct ansible_host or vllm_service_ip of one of them",
+                    f"host {host}",
+                )
             )
         owners.setdefault(address, host)
     return problems

@@ -11,6 +11,8 @@ from typing import Any, Mapping, Sequence
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import fields, flags, names
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 
+OTHER_RELEASE = "choose one of them, or, for an image of another one, set vllm_image and vllm_image_versions"
+
 VERSIONS = ("python", "cann", "torch", "torch_npu", "vllm")  # cells that image_versions has, in its order
 
 
@@ -88,14 +90,19 @@ def image(table: Mapping[str, Any], name: str, variant: str) -> str:
 
 def given(table: Mapping[str, Any], name: str, variant: str) -> dict[str, Any]:
     """Return the settings that a release gives: its image, and the versions in it."""
-    row = require(table["releases"], "vllm_release", name)
-    require(table["images"], "vllm_image_variant", variant)
+    if name not in table["releases"]:
+        expected = f"one of {', '.join(table['releases'])}"
+        raise ProblemError(f"vllm_release is {name!r}", expected, _remedy(table["releases"], name))
+    if variant not in table["images"]:
+        expected, remedy = f"one of {', '.join(table['images'])}", names.remedy(table["images"], variant)
+        raise ProblemError(f"vllm_image_variant is {variant!r}", expected, remedy)
+    row = table["releases"][name]
     versions = {key: row[key] for key in VERSIONS if row[key] is not None}
     return {"image": image(table, name, variant), "image_versions": {**versions, "vllm_ascend": name}}
 
 
-def require(known: Mapping[str, Any], variable: str, name: str) -> Any:
-    """Return what is *known* under a name. Raises ProblemError if nothing is."""
-    if name not in known:
-        raise ProblemError(f"{variable} is {name!r}", f"one of {', '.join(known)}", names.remedy(known, name))
-    return known[name]
+def _remedy(known: Mapping[str, Any], name: str) -> str:
+    """Return what to do about a *name* that is no known release. One that looks like another need not mean that."""
+    plain = name.lower().lstrip("v").replace("-", "")
+    meant = [release for release in known if release == plain or release.startswith(f"{plain}.")]
+    return f"write {min(meant, key=len)}, if that is meant" if meant else OTHER_RELEASE

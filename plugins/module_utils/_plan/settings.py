@@ -148,8 +148,12 @@ def _wrong_type(option: schema.Option, layer: Layer, name: str) -> Problem:
     key = name[len(PREFIX) :] if layer.place else name
     found, remedy = f"{key} is {value!r}", f"correct {key} in {layer.place or 'the inventory'}"
     if value is None:
-        found, remedy = f"{key} is null", "give it a value, or remove the line"
-    elif isinstance(value, str) and option["type"] == "dict":
+        several = option["type"] in ("dict", "list")
+        value_of = (
+            "give it a value (in YAML, indent the lines that belong to it)" if several else "give it a value"
+        )
+        found, remedy = f"{key} is null", f"{value_of}, or remove the line"
+    elif option["type"] == "dict":
         remedy = 'write {KEY: VALUE} in YAML, and {"KEY": VALUE} in an INI inventory or with -e'
     return Problem(found, schema.expected(option), remedy, layer.place)
 

@@ -119,9 +119,18 @@ def _pattern_problems(settings: Mapping[str, Any]) -> list[Problem]:
             for part in parts
             if not re.fullmatch(pattern.regex, str(part))
         ]
-    if sorted(set(settings["npu_ids"])) != settings["npu_ids"]:
+    if not _ascending(settings["npu_ids"]):
         found.append(wrong("vllm_npu_ids", f"is {settings['npu_ids']}", "ascending numbers, each once"))
     return found
+
+
+def _ascending(ids: list[int]) -> bool:
+    return sorted(set(ids)) == ids
+
+
+def are_npu_ids(ids: list[int]) -> bool:
+    """Return whether *ids* have the form of vllm_npu_ids."""
+    return _ascending(ids) and all(re.fullmatch(PATTERNS["npu_ids"].regex, str(number)) for number in ids)
 
 
 def _environment_problems(settings: Mapping[str, Any]) -> list[Problem]:

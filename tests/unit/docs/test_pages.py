@@ -30,7 +30,7 @@ FOREIGN = {
     "No matching distribution found for ansible>=11", "couldn't resolve module/action", "no vault secrets found",
     "Host key verification failed", "Permission denied", "Missing sudo password", "x509", "timeout", "does not exist",
     "unrecognized arguments", "EI0006", "docker ps", "NPU out of memory", "Address already in use",
-    "could not be pulled",
+    "could not be pulled", "YAML parsing failed", "failed to parse inventory source",
 }  # fmt: skip
 OURS = "".join(
     path.read_text(encoding="utf-8")

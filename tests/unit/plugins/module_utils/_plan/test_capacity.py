@@ -456,3 +456,28 @@ def test_golden_reports(golden):
     golden("capacity", texts)
     for page in ("capacity.md", "capacity.zh-CN.md"):
         assert texts["fits"] in (ROOT / "docs" / page).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("changes", "idle"),
+    [
+        ({}, 0),
+        ({"vllm_tensor_parallel_size": 4}, 4),
+        ({"vllm_tensor_parallel_size": 2, "vllm_data_parallel_size_local": 2}, 4),
+        ({"vllm_tensor_parallel_size": 4, "vllm_data_parallel_size_local": 2}, 0),
+        ({"vllm_tensor_parallel_size": 4, "vllm_npu_ids": [0, 1, 2, 3]}, 0),
+        ({"vllm_tensor_parallel_size": 4, "vllm_serve_args": {"pipeline-parallel-size": 2}}, 0),
+        ({"vllm_tensor_parallel_size": 4, "vllm_serve_args": {"prefill-context-parallel-size": 2}}, 0),
+    ],
+)
+def test_chips_that_no_engine_uses_are_told(changes: dict[str, Any], idle: int):
+    estimate = capacity.estimate(planned(**changes), glm())
+    assert estimate.layout.idle == idle
+    assert ("idle: 4 of the 8 NPUs" in capacity_report.report(estimate)) == bool(idle)
+
+
+def test_idle_chips_are_a_way_to_make_a_model_fit():
+    its_plan, model = planned(vllm_tensor_parallel_size=4), glm()
+    found = capacity_report.problem(its_plan, model, capacity.estimate(its_plan, model))
+    assert found is not None
+    assert "all 8 NPUs of each host, by a larger vllm_tensor_parallel_size" in found.remedy

@@ -33,6 +33,11 @@ from shipped import FLAGS, settings
         ({"vllm_serve_args": {"api-key": "x"}}, "`ps` would show"),
         ({"vllm_serve_extra_args": ["--api_key", "x"]}, "`ps` would show"),
         ({"vllm_serve_extra_args": ["--ssl-certfile=/etc/cert.pem"]}, "TLS, which the checks do not speak"),
+        (
+            {"vllm_serve_extra_args": ["--max-model-len 65536"]},
+            "has --max-model-len and its value in one word",
+        ),
+        ({"vllm_serve_extra_args": ["-tp 8"]}, "has -tp and its value in one word"),
         ({"vllm_serve_extra_args": ["--port", "9000"]}, 'vllm_serve_extra_args has port: "9000"'),
         (
             {"vllm_serve_extra_args": ["--served_model_name", "other", "glm47"]},
@@ -49,6 +54,33 @@ def test_settings_that_do_not_fit_together_are_refused(variables, found):
 def test_hosts_must_agree_on_what_is_common():
     (problem,) = consistency.disagreements("node1", settings(vllm_api_port=9000), "node0", settings())
     assert (problem.where, problem.found) == ("host node1", "vllm_api_port is 9000")
+
+
+def test_hosts_that_disagree_are_told_where_a_setting_of_all_belongs():
+    (problem,) = consistency.disagreements("node1", settings(vllm_api_port=9000), "node0", settings())
+    assert problem.remedy == "set it once for all hosts, as in group_vars/all.yml"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("vllm_model_dir", "models/GLM-4.7"),
+        ("vllm_model_dir", "~/GLM-4.7"),
+        ("vllm_npu_ids", [0, 0, 1]),
+        ("vllm_npu_ids", [-1]),
+    ],
+)
+def test_what_follows_from_a_mistake_is_not_told_as_another_one(name: str, value: object):
+    (problem,) = consistency.problems(settings(**{name: value}), FLAGS)
+    assert name in problem.found
+
+
+@pytest.mark.parametrize(
+    "word", ['--speculative-config={"method": "mtp"}', "a b", '{"a": 1, "b": 2}', "- x", "--x"]
+)
+def test_other_blanks_in_a_word_are_its_own(word: str):
+    given = settings(vllm_serve_extra_args=["--max-num-seqs", "8", word])
+    assert not [p for p in consistency.problems(given, FLAGS) if "in one word" in p.found]
 
 
 OTHER_ON_ONE_HOST = {

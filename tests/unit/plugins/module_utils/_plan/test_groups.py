@@ -16,6 +16,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import group
         ({"vllm_head": ["a"], "vllm_workers": ["a"]}, "host a", "in vllm_head and in vllm_workers"),
         ({"vllm_head": ["a"], "vllm_worker": ["b"]}, "group vllm_worker", "no group of the service"),
         ({"vllm_head": ["a"], "vllm-workers": ["b"]}, "group vllm-workers", "no group of the service"),
+        ({"all": [], "vllm_head": ["a"]}, "host a", "group all is without it"),
     ],
 )
 def test_groups_that_make_no_service_are_refused(members, where, found):
@@ -24,7 +25,19 @@ def test_groups_that_make_no_service_are_refused(members, where, found):
     assert found in problem.found
 
 
-@pytest.mark.parametrize("more", [{}, {"vllm": ["node0"]}, {"gpu_workers": ["a"]}, {"vllm_gateway": ["a"]}])
+def test_a_head_in_a_group_with_a_dash_is_named():
+    misspelt, empty = groups.problems({"all": ["a"], "vllm-head": ["a"]}, "vllm_head", "vllm_workers")
+    assert (misspelt.where, empty.where) == ("group vllm-head", "group vllm_head")
+
+
+def test_a_group_without_a_host_leads_to_the_warnings_of_ansible():
+    (problem,) = groups.problems({"all": []}, "vllm_head", "vllm_workers")
+    assert "warnings" in problem.remedy
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"all": ["node0"]}, {"vllm": ["node0"]}, {"gpu_workers": ["a"]}, {"vllm_gateway": ["a"]}]
+)
 def test_a_single_head_is_a_service(more):
     assert groups.problems({"vllm_head": ["node0"], **more}, "vllm_head", "vllm_workers") == []
 

@@ -47,7 +47,14 @@ OPTIONS: dict[str, Any] = {
     "weights_proxy": "secret@proxy",
     "image_registry_username": "robot",
 }
-ADDRESSES = {"a": "192.0.2.10", "b": "node1.example.com", "c": "0.0.0.0", "d": "10.0.0.1", "e": "10.0.0.1"}
+ADDRESSES = {
+    "a": "192.0.2.10",
+    "b": "node1.example.com",
+    "c": "0.0.0.0",
+    "d": "10.0.0.1",
+    "e": "10.0.0.1",
+    "f": "f",
+}
 
 
 def api_key(value: Any) -> list[Problem]:

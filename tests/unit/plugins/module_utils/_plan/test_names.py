@@ -46,6 +46,34 @@ def test_a_misspelt_prefix_is_doubtful():
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("vllm-image", "vllm_image"),
+        ("weights-token", "weights_token"),
+        ("vllm_serve_args\N{FULLWIDTH COLON}{max-model-len", "vllm_serve_args"),
+        ("\u201cvllm_image\u201d", "vllm_image"),
+        ("vllm\N{FULLWIDTH LOW LINE}image", "vllm_image"),
+        ("vllm_image ", "vllm_image"),
+    ],
+)
+def test_a_setting_in_other_characters_is_refused_with_the_right_name(name: str, meant: str):
+    (problem,) = names.wrong(KNOWN, ["ansible_host", name])
+    assert repr(name) in problem.found
+    assert problem.expected == f"the variable {meant}"
+    assert names.foreign(KNOWN, [name], FLAGS.kinds) == []
+
+
+@pytest.mark.parametrize("name", ["vllm-dashboard", "my-vllm_image", "镜像", "image-of-ours", "", "-"])
+def test_another_name_in_such_characters_is_the_users_own(name: str):
+    assert names.wrong(KNOWN, [name]) == []
+    assert names.doubtful(KNOWN, [name]) == []
+
+
+def test_a_setting_in_capitals_is_doubtful():
+    assert names.doubtful(KNOWN, ["VLLM_IMAGE", "PATH"]) == [("VLLM_IMAGE", "vllm_image")]
+
+
 def test_a_renamed_variable_has_a_name_that_exists():
     assert set(names.RENAMED.values()) <= set(KNOWN)
     assert not set(names.RENAMED) & set(KNOWN)

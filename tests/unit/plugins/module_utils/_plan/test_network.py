@@ -25,6 +25,11 @@ def test_an_address_that_cannot_serve_is_named_with_its_host(address, found):
     assert found in problem.found
 
 
+def test_a_host_without_an_address_is_told_apart_from_one_with_a_name():
+    (problem,) = network.address_problems({"node0": "node0"})
+    assert problem.found.startswith("neither vllm_service_ip nor ansible_host is set")
+
+
 def test_one_host_may_serve_on_loopback():
     assert network.address_problems({"node0": "127.0.0.1"}) == []
 

@@ -156,7 +156,9 @@ def test_shipped_files_are_named_where_one_is_missing():
     ("name", "value", "remedy"),
     [
         ("vllm_serve_args", "{max-model-len: 32768}", '{"KEY": VALUE} in an INI inventory'),
-        ("vllm_serve_args", ["max-model-len"], "correct vllm_serve_args in the inventory"),
+        ("vllm_serve_args", ["max-model-len"], "write {KEY: VALUE} in YAML"),
+        ("vllm_serve_args", None, "indent the lines that belong to it"),
+        ("vllm_npu_ids", None, "indent the lines that belong to it"),
         ("vllm_image", None, "give it a value, or remove the line"),
     ],
 )
@@ -231,3 +233,25 @@ def test_null_is_a_value_where_it_is_the_default(name):
 def test_a_wrong_value_of_the_inventory_is_named(name, value, found):
     (problem,) = merged(**{name: value})[1]
     assert (problem.found, problem.where) == (found, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("v0.23.0", "write 0.23.0, if that is meant"),
+        ("0.13", "write 0.13.0, if that is meant"),
+        ("0.13.0-rc1", "write 0.13.0rc1, if that is meant"),
+        (
+            "0.14.0",
+            "choose one of them, or, for an image of another one, set vllm_image and vllm_image_versions",
+        ),
+        (
+            "main",
+            "choose one of them, or, for an image of another one, set vllm_image and vllm_image_versions",
+        ),
+    ],
+)
+def test_a_release_that_is_not_described_is_not_taken_for_another_one(name: str, remedy: str):
+    with pytest.raises(ProblemError) as error:
+        PROFILES.layers("glm-4.7", {"release": name})
+    assert error.value.problem.remedy == remedy
