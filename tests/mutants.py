@@ -52,8 +52,9 @@ CODE = {
 NEEDED = ("collections", "plugins", "profiles", "roles", "playbooks", "docs", "tests", "inventories")
 FILES = ("galaxy.yml", "pyproject.toml", "ansible.cfg", "README.md", "README.zh-CN.md")
 EXAMPLES = 25  # of a property
-TESTS_SECONDS = 60  # that the tests of one mutant may take, the fast ones first, as measured without a change
-PR_SET_CHILD_SUBREAPER = 36
+TESTS_SECONDS = 25  # that the tests of one mutant may take, the fast ones first, as measured without a change
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+running: list[subprocess.Popen[str]] = []
 
 OPPOSITES = {
     ast.Lt: ast.LtE,
@@ -188,6 +189,8 @@ class Campaign:
 
     def pytest_collection(self, session: pytest.Session) -> bool:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         steady = {"derandomize": True, "database": None, "max_examples": EXAMPLES}
         phases = (Phase.explicit, Phase.generate)
         settings.register_profile("mutants", settings(), **steady, phases=phases)
@@ -417,6 +420,7 @@ def attempts(tests: str, mutants: list[dict[str, Any]], trees: queue.Queue[Path]
         with subprocess.Popen(
             command, cwd=tree, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as process:
+            running.append(process)
             assert process.stdin
             assert process.stdout
             process.stdin.write(json.dumps({"tests": tests, "mutants": mutants}))
@@ -461,6 +465,7 @@ def main() -> None:
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("names", nargs="*", help="parts of paths, such as _plan or supervise; all by default")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     if options.serve:
         serve(json.load(sys.stdin))
         return
@@ -475,7 +480,13 @@ def main() -> None:
         for number in range(options.jobs):
             trees.put(copied(Path(folder, str(number)).resolve()))
         work = sorted(folders.items(), key=lambda item: -len(item[1]))
-        done = pool.map(lambda item: attempts(*item, trees), work)
+        try:
+            done = list(pool.map(lambda item: attempts(*item, trees), work))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in running:
+                process.terminate()
+            raise
         results = [result for results in done for result in results]
     score = report(results)
     untried = sum(map(len, folders.values())) - len(results)
