@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -230,6 +231,35 @@ def test_communication_of_two_a2():
 def test_a_buffer_that_is_no_number_counts_as_the_default_one(value):
     own, default = (planned(vllm_serve_env={"HCCL_BUFFSIZE": text}) for text in (value, "200"))
     assert capacity.estimate(own, glm()).communication == capacity.estimate(default, glm()).communication
+
+
+def test_buffers_are_of_the_kinds_of_parallelism_that_there_are():
+    pair = alone(tensor_parallel_size=2)
+    pair["npu"].update(count=2)
+    dense = of_config(QWEN_14B, "Qwen3-14B", None)
+    assert capacity.estimate(alone(), dense).communication == 0
+    assert capacity.estimate(alone(), glm()).communication == 0
+    assert capacity.estimate(pair, dense).communication == 2 * capacity.GROUP_MB * capacity.MIB
+    assert capacity.estimate(pair, glm()).communication == 4 * capacity.GROUP_MB * capacity.MIB
+
+
+def test_an_estimate_is_plain_data():
+    data = capacity.estimate(planned(), glm()).data()
+    assert data["layout"]["hosts"] == 2
+    assert data["doubts"] == []
+    assert (data["verdict"], data["utilization"]) == ("fits", 0.9)
+    assert all(isinstance(data[name], int) for name in ("weights", "budget", "cache", "needed"))
+    assert data == json.loads(json.dumps(data))
+
+
+def test_an_architecture_that_is_not_known_is_a_problem_with_what_it_is():
+    problem = capacity_report.not_counted(NotCounted("layers of Mamba"))
+    assert "layers of Mamba" in problem.found
+
+
+def test_the_tensors_tell_the_size():
+    tensors = {"model.layers.0.self_attn.q_proj.weight": 1000, "model.embed_tokens.weight": 500}
+    assert of_config(QWEN_06B, "x", None, tensors).size == 1500
 
 
 # Verdicts

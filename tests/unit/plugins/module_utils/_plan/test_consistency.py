@@ -30,6 +30,7 @@ from shipped import FLAGS, settings
             {"vllm_container_hardened": True, "vllm_container_options": {"privileged": True}},
             "vllm_container_options has privileged: true",
         ),
+        ({"vllm_model_config": {"num_hidden_layers": "many"}}, "vllm_model_config: "),
         ({"vllm_serve_args": {"api-key": "x"}}, "`ps` would show"),
         ({"vllm_serve_extra_args": ["--api_key", "x"]}, "`ps` would show"),
         ({"vllm_serve_extra_args": ["--ssl-certfile=/etc/cert.pem"]}, "TLS, which the checks do not speak"),
@@ -49,6 +50,13 @@ from shipped import FLAGS, settings
 def test_settings_that_do_not_fit_together_are_refused(variables, found):
     problems = consistency.problems(settings(**variables), FLAGS)
     assert any(found in problem.found for problem in problems), problems
+
+
+@pytest.mark.parametrize(
+    "variables", [{}, {"vllm_container_hardened": True}, {"vllm_container_options": {"privileged": True}}]
+)
+def test_settings_that_fit_together_have_no_problem(variables):
+    assert consistency.problems(settings(**variables), FLAGS) == []
 
 
 def test_hosts_must_agree_on_what_is_common():

@@ -51,3 +51,18 @@ def test_others_see_the_endpoint_and_each_host_with_its_first_engine():
         {"name": "node0", "address": "10.0.0.10", "rank": 0},
         {"name": "node1", "address": "10.0.0.11", "rank": 2},
     ]
+
+
+def test_the_model_comes_from_the_branch_and_the_url_of_its_hub_unless_others_are_given():
+    model = planned("node0")["model"]
+    assert (model["revision"], model["endpoint"]) == ("master", "https://www.modelscope.cn")
+    model = planned("node0", vllm_model_revision="v1", vllm_model_endpoint="http://hub")["model"]
+    assert (model["revision"], model["endpoint"]) == ("v1", "http://hub")
+    model = planned("node0", vllm_model_hub="huggingface")["model"]
+    assert (model["revision"], model["endpoint"]) == ("main", "https://huggingface.co")
+
+
+@pytest.mark.parametrize(("port", "needed"), [(1023, True), (1024, False)])
+def test_a_hardened_container_may_bind_low_ports_if_it_has_to(port, needed):
+    container = planned("node0", vllm_container_hardened=True, vllm_api_port=port)["container"]
+    assert ("NET_BIND_SERVICE" in container["security"]["capabilities"]) is needed

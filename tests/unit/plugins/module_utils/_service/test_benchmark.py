@@ -151,3 +151,12 @@ def test_of_two_measurements_at_a_time_the_second_is_refused(tmp_path):
         assert subprocess.run(command, env=given, check=False).returncode == benchmark.IN_USE
         goes_on.write_text("go on\n", encoding="ascii")
         first.wait()
+
+
+def test_the_first_level_is_one_request_at_a_time_with_the_figures_of_the_tool():
+    (first, *_others), _ended = benchmark.sweep(Engine(80).measure, 30, 256, lambda: 0.0)
+    assert (first["concurrency"], first["completed"], first["seconds"]) == (1, 2, 20.0)
+    raw = {**result(1.23456, 2, 10.126, 1000.126)}
+    level = benchmark.level(3, raw)
+    assert (level["concurrency"], level["seconds"], level["output_tokens_per_second"]) == (3, 1.23, 10.13)
+    assert level["e2el_ms"]["mean"] == 1000.13

@@ -64,6 +64,25 @@ def test_what_became_worse_is_named(values: dict[str, float], worse: list[str]):
     assert ("slower." in benchmark_report.summary(report, REPORT)) == bool(worse)
 
 
+def test_a_change_is_a_part_of_the_former_value_and_as_large_as_the_tolerance_none():
+    zero = changed(output_tokens_per_second=0.0)
+    rows = {row["name"]: row for row in benchmark_report.changes(REPORT, zero) if row["concurrency"] == 4}
+    assert rows["output tokens/s"]["change"] == 0
+    for name, path, tolerance, more_is_better in benchmark_report.COMPARED:
+        for sign, verdict in ((1, "better"), (-1, "worse")):
+            factor = 1 + sign * tolerance * (1 if more_is_better else -1)
+            for beyond, expected in ((0, "same"), (sign if more_is_better else -sign, verdict)):
+                former = changed(**{"__".join(path): 1024.0})
+                new = changed(**{"__".join(path): 1024.0 * factor + beyond})
+                (row,) = [
+                    one
+                    for one in benchmark_report.changes(new, former)
+                    if one["name"] == name and one["concurrency"] == 4
+                ]
+                if beyond or abs(row["change"]) <= tolerance:
+                    assert row["verdict"] == expected, (name, factor)
+
+
 def test_only_levels_that_both_have_are_compared():
     former = {**REPORT, "levels": [level(2, 27.5), level(16, 100.0)]}
     assert {row["concurrency"] for row in benchmark_report.changes(REPORT, former)} == {2}
@@ -142,6 +161,13 @@ def test_every_point_is_within_the_plot():
                 assert 0 < y <= benchmark_report.HEIGHT
 
 
+def test_both_axes_have_their_numbers():
+    first = benchmark_report.plots(REPORT, None)[0]
+    labels = re.findall(r">([0-9.e+]+)</text>", first)
+    assert labels[-4:] == ["1", "2", "4", "8"]
+    assert labels[0] == "0"
+
+
 def test_a_busy_service_is_named():
     lines = benchmark_report.summary({**REPORT, "others": 5}).splitlines()
     assert "When it began, the service had 5 requests of others, which slow what was measured." in lines
@@ -152,7 +178,7 @@ def test_a_busy_service_is_named():
     "text", ["", "{", "[]", "{}", "null", '"text"', json.dumps({**REPORT, "levels": []}), json.dumps({**REPORT, "levels": [{}]})]
 )  # fmt: skip
 def test_what_is_no_report_is_told_before_a_measurement(text: str):
-    assert not benchmark_report.is_report(text)
+    assert benchmark_report.is_report(text) is False
 
 
 def test_a_report_is_one_after_it_was_written():

@@ -32,3 +32,4 @@ def test_progress_has_percent_bytes_rate_and_time_left():
     assert progress.progress("fetched", 0, 0, 0) == "fetched 100 %, 0 B of 0 B"
     assert progress.progress("pulled", 3 << 30, None, float(1 << 30)) == "pulled 3.0 GiB, 1.0 GiB/s"
     assert progress.progress("pulled", 3, None, 0) == "pulled 3 B"
+    assert progress.progress("fetched", 12, 12, 1.0) == "fetched 100 %, 12 B of 12 B"

@@ -78,7 +78,8 @@ def test_secrets_are_known_by_their_names():
         "vllm_api_key": "s3cret-2",
         "ansible_password": "",
         "vllm_api_port": "8080",
-        "short_token": "abc",
+        "short_token": "abcde",
+        "longer_token": "abcdef",
     }
-    assert redaction.secrets(variables) == {"s3cret-1", "s3cret-2"}
+    assert redaction.secrets(variables) == {"s3cret-1", "s3cret-2", "abcdef"}
     assert redaction.secrets({"ansible_ssh_private_key_file": "/home/me/.ssh/key"}) == set()

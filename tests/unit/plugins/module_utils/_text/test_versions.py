@@ -47,6 +47,17 @@ def test_versions_of_another_form_are_not_compared(version):
         ("2.8.0", "2.8.0", True),
         ("2.8.0.post2", "2.8.0", False),
         ("2.8.0", "!=2.8.0", False),
+        ("2.9.0", "!=2.8.0", True),
+        ("2.7.0", "!=2.8.0", True),
+        ("main", "!=2.8.0", True),
+        ("2.7.0", "<=2.8.0", True),
+        ("2.8.0", "<=2.8.0", True),
+        ("2.9.0", "<=2.8.0", False),
+        ("2.8.0", ">2.8.0", False),
+        ("2.9.0", ">2.8.0", True),
+        ("2.8.0", "<2.8.0", False),
+        ("2.8.0", "==2.8.0", True),
+        ("2.8.0", "two words", False),
         ("unknown", ">=1", False),
         ("1.0", "", False),
         (None, ">=3.10", False),
@@ -61,9 +72,24 @@ def test_differences_are_told_with_what_was_found():
     other = versions.differences(found, {"vllm": "0.13.0", "torch": 2.8, "cann": "8.3.rc2", "x": "1"})
     assert set(other) == {"torch", "cann", "x"}
     assert other["torch"] == "2.9.0"
-    assert other["cann"] == other["x"]
+    assert other["cann"] == other["x"] == "missing"
 
 
 @given(st.text(), st.text())
 def test_any_text_can_be_compared(one, other):
     assert versions.compare(one, other) in (-1, 0, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "one"),
+    [(">=3.10, <4", True), ("2.8", True), ("main", False), (">=3.10,", False), ("a b", False)],
+)
+def test_what_is_a_condition(text, one):
+    assert bool(versions.is_condition(text)) is one
+
+
+@pytest.mark.parametrize(
+    ("version", "release"), [("26.1.0.b061", "26.1.0"), ("26.1.0.B061", "26.1.0"), ("26.1.0", "26.1.0")]
+)
+def test_the_release_of_a_build(version, release):
+    assert versions.release(version) == release

@@ -1,0 +1,183 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How one host waits for the service, and what it learns from the others."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from actions import LOST, Site
+from ansible import constants
+from ansible.errors import AnsibleConnectionFailure
+from ansible_collections.ascend_ops.vllm.plugins.action import service_ready
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, failure
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.diagnosis import findings
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.vllm_log import Line
+
+PROBLEM = Problem("the container has exited", "it runs", "Read its log")
+FULL = "RuntimeError: NPU out of memory. Tried to allocate 2.00 GiB"
+LOST_PEER = "[supervisor] stopping: host 1 reported: the engine exited with code 1"
+
+
+def waiting(stage: str = "weights", progress: str = "loading weights") -> dict[str, Any]:
+    return {"failed": True, "ready": False, "died": False, "stage": stage, "progress": progress,
+            "started": "2026-01-01T10:00:00Z", **failure(PROBLEM)}  # fmt: skip
+
+
+def died(line: str = "") -> dict[str, Any]:
+    found = [dict(one.data(), kind=one.kind, at=one.at) for one in findings("", [Line(line)])] if line else []
+    return {**waiting(), "died": True, "findings": found}
+
+
+@pytest.fixture(name="site")
+def site_of_two(tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "DEFAULT_LOCAL_TMP", str(tmp_path / "run"))
+    (tmp_path / "run").mkdir()
+    for name, seconds in (("CAUSE_SECONDS", 0.3), ("RETRY_SECONDS", 0)):
+        monkeypatch.setattr(service_ready, name, seconds)
+    return Site(tmp_path, {"all": {"hosts": {"node0": {}, "node1": {}}}})
+
+
+def wait(site: Site, host: str, answers: list[Any], **arguments: Any) -> Any:
+    run = site.action("service_ready", host, answers, **arguments)
+    run.action._task._uuid = "the-task"
+    return run
+
+
+def test_it_waits_in_slices_until_the_service_is_ready(site):
+    run = wait(site, "node0", [waiting(), waiting(), {"ready": True}], url="http://a", timeout="100")
+    assert run.result() == {"ready": True}
+    assert [arguments["timeout"] for _module, arguments in run.modules] == [service_ready.SLICE_SECONDS] * 3
+    assert "since" not in run.modules[0][1]
+    assert [one["since"] for _module, one in run.modules[1:]] == ["2026-01-01T10:00:00Z"] * 2
+    assert all(one["url"] == "http://a" for _module, one in run.modules)
+
+
+def test_a_given_begin_stays(site):
+    run = wait(site, "node0", [waiting(), {"ready": True}], since="2025-12-31T10:00:00Z")
+    run.result()
+    assert [one["since"] for _module, one in run.modules] == ["2025-12-31T10:00:00Z"] * 2
+
+
+@pytest.mark.parametrize("timeout", [0, 3])
+def test_the_last_slice_is_as_long_as_what_is_left(site, timeout):
+    run = wait(site, "node0", [waiting()], timeout=timeout)
+    result = run.result()
+    assert result["failed"]
+    assert timeout - 1 <= run.modules[0][1]["timeout"] <= timeout
+    assert result["problem"]["where"] == "host node0"
+
+
+def test_a_timeout_that_is_no_number_is_refused(site):
+    assert "'soon'" in site.refusal("service_ready", "node0", timeout="soon")
+
+
+def test_an_hour_is_the_time_without_a_given_one(site):
+    assert wait(site, "node0", []).action._timeout() == 3600
+
+
+def test_a_module_that_fails_for_itself_ends_the_wait(site):
+    result = wait(site, "node0", [{"failed": True, "msg": "no Docker\nmore"}]).result()
+    assert result["msg"] == "no Docker\nmore"
+    other = wait(site, "node1", [waiting()]).result()
+    assert "node0: no Docker" in other["problem"]["found"]
+    assert "more" not in other["problem"]["found"]
+
+
+def test_a_cause_on_this_host_is_told_with_its_own_problem(site):
+    result = wait(site, "node0", [died(FULL)], role="ascend_ops.vllm.serve").result()
+    assert result["problem"]["found"] == PROBLEM.found
+    assert result["problem"]["where"] == "host node0, stage serve"
+    assert (result["cause"]["host"], result["cause"]["severity"]) == ("node0", "fatal")
+
+
+def test_a_cause_on_another_host_replaces_the_trace_on_this_one(site):
+    wait(site, "node1", [died(FULL)]).result()
+    result = wait(site, "node0", [{**died(LOST_PEER), "exception": "Traceback"}]).result()
+    assert result["cause"]["host"] == "node1"
+    assert result["problem"]["where"] == "host node1"
+    assert result["problem"]["found"] == result["cause"]["cause"]
+    assert FULL in result["msg"]
+    assert f"On host node0: {PROBLEM.found}" in result["msg"]
+    assert "exception" not in result
+
+
+def test_a_trace_on_another_host_replaces_nothing(site):
+    wait(site, "node1", [died(LOST_PEER)]).result()
+    result = wait(site, "node0", [died()]).result()
+    assert result["cause"]["host"] == "node1"
+    assert result["problem"]["where"] == "host node0"
+    assert result["problem"]["found"] == PROBLEM.found
+
+
+def test_the_wait_ends_when_another_host_has_failed(site):
+    wait(site, "node1", [died(FULL)]).result()
+    result = wait(site, "node0", [waiting(), waiting()]).result()
+    assert result["failed"]
+    assert result["problem"]["where"] == "host node1"
+    assert "ended on host node1" in result["msg"]
+
+
+def test_a_failure_without_findings_elsewhere_is_named(site):
+    wait(site, "node1", [died()]).result()
+    result = wait(site, "node0", [waiting()]).result()
+    assert "cause" not in result
+    assert "node1" in result["problem"]["found"]
+    assert "node1" in result["problem"]["remedy"]
+
+
+def test_the_earliest_failure_is_named(site):
+    for host in ("node1", "node0"):
+        wait(site, host, [died()]).result()
+        time.sleep(0.02)
+    result = wait(site, "node0", [waiting()]).result()
+    assert "node1" in result["problem"]["found"]
+
+
+def test_a_host_that_saw_a_trace_waits_for_the_cause(site):
+    began = time.monotonic()
+    wait(site, "node0", [died(LOST_PEER)]).result()
+    assert time.monotonic() - began >= service_ready.CAUSE_SECONDS
+    began = time.monotonic()
+    wait(site, "node1", [waiting()], timeout=0).result()
+    assert time.monotonic() - began < service_ready.CAUSE_SECONDS
+
+
+def test_a_cause_ends_that_wait(site, monkeypatch):
+    monkeypatch.setattr(service_ready, "CAUSE_SECONDS", 600)
+    assert wait(site, "node0", [died(FULL)]).result()["cause"]["host"] == "node0"
+
+
+def test_progress_is_shown_when_the_stage_changes_and_then_now_and_then(site, capsys, monkeypatch):
+    answers = [waiting(), waiting(progress="more"), waiting("graph", "graph capture"), {"ready": True}]
+    wait(site, "node0", list(answers)).result()
+    assert capsys.readouterr().out == "node0: loading weights\nnode0: graph capture\n"
+    monkeypatch.setattr(service_ready, "SHOW_SECONDS", 0)
+    wait(site, "node0", [waiting(), *answers]).result()
+    assert capsys.readouterr().out == "node0: loading weights\nnode0: more\nnode0: graph capture\n"
+
+
+def test_a_lost_connection_is_no_failure(site, capsys):
+    run = wait(site, "node0", [waiting(), LOST, LOST, {"ready": True}])
+    assert run.result() == {"ready": True}
+    assert run.connections == 2
+    shown = capsys.readouterr()
+    assert "node0 cannot be reached" in shown.err
+    assert "node0: cannot be reached" in shown.out
+
+
+def test_a_host_that_stays_unreachable_is_told_to_the_others(site, monkeypatch):
+    monkeypatch.setattr(service_ready, "UNREACHABLE_SECONDS", 0)
+    with pytest.raises(AnsibleConnectionFailure):
+        wait(site, "node0", [LOST]).result()
+    assert "no connection" in wait(site, "node1", [waiting()]).result()["problem"]["found"]
+
+
+def test_a_connection_that_comes_back_gets_its_time_again(site, monkeypatch):
+    monkeypatch.setattr(service_ready, "UNREACHABLE_SECONDS", 0.2)
+    monkeypatch.setattr(service_ready, "RETRY_SECONDS", 0.15)
+    answers = [LOST, waiting(), LOST, waiting(), {"ready": True}]
+    assert wait(site, "node0", answers).result() == {"ready": True}
