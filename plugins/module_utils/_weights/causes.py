@@ -5,19 +5,7 @@
 
 from __future__ import annotations
 
-import re
-from typing import NamedTuple
-
-
-class Cause(NamedTuple):
-    """A cause. One that *passes* may end by itself, so the client is started again for a while."""
-
-    regex: str
-    found: str
-    expected: str
-    remedy: str
-    passes: bool = False
-
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.causes import Cause, cause_in
 
 AGAIN = "Complete files are kept"
 # The first one that matches counts.
@@ -114,4 +102,4 @@ CAUSES = (
 
 def cause_of(failure: str) -> Cause | None:
     """Return the cause of a failure of the client, None if it is of no known kind."""
-    return next((cause for cause in CAUSES if re.search(cause.regex, failure, re.S)), None)
+    return cause_in(CAUSES, failure)
