@@ -74,6 +74,9 @@ def environment(job: Mapping[str, Any]) -> dict[str, str]:
         "MODELSCOPE_ENDPOINT": job["endpoint"],
         "MODELSCOPE_DOMAIN": job["endpoint"].split("://")[-1],  # older clients read only this one
         "TQDM_DISABLE": "1",
+        # Nobody else downloads into this folder. NFS may have no locks, or keep that of a client that was killed.
+        "MODELSCOPE_DOWNLOAD_FILE_LOCK": "false",
+        "MODELSCOPE_HUB_FILE_LOCK": "false",  # the same for clients before 1.38
     }
 
 
@@ -90,6 +93,26 @@ def import_client(endpoint: str) -> None:
     for name, module in list(sys.modules.items()):
         if name.startswith("modelscope.") and hasattr(module, "MODELSCOPE_URL_SCHEME"):
             vars(module)["MODELSCOPE_URL_SCHEME"] = endpoint.partition("://")[0] + "://"
+
+
+@contextlib.contextmanager
+def reasons_of_threads() -> Iterator[list[str]]:
+    """Note what fails in the threads of a client. Those of 1.36 and 1.37 tell no more than the number of files."""
+    set_exception, reasons = Future.set_exception, []
+
+    def noting(future: Future[Any], error: BaseException | None) -> None:
+        reasons.append(f"{type(error).__name__}: {error}")
+        set_exception(future, error)
+
+    Future.set_exception = noting  # type: ignore[method-assign, assignment]
+    try:
+        yield reasons
+    except Exception as error:
+        if reasons and str(error) not in reasons[-1]:
+            error.args = (f"{error} {reasons[-1]}",)
+        raise
+    finally:
+        Future.set_exception = set_exception  # type: ignore[method-assign]
 
 
 @contextlib.contextmanager
@@ -156,7 +179,8 @@ def download(
         fetch_files(job, work["revision"], files)
         return
     try:
-        uncompared |= run_client(job, work, files)
+        with reasons_of_threads():
+            uncompared |= run_client(job, work, files)
     except Exception as error:
         if "has no revision" not in str(error):
             raise
