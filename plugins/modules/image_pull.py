@@ -15,6 +15,8 @@ description:
   - The pull runs in the background on the host. If the controller stops polling, for example because Ansible was
     interrupted, the pull goes on for ten minutes. A run that wants the same goes on polling it.
   - Without O(username), Docker uses the credentials that C(docker login) stored on the host, with its credential helpers.
+  - Repeats a pull that failed for a cause that may end by itself, such as a broken connection or a busy registry, with pauses that
+    grow, as long as further layers arrive. Docker keeps the layers that are complete.
 options:
   name:
     description: The image, with a tag or a digest.
@@ -40,6 +42,11 @@ options:
     type: str
     choices: [present, stopped]
     default: present
+  _variables:
+    description:
+      - For this collection's own use. Its roles set it to the variables that set these options, and messages name those.
+    type: dict
+    default: {}
   _run:
     description: For this collection's own use. The action plugin sets it to the run that the work belongs to.
     type: str
@@ -76,6 +83,10 @@ bytes:
   returned: when the image was pulled
   type: int
   sample: 7516192768
+problem:
+  description: What is wrong, with the keys C(found), C(expected), C(remedy) and C(where). RV(ignore:msg) has the same as text.
+  returned: when Docker could not pull the image
+  type: dict
 """
 
 import contextlib
@@ -84,14 +95,24 @@ import hashlib
 import json
 import os
 import threading
+import time
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import background, commands, image_pull
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import (
+    background,
+    commands,
+    image_pull,
+    pull_causes,
+)
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.docker import image_platform
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, failure
 
 NOTES = "/run"  # in memory; who may not write there, but use Docker, has them at home
+# Seconds before a pull is repeated that failed for a cause that may end by itself. Each complete layer begins them anew.
+PAUSES = (5, 15, 30, 60, 60)
+FIRST_PAUSES = (2, 5)  # before the registry has shown the image: its name may be wrong
 
 
 def is_here(docker: str, image: str, platform: str | None) -> bool:
@@ -130,13 +151,23 @@ def pull(docker: str, params: Mapping[str, Any], job: background.Job) -> dict[st
     sizes: dict[str, int] = {}
     asker = threading.Thread(target=lambda: sizes.update(ask_sizes(command, params["name"])), daemon=True)
     asker.start()
-    seen = image_pull.Pull(sizes)
-    job.report(seen.progress)
-    rc = commands.on_terminal([*command, "pull", *platform, params["name"]], seen.take)
-    seen.end()
-    if rc:
-        return {"failed": True, "msg": " ".join(seen.other[-5:]) or f"docker pull ended with code {rc}"}
-    return {"changed": True, "bytes": seen.progress().get("done", 0)}
+    before, complete, pauses = 0, 0, iter(FIRST_PAUSES)
+    while True:
+        seen = image_pull.Pull(sizes)
+        job.report(seen.progress)
+        rc = commands.on_terminal([*command, "pull", *platform, params["name"]], seen.take)
+        seen.end()
+        if not rc:
+            return {"changed": True, "bytes": before + seen.progress().get("done", 0)}
+        before += seen.complete_bytes()
+        if seen.layers and seen.complete() >= complete:
+            complete, pauses = seen.complete() + 1, iter(PAUSES)
+        message = " ".join(seen.other[-5:]) or f"docker pull ended with code {rc}"
+        pause = next(pauses, None)
+        if pause is None or not pull_causes.passes(message):
+            problem = pull_causes.problem(params["name"], message, params["username"])
+            return {"failed": True, **failure(problem)}
+        time.sleep(pause)
 
 
 def ensure(params: Mapping[str, Any], docker: str, check_mode: bool) -> dict[str, Any]:
@@ -144,7 +175,9 @@ def ensure(params: Mapping[str, Any], docker: str, check_mode: bool) -> dict[str
     place = NOTES if os.access(NOTES, os.W_OK) else str(Path.home() / ".ansible")
     name = "ascend-ops-image-" + hashlib.sha256(params["name"].encode()).hexdigest()[:12]
     job = background.Job(
-        os.path.join(place, name), params["_run"] or str(os.getpid()), background.task_of(params)
+        os.path.join(place, name),
+        params["_run"] or str(os.getpid()),
+        background.task_of(params, ["_variables"]),
     )
     if params["state"] == "stopped":
         return {"changed": job.is_running() if check_mode else job.stop()}
@@ -166,6 +199,7 @@ def main() -> None:
             "username": {"type": "str"},
             "password": {"type": "str", "no_log": True},
             "state": {"type": "str", "choices": ["present", "stopped"], "default": "present"},
+            "_variables": {"type": "dict", "default": {}},
             "_run": {"type": "str", "default": ""},
             "_wait": {"type": "int"},
         },
@@ -177,9 +211,15 @@ def main() -> None:
     try:
         result = ensure(params, docker, module.check_mode)
     except background.Busy:
-        module.fail_json(
-            msg=f"Another run is pulling {params['name']}, expected one at a time: wait until it has ended."
+        result = failure(
+            Problem(
+                f"another run of Ansible is pulling {params['name']}",
+                "one pull at a time",
+                "Wait for its end, or interrupt it. The next run then goes on with the same pull",
+            )
         )
+    if "problem" in result:
+        module.fail_json(**failure(Problem.of(result["problem"]).naming(params["_variables"])))
     if result.pop("failed", False):
         module.fail_json(**result)
     if result["changed"] and params["state"] == "present":

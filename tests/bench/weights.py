@@ -6,15 +6,18 @@
 
 Ours is the module's own code, without Docker, which costs every run the same second. These variables set the size:
 BENCH_SHARDS, BENCH_SHARD_MB, BENCH_ROUNDS, BENCH_CONNECTION_MB_PER_SECOND (of a far hub, for one connection), and for
-the fan-out BENCH_HUB_MB_PER_SECOND (of the hub, for all hosts together).
+the fan-out BENCH_HUB_MB_PER_SECOND (of the hub, for all hosts together), BENCH_FAN_SHARDS, BENCH_FAN_SHARD_MB,
+BENCH_FAN_HOSTS (such as "1 16") and BENCH_FAN_ROUNDS. BENCH_CLIENTS are the versions of the ModelScope client, by default
+that of the serving image and the newest one. BENCH_PARTS chooses from "download fanout".
 """
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
-import json
 import multiprocessing
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -22,22 +25,30 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "lab")]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "lab"), str(ROOT / "tests" / "support")]
 
 import conftest  # noqa: E402, F401 makes the checkout importable as the collection
 from ansible_collections.ascend_ops.vllm.plugins.modules import weights_download  # noqa: E402
 from hub.faulty import FaultyHub  # noqa: E402
+from shards import write_shard  # noqa: E402
 
-CLIENT = "modelscope==1.40.2"
+CLIENTS = os.environ.get("BENCH_CLIENTS", "1.33.0 newest").split()
+PARTS = os.environ.get("BENCH_PARTS", "download fanout").split()
 SHARDS, SHARD = int(os.environ.get("BENCH_SHARDS", "8")), int(os.environ.get("BENCH_SHARD_MB", "512")) << 20
-FAN_SHARDS, FAN_SHARD = 32, 64 << 20  # a model's hundred files, but for their size
+# A model's hundred files, but for their size.
+FAN_SHARDS, FAN_SHARD = (
+    int(os.environ.get("BENCH_FAN_SHARDS", "32")),
+    int(float(os.environ.get("BENCH_FAN_SHARD_MB", "64")) * (1 << 20)),
+)
+FAN_HOSTS = [int(count) for count in os.environ.get("BENCH_FAN_HOSTS", "1 2 4").split()]
+FAN_ROUNDS = int(os.environ.get("BENCH_FAN_ROUNDS", "1"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
-RATE = int(os.environ.get("BENCH_HUB_MB_PER_SECOND", "100")) * 10**6
+RATE = float(os.environ.get("BENCH_HUB_MB_PER_SECOND", "100")) * 10**6
 RATE_EACH = int(os.environ.get("BENCH_CONNECTION_MB_PER_SECOND", "40")) * 10**6
 REPO, TOKEN, PORT, SHARE_PORT = "ZhipuAI/GLM-4.7", "token-of-the-bench", 18090, 18091
 ENDPOINT = f"http://127.0.0.1:{PORT}"
@@ -76,12 +87,48 @@ def hub(root: Path, rate: float | None = None, rate_each: float | None = None):
         process.join()
 
 
+def installed(version: str) -> Path:
+    """Return a Python that has that version of the ModelScope client."""
+    folder = ROOT / ".cache" / "clients" / version  # as in tests/matrix
+    if not (folder / "bin" / "modelscope").exists():
+        package = "modelscope" if version == "newest" else f"modelscope=={version}"
+        subprocess.run(["uv", "venv", "--quiet", "--clear", folder], check=True)
+        command = [
+            "uv",
+            "pip",
+            "install",
+            "--quiet",
+            "--python",
+            folder / "bin" / "python",
+            package,
+            "setuptools<80",
+        ]
+        subprocess.run(command, check=True)
+    return folder / "bin" / "python"
+
+
+def adopt() -> None:
+    """Become the parent of background jobs whose parent has ended, so that what they took can be known."""
+    pr_set_child_subreaper = 36
+    ctypes.CDLL(None).prctl(pr_set_child_subreaper, 1, 0, 0, 0)
+
+
+def cpu_seconds() -> float:
+    """Return what all children of this process that have ended took of the processors."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 class Bench:
     """The folders, the files, and who downloads them."""
 
     def __init__(self, work: Path) -> None:
         self.work, self.root, self.to = work, work / "repository", work / "to"
-        self.client = self._client()
+        self.clients = {version: installed(version) for version in CLIENTS}
+        self.client = self.clients[CLIENTS[0]]
         weights_download.NOTES = str(work)
 
     def make_files(self, count: int, size: int) -> None:
@@ -89,28 +136,15 @@ class Bench:
         shutil.rmtree(self.root, ignore_errors=True)
         self.root.mkdir()
         for number in range(count):
-            with (self.root / f"model-{number:05}.safetensors").open("wb") as file:
-                for _block in range(size >> 20):
-                    file.write(os.urandom(1 << 20))
+            write_shard(self.root / f"model-{number:05}.safetensors", size)
         self.hashes = {}
         for path in sorted(self.root.iterdir()):
             with path.open("rb") as file:
                 self.hashes[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
 
-    def _client(self) -> Path:
-        """Return a Python that has the ModelScope client."""
-        folder = ROOT / ".cache" / "bench"
-        if not (folder / "bin" / "modelscope").exists():
-            subprocess.run(["uv", "venv", "--quiet", "--clear", folder], check=True)
-            subprocess.run(
-                ["uv", "pip", "install", "--quiet", f"--python={folder / 'bin' / 'python'}", CLIENT],
-                check=True,
-            )
-        return folder / "bin" / "python"
-
     # Who downloads
 
-    def plain(self, workers: int) -> None:
+    def plain(self, workers: int, version: str = CLIENTS[0]) -> None:
         environment = {
             **os.environ,
             "MODELSCOPE_ENDPOINT": ENDPOINT,
@@ -118,7 +152,7 @@ class Bench:
             "MODELSCOPE_CACHE": str(self.work / "cache"),
         }
         subprocess.run(
-            [self.client, "-c", PLAIN, REPO, self.to, str(workers)],
+            [self.clients[version], "-c", PLAIN, REPO, self.to, str(workers)],
             env=environment,
             check=True,
             stdout=subprocess.DEVNULL,
@@ -217,10 +251,10 @@ class Bench:
                 times[name].append(time.monotonic() - began)
         return times
 
-    def fan_out(self, count: int, sent) -> tuple[float, float]:
-        """Return the seconds, and the bytes from the hub as a multiple of the files."""
+    def fan_out(self, count: int, sent) -> tuple[float, float, float]:
+        """Return the seconds, those of the processors, and the bytes from the hub as a multiple of the files."""
         self.clear()
-        before = sent.value
+        before, cpu = sent.value, cpu_seconds()
         addresses = tuple(f"127.0.0.{number + 1}" for number in range(count))
         hosts = [
             partial(self.ours, self.work / f"to-{address}", address, addresses if count > 1 else ())
@@ -233,11 +267,12 @@ class Bench:
         for process in processes:
             process.join()
         seconds = time.monotonic() - began
+        time.sleep(1)  # for the background jobs to end
         for address in addresses:
             for name in self.hashes:
                 assert (self.work / f"to-{address}" / name).stat().st_size == FAN_SHARD
         assert not any(process.exitcode for process in processes)
-        return seconds, (sent.value - before) / (FAN_SHARDS * FAN_SHARD)
+        return seconds, cpu_seconds() - cpu, (sent.value - before) / (FAN_SHARDS * FAN_SHARD)
 
 
 def table(title: str, times: dict[str, list[float]]) -> None:
@@ -252,61 +287,74 @@ def table(title: str, times: dict[str, list[float]]) -> None:
         )
 
 
+def downloads(bench: Bench) -> None:
+    """Measure downloads with each client, beside other tools."""
+    bench.make_files(SHARDS, SHARD)
+    print(f"{SHARDS} files of {SHARD >> 20} MiB, {os.cpu_count()} processors, {ROUNDS} rounds in turns")
+    candidates, again, deep = {}, {}, {}
+    for version, python in bench.clients.items():
+        ours = partial(bench.ours, python=str(python))
+        candidates[f"ours, client {version}"] = ours
+        for workers in (4, WORKERS):
+            candidates[f"snapshot_download of {version}, {workers} workers"] = partial(
+                bench.plain, workers, version
+            )
+        again[f"ours, client {version}"] = ours
+        again[f"snapshot_download of {version}"] = partial(bench.plain, 4, version)
+        deep[f"ours, client {version}, weights_verify"] = partial(bench.ours, python=str(python), verify=True)
+    deep["openssl dgst -sha256, one a processor"] = bench.openssl
+    others = {
+        "aria2c with SHA-256": bench.aria2,
+        "curl, then sha256sum": bench.curl_and_sums,
+        "curl, not verified": bench.curl,
+    }
+    candidates.update({name: run for name, run in others.items() if shutil.which(name.split()[0].strip(","))})
+    with hub(bench.root):
+        table("Download", bench.in_turns(candidates, bench.clear))
+        bench.clear()
+        bench.ours()
+        table("Again, on complete files", bench.in_turns(again, lambda: None))
+        table("All read and compared", bench.in_turns(deep, lambda: None))
+    with hub(bench.root, rate_each=RATE_EACH):
+        title = f"Download from afar, {RATE_EACH // 10**6} MB/s a connection"
+        table(title, bench.in_turns(candidates, bench.clear))
+
+
+def fan_out(bench: Bench) -> None:
+    """Measure the fan-out, with the processes of this machine for hosts."""
+    bench.make_files(FAN_SHARDS, FAN_SHARD)
+    size, rate = f"{FAN_SHARDS} files of {FAN_SHARD / 2**20:g} MiB", f"{RATE / 10**6:g} MB/s"
+    print(f"\nFan-out of {size}, {rate} from the hub for all hosts together, client {CLIENTS[0]}\n")
+    adopt()
+    runs: dict[int, list[tuple[float, float, float]]] = {count: [] for count in FAN_HOSTS}
+    with hub(bench.root, RATE) as sent:
+        for number in range(FAN_ROUNDS):
+            for count in FAN_HOSTS[:: -1 if number % 2 else 1]:
+                runs[count].append(bench.fan_out(count, sent))
+    print(
+        "| hosts | median s | from | to | seconds of processors | bytes from the hub |\n|---|---|---|---|---|---|"
+    )
+    for count, of_count in runs.items():
+        seconds, cpu, sent_bytes = zip(*of_count, strict=True)
+        print(
+            f"| {count} | {statistics.median(seconds):.1f} | {min(seconds):.1f} | {max(seconds):.1f} "
+            f"| {statistics.median(cpu):.1f} | {max(sent_bytes):.3f}x |"
+        )
+
+
 def main() -> None:
-    if missing := [tool for tool in ("aria2c", "curl", "openssl", "uv") if not shutil.which(tool)]:
+    if missing := [tool for tool in ("curl", "openssl", "uv") if not shutil.which(tool)]:
         sys.exit(
-            f"{', '.join(missing)} not found, expected for the comparison: install them (Debian: apt-get install aria2 curl openssl; uv comes with make env)"
+            f"{', '.join(missing)} not found, expected for the comparison: install them (Debian: apt-get install curl openssl; uv comes with make env)"
         )
     with tempfile.TemporaryDirectory(prefix="bench-weights-", dir=os.environ.get("BENCH_DIR")) as work:
         bench = Bench(Path(work))
-        bench.make_files(SHARDS, SHARD)
-        print(f"{SHARDS} files of {SHARD >> 20} MiB, {os.cpu_count()} processors, {ROUNDS} rounds in turns")
-        with hub(bench.root):
-            downloads = {
-                "ours": bench.ours, "snapshot_download, its defaults": partial(bench.plain, 4),
-                f"snapshot_download, {WORKERS} workers": partial(bench.plain, WORKERS),
-                "aria2c with SHA-256": bench.aria2, "curl, then sha256sum": bench.curl_and_sums, "curl, not verified": bench.curl,
-            }  # fmt: skip
-            table("Download", bench.in_turns(downloads, bench.clear))
-            bench.clear()
-            bench.ours()
-            table(
-                "Again, on complete files",
-                bench.in_turns(
-                    {"ours": bench.ours, "snapshot_download": partial(bench.plain, 4)}, lambda: None
-                ),
-            )
-            deep = {
-                "ours, weights_verify": partial(bench.ours, verify=True),
-                "openssl dgst -sha256, one a processor": bench.openssl,
-            }
-            table("All read and compared", bench.in_turns(deep, lambda: None))
-        with hub(bench.root, rate_each=RATE_EACH):
-            table(
-                f"Download from afar, {RATE_EACH // 10**6} MB/s a connection",
-                bench.in_turns(downloads, bench.clear),
-            )
+        if "download" in PARTS:
+            downloads(bench)
         bench.clear()
-        bench.make_files(FAN_SHARDS, FAN_SHARD)
-        with hub(bench.root, RATE) as sent:
-            print(
-                f"\nFan-out of {FAN_SHARDS} files of {FAN_SHARD >> 20} MiB, {RATE // 10**6} MB/s from the hub for all hosts together\n"
-            )
-            print("| hosts | seconds | bytes from the hub |\n|---|---|---|")
-            for count in (1, 2, 4):
-                seconds, bytes_from_hub = bench.fan_out(count, sent)
-                print(f"| {count} | {seconds:.1f} | {bytes_from_hub:.3f}x |", flush=True)
+        if "fanout" in PARTS:
+            fan_out(bench)
         bench.clear()
-        print(
-            json.dumps(
-                {
-                    "client": CLIENT,
-                    "curl": subprocess.run(
-                        ["curl", "-V"], capture_output=True, text=True, check=True
-                    ).stdout.split()[1],
-                }
-            )
-        )
 
 
 if __name__ == "__main__":

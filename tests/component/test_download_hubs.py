@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import os
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -28,13 +27,14 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.web_folde
 from ansible_run import module
 from hub.authority import Authority
 from huggingface_standin import HuggingFaceHub
+from shards import shard
 
 REPO, TOKEN = "zai-org/GLM-4.7", "token-of-the-reader"
 CONTENTS = {
     "config.json": b'{"model_type": "glm4_moe"}',
     "sub/empty": b"",
-    "model-00001-of-00002.safetensors": os.urandom(6 << 20),
-    "model-00002-of-00002.safetensors": os.urandom(5 << 20),
+    "model-00001-of-00002.safetensors": shard(6 << 20),
+    "model-00002-of-00002.safetensors": shard(5 << 20),
 }
 FILES = [File(path, len(data), hashlib.sha256(data).hexdigest()) for path, data in CONTENTS.items()]
 

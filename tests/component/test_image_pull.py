@@ -34,8 +34,14 @@ echo "$options" >"$FOLDER/options"
 echo pull >>"$FOLDER/pulls"
 [ "$config" ] && cp "$config/config.json" "$FOLDER" && stat --format=%a "$config" >"$FOLDER/mode"
 while [ -e "$FOLDER/hold" ]; do sleep 0.2; done
+if [ -s "$FOLDER/failures" ]; then
+  head -n 1 "$FOLDER/failures"
+  sed -i 1d "$FOLDER/failures"
+  exit 1
+fi
 echo "Status: Downloaded newer image for $2"
 """
+BROKEN, UNKNOWN = "unexpected EOF", "Error response from daemon: manifest unknown"
 
 
 @pytest.fixture(name="folder", autouse=True)
@@ -69,6 +75,22 @@ def test_without_credentials_docker_uses_its_own(folder: Path):
 
 def test_a_user_needs_a_password():
     assert "password" in pull(username=USER)["msg"]
+
+
+def test_a_pull_whose_connection_broke_is_repeated(folder: Path):
+    (folder / "failures").write_text(f"{BROKEN}\n" * 2, encoding="ascii")
+    assert pull()["changed"]
+    assert lines(folder / "pulls") == 3
+
+
+@pytest.mark.parametrize(("failure", "pulls"), [(UNKNOWN, 1), (BROKEN, 3)], ids=["lasting", "passing"])
+def test_a_pull_that_cannot_succeed_is_explained(folder: Path, failure: str, pulls: int):
+    """One whose cause may pass is given up soon while the registry has not shown the image: its name may be wrong."""
+    (folder / "failures").write_text(f"{failure}\n" * 9, encoding="ascii")
+    problem = pull(_variables={"name": "vllm_image"})["problem"]
+    assert failure in problem["found"]
+    assert "vllm_image" in problem["remedy"]
+    assert lines(folder / "pulls") == pulls
 
 
 # A remote host, by SSH to this machine: what would reach it is a command, and can be refused.

@@ -26,12 +26,13 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing i
     Snapshot,
 )
 from ansible_run import Call, modules
+from shards import shard
 
 REPO = "ZhipuAI/GLM-4.7"
 CONTENTS = {
     "config.json": b"{}",
-    "model-1.safetensors": os.urandom(9 << 20),
-    "sub/model-2.safetensors": os.urandom(1000),
+    "model-1.safetensors": shard(9 << 20),
+    "sub/model-2.safetensors": shard(1000),
 }
 
 
@@ -109,6 +110,7 @@ PROXIES = {
     "http://127.0.0.1:2": "http_proxy=http://127.0.0.1:2",
     "http://me:secret-of-the-proxy@127.0.0.1:2": "http_proxy=http://***@127.0.0.1:2",
 }
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:9716\nsize 4932307584\n"
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no workers": ({"workers": 0}, "workers is 0"),
     "a short lease": ({"lease": 5}, "lease is 5"),
@@ -143,9 +145,16 @@ def results_of_all_calls(root: Path) -> dict[str, dict[str, Any]]:
     chosen = {**brought(root / "chosen"), "exclude": ["sub/*"]}
     (root / "chosen/sub/model-2.safetensors").unlink()
     cache = hugging_face_cache(root / "hub")
+    torn = hugging_face_cache(root / "torn")
+    (root / "torn/blobs" / hashlib.sha256(CONTENTS["config.json"]).hexdigest()).unlink()
     undocumented = brought(root / "undocumented")
     with Path(undocumented["checksums"]).open("a", encoding="utf-8") as file:
         file.write(f"{'0' * 64}  README.md\n{'0' * 64}  configuration.json\n")
+    cloned = brought(root / "cloned")
+    (root / "cloned/model-1.safetensors").write_bytes(POINTER)
+    Path(cloned["checksums"]).write_text(
+        f"{hashlib.sha256(POINTER).hexdigest()}  model-1.safetensors\n", encoding="utf-8"
+    )
     edited = brought(root / "edited")
     (root / "edited/config.json").write_bytes(b'{"dtype": "float16"}')
     (root / "no-certificates.pem").write_text("-----BEGIN NOTHING-----\n", encoding="ascii")
@@ -171,8 +180,10 @@ def results_of_all_calls(root: Path) -> dict[str, dict[str, Any]]:
         "shelved: again": call(root / "shelved", interpreter=reader, **shelved),
         "cache": call(cache, **by_hand, links=str(root / "hub")),
         "cache: again": call(cache, **by_hand, links=str(root / "hub")),
+        "cache: torn": call(torn, **by_hand, links=str(root / "torn")),
         "cache: not mounted": call(cache, **by_hand, links=str(cache)),
         "undocumented": call(root / "undocumented", **undocumented),
+        "cloned": call(root / "cloned", **cloned),
         "edited": call(root / "edited", **edited, keep=["config.json"]),
         "edited: again": call(root / "edited", **edited, keep=["config.json"]),
         "edited: not to be kept": call(root / "edited", **edited),
@@ -254,10 +265,18 @@ def test_a_cache_of_hugging_face_is_served_as_it_is(results: dict[str, Any]):
     assert (results["cache"]["changed"], results["cache"]["verified_files"]) == (True, 3)
     assert not results["cache: again"]["changed"]
     assert "a link to" in results["cache: not mounted"]["problem"]["found"]
+    assert "which does not exist" in results["cache: torn"]["problem"]["found"]
 
 
 def test_documentation_need_not_be_there(results: dict[str, Any]):
     assert results["undocumented"]["files"] == 3
+
+
+def test_pointers_of_git_lfs_are_no_weights_even_with_their_own_checksums(
+    root: Path, results: dict[str, Any]
+):
+    assert "pointer of Git LFS" in results["cloned"]["problem"]["found"]
+    assert not (root / "cloned" / MANIFEST).exists()
 
 
 def test_an_edited_file_that_is_to_be_kept_stays_and_counts(root: Path, results: dict[str, Any]):

@@ -25,9 +25,10 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing i
 from ansible_run import ROOT, Failure, playbook
 from huggingface_standin import HuggingFaceHub
 from ports import free_port
+from shards import shard
 
 REPO = "zai-org/GLM-4.7"
-FIRST = {"config.json": b'{"first": true}', "README.md": b"# First\n", "model.safetensors": bytes(100_000)}
+FIRST = {"config.json": b'{"first": true}', "README.md": b"# First\n", "model.safetensors": shard(100_000)}
 SECOND = {**FIRST, "config.json": b"{}"}
 A, B = "a" * 40, "b" * 40
 ROLE = [{"ansible.builtin.import_role": {"name": "ascend_ops.vllm.weights"}}]

@@ -28,6 +28,7 @@ from hub.authority import Authority
 from hub.faulty import Fault, FaultyHub
 from lab import INVENTORY, NET, NODES, STATE, Run, assert_names, listens, on, place, playbook, shell
 from polling import wait_until
+from shards import write_shard
 
 SHARD = int(os.environ.get("ASCEND_TEST_SHARD_MB", "24")) << 20
 SHARDS = [f"model-{number:05}-of-00004.safetensors" for number in range(1, 5)]
@@ -46,10 +47,8 @@ SLACK = max(
 @pytest.fixture(scope="module", name="files")
 def files_of_a_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("repository")
-    for shard in SHARDS:
-        with (folder / shard).open("wb") as file:
-            for _mebibyte in range(SHARD >> 20):
-                file.write(os.urandom(1 << 20))
+    for name in SHARDS:
+        write_shard(folder / name, SHARD)
     (folder / "config.json").write_text("{}", encoding="ascii")
     (folder / "model.safetensors.index.json").write_text(
         json.dumps({"weight_map": dict(zip("abcd", SHARDS, strict=True))}), encoding="ascii"

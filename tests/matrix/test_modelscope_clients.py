@@ -23,6 +23,7 @@ import pytest
 from hub.authority import Authority
 from hub.faulty import PIECE, Fault, FaultyHub
 from hub.hub import Tokens
+from shards import shard
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIENTS = ROOT / ".cache" / "clients"
@@ -35,8 +36,8 @@ CONTENTS = {
     "config.json": b"{}",
     "README.md": b"# GLM\n",
     "figures/a.png": b"not a picture",
-    "model-00001-of-00002.safetensors": os.urandom(3 << 20),
-    "model-00002-of-00002.safetensors": os.urandom(2 << 20),
+    "model-00001-of-00002.safetensors": shard(3 << 20),
+    "model-00002-of-00002.safetensors": shard(2 << 20),
 }
 
 

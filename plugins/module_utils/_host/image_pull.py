@@ -19,7 +19,8 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.commands imp
 LAYER = re.compile(r"([0-9a-f]{12}): (.+)")
 BYTES = re.compile(r"(\d+(?:\.\d+)?) ?([kMGTP]?)B/(\d+(?:\.\d+)?) ?([kMGTP]?)B\s*$")
 UNIT = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15}
-HERE = ("Verifying Checksum", "Download complete", "Extracting", "Pull complete")
+UNPACKED = "Pull complete"
+HERE = ("Verifying Checksum", "Download complete", "Extracting", UNPACKED)
 NEEDLESS = "Already exists"
 NO_LAYER = "Pulling from"  # the line's name is the tag, which may look like a layer's id
 DOCKER_HUB = "https://index.docker.io/v1/"  # what Docker Hub is called among the credentials
@@ -78,7 +79,7 @@ class Pull:
         stage = "unpacked" if all(is_here.values()) else "pulled"
         done = 0
         for layer, state in layers.items():
-            whole = is_here[layer] if stage == "pulled" else state.status.startswith("Pull complete")
+            whole = is_here[layer] if stage == "pulled" else state.status.startswith(UNPACKED)
             done += (
                 (sizes[layer] or 0)
                 if whole
@@ -88,6 +89,20 @@ class Pull:
             )
         known = [size for size in sizes.values() if size is not None]
         return {"stage": stage, "done": done, "all": sum(known) if len(known) == len(sizes) else None}
+
+    def complete(self) -> int:
+        """Return how many layers the host has."""
+        return sum(
+            layer.status == NEEDLESS or layer.status.startswith(UNPACKED) for layer in self.layers.values()
+        )
+
+    def complete_bytes(self) -> int:
+        """Return how many bytes this pull has brought for good."""
+        return sum(
+            self.sizes.get(name, layer.size or 0)
+            for name, layer in self.layers.items()
+            if layer.status.startswith(UNPACKED)
+        )
 
 
 def _bytes(number: str, unit: str) -> int:

@@ -5,19 +5,7 @@
 
 from __future__ import annotations
 
-import re
-from typing import NamedTuple
-
-
-class Cause(NamedTuple):
-    """A cause. One that *passes* may end by itself, so the client is started again for a while."""
-
-    regex: str
-    found: str
-    expected: str
-    remedy: str
-    passes: bool = False
-
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.causes import Cause, cause_in
 
 AGAIN = "Complete files are kept"
 # The first one that matches counts.
@@ -27,6 +15,24 @@ CAUSES = (
         "the disk is full",
         "space for the weights",
         f"Free some, or move O(dir) or O(cache_dir), and run again. {AGAIN}",
+    ),
+    Cause(
+        r"Errno (?:5|116|117|121)\b|Input/output error|Stale file handle|Structure needs cleaning|Remote I/O error",
+        "the disk or the share of a folder fails",
+        "a healthy file system below O(dir) and O(cache_dir)",
+        f"Check it on the host (dmesg, mount), and run again. {AGAIN}",
+    ),
+    Cause(
+        r"Errno (?:27|36)\b|File too large|File name too long",
+        "the file system of O(dir) does not take a file of that size or name",
+        "one with files of many GB, such as ext4 or XFS, and no limit (ulimit -f)",
+        f"Choose another O(dir), or move it. {AGAIN}",
+    ),
+    Cause(
+        r"Errno (?:37|38)\b|No locks available",
+        "the file system of O(cache_dir) has no locks, as NFS without its lock service",
+        "a file system with locks",
+        f"Choose a O(cache_dir) on a disk of the host, and run again. {AGAIN}",
     ),
     Cause(
         r"Errno (?:13|30)\b|Permission denied|Read-only file system",
@@ -74,6 +80,20 @@ CAUSES = (
         f"maintain the server, and run again. {AGAIN}",
     ),
     Cause(
+        r"\b416 Client Error",
+        "the server has less of a file than it lists, or a cache between answers for it",
+        "the whole file",
+        f"Run again later, or name the server itself in O(endpoint). {AGAIN}",
+        passes=True,
+    ),
+    Cause(
+        r"integrity check failed.* actual is e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        "the hub or its CDN sends nothing for a file",
+        "the content of the file",
+        f"Look for a proxy between, and run again later. {AGAIN}",
+        passes=True,
+    ),
+    Cause(
         r"has no revision|NotExistError|\b404 Client Error",
         "the client does not find the revision, or a file of it",
         "a revision that this client takes; those before 1.38 take branches and tags, but no commit",
@@ -114,4 +134,4 @@ CAUSES = (
 
 def cause_of(failure: str) -> Cause | None:
     """Return the cause of a failure of the client, None if it is of no known kind."""
-    return next((cause for cause in CAUSES if re.search(cause.regex, failure, re.S)), None)
+    return cause_in(CAUSES, failure)

@@ -16,8 +16,9 @@ from typing import Any, Callable, NamedTuple, Sequence
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import commands, procfs
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.docker import NO_IMAGE, image_platform
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.causes import Cause
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights import downloader
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.causes import Cause, cause_of
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.causes import cause_of
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.folder import Folder, size
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import File, Request
 

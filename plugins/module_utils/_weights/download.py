@@ -15,7 +15,11 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.client im
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.comparison import Comparison
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.folder import Folder
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import Request, Snapshot, total
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.shards import INDEX, require_indexed
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.shards import (
+    INDEX,
+    require_indexed,
+    require_whole,
+)
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.sources import Source
 
 
@@ -125,6 +129,7 @@ class Download:
         paths = [file.path for file in self.snapshot.files]
         if INDEX in paths:
             require_indexed(self.folder.read(INDEX), paths)
+        require_whole(self.folder.path, paths)
 
     def record(self) -> None:
         """Write the manifest."""

@@ -33,7 +33,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 from urllib.parse import quote, unquote, urlsplit
@@ -44,13 +44,36 @@ TICK = 0.5  # seconds between two polls of the other hosts
 HELLO_SECONDS = 60  # in which every host must answer once: Ansible starts them at about the same time
 SILENT_SECONDS = 30  # without an answer, after which a host counts as gone; its Docker may restart meanwhile
 TRIES = 3  # of a file that arrives with a wrong hash
+CONNECTIONS = 128  # that may wait to be answered
+STRANGERS = 16  # connections at a time of hosts that are not of the run
+MOST_STATE = 16 << 20  # bytes
 FORBIDDEN = 403
 SERVER_ERRORS = 500
 REFUSALS = (401, 403, 404)  # of a server that would say the same again
 OK = 200
 PARTIAL = 206
 # What a disk answers.
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOENT)
+DISK_ERRORS = (
+    *(
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EROFS,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EIO,
+        errno.EUCLEAN,
+    ),
+    *(
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.EEXIST,
+        errno.ENAMETOOLONG,
+        errno.ESTALE,
+        errno.EREMOTEIO,
+    ),
+)
 HUB = ""  # the key of the job that fetches from the hub; others have the path of their file
 STATE = "/state"
 FILES = "/files/"
@@ -74,6 +97,9 @@ def environment(job: Mapping[str, Any]) -> dict[str, str]:
         "MODELSCOPE_ENDPOINT": job["endpoint"],
         "MODELSCOPE_DOMAIN": job["endpoint"].split("://")[-1],  # older clients read only this one
         "TQDM_DISABLE": "1",
+        # Nobody else downloads into this folder. NFS may have no locks, or keep that of a client that was killed.
+        "MODELSCOPE_DOWNLOAD_FILE_LOCK": "false",
+        "MODELSCOPE_HUB_FILE_LOCK": "false",  # the same for clients before 1.38
     }
 
 
@@ -90,6 +116,26 @@ def import_client(endpoint: str) -> None:
     for name, module in list(sys.modules.items()):
         if name.startswith("modelscope.") and hasattr(module, "MODELSCOPE_URL_SCHEME"):
             vars(module)["MODELSCOPE_URL_SCHEME"] = endpoint.partition("://")[0] + "://"
+
+
+@contextlib.contextmanager
+def reasons_of_threads() -> Iterator[list[str]]:
+    """Note what fails in the threads of a client. Those of 1.36 and 1.37 tell no more than the number of files."""
+    set_exception, reasons = Future.set_exception, []
+
+    def noting(future: Future[Any], error: BaseException | None) -> None:
+        reasons.append(f"{type(error).__name__}: {error}")
+        set_exception(future, error)
+
+    Future.set_exception = noting  # type: ignore[method-assign, assignment]
+    try:
+        yield reasons
+    except Exception as error:
+        if reasons and str(error) not in reasons[-1]:
+            error.args = (f"{error} {reasons[-1]}",)
+        raise
+    finally:
+        Future.set_exception = set_exception  # type: ignore[method-assign]
 
 
 @contextlib.contextmanager
@@ -156,7 +202,8 @@ def download(
         fetch_files(job, work["revision"], files)
         return
     try:
-        uncompared |= run_client(job, work, files)
+        with reasons_of_threads():
+            uncompared |= run_client(job, work, files)
     except Exception as error:
         if "has no revision" not in str(error):
             raise
@@ -193,7 +240,7 @@ class NoForwardedToken(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, request: Any, *arguments: Any) -> urllib.request.Request | None:
         """Return the request that follows."""
         new = super().redirect_request(request, *arguments)
-        if new and urlsplit(new.full_url).netloc != urlsplit(request.full_url).netloc:
+        if new and not is_same_server(request.full_url, new.full_url):
             for header in ("Authorization", "Cookie"):
                 new.remove_header(header)
         return new
@@ -203,8 +250,29 @@ class NoForwardedToken(urllib.request.HTTPRedirectHandler):
         return self.http_error_307(request, answer, 307, *details)
 
 
+class OnlyHttp(urllib.request.FTPHandler):
+    """Follows no redirect to another protocol. Python itself refuses those to files of this host."""
+
+    def ftp_open(self, request: Any) -> Any:
+        """Refuse to open it."""
+        raise FetchError(f"the server redirects to {without_query(request.full_url)}")
+
+
+def is_same_server(one: str, other: str) -> bool:
+    """Whether a URL leads to the same server as another. The same name without TLS may be anybody."""
+    return urlsplit(one)[:2] == urlsplit(other)[:2]
+
+
 class FetchError(Exception):
     """A file that a server does not send, or not as it is listed."""
+
+
+class BusyError(http.client.HTTPException):
+    """A server that does not send a file now. It may say when to ask again."""
+
+    def __init__(self, message: str, retry_after: str) -> None:
+        super().__init__(message)
+        self.pause = min(int(retry_after), SILENT_SECONDS) if retry_after.isdecimal() else 1
 
 
 class DamagedError(FetchError):
@@ -218,7 +286,9 @@ class RefusedError(FetchError):
 def fetch_files(job: Mapping[str, Any], revision: str, files: Sequence[Mapping[str, Any]]) -> None:
     """Fetch *files* from their URLs, the largest first. Each gets its name once its hash is right."""
     trust = ssl.create_default_context(cafile=job["ca_bundle"] or None)
-    opener = urllib.request.build_opener(NoForwardedToken, urllib.request.HTTPSHandler(context=trust))
+    opener = urllib.request.build_opener(
+        NoForwardedToken, OnlyHttp, urllib.request.HTTPSHandler(context=trust)
+    )
 
     def fetch(file: Mapping[str, Any]) -> None:
         url = job["url"].format(revision=quote(revision, safe=""), path=quote(file["path"]))
@@ -232,7 +302,7 @@ def fetch_files(job: Mapping[str, Any], revision: str, files: Sequence[Mapping[s
                 message = f"{error.code} {side} Error: {error.reason} for url: {without_query(error.url)}"
                 if error.code in REFUSALS and urlsplit(error.url).netloc == urlsplit(url).netloc:
                     raise FetchError(message) from None
-                raise http.client.HTTPException(message) from None
+                raise BusyError(message, error.headers.get("Retry-After", "")) from None
 
         try:
             receive(open_at, os.path.join(job["dir"], file["path"]), file, TRIES)
@@ -272,7 +342,7 @@ def receive(open_at: Callable[[int], Any], path: str, file: Mapping[str, Any], t
                 present, deadline = size(partial), time.monotonic() + SILENT_SECONDS
             if time.monotonic() > deadline:
                 raise FetchError(failure) from None
-            time.sleep(1)
+            time.sleep(error.pause if isinstance(error, BusyError) else 1)
             continue
         if digest == file["sha256"]:
             os.replace(partial, path)
@@ -306,7 +376,15 @@ def receive_once(open_at: Callable[[int], Any], partial: str, file: Mapping[str,
                 if answer.status == OK:  # a server that sends small files whole, whatever it is asked for
                     target.truncate(0)
                     digest = hashlib.sha256()
-                for count in iter(functools.partial(answer.readinto, view), 0):
+                elif starts_elsewhere(answer.headers.get("Content-Range", ""), target.tell()):
+                    raise http.client.HTTPException(
+                        f"{file['path']} comes from another byte on than asked for"
+                    )
+                # Not more than is listed: what follows would be wrong, and may have no end.
+                while target.tell() < file["size"]:
+                    count = answer.readinto(view[: file["size"] - target.tell()])
+                    if not count:
+                        break
                     digest.update(view[:count])
                     target.write(view[:count])
         if target.tell() != file["size"]:
@@ -314,9 +392,25 @@ def receive_once(open_at: Callable[[int], Any], partial: str, file: Mapping[str,
     return digest.hexdigest()
 
 
+def starts_elsewhere(content_range: str, first: int) -> bool:
+    """Whether a part begins elsewhere than it was asked to, as from a cache that ignores the range."""
+    found = re.match(r"bytes (\d+)-", content_range)
+    return bool(found) and int(found[1]) != first  # type: ignore[index]
+
+
 def signature(key: str, nonce: str, path: str, span: str) -> str:
     """Return what proves for one request that its sender has the key of this run."""
     return hmac.new(key.encode(), "\n".join([nonce, path, span]).encode(), hashlib.sha256).hexdigest()
+
+
+def answer_signature(key: str, nonce: str, body: bytes) -> str:
+    """Return what proves that an answer to that request comes from a host that has the key."""
+    return hmac.new(key.encode(), nonce.encode() + b"\n" + body, hashlib.sha256).hexdigest()
+
+
+def version_of(state: bytes) -> str:
+    """Return what tells a state from others."""
+    return hashlib.sha256(state).hexdigest()[:16]
 
 
 def position(lacking: Sequence[int], rank: int, host: int) -> int:
@@ -335,13 +429,32 @@ class Peer:
         self.corrupt: frozenset[str] = frozenset()
         self.heard = 0.0
         self.left = self.refuses = False
+        self.version = ""  # of the state
+        self.connection: http.client.HTTPConnection | None = None  # on which it was asked for its state
+        self.poll: Future[None] | None = None
 
-    def update(self, state: Mapping[str, Any]) -> None:
-        """Take over the state that the host reports."""
-        self.ready, self.listing = bool(state["ready"]), str(state["listing"])
-        self.fetches = bool(state["fetches"])
-        self.have, self.corrupt = frozenset(state["have"]), frozenset(state["corrupt"])
-        self.heard, self.left = time.monotonic(), False
+    def update(self, raw: bytes) -> None:
+        """Take over the state that the host reports, if it has changed. Raises ValueError for one that is none."""
+        state = json.loads(raw)
+        if state:
+            try:
+                have, corrupt = (frozenset(map(str, state[name])) for name in ("have", "corrupt"))
+                self.ready, self.listing = bool(state["ready"]), str(state["listing"])
+                self.fetches, self.have, self.corrupt = bool(state["fetches"]), have, corrupt
+            except (KeyError, TypeError) as error:
+                raise ValueError(f"no state: {error!r}") from None
+            self.version = version_of(raw)
+        self.heard, self.left, self.refuses = time.monotonic(), False, False
+
+    def lose(self, path: str) -> None:
+        """Ask it for no file that it did not send, until it reports it again."""
+        self.have, self.version = self.have - {path}, ""
+
+    def disconnect(self) -> None:
+        """End the connection, which may be broken."""
+        if self.connection:
+            self.connection.close()
+        self.connection = None
 
 
 class Exchange:
@@ -371,6 +484,7 @@ class Exchange:
         self._nonces: set[str] = set()
         self._last_nonces: dict[str, str] = {}
         self._lock = threading.Lock()
+        self._pollers = ThreadPoolExecutor(max(1, len(self.peers)))
         server = Server((addresses[index], port), self)
         threading.Thread(target=server.serve_forever, daemon=True).start()
 
@@ -382,7 +496,9 @@ class Exchange:
         if address not in self.addresses or not hmac.compare_digest(signed.encode(), expected.encode()):
             return False
         with self._lock:
-            if path == STATE:  # too many to remember them all, but each host sends them one after the other
+            if path.startswith(
+                STATE
+            ):  # too many to remember them all, but each host sends them one after the other
                 new = nonce > self._last_nonces.get(address, "")
                 self._last_nonces[address] = max(nonce, self._last_nonces.get(address, ""))
             else:
@@ -390,8 +506,8 @@ class Exchange:
                 self._nonces.add(nonce)
         return new
 
-    def state(self) -> bytes:
-        """Return what this host reports to the others."""
+    def state(self, known: str) -> bytes:
+        """Return what this host reports to the others: nothing if that is the version they *know*."""
         state = {
             "ready": self.ready,
             "have": sorted(self.have),
@@ -399,7 +515,8 @@ class Exchange:
             "fetches": self.fetches,
             "corrupt": sorted(self.corrupt),
         }
-        return json.dumps(state).encode()
+        raw = json.dumps(state).encode()
+        return b"{}" if version_of(raw) == known else raw
 
     def suspect(self, path: str) -> None:
         """Read a file that another host received with a wrong hash. Until then nobody gets it."""
@@ -528,17 +645,38 @@ class Exchange:
             )
 
     def _poll_peers(self) -> None:
-        """Get the state of the other hosts, as far as they answer."""
+        """Get the state of the other hosts, as far as they answer soon. One that does not holds up no other."""
         for peer in self.peers:
-            try:
-                with self._ask(peer, STATE) as answer:
-                    peer.update(json.loads(answer.read()))
-            except ConnectionRefusedError:
-                peer.left = bool(peer.heard)
-            except RefusedError:
-                peer.refuses = True
-            except (OSError, http.client.HTTPException, ValueError):
-                continue
+            if peer.poll is None or peer.poll.done():
+                peer.poll = self._pollers.submit(self._poll, peer)
+        wait([peer.poll for peer in self.peers if peer.poll], TICK)
+
+    def _poll(self, peer: Peer) -> None:
+        try:
+            peer.update(self._ask_state(peer))
+            return
+        except ConnectionRefusedError:
+            peer.left = bool(peer.heard)
+        except RefusedError:
+            peer.refuses = True
+        except (OSError, http.client.HTTPException, ValueError):
+            pass
+        peer.disconnect()
+
+    def _ask_state(self, peer: Peer) -> bytes:
+        """Return the state of another host, by a connection that stays."""
+        connection = peer.connection = peer.connection or self._connection(peer)
+        path = f"{STATE}/{peer.version}"
+        headers = self._signed(path)
+        connection.request("GET", path, headers=headers)
+        with connection.getresponse() as answer:
+            require_success(peer, answer)
+            raw = answer.read(MOST_STATE)
+            signed = answer.headers.get("Signature", "")
+        expected = answer_signature(self.key, headers["Nonce"], raw)
+        if not hmac.compare_digest(signed.encode(), expected.encode()):
+            raise ValueError("an answer that no host of this run has signed")
+        return raw
 
     def _check_liveness(self) -> None:
         """Raise RuntimeError for a host that has gone before it had all files."""
@@ -568,19 +706,22 @@ class Exchange:
             peer.left or len(peer.have) == len(self.files) or peer.heard < silent_since for peer in self.peers
         )
 
-    def _ask(self, peer: Peer, path: str, span: str = "") -> http.client.HTTPResponse:
+    def _connection(self, peer: Peer) -> http.client.HTTPConnection:
         # From the address by which the other host knows this one; there may be more in the same network.
-        connection = http.client.HTTPConnection(
-            peer.address, self.port, timeout=SILENT_SECONDS, source_address=(self.addresses[self.index], 0)
-        )
+        own = (self.addresses[self.index], 0)
+        return http.client.HTTPConnection(peer.address, self.port, timeout=SILENT_SECONDS, source_address=own)
+
+    def _signed(self, path: str, span: str = "") -> dict[str, str]:
+        """Return the headers of a request that prove that it comes from a host of this run."""
         nonce = f"{time.monotonic_ns():020}-{secrets.token_hex(8)}"
-        headers = {"Nonce": nonce, "Signature": signature(self.key, nonce, path, span), "Connection": "close"}
+        return {"Nonce": nonce, "Signature": signature(self.key, nonce, path, span)}
+
+    def _ask(self, peer: Peer, path: str, span: str = "") -> http.client.HTTPResponse:
+        headers = {**self._signed(path, span), "Connection": "close"}
+        connection = self._connection(peer)
         connection.request("GET", path, headers={**headers, **({"Range": span} if span else {})})
         answer = connection.getresponse()
-        if answer.status not in (OK, PARTIAL):
-            answer.close()
-            refused = RefusedError if answer.status == FORBIDDEN else http.client.HTTPException
-            raise refused(f"{peer.address} answers HTTP {answer.status}")
+        require_success(peer, answer)
         return answer
 
     def _receive(self, peer: Peer, file: Mapping[str, Any]) -> None:
@@ -594,29 +735,55 @@ class Exchange:
                 tries=1,
             )
         except RefusedError:
-            peer.have -= {path}  # until it reports the file again
+            peer.lose(path)
         except DamagedError as error:
             self._damages[path] = self._damages.get(path, 0) + 1
             if self._damages[path] >= TRIES:
                 raise RuntimeError(f"{path} arrives damaged from {peer.address}: {error}") from None
             with contextlib.suppress(OSError, http.client.HTTPException, RefusedError):
                 self._ask(peer, SUSPECTS + quote(path)).close()
-            peer.have -= {path}
+            peer.lose(path)
         except FetchError as error:
             raise RuntimeError(f"{path} cannot be received from {peer.address}: {error}") from None
         else:
             self.have.add(path)
 
 
+def require_success(peer: Peer, answer: http.client.HTTPResponse) -> None:
+    """Raise RefusedError if another host refuses a request, HTTPException for another failure."""
+    if answer.status in (OK, PARTIAL):
+        return
+    answer.close()
+    failure = RefusedError if answer.status == FORBIDDEN else http.client.HTTPException
+    raise failure(f"{peer.address} answers HTTP {answer.status}")
+
+
 class Server(ThreadingHTTPServer):
-    """Sends verified files to the other hosts of the run."""
+    """Sends verified files to the other hosts of the run. Strangers get a refusal, a few at a time."""
 
     daemon_threads = True
+    request_queue_size = CONNECTIONS
 
     def __init__(self, address: tuple[str, int], exchange: Exchange) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.exchange = exchange
+        self._strangers = threading.Semaphore(STRANGERS)
         super().__init__(address, Handler)
+
+    def _is_known(self, client_address: Any) -> bool:
+        return client_address[0] in self.exchange.addresses
+
+    def verify_request(self, _request: Any, client_address: Any) -> bool:
+        """Whether to answer on a connection at all."""
+        return self._is_known(client_address) or self._strangers.acquire(blocking=False)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer on a connection."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            if not self._is_known(client_address):
+                self._strangers.release()
 
     def server_bind(self) -> None:
         """Bind without HTTPServer's look-up of the host name, which may take long."""
@@ -629,9 +796,12 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One request of another host."""
+    """The requests of another host on one connection, which ends when nothing moves for a while."""
 
     server: Server
+    protocol_version = "HTTP/1.1"
+    timeout = SILENT_SECONDS
+    disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
         """Answer with the state of this host, or with a file from some byte on."""
@@ -640,9 +810,9 @@ class Handler(BaseHTTPRequestHandler):
         if not exchange.is_authorized(self.client_address[0], nonce, self.path, span, signed):
             self.send_error(FORBIDDEN)
             return
-        if self.path == STATE:
-            state = exchange.state()
-            self._send_headers(OK, len(state))
+        if self.path.startswith(STATE):
+            state = exchange.state(self.path[len(STATE) + 1 :])
+            self._send_headers(OK, len(state), answer_signature(exchange.key, nonce, state))
             self.wfile.write(state)
             return
         if self.path.startswith(SUSPECTS):
@@ -668,9 +838,11 @@ class Handler(BaseHTTPRequestHandler):
             if length > 0:
                 self.connection.sendfile(file, first, length)
 
-    def _send_headers(self, status: int, length: int) -> None:
+    def _send_headers(self, status: int, length: int, signed: str = "") -> None:
         self.send_response(status)
-        self.send_header("Content-Length", str(length))
+        self.send_header("Content-Length", str(max(0, length)))
+        if signed:
+            self.send_header("Signature", signed)
         self.end_headers()
         self.wfile.flush()
 

@@ -94,6 +94,13 @@ class Folder:
         for file in files:
             path = self.join(file.path)
             real = os.path.realpath(path)
+            if os.path.islink(path) and not os.path.lexists(real):
+                raise ProblemError(
+                    f"{path} is a link to {real}, which does not exist",
+                    "the file itself, or a link to one that is there",
+                    "If it is in a cache of Hugging Face, whose download was interrupted or cleaned up, download it "
+                    "again there. Else remove the link",
+                )
             if real != os.path.join(inside, file.path) and not self._may_link(path, real):
                 raise ProblemError(
                     f"{path} is, or lies behind, a link to {real}",

@@ -29,7 +29,7 @@ class Answer:
         self.status = status
         try:
             body = json.loads(text)
-        except ValueError:
+        except (RecursionError, ValueError):
             body = None
         self._body = body if isinstance(body, dict) else {}
 
@@ -91,11 +91,7 @@ class Hub(Server):
                 f"Create one ({TOKEN_PAGE} for www.modelscope.cn) and set it as O(token), from a vault",
             )
 
-    def snapshot(self, repo: str, revision: str) -> Snapshot:
-        """Return the files of a revision.
-
-        Raises ProblemError if repository or revision do not exist, or for a listing that cannot be used.
-        """
+    def _snapshot(self, repo: str, revision: str) -> Snapshot:
         base = f"/api/v1/models/{quote(repo)}"
         answer = self._ask("GET", f"{base}/repo/files", params={"Revision": revision, "Recursive": "True"})
         if answer.status in (401, 403, 404):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import posixpath
+import re
 from typing import Any
 from urllib.parse import quote
 
@@ -29,12 +30,15 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing i
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.server import (
     SUCCESS,
     RefusedError,
+    Reply,
     Server,
     proxies,
 )
 
 SMALL = 32 << 20  # Hugging Face takes larger files with Git LFS only, and those have a SHA-256
 READERS = 8  # small files read at a time
+MOST_ENTRIES, MOST_PAGES = 10_000, 100  # of a listing: a page has up to 1000 entries
+COMMIT = re.compile(r"[0-9a-f]{40,64}")
 
 
 class HuggingFace(Server):
@@ -43,28 +47,35 @@ class HuggingFace(Server):
     def url(self, repo: str) -> str:
         return f"{self.endpoint}/{quote(repo)}/resolve/{{revision}}/{{path}}"
 
-    def snapshot(self, repo: str, revision: str) -> Snapshot:
-        """Return the files of a revision.
-
-        Raises ProblemError if repository or revision do not exist, or for a listing that cannot be used.
-        """
+    def _snapshot(self, repo: str, revision: str) -> Snapshot:
         base = f"/api/models/{quote(repo)}"
-        commit = str(self._json(repo, revision, f"{base}/revision/{quote(revision, safe='')}").json()["sha"])
-        entries: list[dict[str, Any]] = []
-        page: str | None = f"{base}/tree/{commit}?recursive=true"
-        while page:
-            answer = self._json(repo, revision, page)
-            entries += answer.json()
-            following = str(answer.links.get("next", {}).get("url", ""))
-            page = following[following.index("/api/") :] if "/api/" in following else None
-        files = [
+        commit = self._json(repo, revision, f"{base}/revision/{quote(revision, safe='')}").json()["sha"]
+        if not COMMIT.fullmatch(commit):
+            raise ValueError(f"sha is {commit[:50]!r}")
+        entries = [
             entry
-            for entry in entries
+            for entry in self._entries(repo, revision, f"{base}/tree/{commit}?recursive=true")
             if entry.get("type") != "directory"
             and posixpath.basename(str(entry.get("path"))) not in NOT_FETCHED
         ]
-        jobs = [functools.partial(self._file, repo, commit, entry) for entry in files]
+        jobs = [functools.partial(self._file, repo, commit, entry) for entry in entries]
         return Snapshot(commit, commands.side_by_side(jobs, READERS))
+
+    def _entries(self, repo: str, revision: str, page: str) -> list[dict[str, Any]]:
+        """Return what the listing has on *page* and on those that follow it."""
+        entries: list[dict[str, Any]] = []
+        for _page in range(MOST_PAGES):
+            answer = self._json(repo, revision, page)
+            entries += answer.json()
+            following = str(answer.links.get("next", {}).get("url", ""))
+            if "/api/" not in following or len(entries) > MOST_ENTRIES:
+                break
+            page = following[following.index("/api/") :]
+        else:
+            raise ValueError(f"more than {MOST_PAGES} pages")
+        if len(entries) > MOST_ENTRIES:
+            raise ValueError(f"more than {MOST_ENTRIES} entries")
+        return entries
 
     def _file(self, repo: str, commit: str, entry: dict[str, Any]) -> File:
         path, large = str(entry.get("path") or ""), entry.get("lfs")
@@ -91,7 +102,7 @@ class HuggingFace(Server):
             )
         return hashlib.sha256(content).hexdigest()
 
-    def _json(self, repo: str, revision: str, path: str) -> Any:
+    def _json(self, repo: str, revision: str, path: str) -> Reply:
         """Return an answer of the API that has JSON."""
         answer = self.ask("GET", path, allow_redirects=True)
         code, message = answer.headers.get("X-Error-Code", ""), answer.headers.get("X-Error-Message", "")

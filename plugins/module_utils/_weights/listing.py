@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import codecs
 import collections
 import fnmatch
 import hashlib
@@ -36,7 +37,15 @@ NOT_SERVED = (
     "*.pdf",
 )
 
-SUMS_LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](?:\./)?(.+)")
+SUMS = "SHA256SUMS"
+SUMS_LINE = re.compile(r"\\?([0-9a-fA-F]{64}) [ *](?:\./)?(.+)")
+TAGGED_LINE = re.compile(
+    r"SHA(?:2-)?256 ?\((?:\./)?(.+)\) ?= ?([0-9a-fA-F]{64})"
+)  # sha256sum --tag, openssl dgst
+# Bytes of a name on most file systems, without room for what a partial file has behind it; bytes of a path.
+PARTIAL = ".incomplete"
+LONGEST_NAME, LONGEST_PATH = 255 - len(PARTIAL), 2048
+LARGEST = 1 << 50  # bytes of a file
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -171,10 +180,44 @@ def parse_listing(data: Mapping[str, Any]) -> Snapshot | None:
         )
     files = [_file(entry) for entry in entries if entry.get("Type") != "tree"]
     files = [file for file in files if posixpath.basename(file.path) not in NOT_FETCHED]
-    for path, times in collections.Counter(file.path for file in files).items():
-        if times > 1:
-            raise bad_entry(path, "twice", "once")
-    return Snapshot(_commit(data), files) if files else None
+    return Snapshot(_commit(data), files) if entries else None
+
+
+def require_consistent(origin: str, snapshot: Snapshot) -> None:
+    """Raise ProblemError for files that cannot be side by side in one folder, or if there is none.
+
+    *origin* is what lists them.
+    """
+    times = collections.Counter(file.path for file in snapshot.files)
+    folders = {folder for path in times for folder in _folders(path)}
+    for path in times:
+        found = ""
+        if times[path] > 1:
+            found = "twice"
+        elif path in folders:
+            found = "as a file and as a folder"
+        elif len(path.encode()) > LONGEST_PATH or any(
+            len(part.encode()) > LONGEST_NAME for part in path.split("/")
+        ):
+            found = f"with more letters than a file system takes: {len(path)}"
+        elif path.endswith(PARTIAL) and path[: -len(PARTIAL)] in times:
+            found = "beside a file that is called so until it is complete"
+        if found:
+            raise ProblemError(
+                f"{origin} has {path[:100]!r} {found}",
+                "files that can be side by side in one folder",
+                "Report it to those who maintain it. Nothing was downloaded",
+            )
+    if not times:
+        raise ProblemError(
+            f"{origin} has no files in this revision", "the files of a model", "Check O(repo) and O(revision)"
+        )
+
+
+def _folders(path: str) -> Iterable[str]:
+    while "/" in path:
+        path = posixpath.dirname(path)
+        yield path
 
 
 def _file(entry: Mapping[str, Any]) -> File:
@@ -196,7 +239,7 @@ def require_plain(path: str) -> None:
 
 def require_size(path: str, size: Any) -> int:
     """Return the size that a hub lists for the file at *path*. Raise ProblemError if it is none."""
-    if not isinstance(size, int) or size < 0:
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= LARGEST:
         raise bad_entry(path, f"with the size {size!r}", "a number of bytes")
     return size
 
@@ -218,24 +261,43 @@ def _commit(data: Mapping[str, Any]) -> str:
     return next((commit for commit in sorted(full) if start and commit.startswith(start)), start)
 
 
-def parse_checksums(text: str, size_of: Callable[[str], int | None]) -> Snapshot:
-    """Return the files in *text*, lines as ``sha256sum`` writes them.
+def parse_checksums(content: bytes, size_of: Callable[[str], int | None]) -> Snapshot:
+    """Return the files in *content*, lines as ``sha256sum`` writes them.
 
-    *size_of* returns the size of each on the disk. Raises ProblemError if the text is not of that form.
+    *size_of* returns the size of each on the disk. Raises ProblemError if it is not of that form.
     """
-    files = []
-    for number, line in enumerate(text.splitlines(), 1):
-        match = SUMS_LINE.fullmatch(line.rstrip("\r"))
-        if not match or not is_plain(match[2]):
+    digests: dict[tuple[str, str], None] = {}  # a file may be listed twice, if it is the same
+    for number, line in enumerate(_decoded(content).split("\n"), 1):
+        line = line.rstrip("\r")
+        if not line.strip() or line.startswith("#"):
+            continue
+        path, digest = _checksum(line)
+        if not is_plain(path):
             raise _bad_checksums(
                 f"line {number} of the checksum file is {line[:100]!r}",
                 "a SHA-256, two spaces and a relative path",
             )
-        # A missing file is wrong whatever its size should be.
-        files.append(File(match[2], size_of(match[2]) or 0, match[1].lower()))
-    if not files:
+        # Its own line, which `sha256sum * >SHA256SUMS` writes, was made while it was empty.
+        if path != SUMS:
+            digests[path, digest] = None
+    if not digests:
         raise _bad_checksums("the checksum file is empty", "a line for each file")
-    return Snapshot("", files)
+    # A missing file is wrong whatever its size should be.
+    return Snapshot("", [File(path, size_of(path) or 0, digest) for path, digest in digests])
+
+
+def _checksum(line: str) -> tuple[str, str]:
+    """Return path and hash of a line. The path is empty if it is none."""
+    match, tagged = SUMS_LINE.fullmatch(line), TAGGED_LINE.fullmatch(line)
+    if match:
+        return match[2], match[1].lower()
+    return (tagged[1], tagged[2].lower()) if tagged else ("", "")
+
+
+def _decoded(content: bytes) -> str:
+    """Return a text that may have been written on Windows."""
+    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if is_utf16 else "utf-8-sig", "replace")
 
 
 def _bad_checksums(found: str, expected: str) -> ProblemError:

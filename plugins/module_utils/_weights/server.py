@@ -5,15 +5,20 @@
 
 from __future__ import annotations
 
+import json
 import os
+import threading
 import time
 import traceback
-from typing import Any, Callable
+from typing import Any, Callable, Mapping, NamedTuple, TypeVar
 from urllib.parse import quote, urljoin, urlsplit
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import procfs
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import Snapshot
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import (
+    Snapshot,
+    require_consistent,
+)
 
 try:
     import requests
@@ -23,11 +28,17 @@ else:
     REQUESTS_ERROR = None
 
 SECONDS = 30
+# For a whole answer, also one of which a byte comes now and then. The largest is a small file of 32 MiB.
+WHOLE_SECONDS = 600
+MOST_BYTES = 256 << 20  # of an answer, unpacked
+PIECE = 1 << 16
 SUCCESS = 200
+TOO_MANY = 429
 # Answers of a server that is busy, or of what lies before it.
 BUSY = (429, 500, 502, 503, 504)
 PAUSES = (1, 2, 4, 8)  # seconds, before a question is asked again
 RECONNECT_PAUSES = (1, 2)  # for a server that cannot be reached: mostly that does not end by itself
+LONGEST_PAUSE = 300  # that a server may ask for
 REFUSED = (401, 403, 407)
 FIRST_BYTE = {"Range": "bytes=0-0"}
 
@@ -38,6 +49,25 @@ class RefusedError(ProblemError):
 
 class UnreachableError(ProblemError):
     """The server does not answer this host."""
+
+
+Result = TypeVar("Result")
+
+
+class Reply(NamedTuple):
+    """An answer that was read as a whole, or of which only the headers were asked for."""
+
+    status_code: int
+    headers: Mapping[str, str]
+    links: Mapping[str, Any]
+    content: bytes
+
+    def json(self) -> Any:
+        """Return the data in it. Raises ValueError if it is no JSON."""
+        try:
+            return json.loads(self.content)
+        except RecursionError:
+            raise ValueError("JSON that is nested too deeply") from None
 
 
 class Server:
@@ -64,6 +94,20 @@ class Server:
 
         Raises ProblemError if repository or revision do not exist, or for a listing that cannot be used.
         """
+        try:
+            found = self._snapshot(repo, revision)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ProblemError(
+                f"the listing of {repo} by {self.endpoint} has another form than that of such a server "
+                f"({type(error).__name__}: {error})",
+                "the answer of its kind of server",
+                f"Check O(endpoint) and O(hub), and what lies between ({proxies()})",
+            ) from None
+        require_consistent(f"the listing of {repo} by {self.endpoint}", found)
+        return found
+
+    def _snapshot(self, repo: str, revision: str) -> Snapshot:
+        """Do the same, without a look at what the files are called."""
         raise NotImplementedError
 
     def document(self, repo: str, revision: str, path: str) -> dict[str, Any]:
@@ -81,17 +125,25 @@ class Server:
             "Check O(repo) and O(revision)",
         )
 
-    def ask(self, method: str, path: str, **options: Any) -> requests.Response:
+    def ask(self, method: str, path: str, read: bool = True, **options: Any) -> Reply:
         """Send a request, again if the server is busy. *options* are those of ``requests``.
 
-        By default it follows no redirect: the token is for the endpoint alone.
+        By default it follows no redirect: the token is for the endpoint alone. Unless *read*, the reply has no
+        content.
         """
         for pause in PAUSES:
-            answer = self._ask_once(method, path, options)
+            answer = self._ask_once(method, path, read, options)
             if answer.status_code not in BUSY:
                 return answer
-            time.sleep(pause)
-        return self._ask_once(method, path, options)
+            time.sleep(max(pause, pause_asked_for(answer.headers)))
+        answer = self._ask_once(method, path, read, options)
+        if answer.status_code == TOO_MANY:
+            raise ProblemError(
+                f"the server {self.endpoint} limits the requests from this address: HTTP {TOO_MANY}",
+                "an answer to each request",
+                "Set O(token), with which most servers allow more, or run again later",
+            )
+        return answer
 
     def try_out(self, repo: str, revision: str, path: str) -> None:
         """Ask for the first byte of a file, as far as the host that has it.
@@ -99,19 +151,16 @@ class Server:
         A large file is a redirect to a CDN, which is another host. Raises ProblemError, with its name, if it
         cannot be reached or refuses.
         """
-        options = {"headers": FIRST_BYTE, "stream": True}
-        with self._ask_once("GET", self._path(repo, revision, path), options) as answer:
-            place = urljoin(self.endpoint, answer.headers.get("Location", ""))
+        answer = self._ask_once("GET", self._path(repo, revision, path), False, {"headers": FIRST_BYTE})
+        place = urljoin(self.endpoint, answer.headers.get("Location", ""))
         host = urlsplit(place).netloc
         if host == urlsplit(self.endpoint).netloc:
             return  # the hub's own answer: it has been reached
-        with _persistently(
+        options = {"headers": FIRST_BYTE, "timeout": SECONDS, "verify": self._trust}
+        status = _persistently(
             f"the CDN {host}, which has the files of the hub,",
-            lambda: requests.get(
-                place, headers=FIRST_BYTE, auth=_anonymous, timeout=SECONDS, stream=True, verify=self._trust
-            ),
-        ) as answer:
-            status = answer.status_code
+            lambda: _send("GET", place, False, auth=_anonymous, **options),
+        ).status_code
         if status in REFUSED:
             raise ProblemError(
                 f"the CDN {host} answers HTTP {status} to an address that the hub has just signed",
@@ -124,7 +173,7 @@ class Server:
         url = self.url(repo).format(revision=quote(revision, safe=""), path=quote(path))
         return url[len(self.endpoint) :]
 
-    def _ask_once(self, method: str, path: str, options: dict[str, Any]) -> requests.Response:
+    def _ask_once(self, method: str, path: str, read: bool, options: dict[str, Any]) -> Reply:
         given = {
             "headers": {"Accept": "application/json"},
             "timeout": SECONDS,
@@ -134,7 +183,7 @@ class Server:
         }
         return _persistently(
             f"the hub {self.endpoint}",
-            lambda: requests.request(method, self.endpoint + path, auth=self._authorize, **given),
+            lambda: _send(method, self.endpoint + path, read, auth=self._authorize, **given),
         )
 
     def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -148,12 +197,67 @@ def _anonymous(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-def _persistently(what: str, send: Callable[[], requests.Response]) -> requests.Response:
+def pause_asked_for(headers: Mapping[str, str]) -> int:
+    """Return the seconds after which a busy server wants to be asked again, 0 if it does not say."""
+    asked = headers.get("Retry-After", "")
+    return min(int(asked), LONGEST_PAUSE) if asked.isdecimal() else 0
+
+
+def _send(method: str, url: str, read: bool, **options: Any) -> Reply:
+    """Send a request, and return the answer, with its content if it is to be *read*."""
+    with requests.request(method, url, stream=True, **options) as answer:
+        content = _content(url, answer) if read else b""
+        return Reply(answer.status_code, answer.headers, answer.links, content)
+
+
+def _content(url: str, answer: requests.Response) -> bytes:
+    pieces, size = [], 0
+    for piece in answer.iter_content(PIECE):
+        pieces.append(piece)
+        size += len(piece)
+        if size > MOST_BYTES:
+            raise ProblemError(
+                f"the answer to {urlsplit(url)._replace(query='').geturl()} has more than {MOST_BYTES >> 20} MiB",
+                "a listing, or a small file",
+                f"Check O(endpoint) and O(hub), and what lies between ({proxies()})",
+            )
+    return b"".join(pieces)
+
+
+def _within(seconds: float, what: str, work: Callable[[], Result]) -> Result:
+    """Return the result of *work*. Raises UnreachableError if it takes longer.
+
+    The time-out of requests is for each byte. The thread ends with this process.
+    """
+    results: list[Result] = []
+    errors: list[Exception] = []
+
+    def carry_out() -> None:
+        try:
+            results.append(work())
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=carry_out, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    for error in errors:
+        raise error
+    for result in results:
+        return result
+    raise UnreachableError(
+        f"{what} has not ended its answer after {seconds:g} s",
+        "a listing within seconds",
+        f"Check the way to it ({proxies()}), or run again later",
+    )
+
+
+def _persistently(what: str, send: Callable[[], Reply]) -> Reply:
     """Return the answer of *what*, to which *send* sends a request, again if there is no connection."""
     pauses = iter(RECONNECT_PAUSES)
     while True:
         try:
-            return send()
+            return _within(WHOLE_SECONDS, what, send)
         except requests.RequestException as error:
             pause = next(pauses, None)
             if pause is None or not _may_end(error):
@@ -164,7 +268,8 @@ def _persistently(what: str, send: Callable[[], requests.Response]) -> requests.
 def _may_end(error: requests.RequestException) -> bool:
     """Whether a failure to connect may end by itself within seconds."""
     lasting = (requests.exceptions.SSLError, requests.exceptions.ProxyError, requests.exceptions.Timeout)
-    return isinstance(error, requests.ConnectionError) and not isinstance(error, lasting)
+    broken = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)
+    return isinstance(error, broken) and not isinstance(error, lasting)
 
 
 def _unreachable(what: str, error: requests.RequestException) -> UnreachableError:

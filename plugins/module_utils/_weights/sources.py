@@ -26,6 +26,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing i
     Snapshot,
     is_served,
     parse_checksums,
+    require_consistent,
     total,
 )
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.server import (
@@ -152,7 +153,7 @@ class ChecksumListing(Listing):
 
     def read(self) -> Snapshot:
         try:
-            with open(self.origin, encoding="utf-8", errors="replace") as file:
+            with open(self.origin, "rb") as file:
                 text = file.read()
         except OSError as error:
             raise ProblemError(
@@ -160,7 +161,9 @@ class ChecksumListing(Listing):
                 "lines as sha256sum writes them",
                 "Copy it to the host, or correct O(checksums)",
             ) from None
-        return parse_checksums(text, self._size).chosen(self._choice)
+        found = parse_checksums(text, self._size)
+        require_consistent(self.origin, found)
+        return found.chosen(self._choice)
 
     def _size(self, path: str) -> int | None:
         path = self._folder.join(path)

@@ -11,12 +11,12 @@ import re
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import commands
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import (
+    SUMS,
     Snapshot,
     parse_checksums,
 )
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.server import SUCCESS, Server, proxies
 
-SUMS = "SHA256SUMS"
 ASKERS = 8  # sizes asked for at a time
 PARTIAL, NOT_SATISFIABLE = 206, 416
 
@@ -34,8 +34,7 @@ class WebFolder(Server):
     def headers(self) -> dict[str, str]:
         return {} if self._is_signed() else super().headers()
 
-    def snapshot(self, repo: str, revision: str) -> Snapshot:
-        """Return the files of the folder. Raises ProblemError if it has none or lacks one."""
+    def _snapshot(self, repo: str, revision: str) -> Snapshot:
         answer = self.ask("GET", self._path(repo, revision, SUMS), allow_redirects=True)
         if answer.status_code != SUCCESS:
             raise ProblemError(
@@ -43,7 +42,7 @@ class WebFolder(Server):
                 "lines as `sha256sum` writes them, for all files of the folder",
                 "Create it with `sha256sum` in that folder, or correct O(endpoint) and O(token)",
             )
-        found = parse_checksums(answer.content.decode("utf-8", "replace"), lambda path: None)
+        found = parse_checksums(answer.content, lambda path: None)
         jobs = [functools.partial(self._size, file.path) for file in found.files]
         sizes = commands.side_by_side(jobs, ASKERS)
         return Snapshot("", [file._replace(size=size) for file, size in zip(found.files, sizes)])
@@ -53,15 +52,15 @@ class WebFolder(Server):
 
     def _size(self, path: str) -> int:
         """Return the size of a file. Not every server answers HEAD, so it is asked for a byte."""
-        options = {"headers": {"Range": "bytes=0-0", "Accept-Encoding": "identity"}, "stream": True}
-        with self.ask("GET", self._path("", "", path), allow_redirects=True, **options) as answer:
-            if answer.status_code == SUCCESS and answer.headers.get("Content-Length", "").isdigit():
-                return int(answer.headers["Content-Length"])
-            whole = re.fullmatch(r"bytes (?:0-0|\*)/(\d+)", answer.headers.get("Content-Range", ""))
-            if answer.status_code in (PARTIAL, NOT_SATISFIABLE) and whole:
-                return int(whole[1])
-            raise ProblemError(
-                f"{self.endpoint}/{path} is answered with HTTP {answer.status_code}",
-                f"a file, as {SUMS} lists it, with its size",
-                f"Put it there, or correct {SUMS}. Check what lies between ({proxies()})",
-            )
+        headers = {"Range": "bytes=0-0", "Accept-Encoding": "identity"}
+        answer = self.ask("GET", self._path("", "", path), read=False, allow_redirects=True, headers=headers)
+        if answer.status_code == SUCCESS and answer.headers.get("Content-Length", "").isdigit():
+            return int(answer.headers["Content-Length"])
+        whole = re.fullmatch(r"bytes (?:0-0|\*)/(\d+)", answer.headers.get("Content-Range", ""))
+        if answer.status_code in (PARTIAL, NOT_SATISFIABLE) and whole:
+            return int(whole[1])
+        raise ProblemError(
+            f"{self.endpoint}/{path} is answered with HTTP {answer.status_code}",
+            f"a file, as {SUMS} lists it, with its size",
+            f"Put it there, or correct {SUMS}. Check what lies between ({proxies()})",
+        )

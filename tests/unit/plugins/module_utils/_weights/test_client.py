@@ -71,6 +71,36 @@ FAILURES = {
         Streams(0, '"FetchError: a cannot be received from http://s/a: its SHA-256 is 1, expected 2"', ""),
         "the SHA-256 of the listing",
     ),
+    "a broken disk": (Streams(0, '"OSError: [Errno 5] Input/output error"', ""), "dmesg"),
+    "a share that has gone": (Streams(0, '"OSError: [Errno 116] Stale file handle"', ""), "mount"),
+    "a file that is too large": (Streams(0, '"OSError: [Errno 27] File too large"', ""), "ulimit"),
+    "no locks": (Streams(0, '"OSError: [Errno 37] No locks available"', ""), "O(cache_dir)"),
+    "less than is listed": (
+        Streams(
+            0,
+            '"FetchError: a cannot be received from http://s/a: BusyError: 416 Client Error: Requested Range Not '
+            'Satisfiable for url: http://s/a"',
+            "",
+        ),
+        "less of a file",
+    ),
+    "an empty answer": (
+        Streams(
+            0,
+            '"FileIntegrityError: File a integrity check failed, expected sha256 signature is 9716, actual is '
+            'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855, the download may be incomplete"',
+            "",
+        ),
+        "sends nothing",
+    ),
+    "a client that counts only": (
+        Streams(
+            0,
+            '"FileDownloadError: 1 file(s) failed to download out of 5. ConnectionError: Max retries exceeded"',
+            "",
+        ),
+        "no_proxy",
+    ),
     "silent": (Streams(1, "", ""), "code 1"),
 }
 
@@ -104,7 +134,15 @@ def test_only_a_client_that_was_ended_from_outside_is_started_again(outcome: Str
     assert was_interrupted(outcome) is interrupted
 
 
-LOST = ("no name", "the CDN refuses", "too many requests", "no connection")
+LOST = (
+    "no name",
+    "the CDN refuses",
+    "too many requests",
+    "no connection",
+    "less than is listed",
+    "an empty answer",
+    "a client that counts only",
+)
 
 
 @pytest.mark.parametrize("name", FAILURES)

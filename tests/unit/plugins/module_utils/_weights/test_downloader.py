@@ -8,11 +8,17 @@ from __future__ import annotations
 import errno
 import hashlib
 import http.client
+import io
+import json
 import multiprocessing
 import os
+import socket
 import ssl
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +26,7 @@ import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights import downloader
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.downloader import (
     Exchange,
+    Peer,
     position,
     signature,
 )
@@ -33,6 +40,9 @@ FILES = [
     {"path": path, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     for path, content in CONTENTS.items()
 ]
+
+
+STATE = {"ready": True, "listing": "", "fetches": True, "have": [], "corrupt": []}
 
 
 @pytest.fixture(autouse=True)
@@ -199,7 +209,7 @@ def test_a_file_that_a_host_does_not_have_any_more_is_received_from_another(tmp_
     all_hosts = hosts(tmp_path, port, list(CONTENTS), list(CONTENTS), [])
     receiver = all_hosts[2].exchange
     for peer in receiver.peers:
-        peer.update({"ready": True, "listing": "", "fetches": True, "have": ["shard-1"], "corrupt": []})
+        peer.update(json.dumps({**STATE, "have": ["shard-1"]}).encode())
     all_hosts[1].exchange.have = {"shard-1"}
     for peer in receiver.peers:
         receiver._receive(peer, FILES[1])
@@ -210,7 +220,7 @@ def test_a_file_that_a_host_does_not_have_any_more_is_received_from_another(tmp_
 def test_a_host_of_another_run_is_told_from_a_closed_port(
     tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(downloader, "HELLO_SECONDS", 0)
+    monkeypatch.setattr(downloader, "HELLO_SECONDS", 5)
     addresses = ["127.0.0.1", "127.0.0.2"]
     Exchange(str(tmp_path), addresses, 1, port, "the key of another run")
     host = Host(tmp_path / "one", addresses, 0, port, [])
@@ -286,6 +296,62 @@ def test_a_host_that_is_killed_and_restarted_is_waited_for(tmp_path: Path, port:
         assert {path: (tmp_path / folder / path).read_bytes() for path in CONTENTS} == CONTENTS
 
 
+def test_a_host_that_falls_silent_is_named_and_no_other(
+    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
+):
+    """It takes connections, but answers none. The others answer as before."""
+    one, two, silent = hosts(tmp_path, port, [], [], [])
+    monkeypatch.setattr(downloader, "SILENT_SECONDS", 10)
+    over = threading.Event()
+
+    def fall_silent(_paths: list[str]) -> None:
+        wait_until(lambda: one.fetched and two.fetched, 60, "the others have begun", every=0.01)
+        silent.exchange.state = lambda _known: over.wait(60)  # type: ignore[method-assign]
+        over.wait(60)
+
+    silent.fetch = fall_silent
+    with ThreadPoolExecutor() as pool:
+        pool.submit(silent.run)
+        for running in [pool.submit(host.run) for host in (one, two)]:
+            with pytest.raises(RuntimeError, match=r"127\.0\.0\.3 has gone"):
+                running.result()
+        over.set()
+        silent.exchange.state = lambda _known: b"{}"  # type: ignore[method-assign]
+        silent.exchange.have = set(CONTENTS)
+
+
+@pytest.mark.parametrize(
+    "state",
+    ["x", 1, [1], {"ready": True}, {**STATE, "have": 1}, {**STATE, "corrupt": None}],
+    ids=lambda state: json.dumps(state)[:30],
+)
+def test_a_state_of_another_form_is_none(state: object):
+    with pytest.raises(ValueError, match="no state"):
+        Peer(1, "127.0.0.2").update(json.dumps(state).encode())
+
+
+class Unsigned(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({**STATE, "have": list(CONTENTS)}).encode())
+
+    def log_message(self, *_arguments: object) -> None:
+        pass
+
+
+def test_a_state_that_no_host_of_the_run_has_signed_is_not_believed(
+    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(downloader, "HELLO_SECONDS", 1)
+    with ThreadingHTTPServer(("127.0.0.2", port), Unsigned) as liar:
+        threading.Thread(target=liar.serve_forever, args=[0.05], daemon=True).start()
+        host = Host(tmp_path / "one", ["127.0.0.1", "127.0.0.2"], 0, port, [])
+        with pytest.raises(RuntimeError, match=r"127\.0\.0\.2 does not answer"):
+            host.run()
+        liar.shutdown()
+
+
 def test_hosts_with_different_listings_do_not_start(tmp_path: Path, port: int):
     one, two = hosts(tmp_path, port, [], [])
     other = [{**FILES[0], "sha256": "0" * 64}, *FILES[1:]]
@@ -330,11 +396,92 @@ def test_only_signed_requests_of_hosts_of_the_run_are_accepted_and_only_once(tmp
         assert get(port, path, signed(path, f"other-{number}")) == 403
 
 
+def test_connections_of_strangers_keep_no_host_out(
+    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(downloader.Handler, "timeout", 2)
+    Host(tmp_path, ["127.0.0.1", "127.0.0.2"], 0, port, [])
+    with ExitStack() as stack:
+        idle = [
+            stack.enter_context(
+                socket.create_connection(("127.0.0.1", port), 60, source_address=("127.0.0.3", 0))
+            )
+            for _number in range(downloader.STRANGERS + 20)
+        ]
+        began = time.monotonic()
+        ends = [one.recv(1) for one in reversed(idle)]
+        assert ends == [b""] * len(idle), "an idle connection was answered"
+        assert time.monotonic() - began < 30, "idle connections stay"
+        assert get(port, "/state", signed("/state")) == 200
+    assert get(port, "/state", signed("/state", "two"), source="127.0.0.3") == 403
+
+
+# The transport
+
+
+class Answer(io.BytesIO):
+    """An answer with a body, which may go on for ever."""
+
+    def __init__(self, body: bytes, endless: bool = False, **headers: str) -> None:
+        super().__init__(body)
+        self.status = 206 if headers else 200
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.endless, self.given = endless, 0
+
+    def readinto(self, view: memoryview) -> int:
+        count = super().readinto(view)
+        if not count and self.endless:
+            view[:] = bytes(len(view))
+            count = len(view)
+        self.given += count
+        return count
+
+
+def test_a_body_without_an_end_fills_no_disk(tmp_path: Path):
+    answer = Answer(b"x", endless=True)
+    with pytest.raises(downloader.DamagedError, match="SHA-256"):
+        downloader.receive(lambda _first: answer, str(tmp_path / "a"), FILES[0], tries=1)
+    assert answer.given == FILES[0]["size"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_part_from_elsewhere_is_not_appended(tmp_path: Path):
+    content = CONTENTS["shard-1"]
+    (tmp_path / "shard-1.incomplete").write_bytes(content[:1000])
+    answers = [
+        Answer(content, Content_Range=f"bytes 0-{len(content) - 1}/{len(content)}"),
+        Answer(content[1000:], Content_Range=f"bytes 1000-{len(content) - 1}/{len(content)}"),
+    ]
+    downloader.receive(lambda _first: answers.pop(0), str(tmp_path / "shard-1"), FILES[1], tries=1)
+    assert (tmp_path / "shard-1").read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        ("https://hub.example.com/b", True),
+        ("http://hub.example.com/a", False),
+        ("https://cdn.example.com/a", False),
+        ("https://hub.example.com:8443/a", False),
+    ],
+)
+def test_the_token_follows_to_the_same_server_alone(other: str, same: bool):
+    assert downloader.is_same_server("https://hub.example.com/a", other) is same
+
+
+@pytest.mark.parametrize(("asked", "pause"), [("", 1), ("5", 5), ("soon", 1), ("9999", 30)])
+def test_a_busy_server_says_when_to_ask_again(asked: str, pause: int):
+    assert downloader.BusyError("429", asked).pause == pause
+
+
 @pytest.mark.parametrize(
     ("error", "of_disk"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), True),
         (PermissionError(errno.EACCES, "Permission denied"), True),
+        (OSError(errno.EFBIG, "File too large"), True),
+        (OSError(errno.ESTALE, "Stale file handle"), True),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory"), True),
         (OSError(errno.EHOSTUNREACH, "No route to host"), False),
         (TimeoutError(errno.ETIMEDOUT, "Connection timed out"), False),
         (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), False),

@@ -18,6 +18,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing i
     is_plain,
     parse_checksums,
     parse_listing,
+    require_consistent,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,13 +85,41 @@ BAD_ENTRIES = {
     "bad hash": (entry(Sha256="xyz"), "xyz"),
     "no size": (entry(Size=None), "None"),
     "negative size": (entry(Size=-1), "-1"),
-    "listed twice": (entry("weights.bin"), "weights.bin"),
+    "a size that is none": (entry(Size=True), "True"),
+    "a size of no disk": (entry(Size=10**30), "000"),
 }
 
 
 @pytest.mark.parametrize(("bad", "named"), BAD_ENTRIES.values(), ids=BAD_ENTRIES)
 def test_a_listing_with_a_bad_entry_is_refused(bad: dict[str, Any], named: str):
     assert named in refusal(parse_listing, answer(entry("weights.bin"), bad))
+
+
+LONG = "a" * 250
+BAD_TOGETHER = {
+    "twice": (["config.json", "config.json"], "twice"),
+    "a file and a folder": (["a", "a/b"], "as a file and as a folder"),
+    "a long name": ([LONG], "250"),
+    "a long path": (["a/" * 2000 + "b"], "4001"),
+    "the name of a part": (["a.bin", "a.bin.incomplete"], "until it is complete"),
+    "none": ([], "no files"),
+}
+
+
+@pytest.mark.parametrize(("paths", "named"), BAD_TOGETHER.values(), ids=BAD_TOGETHER)
+def test_files_that_cannot_be_in_one_folder_are_refused(paths: list[str], named: str):
+    found = Snapshot("", [CONFIG._replace(path=path) for path in paths])
+    assert named in refusal(require_consistent, "the listing of a/b", found)
+
+
+def test_names_that_differ_in_case_or_accents_alone_are_different_files():
+    require_consistent(
+        "", Snapshot("", [CONFIG._replace(path=path) for path in ("A", "a", "\u00e9", "e\u0301")])
+    )
+
+
+def test_a_revision_with_gits_own_files_alone_exists():
+    assert parse_listing(answer(entry(".gitattributes"))) == Snapshot("", [])
 
 
 def test_a_listing_that_may_be_truncated_is_refused():
@@ -148,15 +177,48 @@ def test_a_checksum_file_is_read():
         File("sub/two.bin", 5, "a" * 64),
         File("three four", 0, "2" * 64),
     ]
-    assert parse_checksums(text, {"config.json": 5, "sub/two.bin": 5}.get) == Snapshot("", files)
+    assert parse_checksums(text.encode(), {"config.json": 5, "sub/two.bin": 5}.get) == Snapshot("", files)
 
 
-BAD_SUMS = ["", "1234  a", f"{'1' * 64}  ../a", f"{'1' * 64}  /a", f"{'1' * 64} a"]
+ONE, OTHER = "1" * 64, "2" * 64
+# Forms that are found beside weights, with the same meaning.
+SUMS = {
+    "no last line break": f"{ONE}  a".encode(),
+    "a byte order mark": f"\ufeff{ONE}  a\n".encode(),
+    "of PowerShell": f"{ONE}  a\r\n".encode("utf-16"),
+    "capital letters": f"{'1' * 64}  a\n".upper().replace("A", "a").encode(),
+    "comments and empty lines": f"# made with care\n\n{ONE}  a\n \n".encode(),
+    "twice the same": f"{ONE}  a\n{ONE}  ./a\n".encode(),
+    "sha256sum --tag": f"SHA256 (a) = {ONE}\n".encode(),
+    "openssl dgst": f"SHA2-256(a)= {ONE}\n".encode(),
+    "its own line": f"{ONE}  a\n{OTHER}  SHA256SUMS\n".encode(),
+}
+
+
+@pytest.mark.parametrize("content", SUMS.values(), ids=SUMS)
+def test_a_checksum_file_has_many_forms(content: bytes):
+    assert parse_checksums(content, lambda _path: 5).files == [File("a", 5, ONE)]
+
+
+def test_a_checksum_file_with_two_hashes_of_a_file_is_refused():
+    found = parse_checksums(f"{ONE}  a\n{OTHER}  a\n".encode(), lambda _path: 5)
+    assert "twice" in refusal(require_consistent, "/models/SHA256SUMS", found)
+
+
+BAD_SUMS = [
+    "",
+    "1234  a",
+    f"{'1' * 64}  ../a",
+    f"{'1' * 64}  /a",
+    f"{'1' * 64} a",
+    "# a",
+    f"\\{'1' * 64}  a\\nb",
+]
 
 
 @pytest.mark.parametrize("text", BAD_SUMS)
 def test_a_bad_checksum_file_is_refused(text: str):
-    assert "sha256sum" in refusal(parse_checksums, text, lambda _path: 1)
+    assert "sha256sum" in refusal(parse_checksums, text.encode(), lambda _path: 1)
 
 
 def test_golden_messages(golden):
@@ -165,8 +227,11 @@ def test_golden_messages(golden):
         f"listing: {name}": refusal(parse_listing, answer(entry("weights.bin"), bad))
         for name, (bad, _named) in BAD_ENTRIES.items()
     }
+    for name, (paths, _named) in BAD_TOGETHER.items():
+        together = Snapshot("", [CONFIG._replace(path=path) for path in paths])
+        texts[f"together: {name}"] = refusal(require_consistent, "the listing of a/b", together)
     texts["choice: nothing"] = refusal(Snapshot(HEAD, [CONFIG, SHARD]).chosen, Choice(["*.gguf"], []))
     texts["choice: a shard missing"] = refusal(Snapshot("", shards).chosen, Choice(["*"], ["*-00002-of-*"]))
     for text in BAD_SUMS[:2]:
-        texts[f"checksums: {text!r}"] = refusal(parse_checksums, text, lambda _path: 1)
+        texts[f"checksums: {text!r}"] = refusal(parse_checksums, text.encode(), lambda _path: 1)
     golden("listing", texts)
