@@ -114,12 +114,14 @@ class Capacity:
     undercounted: bool  # whether the release takes more than vLLM counts
     sequences: int | None  # max-num-seqs, of an engine
     block: int
+    unexplained: float  # what the weights may be more, at most
     host_disk: float
     host_memory: float
     weights_size: float  # of the repository
     download_seconds: float
     load_seconds: float
     doubts: tuple[str, ...]
+    heavier: tuple[str, ...] = ()  # doubts with which the weights are not less
 
     @property
     def weights(self) -> float:
@@ -155,7 +157,7 @@ class Capacity:
     @property
     def verdict(self) -> str:
         """Whether the service fits; with doubts about the estimate, at worst tight."""
-        if self.cache - self.needed >= MARGIN:
+        if self.cache - self.needed - self.unexplained >= MARGIN:
             return TIGHT if self.undercounted else FITS
         budget = self.hbm * MOST_VISIBLE * self.utilization
         certain = not self.doubts and budget < self.weights * LOADED + self.needed
@@ -165,7 +167,8 @@ class Capacity:
         """Return the estimate as a dictionary, sizes in bytes."""
         computed = ("weights", "budget", "cache", "tokens", "largest_context", "needed", "verdict")
         sizes = {**asdict(self), **{name: getattr(self, name) for name in computed}}
-        sizes.update(layout=self.layout._asdict(), doubts=list(self.doubts))
+        sizes.update(layout=self.layout._asdict(), doubts=[*self.doubts, *self.heavier])
+        del sizes["heavier"]
         return {name: round(value) if _is_size(name, value) else value for name, value in sizes.items()}
 
 
@@ -221,12 +224,14 @@ def estimate(
         undercounted=_is_undercounted(plan, flags, model),
         sequences=int(_number(flags, "max-num-seqs", 0)) or None,
         block=int(_number(flags, "block-size", BLOCK)) or BLOCK,
+        unexplained=model.unexplained,
         host_disk=size + plan["image_size_gb"] * GB,
         host_memory=float(plan["host_memory_gb"] * GB),
         weights_size=size,
         download_seconds=size / rates.download,
         load_seconds=size / rates.load,
         doubts=(*model.doubts, *_doubts(flags, cache_dtype, model)),
+        heavier=model.heavier,
     )
 
 

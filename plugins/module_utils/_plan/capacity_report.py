@@ -45,7 +45,7 @@ def problem(plan: Mapping[str, Any], model: Model, capacity: Capacity) -> Proble
         other = _gib(capacity.communication + capacity.computation)
         found += f"and about {other} beside, of {_gib(capacity.budget)} that vLLM uses"
         doubts = [UNDERCOUNTED] if capacity.undercounted else []
-        found += "".join(f"; {doubt}" for doubt in [*capacity.doubts, *doubts])
+        found += "".join(f"; {doubt}" for doubt in [*capacity.doubts, *capacity.heavier, *doubts])
     expected = "weights, KV cache and buffers that fit into the HBM that vLLM may use"
     return Problem(found, expected, _remedy(plan, model, capacity))
 
@@ -126,7 +126,7 @@ def _of_service(capacity: Capacity) -> list[str]:
         *([context] if capacity.tokens else []),
         f"each host   {capacity.host_disk / GB:.0f} GB of disk for weights and image; {memory}",
         f"time        {times}",
-        *(f"in doubt    {doubt}" for doubt in capacity.doubts),
+        *(f"in doubt    {doubt}" for doubt in (*capacity.doubts, *capacity.heavier)),
         *_outside(capacity),
     ]
 
