@@ -52,6 +52,10 @@ MIXED_RELEASE = "0.14"  # no such report is of this one or a later one
 # its groups 200 and the data-parallel one 50; only that of MC2 takes the variable (utils.py, v0.13.0rc1).
 GROUP_MB, DATA_GROUP_MB, HCCL_MB = 200, 50, 200
 MC2_DEVICES = 16  # on A2 fewer devices do not use MC2 (vllm_ascend/ascend_forward_context.py, v0.13.0rc1)
+MC2_EXPERTS, MC2_EXPERTS_RELEASE = (
+    24,
+    "0.18",
+)  # of a device; from that release on, more are not exchanged by MC2 on A2
 RUNTIME = 0.25 * GIB  # non-torch memory of one chip without peers: 0.03 to 0.18 GiB in public logs
 # The estimates agree with public logs within about half a GiB (test_capacity.py), which are few.
 MARGIN = 1.0 * GIB
@@ -235,8 +239,13 @@ def estimate(
     )
 
 
+def release_of(plan: Mapping[str, Any]) -> str:
+    """Return the release of vLLM-Ascend that a plan is for."""
+    return str(plan["image_versions"].get("vllm_ascend"))
+
+
 def _is_undercounted(plan: Mapping[str, Any], flags: Mapping[str, Any], model: Model) -> bool:
-    release = str(plan["image_versions"].get("vllm_ascend"))
+    release = release_of(plan)
     used = _number(flags, "gpu-memory-utilization", UTILIZATION)
     return model.mixed and used > MIXED_UTILIZATION and versions.compare(release, MIXED_RELEASE) == -1
 
@@ -282,9 +291,17 @@ def _divided(
     return {kind: weights[kind] * parts[kind] * stage[kind] for kind in KINDS}
 
 
-def uses_mc2(on_a2: bool, ranks: int) -> bool:
-    """Return whether so many ranks of expert parallelism exchange their tokens by MC2."""
-    return ranks > 1 and (ranks >= MC2_DEVICES or not on_a2)
+def uses_mc2(on_a2: bool, ranks: int, experts: int, release: str) -> bool:
+    """Return whether so many ranks of expert parallelism exchange their tokens by MC2. *experts* is 0 if not known."""
+    if not on_a2:
+        return ranks > 1
+    is_limited = versions.compare(release, MC2_EXPERTS_RELEASE) in (0, 1)
+    return ranks >= MC2_DEVICES and not (is_limited and experts // ranks > MC2_EXPERTS)
+
+
+def divides(on_a2: bool, ranks: int, experts: int, release: str) -> bool:
+    """Return whether so many ranks can share the experts: MC2 demands as many on each one."""
+    return not experts or experts % ranks == 0 or not uses_mc2(on_a2, ranks, experts, release)
 
 
 def is_a2(npu_name: Any) -> bool:
@@ -299,7 +316,7 @@ def _communication(plan: Mapping[str, Any], flags: Mapping[str, Any], layout: La
     groups += DATA_GROUP_MB if layout.data > 1 else 0
     groups += GROUP_MB if model.experts and layout.expert > 1 else 0
     parallel = model.experts and flags.get("enable-expert-parallel") is True
-    if parallel and uses_mc2(is_a2(plan["npu"]["name"]), layout.expert):
+    if parallel and uses_mc2(is_a2(plan["npu"]["name"]), layout.expert, model.experts, release_of(plan)):
         groups += int(buffer_mb) if re.fullmatch("[0-9]{1,6}", buffer_mb) else HCCL_MB
     return float(2 * groups * MIB)
 

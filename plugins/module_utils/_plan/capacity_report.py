@@ -20,7 +20,10 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.capacity imp
     VISIBLE,
     Capacity,
     cache_tokens,
+    divides,
     estimate,
+    is_a2,
+    release_of,
 )
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import Model, NotCounted
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
@@ -77,7 +80,9 @@ def _hosts_that_fit(plan: Mapping[str, Any], model: Model, capacity: Capacity) -
     """Return how many hosts would do, if the experts of more hosts are divided."""
     for hosts in range(capacity.layout.hosts + 1, MOST_HOSTS + 1) if model.experts else ():
         more = estimate(plan, model, hosts=hosts)
-        if replace(more, doubts=()).verdict == FITS:
+        on_a2, ranks = is_a2(plan["npu"]["name"]), more.layout.expert
+        shared = not more.expert_parallel or divides(on_a2, ranks, model.experts, release_of(plan))
+        if shared and replace(more, doubts=()).verdict == FITS:
             return hosts
     return None
 

@@ -166,6 +166,14 @@ def describes(config: Mapping[str, Any], repo: Any) -> bool:
     return name_of(config.get("repo")) == name_of(repo)
 
 
+def experts_of(config: Mapping[str, Any]) -> int:
+    """Return how many routed experts a *config* (config.json) has; 0 if it has none, or does not say."""
+    try:
+        return _experts(_text_model(config)[0])
+    except (ValueError, TypeError):
+        return 0
+
+
 def of_config(
     config: Mapping[str, Any], name: str, size: float | None = None, tensors: Mapping[str, int] | None = None
 ) -> Model:
