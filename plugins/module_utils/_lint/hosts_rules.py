@@ -9,14 +9,19 @@ import re
 from typing import Any, Iterator
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import FAIL, WARN
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._lint.case import ENVIRONMENTS, Case
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._lint.case import ENVIRONMENTS, Case, mapping
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._lint.registry import Found, Rules
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import capacity
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import experts_of
 
 rules = Rules()
 # Variables that name a host's own address, NIC or chips.
 OWN_VARIABLES = re.compile(r"HCCL_IF_IP|.*_SOCKET_IFNAME|ASCEND_RT_VISIBLE_DEVICES|HCCL_LOGIC_SUPERPOD_ID")
 MC2 = "https://github.com/vllm-project/vllm-ascend/issues/5947"
+MC2_OPERATOR = (
+    "https://www.hiascend.com/document/detail/zh/canncommercial/83RC1/API/aolapi/context/"
+    "aclnnMoeDistributeDispatchV2.md (moeExpertNum)"
+)
 INTRA = {"HCCL_INTRA_PCIE_ENABLE": "1", "HCCL_INTRA_ROCE_ENABLE": "0"}
 
 
@@ -67,9 +72,9 @@ def _api_servers(case: Case) -> Iterator[Found]:
 @rules.named("moe_dispatch")
 def _moe_dispatch(case: Case) -> Iterator[Found]:
     """MC2, the way tokens reach their experts from 16 ranks on, needs help between two A2, which PCIe joins inside."""
-    ranks = case.engines * int(case.settings["tensor_parallel_size"])
-    on_a2 = capacity.is_a2(case.settings["npu_name"])
-    if not (case.is_head and on_a2 and len(case.hosts) > 1 and capacity.uses_mc2(on_a2, ranks)):
+    on_a2, ranks, experts = _ranks(case)
+    uses_mc2 = capacity.uses_mc2(on_a2, ranks, experts, case.release.name)
+    if not (case.is_head and on_a2 and len(case.hosts) > 1 and uses_mc2):
         return
     config = case.config
     variables = {name: str(value) for _key, name, value in case.variables()}
@@ -93,6 +98,30 @@ def _moe_dispatch(case: Case) -> Iterator[Found]:
         known=case.is_shipped("serve_env", *INTRA)
         and case.is_shipped("serve_args", "enable-expert-parallel"),
     )
+
+
+def _ranks(case: Case) -> tuple[bool, int, int]:
+    """Return whether the hosts are A2, their ranks of expert parallelism, and the experts; 0 if not known."""
+    ranks = case.engines * int(case.settings["tensor_parallel_size"])
+    return capacity.is_a2(case.settings["npu_name"]), ranks, experts_of(case.model)
+
+
+@rules.named("expert_shares")
+def _expert_shares(case: Case) -> Iterator[Found]:
+    """The operator of MC2 refuses shares that are not even, whatever the release."""
+    on_a2, ranks, experts = _ranks(case)
+    eplb = mapping(case.config.get("eplb_config")).get("num_redundant_experts")
+    experts += eplb if experts and isinstance(eplb, int) and eplb > 0 else 0
+    is_parallel = case.args.get("enable-expert-parallel") in (True, "true")
+    if case.is_head and is_parallel and not capacity.divides(on_a2, ranks, experts, case.release.name):
+        yield Found(
+            WARN,
+            f"expert parallelism of {ranks} ranks, which cannot share {experts} experts evenly: MC2 then fails "
+            "with error 561002",
+            f"a number of ranks that divides {experts}",
+            "add or remove hosts, or vllm_serve_args: {enable-expert-parallel: false}",
+            MC2_OPERATOR,
+        )
 
 
 @rules.named("hosts_differ")

@@ -52,6 +52,10 @@ MIXED_RELEASE = "0.14"  # no such report is of this one or a later one
 # its groups 200 and the data-parallel one 50; only that of MC2 takes the variable (utils.py, v0.13.0rc1).
 GROUP_MB, DATA_GROUP_MB, HCCL_MB = 200, 50, 200
 MC2_DEVICES = 16  # on A2 fewer devices do not use MC2 (vllm_ascend/ascend_forward_context.py, v0.13.0rc1)
+MC2_EXPERTS, MC2_EXPERTS_RELEASE = (
+    24,
+    "0.18",
+)  # of a device; from that release on, more are not exchanged by MC2 on A2
 RUNTIME = 0.25 * GIB  # non-torch memory of one chip without peers: 0.03 to 0.18 GiB in public logs
 # The estimates agree with public logs within about half a GiB (test_capacity.py), which are few.
 MARGIN = 1.0 * GIB
@@ -115,12 +119,14 @@ class Capacity:
     undercounted: bool  # whether the release takes more than vLLM counts
     sequences: int | None  # max-num-seqs, of an engine
     block: int
+    unexplained: float  # what the weights may be more, at most
     host_disk: float
     host_memory: float
     weights_size: float  # of the repository
     download_seconds: float
     load_seconds: float
     doubts: tuple[str, ...]
+    heavier: tuple[str, ...] = ()  # doubts with which the weights are not less
 
     @property
     def weights(self) -> float:
@@ -156,7 +162,7 @@ class Capacity:
     @property
     def verdict(self) -> str:
         """Whether the service fits; with doubts about the estimate, at worst tight."""
-        if self.cache - self.needed >= MARGIN:
+        if self.cache - self.needed - self.unexplained >= MARGIN:
             return TIGHT if self.undercounted else FITS
         budget = self.hbm * MOST_VISIBLE * self.utilization
         certain = not self.doubts and budget < self.weights * LOADED + self.needed
@@ -166,7 +172,8 @@ class Capacity:
         """Return the estimate as a dictionary, sizes in bytes."""
         computed = ("weights", "budget", "cache", "tokens", "largest_context", "needed", "verdict")
         sizes = {**asdict(self), **{name: getattr(self, name) for name in computed}}
-        sizes.update(layout=self.layout._asdict(), doubts=list(self.doubts))
+        sizes.update(layout=self.layout._asdict(), doubts=[*self.doubts, *self.heavier])
+        del sizes["heavier"]
         return {name: round(value) if _is_size(name, value) else value for name, value in sizes.items()}
 
 
@@ -222,17 +229,24 @@ def estimate(
         undercounted=_is_undercounted(plan, flags, model),
         sequences=int(_number(flags, "max-num-seqs", 0)) or None,
         block=int(_number(flags, "block-size", BLOCK)) or BLOCK,
+        unexplained=model.unexplained,
         host_disk=size + plan["image_size_gb"] * GB,
         host_memory=float(plan["host_memory_gb"] * GB),
         weights_size=size,
         download_seconds=size / rates.download,
         load_seconds=size / rates.load,
         doubts=(*model.doubts, *_doubts(flags, cache_dtype, model)),
+        heavier=model.heavier,
     )
 
 
+def release_of(plan: Mapping[str, Any]) -> str:
+    """Return the release of vLLM-Ascend that a plan is for."""
+    return str(plan["image_versions"].get("vllm_ascend"))
+
+
 def _is_undercounted(plan: Mapping[str, Any], flags: Mapping[str, Any], model: Model) -> bool:
-    release = str(plan["image_versions"].get("vllm_ascend"))
+    release = release_of(plan)
     used = _number(flags, "gpu-memory-utilization", UTILIZATION)
     return model.mixed and used > MIXED_UTILIZATION and versions.compare(release, MIXED_RELEASE) == -1
 
@@ -281,9 +295,17 @@ def _divided(
     return {kind: weights[kind] * parts[kind] * stage[kind] for kind in KINDS}
 
 
-def uses_mc2(on_a2: bool, ranks: int) -> bool:
-    """Return whether so many ranks of expert parallelism exchange their tokens by MC2."""
-    return ranks > 1 and (ranks >= MC2_DEVICES or not on_a2)
+def uses_mc2(on_a2: bool, ranks: int, experts: int, release: str) -> bool:
+    """Return whether so many ranks of expert parallelism exchange their tokens by MC2. *experts* is 0 if not known."""
+    if not on_a2:
+        return ranks > 1
+    is_limited = versions.compare(release, MC2_EXPERTS_RELEASE) in (0, 1)
+    return ranks >= MC2_DEVICES and not (is_limited and experts // ranks > MC2_EXPERTS)
+
+
+def divides(on_a2: bool, ranks: int, experts: int, release: str) -> bool:
+    """Return whether so many ranks can share the experts: MC2 demands as many on each one."""
+    return not experts or experts % ranks == 0 or not uses_mc2(on_a2, ranks, experts, release)
 
 
 def is_a2(npu_name: Any) -> bool:
@@ -298,7 +320,7 @@ def _communication(plan: Mapping[str, Any], flags: Mapping[str, Any], layout: La
     groups += DATA_GROUP_MB if layout.data > 1 else 0
     groups += GROUP_MB if model.experts and layout.expert > 1 else 0
     parallel = model.experts and flags.get("enable-expert-parallel") is True
-    if parallel and uses_mc2(is_a2(plan["npu"]["name"]), layout.expert):
+    if parallel and uses_mc2(is_a2(plan["npu"]["name"]), layout.expert, model.experts, release_of(plan)):
         groups += int(buffer_mb) if re.fullmatch("[0-9]{1,6}", buffer_mb) else HCCL_MB
     return float(2 * groups * MIB)
 

@@ -21,7 +21,10 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.capacity imp
     Capacity,
     Layout,
     cache_tokens,
+    divides,
     estimate,
+    is_a2,
+    release_of,
 )
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import Model, NotCounted
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
@@ -46,7 +49,7 @@ def problem(plan: Mapping[str, Any], model: Model, capacity: Capacity) -> Proble
         other = _gib(capacity.communication + capacity.computation)
         found += f"and about {other} beside, of {_gib(capacity.budget)} that vLLM uses"
         doubts = [UNDERCOUNTED] if capacity.undercounted else []
-        found += "".join(f"; {doubt}" for doubt in [*capacity.doubts, *doubts])
+        found += "".join(f"; {doubt}" for doubt in [*capacity.doubts, *capacity.heavier, *doubts])
     expected = "weights, KV cache and buffers that fit into the HBM that vLLM may use"
     return Problem(found, expected, _remedy(plan, model, capacity))
 
@@ -81,7 +84,9 @@ def _hosts_that_fit(plan: Mapping[str, Any], model: Model, capacity: Capacity) -
     """Return how many hosts would do, if the experts of more hosts are divided."""
     for hosts in range(capacity.layout.hosts + 1, MOST_HOSTS + 1) if model.experts else ():
         more = estimate(plan, model, hosts=hosts)
-        if replace(more, doubts=()).verdict == FITS:
+        on_a2, ranks = is_a2(plan["npu"]["name"]), more.layout.expert
+        shared = not more.expert_parallel or divides(on_a2, ranks, model.experts, release_of(plan))
+        if shared and replace(more, doubts=()).verdict == FITS:
             return hosts
     return None
 
@@ -138,7 +143,7 @@ def _of_service(capacity: Capacity) -> list[str]:
         *([context] if capacity.tokens else []),
         f"each host   {capacity.host_disk / GB:.0f} GB of disk for weights and image; {memory}",
         f"time        {times}",
-        *(f"in doubt    {doubt}" for doubt in capacity.doubts),
+        *(f"in doubt    {doubt}" for doubt in (*capacity.doubts, *capacity.heavier)),
         *_outside(capacity),
     ]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Any, Mapping
+from typing import Any, Mapping, NamedTuple
 
 # Kinds of weights.
 EXPERTS = "experts"  # routed experts: divided among all devices of a pipeline stage
@@ -43,6 +43,12 @@ COUNTS = {
             "head_dim",
             "intermediate_size",
             "kv_lora_rank",
+            "linear_conv_kernel_dim",
+            "linear_key_head_dim",
+            "linear_num_key_heads",
+            "linear_num_value_heads",
+            "linear_value_head_dim",
+            "full_attention_interval",
             "moe_intermediate_size",
             "moe_layer_freq",
             "n_routed_experts",
@@ -65,6 +71,32 @@ SHAPES = {
     "layer_types": (list, "list"),
     "mlp_only_layers": (list, "list"),
 }
+# Other names of the same numbers: Mixtral and MiniMax-M2, Kimi-Linear, Hunyuan, ERNIE-4.5, gpt-oss.
+ALIASES = {
+    "attention_head_dim": "head_dim",
+    "experts_per_token": "num_experts_per_tok",
+    "model_max_length": "max_position_embeddings",
+    "moe_k": "num_experts_per_tok",
+    "moe_layer_interval": "decoder_sparse_step",
+    "moe_layer_start_index": "first_k_dense_replace",
+    "moe_num_experts": "num_experts",
+    "moe_num_shared_experts": "n_shared_experts",
+    "moe_topk": "num_experts_per_tok",
+    "num_experts_per_token": "num_experts_per_tok",
+    "num_local_experts": "num_experts",
+    "num_mtp_modules": "num_nextn_predict_layers",
+    "num_shared_expert": "n_shared_experts",
+    "num_shared_experts": "n_shared_experts",
+    "shared_intermediate_size": "shared_expert_intermediate_size",
+}
+# Where the experts have this name, each has the width of intermediate_size, and no layer is without experts.
+ALL_EXPERTS = "num_local_experts"
+ABOUT_EXPERTS = re.compile("expert|moe")
+# What vLLM-Ascend loads as the files have it (supported_quantization in its platform.py).
+AS_STORED = ("ascend", "compressed-tensors")
+# FP8 that it loads in 16 bits, by model_type (vllm_ascend/patch/platform/patch_minimax_m2_config.py, v0.18.0).
+UNPACKED = ("minimax_m2",)
+LINEAR = ("linear_num_value_heads", "linear_num_key_heads", "linear_key_head_dim", "linear_value_head_dim")
 LAYER = re.compile(r"\blayers\.(\d+)\.")
 # Tensors by their names in the repositories of GLM-4.x, Qwen3 and DeepSeek; the first that matches counts.
 NAMED = (
@@ -105,11 +137,14 @@ class Model:
     quantized: bool
     mixed: bool = False  # whether some layers have linear attention
     doubts: tuple[str, ...] = ()  # why the estimate may be wrong
+    stored: float = 0.0  # bytes of the files, if a device holds others
+    unexplained: float = 0.0  # bytes by which the weights of a device may be more, at most
+    heavier: tuple[str, ...] = ()  # why they may be
 
     @property
     def size(self) -> float:
-        """Bytes of all weights, the draft layers included."""
-        return sum(self.weights.values()) + sum(self.draft.values())
+        """Bytes of the files of all weights, the draft layers included."""
+        return self.stored or sum(self.weights.values()) + sum(self.draft.values())
 
     def kv_bytes(self, tensor_parallel: int, layers: int, cache_bytes: float) -> float:
         """Return the bytes that a token takes on a device with *layers* layers, each number of *cache_bytes*.
@@ -129,6 +164,14 @@ def name_of(repo: Any) -> str:
 def describes(config: Mapping[str, Any], repo: Any) -> bool:
     """Return whether *config*, a vllm_model_config, is that of the model in *repo*, and not of another profile."""
     return name_of(config.get("repo")) == name_of(repo)
+
+
+def experts_of(config: Mapping[str, Any]) -> int:
+    """Return how many routed experts a *config* (config.json) has; 0 if it has none, or does not say."""
+    try:
+        return _experts(_text_model(config)[0])
+    except (ValueError, TypeError):
+        return 0
 
 
 def of_config(
@@ -154,22 +197,18 @@ def _of_config(config: Mapping[str, Any], name: str, size: float | None, tensors
         config[key] for key in ("num_hidden_layers", "hidden_size", "num_attention_heads")
     )
     doubts += _doubts(config)
-    counted = _counted(config)
-    main: Bytes = _bytes(counted[0], config)
-    draft: Bytes = _bytes(counted[1], config)
+    main, draft = (_bytes(part, config) for part in _counted(config))
     plain = main[EXPERTS] + main[SLICED]
+    loaded = _Loaded(main, draft)
     if tensors or size:
-        main, draft, doubt = _fitted(main, draft, size or sum(tensors.values()))
-        doubts += [doubt] if doubt else []
-    if tensors:
-        main, draft = _of_tensors(tensors, layers)
+        loaded = _loaded(config, main, draft, size or sum(tensors.values()), tensors)
     experts = _experts(config)
     return Model(
         name=name,
         layers=layers,
         draft_layers=int(config.get("num_nextn_predict_layers") or 0),
-        weights=main,
-        draft=draft,
+        weights=loaded.weights,
+        draft=loaded.draft,
         hidden=hidden,
         vocabulary=int(config["vocab_size"]),
         kv_heads=int(config.get("num_key_value_heads") or heads),
@@ -180,10 +219,54 @@ def _of_config(config: Mapping[str, Any], name: str, size: float | None, tensors
         expert_width=int(config["moe_intermediate_size"]) if experts else 0,
         width=int(config["intermediate_size"]),
         longest=config.get("max_position_embeddings"),
-        quantized=main[EXPERTS] + main[SLICED] < (1 - NEAR) * plain,
+        quantized=loaded.weights[EXPERTS] + loaded.weights[SLICED] < (1 - NEAR) * plain,
         mixed=_is_mixed(config),
-        doubts=tuple(doubts),
+        doubts=(*doubts, *loaded.doubts),
+        stored=size or 0.0,
+        unexplained=loaded.unexplained,
+        heavier=loaded.heavier,
     )
+
+
+class _Loaded(NamedTuple):
+    """The weights as devices hold them."""
+
+    weights: Bytes
+    draft: Bytes
+    unexplained: float = 0.0
+    doubts: tuple[str, ...] = ()
+    heavier: tuple[str, ...] = ()
+
+
+def _loaded(
+    config: Mapping[str, Any], main: Bytes, draft: Bytes, size: float, tensors: Mapping[str, int]
+) -> _Loaded:
+    """Return the weights by the size of the files, or by their tensors.
+
+    How weights are divided that the count does not explain is not known: a device may have all of them.
+    """
+    method = str(_mapping(config.get("quantization_config")).get("quant_method") or AS_STORED[0])
+    counted = sum(main.values()) + sum(draft.values())
+    if method == "fp8" and config.get("model_type") in UNPACKED:
+        return _Loaded(main, draft)
+    fitted, fitted_draft, doubt = _fitted(main, draft, size)
+    doubts = (doubt,) if doubt else ()
+    packed: float = 0.0
+    heavier: tuple[str, ...] = ()
+    if method not in AS_STORED:
+        packed = max(0.0, counted - size)
+        heavier = (f"the weights are quantized by {method}, which a device may hold in 16 bits",)
+    if not tensors:
+        unexplained = abs(size - counted) if doubt else 0.0
+        return _Loaded(fitted, fitted_draft, max(packed, unexplained), doubts, heavier)
+    own, own_draft = _of_tensors(tensors, int(config["num_hidden_layers"]))
+    if own[EXPERTS] and not _experts(config):
+        raise NotCounted("the weights have experts, and config.json does not say how many")
+    return _Loaded(own, own_draft, packed, doubts, heavier)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _text_model(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -194,8 +277,36 @@ def _text_model(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         config = {**config, **config["text_config"]}
         _require_shapes(config)
         doubts.append("the model has parts that are not for text, and these are not counted")
+    config = _named(config)
     numbered = {**config, **_numbers(config)}
+    _require_known_experts(numbered)
     return {key: value for key, value in numbered.items() if value is not None}, doubts
+
+
+def _named(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config with the names that the count reads. A list of one number for all layers is that number."""
+    named = {key: value for key, value in config.items() if value is not None}
+    for other, name in ALIASES.items():
+        if other in named:
+            named.setdefault(name, named[other])
+    if ALL_EXPERTS in named and "intermediate_size" in named:
+        named.setdefault("moe_intermediate_size", named["intermediate_size"])
+    for name in COUNTS:
+        value = named.get(name)
+        if isinstance(value, list) and value and name != "moe_layer_freq" and isinstance(value[0], int):
+            if any(one != value[0] for one in value):
+                raise NotCounted(f"{name} differs between layers")
+            if len(value) > 1:
+                named[name] = value[0]
+    return named
+
+
+def _require_known_experts(config: Mapping[str, Any]) -> None:
+    """Raise NotCounted if a config says something of experts, and not how many in a way that is known."""
+    for key in sorted(config) if not _experts(config) else ():
+        value = config[key]
+        if ABOUT_EXPERTS.search(str(key)) and isinstance(value, int) and value > 1:
+            raise NotCounted(f"{key} is {value}, and how many experts there are is not known")
 
 
 def _require_shapes(config: Mapping[str, Any]) -> None:
@@ -240,7 +351,28 @@ def _doubts(config: Mapping[str, Any]) -> list[str]:
 
 def _is_mixed(config: Mapping[str, Any]) -> bool:
     is_named = "linear_attention" in map(str, config.get("layer_types") or ())
-    return bool(is_named or config.get("full_attention_interval") or config.get("linear_num_value_heads"))
+    keys = ("full_attention_interval", "linear_num_value_heads", "linear_attn_config")
+    return bool(is_named or any(config.get(key) for key in keys))
+
+
+def _linear_layers(config: Mapping[str, Any]) -> int:
+    """Return how many layers have linear attention in the way of Qwen3-Next."""
+    layers, types = int(config["num_hidden_layers"]), config.get("layer_types") or ()
+    if not all(config.get(key) for key in LINEAR):
+        return 0
+    named = sum(str(one) == "linear_attention" for one in types[:layers])
+    interval = int(config.get("full_attention_interval") or 0)
+    return named or (layers - layers // interval if interval else 0)
+
+
+def _linear_attention(config: Mapping[str, Any]) -> Bytes:
+    """Return the parameters of a layer's linear attention and norms."""
+    hidden, values = int(config["hidden_size"]), int(config["linear_num_value_heads"])
+    key_width = int(config["linear_num_key_heads"]) * int(config["linear_key_head_dim"])
+    width = values * int(config["linear_value_head_dim"])
+    kernel = int(config.get("linear_conv_kernel_dim") or 0)
+    inward = hidden * (2 * key_width + 2 * width + 2 * values) + kernel * (2 * key_width + width)
+    return {SLICED: inward + width * hidden, COPIED: 2 * hidden}
 
 
 def _experts(config: Mapping[str, Any]) -> int:
@@ -256,7 +388,10 @@ def _counted(config: Mapping[str, Any]) -> tuple[Bytes, Bytes]:
     layers, hidden = int(config["num_hidden_layers"]), int(config["hidden_size"])
     moe = _moe_layers(config)
     main = dict.fromkeys(KINDS, 0.0)
-    _add(main, layers, _attention(config))
+    linear = _linear_layers(config)
+    _add(main, layers - linear, _attention(config))
+    if linear:
+        _add(main, linear, _linear_attention(config))
     _add(main, layers - moe, _mlp(config, dense=True))
     if moe:
         _add(main, moe, _mlp(config, dense=False))

@@ -609,6 +609,43 @@ FLASHCOMM = {"vllm_serve_env": {"VLLM_ASCEND_ENABLE_FLASHCOMM1": "1"}}
 FINE = {"finegrained_tp_config": {"lmhead_tensor_parallel_size": 2}}
 
 
+def hosts(number: int) -> tuple[str, ...]:
+    return tuple(f"node{one}" for one in range(number))
+
+
+EXPERTS_512 = {
+    "vllm_model_repo": "Qwen/Qwen3-Next-80B-A3B-Instruct",
+    "vllm_model_config": {
+        **dict.fromkeys(("n_routed_experts", "n_shared_experts", "first_k_dense_replace")),
+        "repo": "Qwen/Qwen3-Next-80B-A3B-Instruct", "num_experts": 512, "num_experts_per_tok": 10,
+    },
+    "vllm_serve_env": {"HCCL_INTRA_PCIE_ENABLE": None},
+}  # fmt: skip
+
+
+# The operator of MC2 takes as many experts on each rank (CANN's document on aclnnMoeDistributeDispatchV2), and from
+# 0.18 on, vLLM-Ascend does without it on A2 where these are more than 24 (ascend_forward_context.py).
+@pytest.mark.parametrize(
+    ("release", "number", "variables", "expected"),
+    [
+        ("0.23.0", 2, {}, []),
+        ("0.23.0", 3, {}, ["expert_shares"]),  # 160 experts, 24 ranks
+        ("0.13.0", 3, {}, ["expert_shares"]),
+        ("0.23.0", 4, {}, []),
+        ("0.23.0", 3, {"vllm_serve_args": {"enable-expert-parallel": False}}, []),
+        ("0.23.0", 3, {"vllm_model_repo": "me/other"}, []),
+        ("0.23.0", 3, config(eplb_config={"num_redundant_experts": 8}), []),
+        ("0.23.0", 3, {"vllm_npu_name": "Ascend910"}, ["expert_shares"]),
+        ("0.13.0", 2, EXPERTS_512, ["moe_dispatch"]),
+        ("0.18.0", 2, EXPERTS_512, []),
+        ("0.18.0", 4, EXPERTS_512, ["moe_dispatch"]),
+    ],
+)
+def test_ranks_that_mc2_does_not_take_are_told(release, number, variables, expected):
+    findings = found(PLAIN, {"vllm_release": release, **variables}, hosts=hosts(number))
+    assert [one.id for one in findings if one.id in ("expert_shares", "moe_dispatch")] == expected
+
+
 # What vLLM-Ascend compares when it starts, as users report it, and the same settings where they work.
 @pytest.mark.parametrize(
     ("release", "variables", "expected"),

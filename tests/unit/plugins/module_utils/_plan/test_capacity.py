@@ -167,6 +167,100 @@ def test_experts_that_do_not_divide_evenly_and_draft_layers_and_stages():
     assert stages.kv_token == 40 * 1024
 
 
+# config.json of models that have other names for the same numbers
+MINIMAX: dict[str, Any] = {
+    "model_type": "minimax_m2", "hidden_size": 3072, "num_hidden_layers": 62, "num_attention_heads": 48,
+    "num_key_value_heads": 8, "head_dim": 128, "intermediate_size": 1536, "num_local_experts": 256,
+    "num_experts_per_tok": 8, "shared_intermediate_size": 0, "vocab_size": 200064,
+    "max_position_embeddings": 196608, "quantization_config": {"quant_method": "fp8"},
+}  # fmt: skip
+MIXTRAL: dict[str, Any] = {
+    "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8,
+    "intermediate_size": 14336, "num_local_experts": 8, "num_experts_per_tok": 2, "vocab_size": 32000,
+}  # fmt: skip
+HUNYUAN: dict[str, Any] = {
+    "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8,
+    "attention_head_dim": 128, "intermediate_size": 3072, "moe_intermediate_size": [3072] * 32,
+    "num_experts": 64, "moe_topk": [8] * 32, "num_shared_expert": [1] * 32, "vocab_size": 128167,
+    "tie_word_embeddings": True,
+}  # fmt: skip
+ERNIE: dict[str, Any] = {
+    "hidden_size": 8192, "num_hidden_layers": 54, "num_attention_heads": 64, "num_key_value_heads": 8,
+    "intermediate_size": 28672, "moe_intermediate_size": 3584, "moe_num_experts": 64, "moe_k": 8,
+    "moe_layer_start_index": 3, "moe_layer_interval": 1, "vocab_size": 103424,
+}  # fmt: skip
+KIMI_LINEAR: dict[str, Any] = {
+    "hidden_size": 2304, "num_hidden_layers": 27, "num_attention_heads": 32, "num_key_value_heads": 32,
+    "kv_lora_rank": 512, "q_lora_rank": None, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64,
+    "v_head_dim": 128, "intermediate_size": 9216, "moe_intermediate_size": 1024, "num_experts": 256,
+    "num_experts_per_token": 8, "num_shared_experts": 1, "first_k_dense_replace": 1, "vocab_size": 163840,
+    "model_max_length": 1048576, "linear_attn_config": {"full_attn_layers": [4, 8]},
+}  # fmt: skip
+LINEAR = {"linear_num_key_heads": 16, "linear_key_head_dim": 128, "linear_value_head_dim": 128}
+
+
+@pytest.mark.parametrize(
+    ("config", "gigabytes", "experts"),
+    [
+        (MINIMAX, 457.4, 256),  # 228.7 billion parameters
+        (MIXTRAL, 93.4, 8),
+        (HUNYUAN, 160.8, 64),
+        (ERNIE, 600.0, 64),
+        (KIMI_LINEAR, 98.2, 256),
+        ({**QWEN_NEXT, **LINEAR, "linear_conv_kernel_dim": 4}, 159.3, 512),
+    ],
+)
+def test_other_names_of_the_same_numbers_are_counted(config, gigabytes, experts):
+    """The sizes are those of the published weights, without draft layers."""
+    model = of_config(config, "model")
+    assert model.size / GB == pytest.approx(gigabytes, rel=0.005)
+    assert model.experts == experts
+
+
+@pytest.mark.parametrize(
+    ("config", "found"),
+    [
+        ({**LLAMA_8B, "n_expert_groups": 64}, "n_expert_groups is 64"),
+        ({**HUNYUAN, "moe_topk": [8] * 31 + [4]}, "num_experts_per_tok differs between layers"),
+    ],
+)
+def test_experts_that_the_count_does_not_know_are_not_left_out(config, found):
+    with pytest.raises(NotCounted, match=found):
+        of_config(config, "model", 100 * GB)
+
+
+def test_tensors_of_experts_need_a_number_of_experts():
+    with pytest.raises(NotCounted, match="does not say how many"):
+        of_config(LLAMA_8B, "model", None, {"model.layers.0.moe.experts.0.w1.weight": 10**9})
+
+
+def test_bytes_that_nothing_explains_do_not_fit_for_sure():
+    """A device may have all of them. The verdict was that the model fits."""
+    its_plan, size = alone(), 16.06 * GB
+    assert verdict(its_plan, of_config(LLAMA_8B, "model", size)) == "fits"
+    assert verdict(its_plan, of_config(LLAMA_8B, "model", 1.5 * size)) == "fits"  # 8 GB of 54.9
+    assert verdict(alone(32768), of_config(LLAMA_8B, "model", 1.5 * size)) == "tight"
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [(None, "fits"), ("compressed-tensors", "fits"), ("awq", "tight"), ("fp8", "tight")],
+)
+def test_weights_that_a_device_may_unpack_are_at_best_tight(method, expected):
+    own = {**QWEN_14B, "quantization_config": {"quant_method": method}}
+    estimate = capacity.estimate(alone(32768, max_model_len=4096), of_config(own, "model", 16.3 * GB))
+    assert estimate.verdict == expected
+    assert any("may hold in 16 bits" in text for text in estimate.data()["doubts"]) == (expected == "tight")
+
+
+def test_fp8_that_the_release_unpacks_takes_twice_its_files():
+    """vLLM-Ascend loads MiniMax-M2 so: 230 GB of files are 457 GB on the devices."""
+    model = of_config(MINIMAX, "MiniMax-M2", 230 * GB)
+    assert (model.size / GB, model.doubts) == (230, ())
+    assert verdict(planned(1), model) == "tight"  # 53 GiB of weights on each chip
+    assert verdict(planned(2), model) == "fits"
+
+
 # Against the logs of real services
 
 
