@@ -39,7 +39,7 @@ class ActionModule(ActionBase):
         try:
             findings = checks.check(hosts)
         except ProblemError as exc:
-            raise AnsibleActionFail(str(exc)) from exc
+            raise AnsibleActionFail(str(exc)) from None
         data = [finding.data() for finding in findings]
         states = checks.states(hosts, findings)
         if arguments["on_failure"] == "report":

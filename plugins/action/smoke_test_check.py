@@ -34,7 +34,7 @@ class ActionModule(ActionBase):
         try:
             checks.require_ids(accept)
         except ProblemError as error:
-            raise AnsibleActionFail(str(error)) from error
+            raise AnsibleActionFail(str(error)) from None
         known = redacted_facts(task_vars)
         hosts = {name: known[name] for name in names}
         found = [one.accept() if one.id in accept[one.host] else one for one in smoke_test.findings(hosts)]

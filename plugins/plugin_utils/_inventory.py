@@ -232,9 +232,7 @@ class Named(Mapping[str, Any]):
         try:
             return self._variables[name]
         except AnsibleError as error:
-            reason = " ".join(str(error).split()).rstrip(".")
-            found = f"{name} of host {self._host} cannot be computed: {reason}"
-            raise ProblemError(found, "an expression that Jinja can compute", f"correct {name}") from error
+            raise _not_readable(f"{name} of host {self._host}", name, str(error)) from error
 
     def __contains__(self, name: object) -> bool:
         return name in self._variables
@@ -244,6 +242,16 @@ class Named(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._variables)
+
+
+def _not_readable(what: str, name: str, error: str) -> ProblemError:
+    """Return the problem of a variable that Ansible cannot give."""
+    reason = " ".join(error.split()).rstrip(".")
+    if "vault secrets" in reason:  # as Ansible calls the passwords of its own vault
+        remedy = "add --ask-vault-pass or --vault-password-file FILE, with the password of that vault"
+        return ProblemError(f"{what} cannot be decrypted: {reason}", "the password of the vault", remedy)
+    found = f"{what} cannot be computed: {reason}"
+    return ProblemError(found, "an expression that Jinja can compute", f"correct {name}")
 
 
 class Templated(Mapping[str, Any]):
@@ -270,4 +278,5 @@ def refuse(problems: Iterable[Problem]) -> None:
     """End the task if there are problems, with all of them."""
     found = together(problems)
     if found:
-        raise AnsibleActionFail("The inventory cannot be used:\n" + listed(found))
+        # Without what it was raised from, which Ansible would print as well, and which says the same.
+        raise AnsibleActionFail("The inventory cannot be used:\n" + listed(found)) from None

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible_run import ROOT, playbook, run
 
 HOSTS = "vllm_head: {hosts: {node0: {ansible_host: 10.0.0.10}}}\n"
@@ -42,6 +43,19 @@ def test_hosts_in_a_file_that_cannot_be_read_are_not_left_out(inventory):
     done, _failures = playbook("playbooks/lint.yml", "-i", str(workers.parent))
     assert done.returncode != 0
     assert f"failed to parse inventory source {workers}" in done.stdout + done.stderr
+
+
+def test_a_vault_without_its_password_is_told_once_with_the_option_that_gives_it(inventory):
+    secret = VaultLib([("default", VaultSecret(b"right"))]).encrypt("ms-0123456789").decode()
+    lines = "\n".join(f"  {line}" for line in secret.splitlines())
+    group_vars = Path(inventory).parent / "group_vars"
+    group_vars.mkdir()
+    (group_vars / "all.yml").write_text(f"weights_token: !vault |\n{lines}\n", encoding="utf-8")
+    done, (failure,) = playbook("playbooks/lint.yml", "-i", inventory)
+    assert "weights_token of host node0 cannot be decrypted" in failure.message
+    assert "Remedy: add --ask-vault-pass" in failure.message
+    # Once by the error, once by the result of the task, as Ansible prints each failure.
+    assert (done.stdout + done.stderr).count("cannot be decrypted") == 2
 
 
 @pytest.fixture(name="nobody")

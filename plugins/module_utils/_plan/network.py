@@ -38,9 +38,7 @@ def address_problems(addresses: Mapping[str, Any]) -> list[Problem]:
         if any(address in net for net in PLACEHOLDER_NETWORKS):
             found += ", a placeholder from the sample inventory"
             problems.append(
-                Problem(
-                    found, "the host's own address", "replace it in the inventory", f"host {host}"
-                )
+                Problem(found, "the host's own address", "replace it in the inventory", f"host {host}")
             )
         elif address.is_unspecified or (address.is_loopback and len(addresses) > 1):
             found += ", which the other hosts cannot reach"

@@ -138,15 +138,16 @@ def _compatibility(host: Host) -> Iterator[Finding]:
 @checks.on_each_host("chips", "chip_count")
 def _chip_count(host: Host) -> Iterator[Finding]:
     ids = host.plan["npu"]["ids"]
-    present = {chip["device"] for chip in host.chips}
+    present = {chip["device"] for chip in host.npu["chips"] or []}
     missing = [number for number in ids if number not in present]
     if missing and not host.npu["error"]:
         yield host.fail(
             "chip_count",
-            f"{len(present)} of {len(ids)} chips; missing: {words.numbers(missing)}",
+            f"{len(ids) - len(missing)} of {len(ids)} chips; missing: {words.numbers(missing)}; "
+            f"the host has {words.numbers(sorted(present)) or 'none'}",
             f"{len(ids)} chips: {words.numbers(ids)}",
             "Look for the card on the PCI bus (lspci -d 19e5:) and in dmesg. Power-cycle the host, reseat or "
-            "replace the card. Or set the chips to use: vllm_npu_ids",
+            "replace the card. Or set the chips to use, counted from 0: vllm_npu_ids",
         )
 
 
@@ -155,7 +156,11 @@ def _chip_name(host: Host) -> Iterator[Finding]:
     expected = host.plan["npu"]["name"]
     others = {chip["device"]: chip["name"] or "no name" for chip in host.chips if chip["name"] != expected}
     if others:
-        remedy = "Use hosts with these cards. If the model fits the present ones, set vllm_npu_name"
+        names = set(others.values())
+        one = names.pop() if len(names) == 1 and names != {"no name"} else "their name"
+        remedy = (
+            f"If the model fits the present cards, set vllm_npu_name: {one}. Or use hosts with {expected}"
+        )
         yield host.fail("chip_name", words.by_value(others, "chip"), expected, remedy)
 
 

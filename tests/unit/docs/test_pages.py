@@ -27,7 +27,7 @@ VARIABLE = re.compile(r"^(?:vllm|weights|image|verify|serve|preflight|gateway|mo
 KNOWN = SETTABLE | GROUPS
 # Messages in the tables that are not ours: of pip, Ansible, SSH, Docker, vLLM and CANN, and one that a template puts together.
 FOREIGN = {
-    "No matching distribution found for ansible>=11", "couldn't resolve module/action", "no vault secrets found",
+    "No matching distribution found for ansible>=11", "couldn't resolve module/action",
     "Host key verification failed", "Permission denied", "Missing sudo password", "x509", "timeout", "does not exist",
     "unrecognized arguments", "EI0006", "docker ps", "NPU out of memory", "Address already in use",
     "could not be pulled", "YAML parsing failed", "failed to parse inventory source",

@@ -121,9 +121,13 @@ NPU_CASES = {
         {"driver_version": "25.2.0", "driver_installed": "25.2.1"}, "reboot", "fail", ("25.2.0", "25.2.1")
     ),
     "driver and firmware that do not fit": Case({"compatibility": "NOK"}, "compatibility", "fail", ("NOK",)),
-    "a chip missing": Case({"chips": 7}, "chip_count", "fail", ("7 of 8", ": 7", "0-7", "vllm_npu_ids")),
+    "a chip missing": Case(
+        {"chips": 7}, "chip_count", "fail", ("7 of 8", ": 7", "has 0-6", "0-7", "vllm_npu_ids")
+    ),
     "two chips missing": Case({"chips": [0, 1, 3, 4, 6, 7]}, "chip_count", "fail", ("6 of 8", "2, 5", "0-7")),
-    "other chips": Case({"name": "910B3"}, "chip_name", "fail", ("910B3", "0-7", "910B2", "vllm_npu_name")),
+    "other chips": Case(
+        {"name": "910B3"}, "chip_name", "fail", ("910B3", "0-7", "910B2", "set vllm_npu_name: 910B3")
+    ),
     "a critical chip": Case(
         {"health": {"3": "Critical"}}, "chip_health", "fail", ("Critical", "80E01801", "3")
     ),
@@ -170,6 +174,12 @@ def test_an_ill_of_the_npus(healthy, tmp_path, case):
 def test_no_driver_at_all(healthy, tmp_path):
     hosts = pair([npu(tmp_path, driver_missing=True), healthy[1]])
     assert ids(checks.check(hosts)) == [("node0", "driver", "fail")]
+
+
+def test_chips_counted_from_one_are_told_what_the_host_has(healthy):
+    found = [f for f in checks.check(pair(healthy, npu_ids=list(range(1, 9)))) if f.id == "chip_count"]
+    assert [f.problem.found for f in found] == ["7 of 8 chips; missing: 8; the host has 0-7"] * 2
+    assert "counted from 0" in found[0].problem.remedy
 
 
 def test_ills_of_all_hosts_are_told_together(tmp_path):
