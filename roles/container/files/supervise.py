@@ -971,6 +971,8 @@ class Worker(Supervisor):
                     while True:
                         # After two missed heartbeats a new connection is faster than TCP's retransmissions.
                         message = await channel.receive(2.5 * self.heartbeat_seconds)
+                        if "refused" in message:
+                            raise ValueError(message["refused"])
                         heard = time.monotonic()
                         self.logged.clear()
                         if "grace" in message:  # it has let this host join
@@ -1006,8 +1008,6 @@ class Worker(Supervisor):
         return channel
 
     async def _handle_message(self, message: dict[str, Any]) -> None:
-        if "refused" in message:
-            raise ValueError(message["refused"])
         if "end" in message:
             self.stop(f"the head reported: {message['end']}", message.get("failure", True))
         if "drained" in message:
