@@ -500,6 +500,59 @@ def test_hostile_connections_change_nothing(make):
     wait(lambda: len(list(descriptors.iterdir())) < 32, head)
 
 
+class Recorder:
+    """The writing end of a connection, which keeps what was written."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self.raw = writer
+        self.last = b""
+
+    def write(self, data: bytes) -> None:
+        self.last = data
+        self.raw.write(data)
+
+
+async def session(server: asyncio.AbstractServer, accepted: asyncio.Queue[Any]) -> tuple[Any, ...]:
+    """Return the channels of head and worker, and what records their messages."""
+    key = b"the key of the service"
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    head_reader, head_writer = await accepted.get()
+    records = Recorder(head_writer), Recorder(writer)
+    head = supervise.Channel(head_reader, records[0], key, listening=True)
+    worker = supervise.Channel(reader, records[1], key, listening=False)
+    await asyncio.gather(head.open(), worker.open())
+    return head, worker, *records
+
+
+async def forged(forgery: str) -> None:
+    accepted: asyncio.Queue[Any] = asyncio.Queue()
+    server = await asyncio.start_server(lambda *ends: accepted.put_nowait(ends), "127.0.0.1", 0)
+    async with server:
+        head, worker, from_head, from_worker = await session(server, accepted)
+        worker.send(heartbeat=True)
+        assert await head.receive(PATIENCE) == {"heartbeat": True}
+        if forgery == "replayed":
+            from_worker.raw.write(from_worker.last)
+        elif forgery == "reflected":
+            head.send(end="it has restarted")
+            from_worker.raw.write(from_head.last)
+        elif forgery == "changed":
+            worker.send(heartbeat=True)
+            await head.receive(PATIENCE)
+            from_worker.raw.write(from_worker.last.replace(b"true", b"null"))
+        else:
+            old = from_worker.last
+            head, worker, _from_head, from_worker = await session(server, accepted)
+            from_worker.raw.write(old)
+        await head.receive(PATIENCE)
+
+
+@pytest.mark.parametrize("forgery", ["replayed", "reflected", "changed", "of another session"])
+def test_a_message_counts_once_in_its_session_and_direction(forgery):
+    with pytest.raises(supervise.WrongSignature):
+        asyncio.run(forged(forgery))
+
+
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_host_that_cannot_start_vllm_ends_the_generation_and_is_named(make, victim):
     """As for lack of processes, files or memory: the worker's connection is all right."""
