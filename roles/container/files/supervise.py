@@ -734,6 +734,8 @@ class Head(Supervisor):
         self._begun = time.monotonic()
         generation = secrets.token_hex(4)
         await self.start_vllm(generation)
+        if self.is_stopping:
+            return
         for member in self._members.values():
             if member.channel:
                 member.channel.send(start=generation)

@@ -562,6 +562,8 @@ def test_a_host_that_cannot_start_vllm_ends_the_generation_and_is_named(make, vi
         host.start()
     assert [host.code() for host in pair] == [1, 1]
     assert pair[victim].signs()[-1] == "vllm_not_started"
+    if victim == 0:
+        assert "generation" not in pair[1].says()
     assert "other_host_failed" in pair[1 - victim].signs()
 
 
