@@ -291,6 +291,17 @@ def test_a_planned_stop_waits_for_the_running_answer_and_a_start_for_a_lost_ssh_
     start_without_ssh_for_a_while()
 
 
+@pytest.mark.campaign
+def test_a_stop_that_is_not_to_drain_cuts_the_answer_and_is_no_failure():
+    stream = Stream(request_of(60))
+    playbook("playbooks/stop.yml", *INVENTORY, "-e", "vllm_drain_seconds=0").succeeded()
+    assert stream.ended() != "whole"
+    # Docker has killed none of them.
+    codes = [on(node, "docker", "inspect", "--format", "{{.State.ExitCode}}", CONTAINER) for node in NODES]
+    assert [code.strip() for code in codes] == ["0", "0"]
+    playbook("playbooks/start.yml", *INVENTORY).succeeded()
+
+
 def start_without_ssh_for_a_while() -> None:
     """Start the service. A connection that is lost meanwhile is waited for."""
     runs: list[Run] = []

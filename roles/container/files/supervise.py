@@ -734,6 +734,8 @@ class Head(Supervisor):
         self._begun = time.monotonic()
         generation = secrets.token_hex(4)
         await self.start_vllm(generation)
+        if self.is_stopping:
+            return
         for member in self._members.values():
             if member.channel:
                 member.channel.send(start=generation)
@@ -971,6 +973,8 @@ class Worker(Supervisor):
                     while True:
                         # After two missed heartbeats a new connection is faster than TCP's retransmissions.
                         message = await channel.receive(2.5 * self.heartbeat_seconds)
+                        if "refused" in message:
+                            raise ValueError(message["refused"])
                         heard = time.monotonic()
                         self.logged.clear()
                         if "grace" in message:  # it has let this host join
@@ -1006,8 +1010,6 @@ class Worker(Supervisor):
         return channel
 
     async def _handle_message(self, message: dict[str, Any]) -> None:
-        if "refused" in message:
-            raise ValueError(message["refused"])
         if "end" in message:
             self.stop(f"the head reported: {message['end']}", message.get("failure", True))
         if "drained" in message:
