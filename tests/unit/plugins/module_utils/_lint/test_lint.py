@@ -833,12 +833,17 @@ GRAPHS = {"compilation_config": SIZES, "max_num_batched_tokens": 8192}
             "",
         ),
         (
-            "0.23.0",
+            "0.18.0",
             serve(additional_config={"xlite_graph_config": {"enabled": True}}, block_size=64),
             "settings_conflict",
         ),
         (
             "0.23.0",
+            serve(additional_config={"xlite_graph_config": {"enabled": True}}, block_size=64),
+            "",  # from 0.23 on it only warns
+        ),
+        (
+            "0.18.0",
             serve(additional_config={"xlite_graph_config": {"enabled": True}}, block_size=128),
             "",
         ),
