@@ -26,6 +26,7 @@ STRIPPED = "_NON_USER_INPUT_KEYS"
 CHECKS = {
     "balance_role": "only supports PD-mixed mode",
     "blocking_graphs": "ACL graph is incompatible with ASCEND_LAUNCH_BLOCKING=1",
+    "capture_tensor": "cudagraph_capture_sizes .* does not contain",
     "context_and_data": r"PCP \(Prefill Context Parallelism\) and DP",
     "eplb_variable": "of the [Ee]PLB must be set to true",
     "finegrained_dense": "tp sizes can be enabled only for MOE models",
@@ -39,6 +40,7 @@ CHECKS = {
     "oproj_tensor": "oproj_tensor_parallel_size .*tensor_parallel_size == 1",
     "recompute_role": "recompute_scheduler_enable can only be enabled",
     "static_kernel": "Static kernel generation requires npugraph_ex",
+    "xlite_block": "only compatible with block_size of 128",
     "xlite_pipeline": "not compatible with pipeline parallelism",
     "xlite_speculative": "not compatible with speculative decoding",
 }
@@ -239,6 +241,20 @@ def checks(trees: Iterable[ast.AST]) -> set[str]:
     return {name for name, words in CHECKS.items() if any(re.search(words, one) for one in texts)}
 
 
+def quantizations(trees: Iterable[ast.AST]) -> set[str]:
+    """Return the methods of quantized weights that the platform takes. Some are constants of another module."""
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    constants = {
+        getattr(node.targets[0], "id", ""): text(node.value) for node in nodes if isinstance(node, ast.Assign)
+    }
+    listed = next(
+        node.value
+        for node in nodes
+        if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") == "supported_quantization"
+    )
+    return {text(one) or constants[getattr(one, "id", "")] or "" for one in getattr(listed, "elts", [])}
+
+
 def of_annotation(annotation: str) -> str:
     """Return the kind of an annotation such as ``int | None``, "" for others."""
     names = {part.partition("[")[0].strip() for part in annotation.split("|")} - {"None"}
@@ -314,6 +330,7 @@ def main(source: str, release: str) -> None:
             if path in known:
                 print(f"  {path}: {json.dumps(values)}")
     show("checks", "what it refuses when it starts", checks(trees.values()))
+    show("quantizations", "methods of quantized weights that it takes", quantizations(trees.values()))
     show("environment", "variables", {name for tree in trees.values() for name in variables(tree)})
     show("whole_variables", "those that must be a whole number", whole(trees.values()))
 

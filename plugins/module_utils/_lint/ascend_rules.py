@@ -14,6 +14,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import field
 
 rules = Rules()
 FINEGRAINED = "finegrained_tp_config"
+XLITE_BLOCK = 128
 PRODUCERS, CONSUMERS = ("kv_producer", "kv_both"), ("kv_consumer", "kv_both")
 
 
@@ -98,15 +99,28 @@ def _sizes(case: Case) -> Iterator[Found]:
 
 def _flashcomm(case: Case, has_experts: bool) -> Iterator[Found]:
     name = _switch(case, "enable_flashcomm1", "VLLM_ASCEND_ENABLE_FLASHCOMM1")
+    tensor = int(case.settings["tensor_parallel_size"])
+    if name and not _is_shared(case, tensor) and "capture_tensor" in case.release.checks:
+        found = f"{name} is set, and none of the cudagraph_capture_sizes is a multiple of {tensor}"
+        expected = f"a multiple of vllm_tensor_parallel_size, {tensor}"
+        yield _refused(case, found, expected, f"add {tensor} to the sizes, or remove {name}")
     if not name or "flashcomm" not in case.release.checks:
         return
-    if int(case.settings["tensor_parallel_size"]) < 2:
+    if tensor < 2:
         found = f"{name} is set, and vllm_tensor_parallel_size is 1"
         yield _refused(case, found, "vllm_tensor_parallel_size of 2 or more", f"remove {name}")
     if has_experts and not _is_on(case.args.get("enable-expert-parallel")):
         expected = "expert parallelism, as the model has experts"
         remedy = f"vllm_serve_args: {{enable-expert-parallel: true}}, or remove {name}"
         yield _refused(case, f"{name} is set without enable-expert-parallel", expected, remedy)
+
+
+def _is_shared(case: Case, tensor: int) -> bool:
+    """Return whether the chips of an engine can share the tokens of a graph, or no sizes are given."""
+    sizes = mapping(case.args.get("compilation-config")).get("cudagraph_capture_sizes")
+    if not isinstance(sizes, list) or not all(isinstance(size, int) for size in sizes):
+        return True
+    return not sizes or not _uses_graphs(case) or any(size % tensor == 0 for size in sizes)
 
 
 def _finegrained(case: Case, has_experts: bool) -> Iterator[Found]:
@@ -179,6 +193,10 @@ def _pairs(case: Case) -> Iterator[tuple[str, str, str, str]]:
         if case.args.get("speculative-config"):
             found = "xlite_graph_config is enabled with speculative-config"
             yield "xlite_speculative", found, "one of them", "remove one of them"
+        block = case.number("block-size")
+        if block and block != XLITE_BLOCK:
+            found = f"xlite_graph_config is enabled with block-size: {block:.0f}"
+            yield "xlite_block", found, f"block-size: {XLITE_BLOCK}", "remove block-size"
         if (case.number("pipeline-parallel-size") or 1) > 1:
             found = "xlite_graph_config is enabled with pipeline parallelism"
             yield "xlite_pipeline", found, "one of them", "remove one of them"

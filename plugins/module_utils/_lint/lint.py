@@ -26,6 +26,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._lint import (
     hosts_rules,
     mapping_rules,
     release_rules,
+    start_rules,
     variable_rules,
 )
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._lint.case import Case
@@ -37,6 +38,7 @@ RULES = {
     **variable_rules.rules.added,
     **flag_rules.rules.added,
     **engine_rules.rules.added,
+    **start_rules.rules.added,
     **ascend_rules.rules.added,
     **hosts_rules.rules.added,
     **release_rules.rules.added,

@@ -8,14 +8,20 @@ from __future__ import annotations
 import re
 from typing import Iterator
 
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import WARN
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import FAIL, WARN
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._lint.case import Case, mapping
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._lint.registry import Found, Rules
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import name_of
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import UNPACKED, name_of
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.versions import compare, differences
 
 rules = Rules()
 QUANTIZED = re.compile(r"[-_.]w\d+a\d+", re.IGNORECASE)
+# Kinds of machines by the names that npu-smi shows of their NPUs.
+NPUS = {
+    "a2": re.compile(r"910B\d"),
+    "a3": re.compile(r"(Ascend)?910_?93|Ascend910$"),
+    "310p": re.compile(r"(Ascend)?310P"),
+}
 IMAGE_TAG = re.compile(r":v(?P<release>\d[^-@]*)(?P<variant>(-(a\d|310p))?(-openeuler)?)(@.*)?$")
 MOVING_TAG = re.compile(r"(?:^|/)[^/:@]+(?::latest)?$")  # a colon before the last slash is a port's
 
@@ -69,6 +75,25 @@ def _image(case: Case) -> Iterator[Found]:
         )
 
 
+@rules.named("npu_image")
+def _npu(case: Case) -> Iterator[Found]:
+    """The operators in an image are built for one kind of NPU."""
+    name = str(case.settings["npu_name"])
+    machine = next((kind for kind, pattern in NPUS.items() if pattern.match(name)), None)
+    chosen = _machine(case.settings["image_variant"])
+    if machine and machine != chosen:
+        yield Found(
+            WARN,
+            f"vllm_image_variant is {case.settings['image_variant']}, and vllm_npu_name is {name}, which is "
+            f"of Atlas {machine.upper()}",
+            f"an image for {machine.upper()}",
+            f"set vllm_image to one for {machine.upper()}, and leave out vllm_image_variant"
+            if machine == "310p"
+            else f"vllm_image_variant: {machine}, or correct vllm_npu_name and vllm_hardware",
+            case.source("images"),
+        )
+
+
 def _machine(variant: str) -> str:
     """Return the kind of machine that a variant of the image is for."""
     first = variant.partition("-")[0]
@@ -100,6 +125,24 @@ def _quantization(case: Case) -> Iterator[Found]:
             "quantization: ascend, as this release does not find it out by itself",
             "vllm_serve_args: {quantization: ascend}",
             case.source("quantization_found"),
+        )
+
+
+@rules.named("quantization_method")
+def _quantization_method(case: Case) -> Iterator[Found]:
+    """Of the flag, or else of the files: vLLM asks the platform whether it takes the method."""
+    taken, flag = case.release.quantizations, case.args.get("quantization")
+    own = mapping(case.model.get("quantization_config")).get("quant_method")
+    method, place = (flag, "quantization is") if flag else (own, "the model's quantization_config has")
+    unpacked = not flag and case.model.get("model_type") in UNPACKED
+    if case.is_head and isinstance(method, str) and taken and method not in taken and not unpacked:
+        yield Found(
+            FAIL,
+            f"{place} {method}, which vLLM-Ascend {case.release.name} does not take, and so it does not start",
+            f"one of {', '.join(taken)}",
+            "take weights that are not quantized, or that msModelSlim (ascend) or LLM Compressor "
+            "(compressed-tensors) made for Ascend",
+            case.source("settings"),
         )
 
 

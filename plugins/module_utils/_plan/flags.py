@@ -17,6 +17,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Pr
 SWITCH = "switch"
 # What profiles/flags/*.yml has beside the flags.
 NO_FLAGS = (
+    "checks",
     "choices",
     "environment",
     "ranges",

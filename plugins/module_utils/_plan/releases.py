@@ -28,7 +28,10 @@ class Release:
     refuses_nested: frozenset[str]  # the mappings with which it does not start if they have others
     kinds: Mapping[str, str]  # of their values, also of MAPPING.KEY
     values: Mapping[str, Sequence[Any]]  # the only ones that some of them take
-    checks: frozenset[str]  # what it refuses when it starts, by the names in tests/ascend_settings.py
+    checks: frozenset[
+        str
+    ]  # what it refuses when it starts, by names in tests/ascend_settings.py and vllm_flags.py
+    quantizations: Sequence[str]  # methods of quantized weights that it takes, empty if not known
     fields: Mapping[str, fields.Fields]  # what vLLM takes in its own mappings
     flags: flags.Flags
     variables: frozenset[str]  # VLLM_*
@@ -61,7 +64,8 @@ class Release:
             frozenset(ascend["refuses_nested"]),
             {key: kind for kind, keys in ascend["kinds"].items() for key in keys},
             ascend["choices"] or {},
-            frozenset(ascend["checks"]),
+            frozenset([*ascend["checks"], *vllm["checks"]]),
+            ascend.get("quantizations", ()),
             fields.of_file(mappings),
             flags.of_file(vllm, str(row["vllm"])),
             frozenset([*ascend["environment"], *vllm["environment"]]),

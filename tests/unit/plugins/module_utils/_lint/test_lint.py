@@ -751,6 +751,116 @@ def test_what_a_release_refuses_together_is_told(release, variables, expected):
     assert told == ([(expected, "fail")] if expected else [])
 
 
+def serve(**flags: Any) -> dict[str, Any]:
+    return {"vllm_serve_args": {name.replace("_", "-"): value for name, value in flags.items()}}
+
+
+def speculation(**keys: Any) -> dict[str, Any]:
+    return serve(speculative_config={"num_speculative_tokens": 2, **keys})
+
+
+SIZES = {"cudagraph_capture_sizes": [1, 2, 4]}
+GRAPHS = {"compilation_config": SIZES, "max_num_batched_tokens": 8192}
+
+
+# What vLLM compares when it starts, by the checks in its source, as users report it, and the same where it works.
+@pytest.mark.parametrize(
+    ("release", "variables", "expected"),
+    [
+        ("0.23.0", serve(tool_call_parser=None), "flags_together"),
+        ("0.23.0", serve(tool_call_parser=None, enable_auto_tool_choice=None), ""),
+        ("0.23.0", serve(enable_log_outputs=True), "flags_together"),
+        ("0.23.0", serve(enable_log_outputs=True, enable_log_requests=True), ""),
+        # vllm#10483
+        ("0.23.0", speculation(method="mtp", draft_tensor_parallel_size=4), "flags_together"),
+        ("0.23.0", speculation(method="mtp", draft_tensor_parallel_size=1), ""),
+        ("0.23.0", speculation(method="mtp", draft_tensor_parallel_size=8), ""),
+        ("0.23.0", speculation(method="eagle3"), "flags_together"),
+        ("0.23.0", speculation(method="eagle3", model="/opt/data/draft"), ""),
+        ("0.23.0", speculation(method="ngram"), ""),
+        # vllm#24799
+        (
+            "0.13.0",
+            {**serve(async_scheduling=True, speculative_config={"method": "ngram"})},
+            "flags_together",
+        ),
+        ("0.13.0", {**serve(async_scheduling=True, speculative_config={"method": "mtp"})}, ""),
+        ("0.13.0", serve(async_scheduling=True, pipeline_parallel_size=2), "flags_together"),
+        ("0.18.0", serve(async_scheduling=True, pipeline_parallel_size=2), ""),
+        ("0.23.0", serve(**{**GRAPHS, "compilation_config": {**SIZES, "max_cudagraph_capture_size": 8}}), "flags_together"),
+        ("0.23.0", serve(**{**GRAPHS, "compilation_config": {**SIZES, "max_cudagraph_capture_size": 4}}), ""),
+        ("0.23.0", serve(**{**GRAPHS, "compilation_config": {"max_cudagraph_capture_size": 8}}), ""),
+        ("0.23.0", serve(decode_context_parallel_size=3), "flags_together"),
+        ("0.23.0", serve(kv_transfer_config={"kv_connector": "MooncakeConnectorV1"}), "flags_together"),
+        ("0.23.0", serve(enable_lora=True, max_loras=4, max_cpu_loras=2), "flags_together"),
+        ("0.23.0", serve(enable_lora=True, max_loras=4, max_cpu_loras=4), ""),
+        ("0.23.0", serve(max_loras=4, max_cpu_loras=2), ""),
+        ("0.23.0", serve(mamba_block_size=256, no_enable_prefix_caching=True), "flags_together"),
+        ("0.23.0", serve(mamba_block_size=256), ""),
+        # vllm-ascend#5798
+        ("0.23.0", serve(enable_eplb=True), "flags_together"),
+        ("0.30.0", serve(enable_eplb=True), ""),
+        ("0.23.0", serve(eplb_config={"num_redundant_experts": 16}), "flags_together"),
+        # vllm-ascend#7937, gpustack#6221
+        ("0.18.0", serve(data_parallel_hybrid_lb=True), "load_balancer"),
+        ("0.18.0", serve(data_parallel_hybrid_lb=False), ""),
+        ("0.23.0", {"vllm_serve_extra_args": ["--data-parallel-rank", "0"]}, "load_balancer"),
+        # vllm-ascend#1526, #195: methods that the platform does not take
+        ("0.13.0", serve(quantization="fp8"), "quantization_method"),
+        ("0.23.0", serve(quantization="fp8"), ""),
+        ("0.23.0", serve(quantization="awq"), "quantization_method"),
+        ("0.23.0", serve(quantization="gptq"), "quantization_method"),
+        ("0.18.0", serve(quantization="compressed-tensors"), ""),
+        ("0.18.0", {"vllm_model_config": {"quantization_config": {"quant_method": "awq"}}}, "quantization_method"),
+        ("0.18.0", {"vllm_model_config": {"quantization_config": {"quant_method": "compressed-tensors"}}}, ""),
+        (
+            "0.18.0",
+            {"vllm_model_config": {"model_type": "minimax_m2", "quantization_config": {"quant_method": "fp8"}}},
+            "",
+        ),
+        # vllm-ascend#5599, #6676: an image for other NPUs
+        ("0.23.0", {"vllm_npu_name": "310P3"}, "npu_image"),
+        ("0.23.0", {"vllm_npu_name": "Ascend910_9392"}, "npu_image"),
+        ("0.23.0", {"vllm_npu_name": "910B4-1"}, ""),
+        ("0.23.0", {"vllm_npu_name": "910B2C"}, ""),
+        ("0.23.0", {"vllm_npu_name": "910A"}, ""),
+        # sizes of graphs with FlashComm, and blocks with xlite
+        (
+            "0.18.0",
+            {**FLASHCOMM, **serve(compilation_config={**SIZES, "cudagraph_mode": "FULL_DECODE_ONLY"})},
+            "parallel_sizes",
+        ),
+        (
+            "0.18.0",
+            {**FLASHCOMM, **serve(compilation_config={"cudagraph_capture_sizes": [1, 8]})},
+            "",
+        ),
+        (
+            "0.18.0",
+            serve(additional_config={"xlite_graph_config": {"enabled": True}}, block_size=64),
+            "settings_conflict",
+        ),
+        (
+            "0.23.0",
+            serve(additional_config={"xlite_graph_config": {"enabled": True}}, block_size=64),
+            "",  # from 0.23 on it only warns
+        ),
+        (
+            "0.18.0",
+            serve(additional_config={"xlite_graph_config": {"enabled": True}}, block_size=128),
+            "",
+        ),
+    ],
+)  # fmt: skip
+def test_what_vllm_refuses_together_is_told(release, variables, expected):
+    rules = (
+        "flags_together", "load_balancer", "npu_image", "parallel_sizes", "quantization_method",
+        "settings_conflict",
+    )  # fmt: skip
+    findings = found(PLAIN, {"vllm_release": release, **variables})
+    assert [one.id for one in findings if one.id in rules] == ([expected] if expected else [])
+
+
 @pytest.mark.parametrize(
     ("release", "variables"),
     [

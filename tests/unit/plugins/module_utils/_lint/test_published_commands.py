@@ -24,7 +24,9 @@ HOSTS = ("node0", "node1")
 ELSEWHERE = {
     "api_server_count",
     "moe_dispatch",
+    "expert_shares",
     "hosts_differ",
+    "load_balancer",
     "parallel_sizes",
     "release_versions",
     "release_image",

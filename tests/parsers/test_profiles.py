@@ -1,0 +1,44 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The flags of each profile, head and worker, in the real parser of its release.
+
+What else that vLLM imports is of vLLM 0.13.0, which is always built. 0.30.0 does not load with that: its profile is tried by `make releases`.
+"""
+
+from __future__ import annotations
+
+import zipfile
+
+import pytest
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import plan
+from shipped import MODELS, PROFILES, settings
+
+RELEASES = ["0.13.0", "0.18.0", "0.23.0"]
+ADDRESSES = {"node0": "10.0.0.10", "node1": "10.0.0.11"}
+
+
+def commands(vllm: str) -> dict[str, list[str]]:
+    """Return the words of head and worker for each profile of a release, as serve.sh has them."""
+    found = {}
+    for path in MODELS:
+        own = settings(path.stem)
+        if own["image_versions"]["vllm"] == vllm:
+            for host in ADDRESSES:
+                member = plan.Member(host, ADDRESSES, "enp1s0")
+                made = plan.build(member, own, PROFILES.serve_flags(vllm))
+                found[f"{path.stem} {host}"] = [word for part in made["serve"]["args"] for word in part]
+    return found
+
+
+@pytest.mark.parametrize(("version", "wheel"), [(one, one) for one in RELEASES], indirect=["wheel"])
+def test_the_real_parser_takes_the_flags_of_each_profile(image, version, wheel):
+    of_profiles = commands(version)
+    assert of_profiles
+    asked = [*of_profiles.values(), ["--no-such-flag"], ["--max-model-len", "many"]]
+    with zipfile.ZipFile(wheel) as opened:
+        opened.extractall(image.root / "opt/lab/release" / version)
+    told = image.run("parse_flags.py", asked, f"/opt/lab/release/{version}")
+    assert told["version"].startswith(version)
+    assert dict(zip(of_profiles, told["answers"], strict=False)) == dict.fromkeys(of_profiles)
+    assert None not in told["answers"][-2:]
