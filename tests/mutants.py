@@ -7,9 +7,7 @@
 `make mutants` tries a sample of each file, the same one each time, and another with --seed. A change of wording is none:
 golden files have that. Some changes make no difference at all, so the score of good tests is below 100 %.
 
-Each folder of code has one process of pytest, in a copy of the checkout. It runs the tests of the folder once, and notes
-which lines each of them runs. For each mutant it forks, before any code of the collection is imported, and the
-child runs the tests that run the changed line.
+Each folder of code has one process of tests/support/mutant_runner.py, in a copy of the checkout.
 """
 
 from __future__ import annotations
@@ -17,10 +15,7 @@ from __future__ import annotations
 import argparse
 import ast
 import concurrent.futures
-import contextlib
 import copy
-import ctypes
-import importlib
 import json
 import os
 import queue
@@ -30,17 +25,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pytest
-from ansible.utils.collection_loader import _collection_finder
-from hypothesis import Phase, settings
-
 ROOT = Path(__file__).resolve().parents[1]
+RUNNER = "tests/support/mutant_runner.py"
 # What is changed, and the folder of its tests.
 CODE = {
     "plugins/module_utils": "tests/unit/plugins/module_utils",
@@ -51,9 +42,8 @@ CODE = {
 }
 NEEDED = ("collections", "plugins", "profiles", "roles", "playbooks", "docs", "tests", "inventories")
 FILES = ("galaxy.yml", "pyproject.toml", "ansible.cfg", "README.md", "README.zh-CN.md")
-EXAMPLES = 25  # of a property
-TESTS_SECONDS = 25  # that the tests of one mutant may take, the fast ones first, as measured without a change
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+LARGE = 40  # changes of a file that add one to its sample
+
 running: list[subprocess.Popen[str]] = []
 
 OPPOSITES = {
@@ -176,227 +166,11 @@ def copied(folder: Path) -> Path:
     return folder
 
 
-class Campaign:
-    """A plugin of pytest that runs, in the place of all tests once, some of them for each mutant."""
-
-    def __init__(self, work: dict[str, Any], tell: Callable[..., None]) -> None:
-        self._tests, self._mutants, self._tell = work["tests"], work["mutants"], tell
-        self._tree = Path.cwd()
-        self._ran: dict[tuple[str, int], set[str]] = defaultdict(set)  # tests, by file and line
-        self._seconds: dict[str, float] = {}
-        self._codes: dict[str, Any] = {}
-        self._recorder: Any = None
-
-    def pytest_collection(self, session: pytest.Session) -> bool:
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-        steady = {"derandomize": True, "database": None, "max_examples": EXAMPLES}
-        phases = (Phase.explicit, Phase.generate)
-        settings.register_profile("mutants", settings(), **steady, phases=phases)
-        settings.load_profile("mutants")
-        self._cache_code()
-        if not self._record(session):
-            print(f"{self._tests} fails without a change: repair that first.", file=sys.stderr)
-            return True
-        for mutant in self._mutants:
-            began = time.monotonic()
-            noticed = self._try(session, mutant)
-            self._tell(
-                **{**mutant, "source": ""}, noticed=noticed, seconds=round(time.monotonic() - began, 1)
-            )
-        return True
-
-    def pytest_runtestloop(self) -> bool:
-        return True
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when == "call" and self._recorder:
-            self._note({"seconds": [report.nodeid, report.duration]})
-
-    def _cache_code(self) -> None:
-        """Compile what is imported once only: Ansible's loader keeps no bytecode."""
-        loader = _collection_finder._AnsibleCollectionPkgLoaderBase
-        original = loader.get_code
-
-        def get_code(self: Any, fullname: str) -> Any:
-            path = self.get_filename(fullname)
-            return codes[path] if path in codes else original(self, fullname)
-
-        codes, loader.get_code = self._codes, get_code
-
-    def _note(self, note: dict[str, Any]) -> None:
-        with open(os.environ["NOTES"], "a", encoding="utf-8") as file:
-            file.write(json.dumps(note) + "\n")
-
-    def _record(self, session: pytest.Session) -> bool:
-        """Run all tests, and remember which lines they run. Import what they need from elsewhere."""
-        with tempfile.TemporaryDirectory() as folder:
-            shutil.copy(ROOT / "tests/support/ran_lines.py", f"{folder}/sitecustomize.py")
-            lines, notes = Path(folder, "lines"), Path(folder, "notes")
-            lines.touch()
-            recording = {"RAN_LINES": str(lines), "RAN_LINES_ROOT": str(self._tree), "PYTHONPATH": folder}
-            os.environ["NOTES"] = str(notes)
-
-            def all_of_them() -> bool:
-                os.environ.update(recording)
-                sys.path.insert(0, folder)
-                self._recorder = importlib.import_module("sitecustomize")
-                passed = self._run(session, [self._tests], None)
-                sys.settrace(None)
-                names = {name: getattr(one, "__file__", None) or "" for name, one in sys.modules.items()}
-                self._note({"modules": names})
-                return passed
-
-            if not forked(all_of_them, 1800):
-                return False
-            self._remember(
-                lines, [json.loads(line) for line in notes.read_text(encoding="utf-8").splitlines()]
-            )
-        return True
-
-    def _remember(self, lines: Path, notes: list[dict[str, Any]]) -> None:
-        for line in set(lines.read_text(encoding="utf-8").splitlines()):
-            test, file, number = line.split("\t")
-            self._ran[self._relative(file), int(number)].add(test)
-        for note in notes:
-            if "seconds" in note:
-                test, seconds = note["seconds"]
-                self._seconds[test] = seconds
-        for name, file in notes[-1]["modules"].items():
-            if not file.startswith(str(self._tree)) and name != "sitecustomize":
-                with contextlib.suppress(Exception):
-                    importlib.import_module(name)
-            elif "/plugins/" in file and "/collections/" in file and file.endswith(".py"):
-                source = Path(file).read_text(encoding="utf-8")
-                self._codes[file] = compile(source, file, "exec", dont_inherit=True)
-
-    def _relative(self, file: str) -> str:
-        return str(Path(file).resolve().relative_to(self._tree))
-
-    def _selected(self, mutant: dict[str, Any]) -> list[str]:
-        """Return the tests that run the changed statement; those of the same name come first, and then the fast ones.
-
-        What is run by an import may matter to each test that uses the file.
-        """
-        first, last = mutant["span"]
-        found = {
-            test for line in range(first, last + 1) for test in self._ran.get((mutant["file"], line), ())
-        }
-        if "" in found:
-            found.update(*(tests for (file, _line), tests in self._ran.items() if file == mutant["file"]))
-        own = f"/test_{Path(mutant['file']).stem}.py::"
-        known = sorted(found & self._seconds.keys(), key=self._seconds.__getitem__)
-        known = known or sorted(test for test in self._seconds if own in test)
-        total, chosen = 0.0, []
-        for test in sorted(known, key=lambda one: own not in one):
-            total += self._seconds[test]
-            if total <= TESTS_SECONDS or not chosen:
-                chosen.append(test)
-        return chosen
-
-    def _try(self, session: pytest.Session, mutant: dict[str, Any]) -> bool:
-        """Tell whether the tests notice a mutant. Those that take too long fail: a loop may be endless."""
-        tests = self._selected(mutant)
-        path = self._tree / mutant["file"]
-        kept, times = path.read_text(encoding="utf-8"), path.stat()
-        path.write_text(mutant["source"], encoding="utf-8")
-        known = {
-            name: self._codes.pop(name)
-            for name in list(self._codes)
-            if self._relative(name) == mutant["file"]
-        }
-        files = sorted({test.partition("::")[0] for test in tests})
-        seconds = 30 + 5 * sum(self._seconds[test] for test in tests)
-        try:
-            return not forked(lambda: self._run(session, files, tests), seconds) if tests else False
-        finally:
-            path.write_text(kept, encoding="utf-8")
-            os.utime(path, (times.st_atime, times.st_mtime))
-            self._codes.update(known)
-
-    def _run(self, session: pytest.Session, files: list[str], chosen: list[str] | None) -> bool:
-        """Run tests until one fails; tell whether none has."""
-        if chosen is not None:
-            sys.dont_write_bytecode = True
-            os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
-        session.perform_collect(files)
-        items = session.items
-        if chosen is not None:
-            rank = {test: number for number, test in enumerate(chosen)}
-            items = sorted((one for one in items if one.nodeid in rank), key=lambda one: rank[one.nodeid])
-        for item, following in zip(items, [*items[1:], None], strict=True):
-            if session.testsfailed:
-                break
-            if self._recorder:
-                self._recorder.begin(item.nodeid)
-            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-        session._setupstate.teardown_exact(None)
-        return not session.testsfailed
-
-
-def forked(work: Callable[[], bool], seconds: float) -> bool:
-    """Run *work* in a child; tell whether it succeeds in time. Nothing that it has started goes on."""
-    pid = os.fork()
-    if pid == 0:
-        done = False
-        with contextlib.suppress(BaseException):
-            done = work()
-        os._exit(0 if done else 1)
-    deadline = time.monotonic() + seconds
-    try:
-        while time.monotonic() < deadline:
-            done, status = os.waitpid(pid, os.WNOHANG)
-            if done:
-                return status == 0
-            time.sleep(0.02)
-        return False
-    finally:
-        end_children()
-
-
-def end_children() -> None:
-    """End all processes below this one. Those whose parent is gone are its own children, as it is a subreaper."""
-    while True:
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()
-        if not children:
-            return
-        for child in children:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(child), signal.SIGKILL)
-        time.sleep(0.02)
-
-
-def serve(work: dict[str, Any]) -> None:
-    """Run pytest in a copy of the checkout; write a line for each mutant."""
-    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-
-    def tell(**result: Any) -> None:
-        print(json.dumps(result), file=out, flush=True)
-
-    options = [
-        "-q",
-        "--assert=plain",
-        "--tb=no",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:xdist",
-        "-m",
-        "not campaign",
-    ]
-    os.dup2(2, 1)
-    pytest.main([*options, work["tests"]], plugins=[Campaign(work, tell)])
-
-
 def sample(file: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Return mutants of a file, more of a large one."""
     tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
     found = list(places(tree))
-    count = min(len(found), options.count + len(found) // 40)
+    count = min(len(found), options.count + len(found) // LARGE)
     chosen = random.Random(f"{options.seed}{file}").sample(range(len(found)), count)
     return [
         {
@@ -416,7 +190,7 @@ def attempts(tests: str, mutants: list[dict[str, Any]], trees: queue.Queue[Path]
     tree = trees.get()
     results = []
     try:
-        command = [sys.executable, "tests/mutants.py", "--serve"]
+        command = [sys.executable, RUNNER]
         with subprocess.Popen(
             command, cwd=tree, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as process:
@@ -462,13 +236,9 @@ def main() -> None:
     parser.add_argument("--seed", default="", help="any text, for another sample")
     parser.add_argument("--jobs", type=int, default=(os.cpu_count() or 1) + 1)
     parser.add_argument("--least", type=int, default=0, help="fail below this score, in per cent")
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("names", nargs="*", help="parts of paths, such as _plan or supervise; all by default")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    if options.serve:
-        serve(json.load(sys.stdin))
-        return
     folders: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for code, tests in CODE.items():
         for file in sorted((ROOT / code).rglob("*.py")):

@@ -26,6 +26,19 @@ ACTIONS = "ansible_collections.ascend_ops.vllm.plugins.action."
 LOST = AnsibleConnectionFailure("the connection was lost")
 
 
+class Clock:
+    """A clock in the place of the module time, which stands still but for pauses."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
 class Run:
     """An action, the arguments of the modules that it ran, and how often it made a new connection."""
 

@@ -130,7 +130,7 @@ def test_a_clock_is_bounded_by_begin_and_end_of_the_question(site):
     began = time.time()
     result = site().action("plan", "node0", [gathered(epoch=began + 100)]).result()
     ahead = result["ansible_facts"]["vllm_host_facts"]["clock_ahead"]
-    assert 95 < ahead["least"] <= ahead["most"] <= 100
+    assert 0 < ahead["least"] <= ahead["most"] <= 100
 
 
 def test_a_host_whose_facts_cannot_be_read_is_an_error(site):

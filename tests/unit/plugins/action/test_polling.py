@@ -9,7 +9,7 @@ import os
 from typing import Any
 
 import pytest
-from actions import LOST, Site
+from actions import LOST, Clock, Site
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, failure
 from ansible_collections.ascend_ops.vllm.plugins.plugin_utils import _polling
@@ -27,9 +27,11 @@ def site_of_one(tmp_path):
     return Site(tmp_path, {"all": {"hosts": {"node0": {}, "node1": {}}}})
 
 
-@pytest.fixture(name="quick", autouse=True)
-def no_pauses(monkeypatch):
-    monkeypatch.setattr(_polling, "RECONNECT_SECONDS", 0)
+@pytest.fixture(name="clock", autouse=True)
+def clock_without_pauses(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(_polling, "time", clock)
+    return clock
 
 
 def test_the_work_is_polled_until_it_ends(site):
@@ -51,18 +53,20 @@ def test_two_runs_are_different_ones(site):
     assert len({arguments["_run"] for run in runs for _module, arguments in run.modules}) == 2
 
 
-def test_progress_is_shown_when_a_stage_begins_and_then_now_and_then(site, capsys, monkeypatch):
-    answers = [running(done=10**9), running(done=2 * 10**9), running("verifying"), {}]
-    site.action("image_pull", "node0", list(answers), **PULL).result()
+def test_progress_is_shown_when_a_stage_begins_and_then_now_and_then(site, capsys, clock):
+    def answers():
+        for number in range(5):
+            clock.sleep(_polling.SHOW_SECONDS / 3)
+            yield running(done=number * 10**9)
+        yield running("verifying")
+        yield {}
+
+    site.action("image_pull", "node0", answers(), **PULL).result()
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[1] for line in lines] == ["fetching", "verifying"]
+    assert [line.split()[1:3] for line in lines] == [["fetching", "0"], ["fetching", "3"], ["verifying", "0"]]
+    assert ["/s" in line for line in lines] == [False, True, False]
+    assert "95.4 MiB/s" in lines[1]
     assert all(line.startswith("node0: ") for line in lines)
-    assert "/s" not in lines[0]
-    monkeypatch.setattr(_polling, "SHOW_SECONDS", 0)
-    site.action("image_pull", "node0", list(answers), **PULL).result()
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[1] for line in lines] == ["fetching", "fetching", "verifying"]
-    assert "/s" in lines[1]
 
 
 def test_a_failure_has_its_host_and_stage(site):
@@ -93,8 +97,7 @@ def test_a_lost_connection_is_endured(site, capsys):
 
 
 def test_a_connection_that_stays_lost_is_an_error(site, monkeypatch):
-    monkeypatch.setattr(_polling, "LOST_SECONDS", 0.2)
-    monkeypatch.setattr(_polling, "RECONNECT_SECONDS", 0.15)
+    monkeypatch.setattr(_polling, "LOST_SECONDS", 2 * _polling.RECONNECT_SECONDS)
     run = site.action("image_pull", "node0", [running(), LOST, running(), LOST, LOST, LOST, {}], **PULL)
     with pytest.raises(AnsibleConnectionFailure):
         run.result()

@@ -1750,3 +1750,19 @@ def test_what_the_supervisor_said_before_a_start_is_over():
     assert diagnosis.since_start([failing, start]) == [start]
     assert diagnosis.is_end(failing)
     assert not diagnosis.is_end(start)
+
+
+def _at(kind: str, seconds: float, severity: str = diagnosis.FATAL) -> diagnosis.Finding:
+    return diagnosis.Finding("node0", f"{kind} {seconds}", kind, severity, "", "", "", "", seconds)
+
+
+def test_a_trace_of_another_host_counts_ten_seconds_later_as_clocks_differ():
+    trace = _at(diagnosis.PEER, 0)
+    for seconds, first in ((9.9, diagnosis.UNCLEAR), (10.0, diagnosis.UNCLEAR), (10.1, diagnosis.PEER)):
+        found = diagnosis.sort_findings([trace, _at(diagnosis.UNCLEAR, seconds)])
+        assert found[0].kind == first, seconds
+
+
+def test_what_the_service_has_recovered_from_is_no_cause():
+    assert _at(diagnosis.CAUSE, 0).is_cause
+    assert not _at(diagnosis.CAUSE, 0, diagnosis.PAST).is_cause

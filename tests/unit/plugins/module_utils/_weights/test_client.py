@@ -5,18 +5,29 @@
 from __future__ import annotations
 
 import fnmatch
+import json
+from pathlib import Path
+from typing import Any
 
 import pytest
+from actions import Clock
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.commands import Streams
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights import client
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.client import (
+    Client,
+    Container,
+    Fanout,
+    HostPython,
     container_name,
     fetched,
+    is_damaged,
     is_lost,
     pattern,
     was_interrupted,
 )
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import File
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.folder import Folder
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import Choice, File, Request
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -168,3 +179,153 @@ def test_a_folder_has_one_container_however_its_path_is_written():
 
 def test_golden_messages(golden):
     golden("client", {name: refusal(outcome) for name, (outcome, _named) in FAILURES.items()})
+
+
+# The process that downloads
+
+
+FILES = [File("a", 3, "x"), File("b", 4, "y")]
+DAMAGED = "\"FileNotFoundError: [Errno 2] No such file or directory: '/models/._____temp/a'\""
+SETTINGS = {"cache_dir": "cache", "workers": 8, "endpoint": "http://hub"}
+
+
+class Program:
+    """A program in the place of Python, which does another thing each time that it is started."""
+
+    def __init__(self, folder: Path, *does: str) -> None:
+        self.folder = folder
+        self.path = folder / "program"
+        for number, what in enumerate(does):
+            (folder / f"does{number}").write_text(what, encoding="utf-8")
+        script = """#!/bin/bash
+cd {folder}
+number=$(ls | grep -c "^job")
+read -r job; read -r work
+echo "$job" >job$number; echo "$work" >work$number
+[[ -e does$number ]] || exit 99
+source ./does$number
+"""
+        self.path.write_text(script.format(folder=folder), encoding="utf-8")
+        self.path.chmod(0o755)
+
+    def client(self, fanout: Fanout | None = None) -> Client:
+        (self.folder / "model").mkdir()
+        runtime = HostPython(str(self.path), lambda name: f"/private/{name}", "/ca.pem")
+        request = Request("a/b", "v1", Choice(["*"], []))
+        given = {**SETTINGS, "cache_dir": str(self.folder / "cache")}
+        return Client(runtime, request, Folder(str(self.folder / "model")), given, fanout)
+
+    def got(self, kind: str) -> list[dict[str, Any]]:
+        files = sorted(self.folder.glob(f"{kind}[0-9]*"))
+        return [json.loads(file.read_text(encoding="utf-8")) for file in files]
+
+
+@pytest.fixture(name="clock", autouse=True)
+def clock_without_pauses(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(client, "time", clock)
+    return clock
+
+
+def says(outcome: str, code: int = 0) -> str:
+    return f"cat <<'END'\n{outcome}\nEND\nexit {code}"
+
+
+def test_the_downloader_learns_what_to_fetch(tmp_path, monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+    monkeypatch.setenv("OTHER", "x")
+    program = Program(tmp_path, says(DONE))
+    one = program.client()
+    assert one.start() is one.start()
+    assert one.fetch(FILES, FILES[1:], "c0ffee") == (["a"], True)
+    (job,), (work,) = program.got("job"), program.got("work")
+    assert (job["repo"], job["dir"], job["workers"], job["share"]) == (
+        "a/b",
+        str(tmp_path / "model"),
+        8,
+        None,
+    )
+    assert (job["home"], job["ca_bundle"], job["endpoint"]) == ("/private/home", "/ca.pem", "http://hub")
+    assert job["proxies"]["HTTPS_PROXY"] == "http://proxy:3128"
+    assert "OTHER" not in job["proxies"]
+    assert (work["missing"], work["revision"], work["patterns"]) == (
+        ["b"],
+        "c0ffee",
+        {"a": "[a]", "b": "[b]"},
+    )
+    assert [file["path"] for file in work["files"]] == ["a", "b"]
+    assert (tmp_path / "cache").is_dir()
+
+
+@pytest.mark.parametrize(("hosts", "workers"), [(2, 4), (3, 2), (100, 1)])
+def test_the_hosts_of_a_fan_out_share_the_bandwidth(tmp_path, hosts, workers):
+    program = Program(tmp_path, says(DONE))
+    peers = [f"10.0.0.{number}" for number in range(hosts)]
+    program.client(Fanout(peers, "10.0.0.1", 8084, "key")).fetch(FILES, FILES, "v1")
+    (job,) = program.got("job")
+    assert job["workers"] == workers
+    assert job["share"] == {"addresses": peers, "index": 1, "port": 8084, "key": "key"}
+
+
+LOST_HUB = says('"ConnectionError: NameResolutionError: cdn.example.com"')
+
+
+@pytest.mark.parametrize("first", [says(DAMAGED), says("", 137), LOST_HUB], ids=["damaged", "killed", "lost"])
+def test_it_is_started_again_for_what_is_still_missing(tmp_path, first):
+    program = Program(tmp_path, f"echo -n 123 >model/a; {first}", says(DONE))
+    assert program.client().fetch(FILES, FILES, "v1").compared
+    assert [work["missing"] for work in program.got("work")] == [["a", "b"], ["b"]]
+
+
+def test_a_file_that_arrives_damaged_each_time_is_a_problem(tmp_path):
+    program = Program(tmp_path, *[says(DAMAGED)] * 9)
+    with pytest.raises(ProblemError):
+        program.client().fetch(FILES, FILES, "v1")
+    assert len(program.got("work")) == client.DAMAGES
+
+
+def test_a_failure_of_another_kind_is_a_problem_at_once(tmp_path):
+    program = Program(tmp_path, says('"OSError: [Errno 28] No space left on device"'), says(DONE))
+    with pytest.raises(ProblemError):
+        program.client().fetch(FILES, FILES, "v1")
+    assert len(program.got("work")) == 1
+
+
+def test_a_hub_that_stays_lost_is_a_problem_in_the_end_unless_bytes_arrive(tmp_path, monkeypatch):
+    monkeypatch.setattr(client, "OUTAGE_SECONDS", 2.5 * client.PAUSE_SECONDS)
+    more = "echo -n 1 >>model/b.incomplete; "
+    program = Program(tmp_path, LOST_HUB, LOST_HUB, more + LOST_HUB, LOST_HUB, LOST_HUB, LOST_HUB, says(DONE))
+    with pytest.raises(ProblemError):
+        program.client().fetch(FILES, FILES, "v1")
+    assert len(program.got("work")) == 6
+
+
+@pytest.mark.parametrize(("outcome", "damaged"), [(DAMAGED, True), (DONE, False)])
+def test_a_damaged_file_is_known_by_what_older_clients_say(outcome, damaged):
+    assert is_damaged(Streams(0, outcome, "")) is damaged
+
+
+def test_a_container_has_the_folders_and_the_authorities_to_trust():
+    plain = Container("docker", "image:tag", ["/models", "/cache"])
+    assert plain.ca_bundle == ""
+    command = plain.python()
+    assert (command[:2], command[-1]) == (["docker", "run"], "image:tag")
+    assert {"--volume=/models:/models", "--volume=/cache:/cache"} <= set(command)
+    assert not [one for one in command if one.endswith(":ro")]
+    trusting = Container("docker", "image:tag", ["/models"], "/etc/ca.pem")
+    assert f"--volume=/etc/ca.pem:{trusting.ca_bundle}:ro" in trusting.python()
+
+
+@pytest.mark.parametrize(
+    ("says", "refused"), [("echo linux/arm64", False), ("echo 'Error: No such image: x' >&2; exit 1", True)]
+)
+def test_an_image_that_is_not_there_is_a_problem_and_not_pulled(tmp_path, says, refused):
+    docker = tmp_path / "docker"
+    docker.write_text(f"#!/bin/sh\n{says}\n", encoding="utf-8")
+    docker.chmod(0o755)
+    container = Container(str(docker), "image:tag", ["/models"])
+    if refused:
+        with pytest.raises(ProblemError, match="image:tag"):
+            container.require()
+    else:
+        container.require()
