@@ -13,6 +13,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Pr
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.paths import shortened
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import Snapshot, parse_listing
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.server import (
+    NOT_FOUND,
     SUCCESS,
     RefusedError,
     Server,
@@ -94,7 +95,7 @@ class Hub(Server):
     def _snapshot(self, repo: str, revision: str) -> Snapshot:
         base = f"/api/v1/models/{quote(repo)}"
         answer = self._ask("GET", f"{base}/repo/files", params={"Revision": revision, "Recursive": "True"})
-        if answer.status in (401, 403, 404):
+        if answer.status in (401, 403, NOT_FOUND):
             raise self._not_shown(repo, answer)
         if not answer.ok:
             raise self._unexpected(f"list {repo}", answer)
@@ -118,11 +119,16 @@ class Hub(Server):
 
     def _not_shown(self, repo: str, answer: Answer) -> RefusedError:
         reader = "with this token" if self._token else "without a token"
-        access = "the account of O(token) may read it" if self._token else "it is public, or set O(token)"
+        if self._token:
+            remedy = "Check the name in O(repo), and that the account of O(token) may read it"
+        elif answer.status == NOT_FOUND:
+            remedy = "Check the name in O(repo), and that it is public, or set O(token)"
+        else:
+            remedy = "Set O(token), which is empty, or check the name in O(repo)"
         return RefusedError(
             f"the hub {self.endpoint} does not show {repo} {reader} ({answer})",
             "a repository that exists and may be read",
-            f"Check the name in O(repo), and that {access}",
+            remedy,
         )
 
     def _no_revision(self, repo: str, revision: str, existing: Mapping[str, Any]) -> ProblemError:

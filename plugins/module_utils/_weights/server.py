@@ -32,7 +32,7 @@ SECONDS = 30
 WHOLE_SECONDS = 600
 MOST_BYTES = 256 << 20  # of an answer, unpacked
 PIECE = 1 << 16
-SUCCESS = 200
+SUCCESS, NOT_FOUND = 200, 404
 TOO_MANY = 429
 # Answers of a server that is busy, or of what lies before it.
 BUSY = (429, 500, 502, 503, 504)
