@@ -18,5 +18,5 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: Any = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         result = self._execute_module(module_name="ascend_ops.vllm.endpoint_probe", task_vars=task_vars)
-        host = self._task.delegate_to or (task_vars or {})["inventory_hostname"]
+        host = self._task.delegate_to or task_vars["inventory_hostname"]
         return located(result, place(self._task, host))

@@ -76,7 +76,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: Any = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
-        self._host: str = (task_vars or {})["inventory_hostname"]
+        self._host: str = task_vars["inventory_hostname"]
         self._shown: tuple[str, str, float] = ("", "", 0.0)
         self._started: str | None = self._task.args.get("since")
         self._unreachable_since: float | None = None

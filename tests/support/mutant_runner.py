@@ -176,10 +176,11 @@ def forked(work: Callable[[], bool], seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     try:
         while time.monotonic() < deadline:
-            done, status = os.waitpid(pid, os.WNOHANG)
-            if done:
+            ended, status = os.waitpid(-1, os.WNOHANG)  # also those whose parent is gone
+            if ended == pid:
                 return status == 0
-            time.sleep(0.02)
+            if not ended:
+                time.sleep(0.02)
         return False
     finally:
         end_children()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from actions import Site
+from huggingface_standin import HuggingFaceHub
 
 CONFIG = {
     "architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3",
@@ -65,6 +66,28 @@ def test_a_folder_with_the_files(site, tmp_path):
     (folder / "config.json").write_text(json.dumps({**CONFIG, "num_hidden_layers": "many"}), encoding="utf-8")
     assert "Small-0.6B: " in site(**shared).refusal("capacity", "node0", **given)
     assert "model_dir" in site(**shared).refusal("capacity", "node0", source="folder")
+
+
+def test_a_folder_without_weights_has_the_size_of_the_settings(site, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG), encoding="utf-8")
+    weights = []
+    for size in (1, 2):
+        run = site(vllm_model_repo="me/Small", vllm_model_size_gb=size)
+        result = run.action("capacity", "node0", source="folder", model_dir=str(tmp_path)).result()
+        weights.append(result["capacity"]["weights"])
+    assert weights[0] < weights[1]
+
+
+def test_the_files_of_a_hub(site):
+    with HuggingFaceHub("me/Small", {"config.json": json.dumps(CONFIG).encode()}, "right").serving() as hub:
+        shared = {
+            "vllm_model_repo": "me/Small", "vllm_model_hub": "huggingface", "vllm_model_endpoint": hub.url,
+            "vllm_model_size_gb": 1,
+        }  # fmt: skip
+        result = site(**shared).action("capacity", "node0", source="hub", token="right").result()
+        assert result["capacity"]["weights"]
+        text = site(**shared).refusal("capacity", "node0", source="hub", token="wrong")
+    assert "weights_token" in text
 
 
 def test_an_architecture_that_cannot_be_counted_is_told_with_what_is_known(site, tmp_path):

@@ -57,6 +57,14 @@ def test_a_host_gets_what_the_first_one_has(agree):
     assert not second["changed"]
 
 
+@pytest.mark.parametrize(("given", "differs"), [({}, False), ({"share": True}, True)])
+def test_other_documentation_matters_only_where_hosts_share_a_download(agree, given, differs):
+    texts = [File("README.md", 5, digest * 64) for digest in "cd"]
+    first, second = (OLD._replace(files=[*OLD.files, text]) for text in texts)
+    checks = {"node0": checked(first, known=True), "node1": checked(second)}
+    assert agree(checks, "node1", **given)["differs"] is differs
+
+
 def test_other_weights_are_refused_with_the_variables_of_the_user(agree):
     checks = {"node0": checked(OLD, known=True), "node1": checked(NEW, known=True)}
     names = {"dir": "vllm_model_dir", "revision": "vllm_model_revision"}
