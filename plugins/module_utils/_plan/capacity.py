@@ -52,10 +52,7 @@ MIXED_RELEASE = "0.14"  # no such report is of this one or a later one
 # its groups 200 and the data-parallel one 50; only that of MC2 takes the variable (utils.py, v0.13.0rc1).
 GROUP_MB, DATA_GROUP_MB, HCCL_MB = 200, 50, 200
 MC2_DEVICES = 16  # on A2 fewer devices do not use MC2 (vllm_ascend/ascend_forward_context.py, v0.13.0rc1)
-MC2_EXPERTS, MC2_EXPERTS_RELEASE = (
-    24,
-    "0.18",
-)  # of a device; from that release on, more are not exchanged by MC2 on A2
+MC2_EXPERTS, MC2_EXPERTS_RELEASE = 24, "0.18"  # of a device; from that release on, more do without MC2 on A2
 RUNTIME = 0.25 * GIB  # non-torch memory of one chip without peers: 0.03 to 0.18 GiB in public logs
 # The estimates agree with public logs within about half a GiB (test_capacity.py), which are few.
 MARGIN = 1.0 * GIB

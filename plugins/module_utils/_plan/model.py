@@ -257,7 +257,7 @@ def _loaded(
         packed = max(0.0, counted - size)
         heavier = (f"the weights are quantized by {method}, which a device may hold in 16 bits",)
     if not tensors:
-        unexplained = abs(size - counted) if doubt else 0.0
+        unexplained = max(0.0, size - counted) if doubt else 0.0
         return _Loaded(fitted, fitted_draft, max(packed, unexplained), doubts, heavier)
     own, own_draft = _of_tensors(tensors, int(config["num_hidden_layers"]))
     if own[EXPERTS] and not _experts(config):

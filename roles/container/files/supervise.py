@@ -212,13 +212,8 @@ class FailureCount:
         try:
             stored = json.loads(self._file.read_text(encoding="utf-8"))
             return int(stored["failures"]) + bool(stored["running"]), float(stored["lasted"])
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-            OverflowError,
-        ):  # the first start, or a damaged file
+        # The first start, or a damaged file.
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
             return 0, 0.0
 
     def _write(self, **state: float) -> None:

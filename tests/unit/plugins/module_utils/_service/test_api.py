@@ -105,7 +105,7 @@ def test_parts_of_a_tool_call_have_a_time_as_well():
     [
         ([chunk(content="a"), 'data: {"error": {"message": "EngineDead"}}'], "EngineDead"),
         (["data: {"], "{"),
-        (['data: {"choices": [{}]}'], "choices"),
+        (['data: {"choices": [1]}'], "choices"),
         (['data: {"error": "dead"}'], "dead"),
         ([chunk(content=3)], "content"),
         (['data: {"choices": [], "usage": {"completion_tokens": "x"}}'], "usage"),

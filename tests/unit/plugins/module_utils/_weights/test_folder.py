@@ -26,7 +26,16 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing i
     Snapshot,
 )
 
-TEXTS = {"config.json": "{}", "sub/model.safetensors": "weights" * 100, "README.md": "docs"}
+SHARD = '{"weight": {"dtype": "U8", "shape": [%d], "data_offsets": [0, %d]}}'
+
+
+def shard(size: int = 600) -> str:
+    """Return a file of safetensors whose tensor has so many bytes, all of them ASCII."""
+    header = SHARD % (size, size)
+    return len(header).to_bytes(8, "little").decode() + header + "w" * size
+
+
+TEXTS = {"config.json": "{}", "sub/model.safetensors": shard(), "README.md": "docs"}
 REQUEST = Request("a/b", "master", Choice(["*"], []))
 COMMIT = "1" * 40
 
@@ -195,10 +204,10 @@ def test_a_large_file_cannot_be_an_edited_one(tmp_path, monkeypatch):
 
 def test_a_shard_that_the_index_names_must_be_listed(tmp_path):
     index = '{"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}'
-    texts = {"model.safetensors.index.json": index, "model-1.safetensors": "1"}
+    texts = {"model.safetensors.index.json": index, "model-1.safetensors": shard()}
     with pytest.raises(ProblemError, match="model-2"):
         run(tmp_path, Hub(texts))
-    run(tmp_path, Hub({**texts, "model-2.safetensors": "2"}))
+    run(tmp_path, Hub({**texts, "model-2.safetensors": shard()}))
 
 
 def test_a_comparison_without_report_reads_and_changes_nothing(tmp_path):
@@ -371,7 +380,7 @@ def test_checksums_name_the_files(tmp_path):
     read = sources.ChecksumListing(str(sums), folder, Choice(["*"], ["*.md"])).read()
     assert {file.path: file.size for file in read.files} == {
         "config.json": 2,
-        "sub/model.safetensors": 700,
+        "sub/model.safetensors": len(shard()),
         "absent.bin": 0,
     }
     with pytest.raises(ProblemError, match="cannot be read"):
