@@ -496,9 +496,8 @@ class Exchange:
         if address not in self.addresses or not hmac.compare_digest(signed.encode(), expected.encode()):
             return False
         with self._lock:
-            if path.startswith(
-                STATE
-            ):  # too many to remember them all, but each host sends them one after the other
+            # Questions for the state are too many to remember them all, but each host sends them one after the other.
+            if path.startswith(STATE):
                 new = nonce > self._last_nonces.get(address, "")
                 self._last_nonces[address] = max(nonce, self._last_nonces.get(address, ""))
             else:
