@@ -253,9 +253,9 @@ class NoForwardedToken(urllib.request.HTTPRedirectHandler):
 class OnlyHttp(urllib.request.FTPHandler):
     """Follows no redirect to another protocol. Python itself refuses those to files of this host."""
 
-    def ftp_open(self, request: Any) -> Any:
+    def ftp_open(self, req: Any) -> Any:
         """Refuse to open it."""
-        raise FetchError(f"the server redirects to {without_query(request.full_url)}")
+        raise FetchError(f"the server redirects to {without_query(req.full_url)}")
 
 
 def is_same_server(one: str, other: str) -> bool:
