@@ -40,7 +40,7 @@ def test_the_sample_inventory_is_planned_without_a_host(tmp_path):
     assert found["verdict"] == "fits"
     assert found["problem"] == {}
     assert found["capacity"]["layout"] == {
-        "hosts": 2, "chips": 8, "tensor": 8, "data": 2, "pipeline": 1, "expert": 16
+        "hosts": 2, "chips": 8, "tensor": 8, "data": 2, "pipeline": 1, "expert": 16, "idle": 0
     }  # fmt: skip
     assert "weights: experts          39.1 GiB" in output
     assert "Fits: " in output
