@@ -110,7 +110,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.docker impor
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, failure
 
 NOTES = "/run"  # in memory; who may not write there, but use Docker, has them at home
-# Seconds before a pull is repeated that failed for a cause that may end by itself. Each complete layer begins them anew.
+# Seconds before a pull is repeated that failed for a cause that may end by itself. After each complete layer, the first one comes again.
 PAUSES = (5, 15, 30, 60, 60)
 FIRST_PAUSES = (2, 5)  # before the registry has shown the image: its name may be wrong
 

@@ -80,7 +80,7 @@ def _moe_dispatch(case: Case) -> Iterator[Found]:
     variables = {name: str(value) for _key, name, value in case.variables()}
     has_pair = all(variables.get(name) == value for name, value in INTRA.items())
     has_key = bool(config.get("enable_mc2_hierarchy_comm")) or config.get("mc2_comm_alg") == "hierarchy"
-    if has_pair or has_key or case.args.get("enable-expert-parallel") not in (True, "true"):
+    if has_pair or has_key or not _shares_experts(case):
         return
     remedy = ", ".join(f'{name}: "{value}"' for name, value in INTRA.items())
     remedy = f"vllm_serve_env: {{{remedy}}}"
@@ -106,14 +106,21 @@ def _ranks(case: Case) -> tuple[bool, int, int]:
     return capacity.is_a2(case.settings["npu_name"]), ranks, experts_of(case.model)
 
 
+def _shares_experts(case: Case) -> bool:
+    return case.args.get("enable-expert-parallel") in (True, "true")
+
+
 @rules.named("expert_shares")
 def _expert_shares(case: Case) -> Iterator[Found]:
     """The operator of MC2 refuses shares that are not even, whatever the release."""
     on_a2, ranks, experts = _ranks(case)
     eplb = mapping(case.config.get("eplb_config")).get("num_redundant_experts")
     experts += eplb if experts and isinstance(eplb, int) and eplb > 0 else 0
-    is_parallel = case.args.get("enable-expert-parallel") in (True, "true")
-    if case.is_head and is_parallel and not capacity.divides(on_a2, ranks, experts, case.release.name):
+    if (
+        case.is_head
+        and _shares_experts(case)
+        and not capacity.divides(on_a2, ranks, experts, case.release.name)
+    ):
         yield Found(
             WARN,
             f"expert parallelism of {ranks} ranks, which cannot share {experts} experts evenly: MC2 then fails "

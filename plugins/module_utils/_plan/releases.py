@@ -28,9 +28,8 @@ class Release:
     refuses_nested: frozenset[str]  # the mappings with which it does not start if they have others
     kinds: Mapping[str, str]  # of their values, also of MAPPING.KEY
     values: Mapping[str, Sequence[Any]]  # the only ones that some of them take
-    checks: frozenset[
-        str
-    ]  # what it refuses when it starts, by names in tests/ascend_settings.py and vllm_flags.py
+    # What it refuses when it starts, by names in tests/ascend_settings.py and vllm_flags.py.
+    checks: frozenset[str]
     quantizations: Sequence[str]  # methods of quantized weights that it takes, empty if not known
     fields: Mapping[str, fields.Fields]  # what vLLM takes in its own mappings
     flags: flags.Flags

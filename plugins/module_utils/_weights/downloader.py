@@ -54,25 +54,21 @@ OK = 200
 PARTIAL = 206
 # What a disk answers.
 DISK_ERRORS = (
-    *(
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EFBIG,
-        errno.EROFS,
-        errno.EACCES,
-        errno.EPERM,
-        errno.EIO,
-        errno.EUCLEAN,
-    ),
-    *(
-        errno.ENOENT,
-        errno.ENOTDIR,
-        errno.EISDIR,
-        errno.EEXIST,
-        errno.ENAMETOOLONG,
-        errno.ESTALE,
-        errno.EREMOTEIO,
-    ),
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.EUCLEAN,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+    errno.ESTALE,
+    errno.EREMOTEIO,
 )
 HUB = ""  # the key of the job that fetches from the hub; others have the path of their file
 STATE = "/state"

@@ -14,6 +14,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.paths import
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import Snapshot, parse_listing
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.server import (
     NOT_FOUND,
+    NOT_SHOWN,
     SUCCESS,
     RefusedError,
     Server,
@@ -95,7 +96,7 @@ class Hub(Server):
     def _snapshot(self, repo: str, revision: str) -> Snapshot:
         base = f"/api/v1/models/{quote(repo)}"
         answer = self._ask("GET", f"{base}/repo/files", params={"Revision": revision, "Recursive": "True"})
-        if answer.status in (401, 403, NOT_FOUND):
+        if answer.status in NOT_SHOWN:
             raise self._not_shown(repo, answer)
         if not answer.ok:
             raise self._unexpected(f"list {repo}", answer)

@@ -28,6 +28,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing i
     require_size,
 )
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.server import (
+    NOT_SHOWN,
     SUCCESS,
     RefusedError,
     Reply,
@@ -113,7 +114,7 @@ class HuggingFace(Server):
                 "a branch, a tag or a commit",
                 "Correct O(revision); its branch is `main` on Hugging Face",
             )
-        if answer.status_code in (401, 403, 404):
+        if answer.status_code in NOT_SHOWN:
             reader = "with this token" if self._token else "without a token"
             raise RefusedError(
                 f"the hub {self.endpoint} does not show {repo} {reader} ({said})",

@@ -33,6 +33,7 @@ WHOLE_SECONDS = 600
 MOST_BYTES = 256 << 20  # of an answer, unpacked
 PIECE = 1 << 16
 SUCCESS, NOT_FOUND = 200, 404
+NOT_SHOWN = (401, 403, NOT_FOUND)  # how a hub answers for a repository that the reader may not see
 TOO_MANY = 429
 # Answers of a server that is busy, or of what lies before it.
 BUSY = (429, 500, 502, 503, 504)

@@ -76,7 +76,7 @@ def test_a_failure_has_its_host_and_stage(site):
     assert result["msg"].startswith("Host node0, stage image\n")
 
 
-@pytest.mark.parametrize("role", ["", "somebody.else.image"])
+@pytest.mark.parametrize("role", ["", "other.collection.image"])
 def test_outside_of_this_collection_a_failure_has_its_host_alone(site, role):
     result = site.action("image_pull", "node0", [PROBLEM], role=role, **PULL).result()
     assert result["problem"]["where"] == "host node0"

@@ -84,7 +84,7 @@ MODELSCOPE: dict[str, Any] = {
     "a mapping of files": listing({"a": 1}),
     "names alone": listing(["config.json"]),
     "nothing for a file": listing([None]),
-    "a name for the last commit": listing([FILE], LatestCommitter="somebody"),
+    "a name for the last commit": listing([FILE], LatestCommitter="an author"),
 }
 HUGGING_FACE: dict[str, tuple[Any, Any]] = {
     "no commit": ({}, []),
