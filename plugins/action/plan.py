@@ -91,7 +91,7 @@ class ActionModule(ActionBase):
             if release:
                 shipped = {
                     name[len("vllm_") :]: value
-                    for name, value in self._inventory.base(host)[1].values.items()
+                    for name, value in self._inventory.shipped(host).values.items()
                 }
                 cases.append(Case(host, hosts, merged[host], merged[hosts[0]], shipped, release))
         return lint.findings(cases, accept)
@@ -121,31 +121,29 @@ class ActionModule(ActionBase):
     def _plan(self, addresses: dict[str, Any], offline: bool, reuse: bool) -> dict[str, Any]:
         host = self._variables.host
         variables = self._variables.of(host)
-        chosen = self._inventory.merged([next(iter(addresses)), host])[host]
-        patch = self._inventory.profiles.patch(chosen)
         given = variables.get("vllm_service_nic")
+        outside = {
+            "manifests": self._inventory.manifests(addresses),
+            "has_api_key": "vllm_api_key" in variables,  # the key itself is no part of a plan
+            "run": Path(C.DEFAULT_LOCAL_TMP).name,
+            "offline": offline,
+            "extra": sorted(set(SETTINGS) & set(load_extra_vars(self._loader))),
+        }
+        made_of = self._inventory.digest(host, addresses, given, outside)
+        known = self._variables.facts(host).get("vllm_plan")
+        if reuse and known and known["made_of"] == made_of:
+            return {"changed": False, "skipped": True, "skip_reason": "The plan of this run still holds."}
+
+        chosen = self._inventory.merged([next(iter(addresses)), host])[host]
+        outside.update(patch=self._inventory.profiles.patch(chosen), made_of=made_of)
         if offline and not given:
             refuse([network.no_nic_problem(addresses[host]).at(f"host {host}")])
 
         flags = self._inventory.flags_of(chosen)
-        manifests = self._inventory.manifests(addresses)
 
         def build(nic: str | None, real: Any = None) -> dict[str, Any]:
-            return {
-                **plan.build(plan.Member(host, addresses, nic), chosen, flags, real),
-                "patch": patch,
-                "manifests": manifests,
-                "has_api_key": "vllm_api_key" in variables,  # the key itself is no part of a plan
-                "run": Path(C.DEFAULT_LOCAL_TMP).name,
-                "offline": offline,
-                "extra": sorted(set(SETTINGS) & set(load_extra_vars(self._loader))),
-            }
+            return {**plan.build(plan.Member(host, addresses, nic), chosen, flags, real), **outside}
 
-        known = self._variables.facts(host).get("vllm_plan")
-        gathered = self._variables.facts(host).get("vllm_host_facts", {})
-        nic = given or (known or {}).get("service_nic")
-        if reuse and known and known == build(nic, gathered.get("real_paths")):
-            return {"changed": False, "skipped": True, "skip_reason": "The plan of this run still holds."}
         facts = {} if offline else self._host_facts(build(given))
         gathered = facts.get("vllm_host_facts", {})
         link = mounts.link_problem(chosen, gathered.get("real_paths", {}))

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -64,6 +66,9 @@ def options(role: str) -> dict[str, Any]:
 
 # Read while Ansible loads the plugin, which is once in a run, and not in the process of each task.
 SETTINGS = options("plan")
+FOLDER = {
+    name: SETTINGS[name] for name in ("vllm_model_dir", "vllm_model_repo")
+}  # the one is named after the other
 CHOICES = ("hardware", "release", "image_variant")  # settings that choose a file, or a row of one
 ROLES = ("preflight", "image", "weights", "container", "patch", "serve", "verify", "gateway")
 ROLE_OPTIONS = {name: option for role in ROLES for name, option in options(role).items()}
@@ -78,10 +83,12 @@ class Inventory:
         self.variables = Variables(task_vars, action._templar)
         self.profiles = Profiles(COLLECTION / "profiles", self._read)
         self._loader = action._loader
-        self._bases: dict[tuple[str, ...], tuple[settings.Base, settings.Base]] = {}
+        self._layers: dict[tuple[str, ...], list[settings.Layer]] = {}
+        self._bases: dict[tuple[str, ...], settings.Base] = {}
         self._flags: dict[str, Flags] = {}
         self._releases: dict[str, Release | None] = {}
         self._patches: dict[tuple[Any, ...], list[Problem]] = {}
+        self._merged: dict[str, tuple[dict[str, Any], tuple[Problem, ...]]] = {}
 
     def hosts(self) -> list[str]:
         """Return the hosts of the service, head first."""
@@ -113,12 +120,29 @@ class Inventory:
 
     def manifests(self, hosts: Iterable[str]) -> dict[str, str]:
         """Return where each of *hosts* has the manifest of its weights, as far as its settings tell."""
-        folders = {host: self._merge(host)[0].get("model_dir") for host in hosts}
+        folders = {host: self._model_dir(host) for host in hosts}
         return {host: f"{folder}/{MANIFEST}" for host, folder in folders.items() if folder}
 
+    def digest(self, host: str, *others: Any) -> str:
+        """Return a digest of what the plan of a host is made of: its settings, and the *others*, which JSON can hold."""
+        merged, problems = self._merge(host)
+        content = [merged, [problem.found for problem in problems], others]
+        return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()
+
+    def _model_dir(self, host: str) -> str | None:
+        """Return one setting of a host without the others: each host asks this for all of them."""
+        if host not in self._merged:
+            own = settings.of_inventory(FOLDER, self.variables.of(host))
+            return settings.settings(FOLDER, self.base(host), own)[0].get("model_dir")
+        return self._merged[host][0].get("model_dir")
+
     def _merge(self, host: str) -> tuple[dict[str, Any], list[Problem]]:
-        own = settings.of_inventory(SETTINGS, self.variables.of(host))
-        return settings.settings(SETTINGS, self.base(host)[0], own)
+        if host not in self._merged:
+            own = settings.of_inventory(SETTINGS, self.variables.of(host))
+            merged, problems = settings.settings(SETTINGS, self.base(host), own)
+            self._merged[host] = merged, tuple(problems)
+        merged, kept = self._merged[host]
+        return merged, [*kept]
 
     def _settings_of(self, host: str) -> tuple[dict[str, Any], list[Problem]]:
         variables = self.variables.of(host)
@@ -153,17 +177,27 @@ class Inventory:
                 self._patches[key] = [error.problem]
         return self._patches[key]
 
-    def base(self, host: str) -> tuple[settings.Base, settings.Base]:
-        """Return what the files of a host say, and what the shipped ones among them do; hosts share the work."""
+    def base(self, host: str) -> settings.Base:
+        """Return what the files of a host say; hosts with the same ones share the work."""
+        files = self._files(host)
+        if files not in self._bases:
+            self._bases[files] = settings.read(SETTINGS, self._layers[files])
+        return self._bases[files]
+
+    def shipped(self, host: str) -> settings.Base:
+        """Return what those files of a host say that are the collection's own."""
+        layers = self._layers[self._files(host)]
+        return settings.read(SETTINGS, [layer for layer in layers if layer.place.startswith("profiles/")])
+
+    def _files(self, host: str) -> tuple[str, ...]:
+        """Return what chooses the files of a host, once they are read."""
         variables = self.variables.of(host)
         profile = str(variables.get("vllm_profile") or SETTINGS["vllm_profile"]["default"])
         given = {key: str(variables.get(f"vllm_{key}") or "") for key in CHOICES}
-        chosen = (profile, *given.values())
-        if chosen not in self._bases:
-            layers = self.profiles.layers(profile, given)
-            shipped = [layer for layer in layers if layer.place.startswith("profiles/")]
-            self._bases[chosen] = settings.read(SETTINGS, layers), settings.read(SETTINGS, shipped)
-        return self._bases[chosen]
+        files = (profile, *given.values())
+        if files not in self._layers:
+            self._layers[files] = self.profiles.layers(profile, given)
+        return files
 
     def release_of(self, chosen: Mapping[str, Any]) -> Release | None:
         """Return the release that the image must be; None if the table does not have it."""
