@@ -287,11 +287,7 @@ def _docker_order(host: Host) -> Iterator[Finding]:
 @checks.on_each_host("host", "api_key")
 def _api_key(host: Host) -> Iterator[Finding]:
     """An unset variable, as for lack of a vault, must not open a service that has a key."""
-    docker = host.facts["docker"] or {}
-    present = {**docker.get("stopped", {}), **docker.get("served", {})}.get(
-        host.plan["container"]["name"], {}
-    )
-    had = present.get("labels", {}).get("ascend_ops.vllm.api-key") == "yes"
+    had = (_container(host) or {}).get("labels", {}).get("ascend_ops.vllm.api-key") == "yes"
     if had and host.plan["role"] == "head" and not host.plan.get("has_api_key"):
         yield host.fail(
             "api_key",
@@ -299,6 +295,29 @@ def _api_key(host: Host) -> Iterator[Finding]:
             "a key: without it, anyone who reaches the port may use the service",
             "Set vllm_api_key. To remove the key on purpose, add api_key to preflight_accept for this run",
         )
+
+
+@checks.on_each_host("host", "container_name")
+def _container_name(host: Host) -> Iterator[Finding]:
+    """Who served the model by hand has a container of this name. Better told before the weights are there."""
+    found, name = _container(host), host.plan["container"]["name"]
+    if found and "ascend_ops.vllm.service" not in found["labels"]:
+        yield host.fail(
+            "container_name",
+            f"a container {name} that ascend_ops.vllm did not create",
+            "no other container of that name",
+            f"Stop and rename it (docker stop {name}; docker rename {name} {name}-manual), or set "
+            "vllm_container_name",
+        )
+
+
+def _container(host: Host) -> dict[str, Any] | None:
+    """Return what the host has told of the container with the plan's name, running or not."""
+    docker = host.facts["docker"] or {}
+    found: dict[str, Any] | None = {**docker.get("stopped", {}), **docker.get("served", {})}.get(
+        host.plan["container"]["name"]
+    )
+    return found
 
 
 @checks.on_all_hosts("host", "service_mtu", "service_bond")

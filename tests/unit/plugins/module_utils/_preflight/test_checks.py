@@ -513,7 +513,8 @@ def test_a_service_with_a_key_is_not_opened_by_a_variable_that_is_missing(health
     hosts = pair(healthy)
     for host in hosts:
         name = host.plan["container"]["name"]
-        host.facts["docker"][where] = {name: {"labels": {"ascend_ops.vllm.api-key": "yes"}, "image_id": None}}
+        labels = {"ascend_ops.vllm.service": "glm47", "ascend_ops.vllm.api-key": "yes"}
+        host.facts["docker"][where] = {name: {"labels": labels, "image_id": None}}
         host.plan["has_api_key"] = True
     assert checks.check(hosts) == []
     for host in hosts:
@@ -521,6 +522,19 @@ def test_a_service_with_a_key_is_not_opened_by_a_variable_that_is_missing(health
     found = only(checks.check(hosts))
     assert (found.id, found.severity, found.host) == ("api_key", "fail", "node0")
     assert "vllm_api_key" in found.problem.remedy
+
+
+@pytest.mark.parametrize("where", ["served", "stopped"])
+def test_a_container_that_was_started_by_hand_is_told_before_anything_is_done(healthy, where):
+    hosts = pair(healthy)
+    name = hosts[1].plan["container"]["name"]
+    hosts[1].facts["docker"][where] = {name: {"labels": {}, "image_id": "sha256:1"}}
+    found = only(checks.check(hosts))
+    assert (found.id, found.severity, found.host) == ("container_name", "fail", "node1")
+    assert name in found.problem.found
+    assert f"docker rename {name}" in found.problem.remedy
+    hosts[1].facts["docker"][where] = {"another": {"labels": {}, "image_id": "sha256:1"}}
+    assert checks.check(hosts) == []
 
 
 # Whether the model fits
@@ -648,7 +662,8 @@ def test_another_image_of_the_same_name(healthy, serves, severity):
     have_images(hosts, "old", "new")
     if serves:
         name = hosts[1].plan["container"]["name"]
-        hosts[1].facts["docker"]["served"] = {name: {"image_id": "sha256:new", "labels": {}}}
+        labels = {"ascend_ops.vllm.service": "glm47"}
+        hosts[1].facts["docker"]["served"] = {name: {"image_id": "sha256:new", "labels": labels}}
     one = only(checks.check(hosts))
     assert (one.id, one.severity, one.host) == ("image", severity, "node1")
     for part in ("sha256:new", "than on node0", "sha256:old", f"docker pull {hosts[1].plan['image']}"):
