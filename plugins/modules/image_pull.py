@@ -112,6 +112,8 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Pr
 NOTES = "/run"  # in memory; who may not write there, but use Docker, has them at home
 # Seconds before a pull is repeated that failed for a cause that may end by itself. After each complete layer, the first one comes again.
 PAUSES = (5, 15, 30, 60, 60)
+# Seconds without any output: more than Docker takes to unpack the largest layer, which some versions do in silence.
+SILENCE = 1800
 FIRST_PAUSES = (2, 5)  # before the registry has shown the image: its name may be wrong
 
 
@@ -155,7 +157,7 @@ def pull(docker: str, params: Mapping[str, Any], job: background.Job) -> dict[st
     while True:
         seen = image_pull.Pull(sizes)
         job.report(seen.progress)
-        rc = commands.on_terminal([*command, "pull", *platform, params["name"]], seen.take)
+        rc = commands.on_terminal([*command, "pull", *platform, params["name"]], seen.take, SILENCE)
         seen.end()
         if not rc:
             return {"changed": True, "bytes": before + seen.progress().get("done", 0)}

@@ -8,10 +8,10 @@ from __future__ import annotations
 import codecs
 import contextlib
 import fcntl
-import functools
 import os
 import pty
 import re
+import select
 import signal
 import struct
 import subprocess
@@ -30,6 +30,7 @@ ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # a colour, or a movement of the
 SIDE_BY_SIDE = 16
 ROWS = 1000  # of a terminal: room for a line of each thing that a tool reports on
 COLUMNS = 160
+SILENT = "no output"  # what is told of a tool that was ended for it
 
 # Makes the kernel end a tool with its terminal. That must be the controlling one, and SIGHUP must not be ignored,
 # as it is under nohup.
@@ -86,10 +87,10 @@ def run(argv: Sequence[str], timeout: float = TIMEOUT) -> Output:
     return Output(process.returncode, ESCAPE.sub("", raw.decode("utf-8", "replace")))
 
 
-def on_terminal(argv: Sequence[str], take: Callable[[str], None]) -> int:
+def on_terminal(argv: Sequence[str], take: Callable[[str], None], silence: float | None = None) -> int:
     """Run *argv* on a terminal of its own, and pass its output to *take*. Return its exit code.
 
-    The terminal ends with this process, and the tool with the terminal.
+    The terminal ends with this process, or after *silence* seconds without output, and the tool with the terminal.
     """
     own, other = pty.openpty()
     fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
@@ -103,8 +104,9 @@ def on_terminal(argv: Sequence[str], take: Callable[[str], None]) -> int:
     os.close(other)
     decode = codecs.getincrementaldecoder("utf-8")("replace").decode
     with contextlib.suppress(OSError):  # the end of the output
-        for block in iter(functools.partial(os.read, own, 1 << 16), b""):
-            take(decode(block))
+        while select.select([own], [], [], silence)[0]:
+            take(decode(os.read(own, 1 << 16)))  # at the end, Linux raises an error
+        take(f"\r\n{SILENT} for {silence:.0f} seconds\r\n")
     os.close(own)
     return process.wait()
 

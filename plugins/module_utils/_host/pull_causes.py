@@ -8,6 +8,7 @@ The texts are those of Docker 20.10, and of Docker 28 and 29 where containerd ke
 
 from __future__ import annotations
 
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.commands import SILENT
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.causes import Cause, cause_in
 
@@ -15,6 +16,14 @@ AGAIN = "Layers that are complete are kept"
 ARCHIVE = "bring the image from a machine that can pull it (playbooks/fetch.yml, and vllm_airgap_dir)"
 # The first one that matches counts.
 CAUSES = (
+    Cause(
+        rf"{SILENT} for \d+ seconds",
+        "docker pull shows no progress",
+        "bytes that arrive, or layers that are unpacked",
+        "Check the connection to the registry. If another pull on the host waits for the same layers, end it, or restart "
+        f"Docker when nothing else runs in it. {AGAIN}",
+        passes=True,
+    ),
     Cause(
         r"Cannot connect to the Docker daemon|Is the docker daemon running|error during connect",
         "Docker does not run on this host",

@@ -88,6 +88,23 @@ def test_a_tool_writes_to_a_terminal():
     assert "".join(said) == "1000 160\r\nü"
 
 
+def test_a_tool_that_is_silent_is_ended(tmp_path: Path):
+    pid_file, said = tmp_path / "pid", []
+    rc = commands.on_terminal(
+        ["sh", "-c", f"echo $$ >{pid_file}; echo begun; exec sleep 600"], said.append, silence=1
+    )
+    assert rc == -signal.SIGHUP
+    assert "".join(said).split("\r\n") == ["begun", "", "no output for 1 seconds", ""]
+    assert not is_alive(int(pid_file.read_text(encoding="ascii")))
+
+
+def test_a_tool_that_goes_on_writing_is_not_ended():
+    said = []
+    script = "for i in 1 2 3 4 5 6; do echo $i; sleep 0.5; done"
+    assert commands.on_terminal(["sh", "-c", script], said.append, silence=2) == 0
+    assert "".join(said).split() == list("123456")
+
+
 @pytest.mark.parametrize("hang_up", [signal.SIG_DFL, signal.SIG_IGN], ids=["shell", "nohup"])
 def test_a_terminal_ends_with_who_looks_at_it_and_the_tool_with_the_terminal(
     tmp_path: Path, hang_up: signal.Handlers
