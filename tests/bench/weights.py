@@ -53,7 +53,16 @@ RATE_EACH = int(os.environ.get("BENCH_CONNECTION_MB_PER_SECOND", "40")) * 10**6
 REPO, TOKEN, PORT, SHARE_PORT = "ZhipuAI/GLM-4.7", "token-of-the-bench", 18090, 18091
 ENDPOINT = f"http://127.0.0.1:{PORT}"
 WORKERS = weights_download.ARGUMENTS["workers"]["default"]
-PLAIN = "import sys; from modelscope import snapshot_download; snapshot_download(sys.argv[1], local_dir=sys.argv[2], max_workers=int(sys.argv[3]))"
+# Older clients read the hub's name only, and always speak HTTPS with it.
+PLAIN = """
+import os, sys
+from modelscope import HubApi, snapshot_download
+for module in list(sys.modules.values()):
+    if "MODELSCOPE_URL_SCHEME" in vars(module):
+        module.MODELSCOPE_URL_SCHEME = "http://"
+HubApi().login(os.environ["MODELSCOPE_API_TOKEN"])
+snapshot_download(sys.argv[1], local_dir=sys.argv[2], max_workers=int(sys.argv[3]))
+"""
 
 
 def serve(root: Path, rate: float | None, rate_each: float | None, sent) -> None:
@@ -148,16 +157,20 @@ class Bench:
         environment = {
             **os.environ,
             "MODELSCOPE_ENDPOINT": ENDPOINT,
+            "MODELSCOPE_DOMAIN": ENDPOINT.partition("://")[2],
             "MODELSCOPE_API_TOKEN": TOKEN,
             "MODELSCOPE_CACHE": str(self.work / "cache"),
+            "MODELSCOPE_CREDENTIALS_PATH": str(self.work / "credentials"),
         }
-        subprocess.run(
+        done = subprocess.run(
             [self.clients[version], "-c", PLAIN, REPO, self.to, str(workers)],
             env=environment,
-            check=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            check=False,
+            capture_output=True,
+            text=True,
         )
+        if done.returncode:
+            raise SystemExit(f"snapshot_download of {version} failed:\n{done.stderr}")
 
     def ours(
         self, to: Path | None = None, address: str = "", peers: tuple[str, ...] = (), **more: object
@@ -196,6 +209,7 @@ class Bench:
     def curl(self) -> None:
         lines = [f'url = "{self._url(name)}"\noutput = "{self.to / name}"\n' for name in self.hashes]
         options = [
+            "--location",
             "--parallel",
             "--parallel-immediate",
             "--parallel-max",
