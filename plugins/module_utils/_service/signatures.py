@@ -934,7 +934,8 @@ SIGNATURES = (
     ),
     _signature(
         "too_many_files",
-        r"OSError: (?P<what>\[Errno 24\].*)|Too many open files",
+        # vLLM warns of "errors like `OSError: [Errno 24] Too many open files`" at each start with a limit below 65535.
+        r"(?<!like `)OSError: (?P<what>\[Errno 24\].*)|(?<!OSError: \[Errno 24\] )Too many open files",
         "a process may not open more files: {what}",
         "Check `docker exec CONTAINER sh -c 'ulimit -n'`, and raise the limit in Docker's configuration "
         "(LimitNOFILE of its unit, default-ulimits in daemon.json), then restart Docker",

@@ -1441,6 +1441,20 @@ def test_a_harmless_mention_of_memory_is_no_finding():
     )
 
 
+def test_a_harmless_mention_of_open_files_is_no_finding():
+    assert (
+        ids(
+            log(
+                "Found ulimit of 20000 and failed to automatically increase with error current limit exceeds maximum limit. "
+                "This can cause fd limit errors like `OSError: [Errno 24] Too many open files`. Consider increasing with "
+                "ulimit -n"
+            )
+        )
+        == []
+    )
+    assert ids(log("[Errno 24] Too many open files: 'shm'")) == ["too_many_files"]
+
+
 def test_what_came_before_the_service_was_ready_again_is_past():
     found = diagnosis.diagnose({"node0": log(OOM, "EngineCore failed to start.", STARTED)})
     assert [(finding.id, finding.severity) for finding in found] == [
