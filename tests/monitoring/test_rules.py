@@ -127,9 +127,9 @@ def missing(joined: str, waiting: str = "1x60") -> list[Series]:
 
 
 def unanswered(values: str, answered: str = "1x60") -> list[Series]:
-    """Engine 1 owes a token, and so does engine 0, which has answered before."""
+    """Engine 0 owes a token, and has answered before. Engine 1 may not have."""
     return [
-        *(supervisor("engine_unanswered_seconds", values, engine=rank) for rank in ("0", "1")),
+        supervisor("engine_unanswered_seconds", values, engine="0"),
         supervisor("engine_answered", "1x60", engine="0"),
         supervisor("engine_answered", answered, engine="1"),
     ]
