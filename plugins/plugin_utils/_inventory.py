@@ -24,8 +24,10 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import (
     names,
     network,
     settings,
+    variants,
 )
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.flags import Flags
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import Model
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.profiles import Profiles
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.releases import Release
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import checks
@@ -212,6 +214,10 @@ class Inventory:
         if version not in self._flags:
             self._flags[version] = self.profiles.serve_flags(version)
         return self._flags[version]
+
+    def variants(self, planned: Mapping[str, Any], model: Model) -> list[str]:
+        """Return the shipped profiles with quantized weights of the model that fit on the hosts of a plan."""
+        return variants.quantized(self.profiles, SETTINGS, planned, model)
 
     def _read(self, path: Path) -> Any:
         """Return the content of a YAML file. Only one of the user's may be encrypted."""
