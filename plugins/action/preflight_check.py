@@ -9,6 +9,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import report
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import checks
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.host import Host
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
@@ -45,8 +46,7 @@ class ActionModule(ActionBase):
         data = [finding.data() for finding in findings]
         states = checks.states(hosts, findings)
         if arguments["on_failure"] == "report":
-            entries = "\n\n".join(finding.entry() for finding in findings)
-            message = entries or checks.summary(hosts)
+            message = report(findings) or checks.summary(hosts)
             return {"changed": False, "findings": data, "checks": states, "msg": message}
         message = warn_and_fail(self._task, findings, "The hosts cannot run the service:")
         if message:
