@@ -54,6 +54,7 @@ def of(settings: Mapping[str, Any], names: Mapping[str, Any], weights: str | Non
         "drain_seconds": settings["drain_seconds"],
         "stop_timeout": settings["drain_seconds"] + STOP_SECONDS,
         "api_key": API_KEY,
+        "first_seconds": _first_seconds(settings),
         "security": _security(settings, weights),
     }
 

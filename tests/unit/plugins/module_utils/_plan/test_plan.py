@@ -74,7 +74,9 @@ def test_the_model_comes_from_the_branch_and_the_url_of_its_hub_unless_others_ar
     ],
 )
 def test_an_engine_may_compile_before_its_first_answer_for_as_long_as_vllm_lets_it(variables, seconds):
-    assert f"--first-seconds={seconds}" in planned("node0", **variables)["container"]["command"]
+    container = planned("node0", **variables)["container"]
+    assert f"--first-seconds={seconds}" in container["command"]
+    assert container["first_seconds"] == seconds
 
 
 @pytest.mark.parametrize(("port", "needed"), [(1023, True), (1024, False)])
