@@ -132,7 +132,7 @@ golden: env ## Write tests/unit/golden, the wording of messages; review its diff
 .PHONY: parsers
 parsers: env root ## What runs in the image: patched parsers in the real vLLM, the smoke test of NPUs with the real torch (root)
 	$(LAB) build
-	python -m pytest tests/parsers
+	$(GUARD) tests/parsers
 
 .PHONY: install
 install: env ## The built tarball: what is in it, and that it works once installed
@@ -196,6 +196,8 @@ campaign: env root ## The tests and scenarios that make test leaves out: more fa
 	python -m pytest -m campaign tests/component
 	tests/versions.sh tests/unit/plugins
 	tests/sanity.sh oldest
+	$(LAB) build 0.30.0
+	python -m pytest -m campaign tests/parsers
 	tests/with-lab.sh python -m pytest -m campaign tests/integration
 	molecule test -s airgap -s benchmark -s faults -s gateway -s monitoring -s restored -s single
 

@@ -9,7 +9,12 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import capacity, capacity_report, plan
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import (
+    capacity,
+    capacity_report,
+    plan,
+    variants,
+)
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import (
     Model,
     NotCounted,
@@ -37,7 +42,6 @@ VARIABLES = {
     "source": "plan_model_dir",
     "fetch": "vllm_model_config",
 }
-NO_ADDRESS = "192.0.2.1"  # for documentation (RFC 5737): what a model takes does not depend on addresses
 
 
 class ActionModule(ActionBase):
@@ -67,7 +71,7 @@ class ActionModule(ActionBase):
             return _not_counted(planned, error)
         rates = capacity.Rates(arguments["download_mb"] * capacity.MB, arguments["load_mb"] * capacity.MB)
         estimate = capacity.estimate(planned, model, rates)
-        problem = capacity_report.problem(planned, model, estimate)
+        problem = capacity_report.problem(planned, model, estimate, inventory.variants)
         return {
             "changed": False,
             "capacity": estimate.data(),
@@ -84,7 +88,7 @@ def _smallest(inventory: Inventory) -> dict[str, Any]:
     settings = inventory.merged(hosts)
     host = min(hosts, key=lambda name: settings[name]["npu_hbm_mb"])
     chosen = settings[host]
-    addresses = dict.fromkeys(hosts, NO_ADDRESS)
+    addresses = dict.fromkeys(hosts, variants.NO_ADDRESS)
     return plan.build(plan.Member(host, addresses), chosen, inventory.flags_of(chosen))
 
 

@@ -18,6 +18,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import (
     INFO,
     WARN,
     Finding,
+    report,
 )
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._lint import lint
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._lint.case import Case
@@ -115,7 +116,7 @@ class ActionModule(ActionBase):
             "hosts": hosts,
             "releases": names,
             "findings": [finding.data() for finding in findings],
-            "msg": "\n\n".join(finding.entry() for finding in findings),
+            "msg": report(findings),
         }
 
     def _plan(self, addresses: dict[str, Any], offline: bool, reuse: bool) -> dict[str, Any]:

@@ -9,11 +9,13 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import report
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import checks
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.host import Host
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._accepted import accepted
 from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._findings import warn_and_fail
+from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._inventory import Inventory
 
 ARGUMENTS = {
     "accept": {"type": "list", "elements": "str", "default": []},
@@ -35,6 +37,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: Any = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         arguments = self.validate_argument_spec(ARGUMENTS)[1]
+        self._inventory = Inventory(self, task_vars)
         hosts = [self._host(name, arguments, task_vars) for name in task_vars["ansible_play_hosts"]]
         try:
             findings = checks.check(hosts)
@@ -43,8 +46,7 @@ class ActionModule(ActionBase):
         data = [finding.data() for finding in findings]
         states = checks.states(hosts, findings)
         if arguments["on_failure"] == "report":
-            entries = "\n\n".join(finding.entry() for finding in findings)
-            message = entries or checks.summary(hosts)
+            message = report(findings) or checks.summary(hosts)
             return {"changed": False, "findings": data, "checks": states, "msg": message}
         message = warn_and_fail(self._task, findings, "The hosts cannot run the service:")
         if message:
@@ -54,12 +56,12 @@ class ActionModule(ActionBase):
         display.display(summary)
         return {"changed": False, "findings": data, "checks": states, "msg": summary}
 
-    @staticmethod
-    def _host(name: str, arguments: dict[str, Any], task_vars: dict[str, Any]) -> Host:
+    def _host(self, name: str, arguments: dict[str, Any], task_vars: dict[str, Any]) -> Host:
         facts = task_vars["hostvars"][name]["ansible_facts"]
         weights = arguments["weights"].get(name)
         accept = accepted(name, arguments["accept"], task_vars)
+        more = {"allow_newer": arguments["allow_newer"], "variants": self._inventory.variants}
         try:
-            return Host.of(name, facts, weights=weights, accept=accept, allow_newer=arguments["allow_newer"])
+            return Host.of(name, facts, weights=weights, accept=accept, **more)
         except ValueError as exc:
             raise AnsibleActionFail(str(exc)) from exc

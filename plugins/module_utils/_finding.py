@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Iterable
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 
@@ -51,10 +51,9 @@ class Finding:
         where = self.problem.where or place
         return str(self.shown().at(f"{where} ({self.id})"))
 
-    def entry(self) -> str:
-        """Return the finding as a paragraph below a heading, for a report on all hosts."""
-        source = f"\nSource: {self.source}." if self.source else ""
-        return f"{self.severity.upper()} {self.host}: {self.id}\n{self.shown().at('')}{source}"
+    def text(self) -> str:
+        """Return the finding without its host."""
+        return f"{self.shown().at('')}" + (f"\nSource: {self.source}." if self.source else "")
 
     def shown(self) -> Problem:
         """Return the problem with what preflight_accept did, or could do, about it."""
@@ -64,3 +63,14 @@ class Finding:
             accept = f"To accept it, add {self.id} to preflight_accept of the host"
             return replace(self.problem, remedy=f"{self.problem.remedy}. {accept}")
         return self.problem
+
+
+def report(findings: Iterable[Finding]) -> str:
+    """Return a paragraph for each of *findings* on all hosts, below a heading. What several hosts have is one of them."""
+    hosts: dict[tuple[str, str, str], list[str]] = {}
+    for finding in findings:
+        hosts.setdefault((finding.severity.upper(), finding.id, finding.text()), []).append(finding.host)
+    return "\n\n".join(
+        f"{severity} {', '.join(dict.fromkeys(names))}: {name}\n{text}"
+        for (severity, name, text), names in hosts.items()
+    )

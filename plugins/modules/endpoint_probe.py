@@ -89,6 +89,12 @@ options:
       - A stream that is longer than ten minutes is closed, and what has arrived is checked.
     type: int
     default: 120
+  first_timeout:
+    description:
+      - The same as O(timeout), as long as an engine has not answered anyone since it was started. It may compile its
+        kernels then, which takes minutes.
+    type: int
+    default: 600
   strict:
     description: Whether to fail where the task otherwise warns of what the model decided.
     type: bool
@@ -294,7 +300,9 @@ def examine(
 
     If all checks have passed before, only the light ones are made. If all pass now, the record says so.
     """
-    client = endpoint.Client(params["url"], params["api_key"], params["timeout"])
+    client = endpoint.Client(
+        params["url"], params["api_key"], params["timeout"], first=params["first_timeout"]
+    )
     light = record.is_valid()
     outcomes, facts = make_checks(client, params, chosen(params, light))
     problems, warned = checks.problems(outcomes), checks.problems(outcomes, warning=True)
@@ -337,6 +345,7 @@ def main() -> None:
             "engines": {"type": "int", "default": 1},
             "requests": {"type": "dict", "default": {}},
             "timeout": {"type": "int", "default": 120},
+            "first_timeout": {"type": "int", "default": 600},
             "strict": {"type": "bool", "default": False},
             "record": {"type": "path"},
             "container": {"type": "str"},

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import ChainMap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,11 +24,12 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import (
     names,
     network,
     settings,
+    variants,
 )
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.flags import Flags
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import Model
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.profiles import Profiles
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.releases import Release
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import checks
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import (
     Problem,
     ProblemError,
@@ -83,6 +84,7 @@ class Inventory:
         self.variables = Variables(task_vars, action._templar)
         self.profiles = Profiles(COLLECTION / "profiles", self._read)
         self._loader = action._loader
+        self._contents: dict[Path, Any] = {}
         self._layers: dict[tuple[str, ...], list[settings.Layer]] = {}
         self._bases: dict[tuple[str, ...], settings.Base] = {}
         self._flags: dict[str, Flags] = {}
@@ -151,8 +153,7 @@ class Inventory:
         problems += names.wrong(KNOWN, given) + role_options.api_key_problems(variables)
         problems += role_options.problems(PLAYBOOK_OPTIONS, variables)
         problems += network.nic_problems(variables.get("vllm_service_nic"))
-        unknown = checks.accept_problem(ids_of(variables.get(ACCEPT)))
-        problems += [unknown] if unknown else []
+        problems += _accept_problems(ids_of(variables.get(ACCEPT)))
         if problems:
             return merged, problems
         flags = self.flags_of(merged)
@@ -213,8 +214,17 @@ class Inventory:
             self._flags[version] = self.profiles.serve_flags(version)
         return self._flags[version]
 
+    def variants(self, planned: Mapping[str, Any], model: Model) -> list[str]:
+        """Return the shipped profiles with quantized weights of the model that fit on the hosts of a plan."""
+        return variants.quantized(self.profiles, SETTINGS, planned, model)
+
     def _read(self, path: Path) -> Any:
         """Return the content of a YAML file. Only one of the user's may be encrypted."""
+        if path not in self._contents:
+            self._contents[path] = self._load(path)
+        return self._contents[path]
+
+    def _load(self, path: Path) -> Any:
         shipped = COLLECTION in path.parents
         try:
             return read_yaml(path) if shipped else self._loader.load_from_file(str(path), unsafe=True)
@@ -222,6 +232,17 @@ class Inventory:
             reason = " ".join(str(error).split()).rstrip(".")
             found = f"{path}{_line_of_error(path)} cannot be read: {reason}"
             raise ProblemError(found, "a YAML file", "correct it") from error
+
+
+def _accept_problems(accept: Collection[str]) -> list[Problem]:
+    """Return what is wrong with the ids of findings that a host accepts."""
+    if not accept:
+        return []
+    # Most hosts accept none, and the checks take longer to import than all else that a lint does.
+    from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import checks
+
+    unknown = checks.accept_problem(accept)
+    return [unknown] if unknown else []
 
 
 class Variables:

@@ -53,6 +53,7 @@ def test_one_host_is_refused_with_what_to_change(tmp_path):
     assert code == 2, output
     assert found["verdict"] == "too large"
     assert "2 hosts" in found["problem"]["remedy"]
+    assert "vllm_profile: glm-4.7-w8a8, quantized weights" in found["problem"]["remedy"]
     assert "The model does not fit" in output
 
 

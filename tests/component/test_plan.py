@@ -164,7 +164,7 @@ FOUND = (
     "variable serve_api_key has a new name. Expected: the variable vllm_api_key.",
     "vllm_api_key is set, but empty. Expected: a key.",
     "vllm_api_port is '80a'. Expected: a whole number.",
-    "preflight_accept names findings that do not exist: chip_helth. Expected: ids of findings: ",
+    "preflight_accept names findings that do not exist: chip_helth. Expected: ids of findings, as roles/preflight/README.md ",
 )
 
 

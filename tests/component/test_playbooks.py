@@ -215,3 +215,22 @@ def test_an_inventory_without_hosts_of_the_service_is_no_success(tmp_path: Path,
     done = run(*command)
     assert done.returncode == 2, done.stdout
     assert "Found: no host in the group vllm_head." in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("limit", "remedy"),
+    [
+        ("node0:localhost", None),
+        ("node0, localhost", None),
+        ("node0", "Run with --limit 'node0,localhost'."),
+        ("node0,localhost2", "Run with --limit 'node0,localhost2,localhost'."),
+        ("all:!localhost", "Take !localhost out of it."),
+    ],
+)
+def test_a_limit_without_localhost_is_refused_where_localhost_reports(inventory, tmp_path, limit, remedy):
+    tasks = [{"name": "Ask", "ansible.builtin.import_tasks": f"{ROOT}/playbooks/tasks/require_localhost.yml"}]
+    play = [{"hosts": "vllm_head", "gather_facts": False, "tasks": tasks}]
+    (tmp_path / "play.yml").write_text(json.dumps(play), encoding="utf-8")
+    done, failures = playbook(str(tmp_path / "play.yml"), "-i", inventory, "--limit", limit)
+    assert bool(failures) == bool(remedy), done.stdout + done.stderr
+    assert (remedy or "") in "".join(failure.message for failure in failures)

@@ -166,6 +166,39 @@ def test_hosts_with_other_weights_are_refused_before_anything_changes(site: Site
         assert part in failure.message
 
 
+PREFLIGHT = [
+    {
+        "ansible.builtin.import_role": {"name": "ascend_ops.vllm.weights", "tasks_from": "preflight"},
+        "vars": {"weights_on_failure": "report"},
+    },
+    {
+        "ansible.builtin.debug": {
+            "msg": "{{ inventory_hostname }}: {{ weights_problem.found | default('none') }}"
+        }
+    },
+]
+
+
+def test_a_caller_that_reports_the_problem_of_a_token_shows_it_once(site: Site):
+    """A failed task would print it twice, before the caller does."""
+    site.hub.token = "of-the-reader"
+    site.verified("node1", FIRST, A)
+    assert site.run(tasks=PREFLIGHT, weights_token="of-somebody-else") == []
+    assert site.output.count("does not show") == 1, site.output
+    assert f"node0: the hub {site.hub.url} does not show {REPO} with this token" in " ".join(
+        site.output.split()
+    )
+    assert "node1: none" in site.output
+
+
+def test_a_caller_that_reports_gets_what_the_hosts_do_not_agree_about(site: Site):
+    site.verified("node0", FIRST, A)
+    site.verified("node1", SECOND, B)
+    assert site.run(tasks=PREFLIGHT) == []
+    assert site.output.count("config.json differ") == 1, site.output
+    assert "node0: none" in site.output
+
+
 def test_a_fan_out_needs_one_host_with_a_way_to_the_hub(site: Site):
     """By the modules: the role has no service on loopback."""
     given = {

@@ -126,6 +126,15 @@ def missing(joined: str, waiting: str = "1x60") -> list[Series]:
     return [*hosts, state(waiting, "waiting")]
 
 
+def unanswered(values: str, answered: str = "1x60") -> list[Series]:
+    """Engine 0 owes a token, and has answered before. Engine 1 may not have."""
+    return [
+        supervisor("engine_unanswered_seconds", values, engine="0"),
+        supervisor("engine_answered", "1x60", engine="0"),
+        supervisor("engine_answered", answered, engine="1"),
+    ]
+
+
 def probes(refused: str, answered: str) -> list[Series]:
     counts = {"refused": refused, "answered": answered}
     return [
@@ -234,8 +243,9 @@ CASES = [
         [state("1x30 0x90", "loading")],
         [state("1x120", "loading", host="node1", rank="1")],  # a worker does not know when the service is ready
     )),
-    Case("SupervisorAsksInVain", "10m", [supervisor("engine_unanswered_seconds", "0x4 60+60x60", engine="1")], (
-        [supervisor("engine_unanswered_seconds", "0 5 0 5 0 5 0 5 0 5 0 5", engine="1")],
+    Case("SupervisorAsksInVain", "10m", unanswered("0x4 60+60x60"), (
+        unanswered("0 5 0 5 0 5 0 5 0 5 0 5"),
+        unanswered("0x4 60+60x60", "0x60"),  # it compiles
     )),
     Case("SupervisorIsRefused", "30m", probes("0+1x60", "0x60"), (probes("0x60", "0+1x60"), probes("0+1x60", "0+1x60"))),
     Case("SupervisorSilent", "10m", updated("0 60 120x60"), (
@@ -386,6 +396,7 @@ def a_healthy_day() -> list[Series]:
         supervisor("supervisor_updated_time_seconds", minutes(lambda minute: 60 * (702 if 700 <= minute < 705 else minute if minute >= 360 else 0))),
         supervisor("supervisor_generation_start_time_seconds", minutes(lambda minute: 360 if minute < 705 else 705)),
         supervisor("engine_unanswered_seconds", while_it_serves(lambda age: 0), engine=some),
+        supervisor("engine_answered", while_it_serves(lambda age: 1), engine=some),
         *probes("0x900", counted),
     ]  # fmt: skip
     in_use = lambda minute: minute >= 360 and not 700 <= minute < 705  # noqa: E731

@@ -80,7 +80,7 @@ class Image:
             script,
             modules,
         ]
-        done = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, timeout=900)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])
 

@@ -16,6 +16,8 @@ import requests
 from monitoring import Watched
 
 CELL = (46, 24)  # pixels of a column and a row of the dashboard's grid
+MARGIN = 44  # left of a graph, for its scale
+LETTER = 6.2  # pixels of a letter, about
 POINTS = 90  # of each line
 COLOURS = ("#3274d9", "#e0752d", "#56a64b", "#a352cc", "#c4162a", "#8ab8ff")
 STATES = (
@@ -82,18 +84,21 @@ class Panel:
             key: one["text"] for map_ in defaults["mappings"] for key, one in map_["options"].items()
         }
         self.lines, self.begin, self.end = lines, begin, end
+        self.body = {"stat": self.stat, "state-timeline": self.states, "table": self.states}.get(
+            self.kind, self.plot
+        )
+        names = max(map(len, lines), default=0) if self.body == self.states else 0
+        self.margin = max(MARGIN, LETTER * names + 12)
 
     def across(self, at: float) -> float:
-        return self.left + 44 + (self.width - 52) * (at - self.begin) / (self.end - self.begin)
+        part = (at - self.begin) / (self.end - self.begin)
+        return self.left + self.margin + (self.width - self.margin - 8) * part
 
     def svg(self) -> str:
         frame = f'<rect x="{self.left}" y="{self.top}" width="{self.width}" height="{self.height}" fill="#fff" stroke="#d8d9da"/>'
-        body = {"stat": self.stat, "state-timeline": self.states, "table": self.states}.get(
-            self.kind, self.plot
-        )
         title = text(self.left + 8, self.top + 16, self.title, 'font-weight="600"')
-        nothing = [] if self.lines else [text(self.left + 44, self.top + 50, "no data", 'fill="#8e8e8e"')]
-        return "".join([frame, title, *nothing, *(body() if self.lines else [])])
+        nothing = [] if self.lines else [text(self.left + MARGIN, self.top + 50, "no data", 'fill="#8e8e8e"')]
+        return "".join([frame, title, *nothing, *(self.body() if self.lines else [])])
 
     def stat(self) -> Iterator[str]:
         value = next(iter(self.lines.values()))[-1][1]
@@ -137,7 +142,7 @@ class Panel:
 
         for part in (0, 0.5, 1):
             y = down(part * top)
-            yield f'<line x1="{self.left + 44}" x2="{self.left + self.width - 8}" y1="{y:.0f}" y2="{y:.0f}" stroke="#e9edf2"/>'
+            yield f'<line x1="{self.left + MARGIN}" x2="{self.left + self.width - 8}" y1="{y:.0f}" y2="{y:.0f}" stroke="#e9edf2"/>'
             yield text(self.left + 40, y + 4, shown(part * top, self.unit), 'text-anchor="end" font-size="9"')
         legend = self.left + 8
         for colour, (name, values) in zip(COLOURS * len(self.lines), self.lines.items(), strict=False):

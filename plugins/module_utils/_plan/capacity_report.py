@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any, Mapping
+from typing import Any, Callable, Mapping, Sequence
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.capacity import (
     BLOCK,
@@ -32,11 +32,22 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.progress imp
 
 MOST_HOSTS = 64  # that a remedy names
 UNDERCOUNTED = "this release takes more memory than vLLM counts for models with linear attention"
+Variants = Callable[[Mapping[str, Any], Model], Sequence[str]]
 UTILIZATION_MOST = 0.95  # that a remedy names; above it, nothing is left for the graphs
 
 
-def problem(plan: Mapping[str, Any], model: Model, capacity: Capacity) -> Problem | None:
-    """Return what keeps the service from starting, or may do so; None if it fits."""
+def no_variants(_plan: Mapping[str, Any], _model: Model) -> Sequence[str]:
+    """Name no profile."""
+    return ()
+
+
+def problem(
+    plan: Mapping[str, Any], model: Model, capacity: Capacity, variants: Variants = no_variants
+) -> Problem | None:
+    """Return what keeps the service from starting, or may do so; None if it fits.
+
+    *variants* returns the profiles with quantized weights that would fit. It is only called to name them.
+    """
     if capacity.verdict == FITS:
         return None
     weights, needed = _gib(capacity.weights), _gib(capacity.needed)
@@ -51,10 +62,10 @@ def problem(plan: Mapping[str, Any], model: Model, capacity: Capacity) -> Proble
         doubts = [UNDERCOUNTED] if capacity.undercounted else []
         found += "".join(f"; {doubt}" for doubt in [*capacity.doubts, *capacity.heavier, *doubts])
     expected = "weights, KV cache and buffers that fit into the HBM that vLLM may use"
-    return Problem(found, expected, _remedy(plan, model, capacity))
+    return Problem(found, expected, _remedy(plan, model, capacity, variants))
 
 
-def _remedy(plan: Mapping[str, Any], model: Model, capacity: Capacity) -> str:
+def _remedy(plan: Mapping[str, Any], model: Model, capacity: Capacity, variants: Variants) -> str:
     """Return the settings to change, each one by itself enough."""
     ways = []
     context = capacity.largest_context // BLOCK * BLOCK
@@ -76,7 +87,10 @@ def _remedy(plan: Mapping[str, Any], model: Model, capacity: Capacity) -> str:
     elif not model.experts:
         ways.append("a larger vllm_tensor_parallel_size")
     if not model.quantized:
-        ways.append("quantized weights")
+        names = variants(plan, model)
+        ways.append(
+            f"vllm_profile: {' or '.join(names)}, quantized weights" if names else "quantized weights"
+        )
     return f"Use one of these: {'; '.join(ways)}" if ways else "Use more or larger NPUs"
 
 

@@ -24,6 +24,10 @@ STOP_SECONDS = 20  # for a stop after the drain: the supervisor gives vLLM 8 s
 # What root in a hardened container still needs: to use files and devices of other owners, as those of the driver.
 CAPABILITIES = ("DAC_OVERRIDE",)
 FIRST_FREE_PORT = 1024  # below it, a port takes a capability
+# How long an engine may compile before its first answer. vLLM itself allows as much as the variable says, by default
+# 300 s, before it takes a step of the engine for failed.
+FIRST_SECONDS = 600
+STEP_SECONDS = "VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS"
 
 
 def of(settings: Mapping[str, Any], names: Mapping[str, Any], weights: str | None) -> dict[str, Any]:
@@ -50,6 +54,7 @@ def of(settings: Mapping[str, Any], names: Mapping[str, Any], weights: str | Non
         "drain_seconds": settings["drain_seconds"],
         "stop_timeout": settings["drain_seconds"] + STOP_SECONDS,
         "api_key": API_KEY,
+        "first_seconds": _first_seconds(settings),
         "security": _security(settings, weights),
     }
 
@@ -84,6 +89,7 @@ def command(rank: int, hosts: int, names: Mapping[str, Any], settings: Mapping[s
         "api-key-file": API_KEY,
         "engines": hosts * settings["data_parallel_size_local"],
         "probe-seconds": settings["supervisor_probe_seconds"],
+        "first-seconds": _first_seconds(settings),
         "drain-seconds": settings["drain_seconds"],
         "draining": DRAINING,
     }
@@ -99,6 +105,12 @@ def command(rank: int, hosts: int, names: Mapping[str, Any], settings: Mapping[s
         "/bin/bash",
         SERVE_SCRIPT,
     ]
+
+
+def _first_seconds(settings: Mapping[str, Any]) -> int:
+    """Return for how many seconds an engine may owe its first token."""
+    given = str({**settings["container_env"], **settings["serve_env"]}.get(STEP_SECONDS))
+    return max(FIRST_SECONDS, int(given)) if given.isdecimal() else FIRST_SECONDS
 
 
 def _metrics_file(settings: Mapping[str, Any]) -> str:

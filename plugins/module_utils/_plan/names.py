@@ -136,6 +136,11 @@ def closest(known: Collection[str], name: str, cutoff: float = 0.6) -> str | Non
     return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=cutoff)), None)
 
 
+def similar(known: Collection[str], name: str) -> list[str]:
+    """Return up to three *known* names that are like *name*, the most similar first."""
+    return difflib.get_close_matches(name, known)
+
+
 def remedy(known: Collection[str], name: str) -> str:
     """Return what to do about a *name* that is none of the *known* ones."""
     meant = closest(known, name)

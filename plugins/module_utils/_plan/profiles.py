@@ -62,6 +62,14 @@ class Profiles:
         machine = self._find("vllm_hardware", str(name), path.parent, HARDWARE)
         return machine, self._mapping(machine)
 
+    def models(self) -> list[str]:
+        """Return the names of the shipped profiles of models."""
+        return self._shipped(MODEL)
+
+    def repo(self, profile: str) -> str:
+        """Return the repository of a profile's model, without its other settings."""
+        return str(_last(content.get("model_repo") for _path, content in self._chain(profile)))
+
     def table(self) -> dict[str, Any]:
         """Return the table of releases."""
         table: dict[str, Any] = self.read(self.root / RELEASES)

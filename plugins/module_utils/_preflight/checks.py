@@ -23,6 +23,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.host import Host
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, ProblemError
 
+PLACES = "roles/preflight/README.md and docs/releases.md of the collection"  # there are too many to print
 SMOKE_TEST = ("smoke_npus", "smoke_collective")  # ids of what smoke_test.py finds
 # In the order of tables and messages.
 CHECKS = [
@@ -66,13 +67,13 @@ def accept_problem(accept: Iterable[str]) -> Problem | None:
     if not unknown:
         return None
     found = f"preflight_accept names findings that do not exist: {', '.join(unknown)}"
-    meant = [names.closest(known, name) for name in unknown]
-    remedy = (
-        f"correct it to {', '.join(filter(None, meant))}"
-        if all(meant)
-        else "remove it, or choose one of those ids"
-    )
-    return Problem(found, f"ids of findings: {', '.join(known)}", remedy)
+    near = {name: names.similar(known, name) for name in unknown}
+    ways = [f"correct {name} to {_either(ids)}" if ids else f"remove {name}" for name, ids in near.items()]
+    return Problem(found, f"ids of findings, as {PLACES} list them", "; ".join(ways))
+
+
+def _either(choices: Sequence[str]) -> str:
+    return " or ".join(filter(None, [", ".join(choices[:-1]), choices[-1]]))
 
 
 def states(hosts: Sequence[Host], findings: Sequence[Finding]) -> dict[str, dict[str, str | None]]:

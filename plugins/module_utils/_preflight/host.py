@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Mapping
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import FAIL, WARN, Finding
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import capacity_report
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 
 # The facts that every host needs, with the module that gathers each.
@@ -35,6 +36,7 @@ class Host:
     weights: Mapping[str, str] | None = None  # their problem, empty if there is none
     accept: frozenset[str] = frozenset()  # the ids of findings that only warn
     allow_newer: bool = False  # whether a newer driver or firmware package is only a warning
+    variants: capacity_report.Variants = capacity_report.no_variants  # names profiles with quantized weights
 
     @classmethod
     def of(cls, name: str, facts: Mapping[str, Any], **more: Any) -> Host:

@@ -222,7 +222,9 @@ def _capacity(hosts: Sequence[Host]) -> Iterator[Finding]:
         )
         return
     estimate = capacity.estimate(first.plan, model) if model else None
-    problem = capacity_report.problem(first.plan, model, estimate) if model and estimate else None
+    problem = None
+    if model and estimate:
+        problem = capacity_report.problem(first.plan, model, estimate, first.variants)
     if estimate and problem:
         severity = FAIL if estimate.verdict == capacity.TOO_LARGE else WARN
         yield Finding("capacity", severity, first.name, problem)

@@ -48,7 +48,8 @@ def fail(module: AnsibleModule, msg: str, **facts: Any) -> None:
 class Client:
     """A client of the endpoint at *url*. *silence*: seconds in which something must arrive.
 
-    *longest*: seconds after which a stream is closed.
+    *longest*: seconds after which a stream is closed. *first*: seconds in which something must arrive as long as an
+    engine has answered nobody, since it may compile its kernels then. While it does, the others wait for it.
     """
 
     def __init__(
@@ -57,11 +58,13 @@ class Client:
         api_key: str | None = None,
         silence: float = HEALTH_SECONDS,
         longest: float = STREAM_SECONDS,
+        first: float = 0,
     ) -> None:
         self._url = url.rstrip("/")
         self._api_key = api_key
         self._silence = silence
         self._longest = longest
+        self._first = first
 
     def health(self) -> Answer:
         """Return the answer of /health."""
@@ -81,10 +84,11 @@ class Client:
         One that is not streamed is silent until it is complete, so its time depends on its tokens.
         """
         body = request.body or {}
+        silence = self._patience() if request.body else self._silence
         if body.get("stream"):
-            return self._stream(request)
+            return self._stream(request, silence)
         began = time.monotonic()
-        seconds = timeout or self._silence + SECONDS_PER_TOKEN * body.get("max_tokens", 0)
+        seconds = timeout or silence + SECONDS_PER_TOKEN * body.get("max_tokens", 0)
         try:
             with self._send(request, seconds) as response:
                 text = response.content.decode("utf-8", "replace")
@@ -92,28 +96,34 @@ class Client:
         except requests.RequestException as error:
             return Answer(0, "", time.monotonic() - began, transport_error(error))
 
-    def _stream(self, request: Request) -> Answer:
+    def _patience(self) -> float:
+        """Return the seconds in which something must arrive now."""
+        if self._first > self._silence:
+            counts = self.answered()
+            if counts and not all(counts.values()):
+                return self._first
+            self._first = 0  # all have answered, or the metrics do not say
+        return self._silence
+
+    def _stream(self, request: Request, silence: float) -> Answer:
         began, stream = time.monotonic(), Stream()
         status, error = 0, ""
         try:
-            with self._send(request, self._silence, stream=True) as response:
+            with self._send(request, silence, stream=True) as response:
                 status = response.status_code
                 for line in response.iter_lines():
                     now = time.monotonic() - began
                     stream.feed(line.decode("utf-8", "replace"), now)
                     stream.closed = now > self._longest
                     # The API may keep the connection alive while its engine hangs.
-                    error = self._no_token() if now - stream.heard > self._silence else ""
+                    error = f"no token for {silence:g} s" if now - stream.heard > silence else ""
                     if stream.closed or error:
                         break
         except requests.RequestException as exception:
             error = transport_error(exception)
             if isinstance(exception, requests.Timeout) or "timed out" in str(exception):
-                error = self._no_token()
+                error = f"no token for {silence:g} s"
         return Answer(status, stream.rest, time.monotonic() - began, error, stream)
-
-    def _no_token(self) -> str:
-        return f"no token for {self._silence:g} s"
 
     def _send(self, request: Request, timeout: float, stream: bool = False) -> Any:
         session = requests.Session()

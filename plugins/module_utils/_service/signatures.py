@@ -1611,11 +1611,11 @@ SIGNATURES = (
     ),
     _signature(
         "engine_hangs",
-        r"^\[supervisor\] stopping: engine (?P<what>[\d, ]+ hangs)",
-        "engine {what}: it lives, but computes nothing",
+        r"^\[supervisor\] stopping: (?P<what>engines? [\d, ]+ hangs?)\b",
+        "{what}: the processes live, but compute nothing",
         "Look at the NPUs (npu-smi info) and at the fabric between the hosts. If the engine is only slow, "
-        "raise "
-        "vllm_supervisor_probe_seconds",
+        "raise vllm_supervisor_probe_seconds. If it compiles before its first answer, raise "
+        "VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS in vllm_serve_env",
         SUPERVISOR,
     ),
     _signature(

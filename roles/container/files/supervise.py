@@ -14,7 +14,8 @@ restart policy brings them back for the next generation. A shorter silence chang
 
 The head also asks vLLM whether it is ready. From then on, it asks for a token of each engine that has computed
 none for a while, because the processes of an engine that hangs live on. An engine whose KV cache fills reads a long
-prompt, and does not hang.
+prompt, and does not hang. One that has not answered yet may compile its kernels, which takes it minutes
+(https://github.com/vllm-project/vllm-ascend/issues/7193), and gets more time (`--first-seconds`).
 
 With `--metrics`, metrics for Prometheus are in a file of that name, as the textfile collector of node_exporter reads
 them. Nothing listens for that.
@@ -65,11 +66,15 @@ METRICS_SECONDS = 10  # between two writes of the metrics, in which a supervisor
 STATES = ("waiting", "pausing", "loading", "ready", "draining", "stopped")
 DRAIN_MARGIN_SECONDS = 5  # that a worker waits longer than the head, for its answer
 PROBE_RESULTS = ("answered", "refused", "failed")
+ANSWER_TOKENS = 2  # of the first answer: the prompt, and the step after it, have kernels of their own
 PROMPT_SECONDS = 1800  # that an engine may read one prompt, before the first token of the answer
 MIN_KEY_BYTES = 16
 RANK_HEADER = "X-data-parallel-rank"
 TOKENS = re.compile(r"^vllm:(?:prompt|generation)_tokens_total\{([^}]*)\} ([0-9.eE+]+)$", re.M)
 CACHE = re.compile(r"^vllm:kv_cache_usage_perc\{([^}]*)\} ([0-9.eE+-]+)$", re.M)
+FINISHED = re.compile(
+    r"^vllm:request_success_total\{([^}]*finished_reason=\"(?:stop|length)\"[^}]*)\} ([0-9.eE+]+)$", re.M
+)
 REQUESTS = re.compile(r"^vllm:num_requests_(?:running|waiting)\{[^}]*\} ([0-9.eE+]+)$", re.M)
 ENGINE_LABEL = re.compile(r'engine="(\d+)"')
 MAX_MESSAGE_BYTES = 4096
@@ -253,8 +258,8 @@ class Api:
     async def work(self) -> dict[int, Work]:
         """Return what each engine has done so far, by its rank."""
         _status, text = await self._ask("GET", "/metrics", REQUEST_SECONDS)
-        tokens, cache = by_rank(TOKENS.findall(text)), by_rank(CACHE.findall(text))
-        return {rank: Work(tokens.get(rank, 0), cache.get(rank, 0)) for rank in {*tokens, *cache}}
+        counts = [by_rank(pattern.findall(text)) for pattern in (TOKENS, CACHE, FINISHED)]
+        return {rank: Work(*(count.get(rank, 0) for count in counts)) for rank in set().union(*counts)}
 
     async def requests(self) -> int | None:
         """Return how many requests run or wait on all engines; None if the API does not say."""
@@ -262,10 +267,10 @@ class Api:
         counts = REQUESTS.findall(text)
         return round(sum(map(float, counts))) if counts else None
 
-    async def compute(self, model: str, rank: int, seconds: float) -> int:
-        """Let an engine compute one token. Return the status of the answer, 0 for none in time."""
+    async def compute(self, model: str, rank: int, tokens: int, seconds: float) -> int:
+        """Let an engine compute so many tokens. Return the status of the answer, 0 for none in time."""
         message = {"role": "user", "content": "1"}
-        body = json.dumps({"model": model, "messages": [message], "max_tokens": 1})
+        body = json.dumps({"model": model, "messages": [message], "max_tokens": tokens})
         headers = {"Content-Type": "application/json", RANK_HEADER: str(rank)}
         status, _text = await self._ask("POST", "/v1/chat/completions", seconds, body, headers)
         return status
@@ -347,10 +352,11 @@ class Member:
 
 @dataclasses.dataclass
 class Work:
-    """What an engine has done so far: tokens that it has read and written. And how full its KV cache is."""
+    """What an engine has done so far: tokens that it has read and written, answers. And how full its KV cache is."""
 
-    tokens: float
-    cache: float
+    tokens: float = 0.0
+    cache: float = 0.0
+    finished: float = 0.0
 
 
 @dataclasses.dataclass
@@ -358,7 +364,8 @@ class Engine:
     """An engine that is ready.
 
     `silence`: seconds without a token. `read`: the silence at which it last was seen to read a prompt. `probed`: that at
-    which it was first asked for a token. `probes`: how often it was asked, by PROBE_RESULTS.
+    which it was first asked for a token. `probes`: how often it was asked, by PROBE_RESULTS. `finished`: answers to
+    others that it has finished.
     """
 
     rank: int
@@ -366,6 +373,7 @@ class Engine:
     read: float = 0.0
     probed: float | None = None
     probe: asyncio.Task[str] | None = None
+    finished: float = 0.0
     probes: dict[str, int] = dataclasses.field(default_factory=lambda: dict.fromkeys(PROBE_RESULTS, 0))
 
     @property
@@ -373,12 +381,18 @@ class Engine:
         """Return for how many seconds it owes a token that it was asked for, while it did nothing else."""
         return 0.0 if self.probed is None else self.silence - max(self.probed, min(self.read, PROMPT_SECONDS))
 
+    @property
+    def has_answered(self) -> bool:
+        """Tell whether it has answered anyone since it was ready."""
+        return self.probes["answered"] > 0 or self.finished > 0
+
     def observe(self, before: Work, now: Work, passed: float) -> None:
         """Take what it has done within so many seconds.
 
         The tokens of a prompt count when all of it is read. Until then, only the KV cache shows that it computes.
         """
         self.silence += passed
+        self.finished = now.finished
         if self.answer() in ("answered", "refused") or now.tokens > before.tokens:
             self.silence, self.read, self.probed = 0.0, 0.0, None
         elif now.cache != before.cache:
@@ -392,6 +406,14 @@ class Engine:
         self.probe = None
         self.probes[result] += 1
         return result
+
+
+def hang(engines: list[Engine]) -> str:
+    """Return what is said of engines that hang. Where one does in a collective operation, the others soon wait for it."""
+    ranks = ", ".join(str(engine.rank) for engine in engines)
+    who = f"engine {ranks} hangs" if len(engines) == 1 else f"engines {ranks} hang"
+    silence = min(engine.silence for engine in engines)
+    return f"{who}: no token for {silence:.0f} s, and none when asked for one"
 
 
 class Metrics:
@@ -654,6 +676,8 @@ class Head(Supervisor):
             for engine in self._engines:
                 metrics.add("engine_unanswered_seconds", engine.unanswered, engine=engine.rank)
             for engine in self._engines:
+                metrics.add("engine_answered", engine.has_answered, engine=engine.rank)
+            for engine in self._engines:
                 for result, count in engine.probes.items():
                     metrics.add("engine_probes_total", count, engine=engine.rank, result=result)
         return metrics
@@ -792,8 +816,8 @@ class Head(Supervisor):
 
     async def _watch_engines(self) -> None:
         """Stop when an engine computes nothing. While it does, its tokens prove it, and nothing is sent."""
-        seconds, timeout = self.options.probe_seconds, self.options.probe_timeout
-        interval = min(seconds, timeout) / 6
+        seconds = self.options.probe_seconds
+        interval = min(seconds, self.options.probe_timeout) / 6
         work, last = await self._api.work(), time.monotonic()
         while True:
             await asyncio.sleep(interval)
@@ -802,27 +826,33 @@ class Head(Supervisor):
             passed = min(time.monotonic() - last, interval + 2 * REQUEST_SECONDS)
             last = time.monotonic()
             for engine in self._engines:
-                now = work.get(engine.rank, Work(0, 0))
+                now = work.get(engine.rank, Work())
                 engine.observe(before.get(engine.rank, now), now, passed)
-            hanging = [engine for engine in self._engines if engine.unanswered > timeout]
+            limit = self._answer_seconds()
+            hanging = [engine for engine in self._engines if engine.unanswered > limit]
             for engine in self._engines:
                 if engine.silence > seconds and not engine.probe:
                     engine.probed = engine.silence if engine.probed is None else engine.probed
-                    engine.probe = asyncio.ensure_future(self._probe(engine.rank))
+                    engine.probe = asyncio.ensure_future(self._probe(engine))
             self.write_metrics()
-            if hanging:  # where one hangs in a collective operation, the others soon wait for it
-                ranks = ", ".join(str(engine.rank) for engine in hanging)
-                silence = min(engine.silence for engine in hanging)
-                self.stop(f"engine {ranks} hangs: no token for {silence:.0f} s, and none when asked for one")
+            if hanging:
+                self.stop(hang(hanging))
                 return
 
-    async def _probe(self, rank: int) -> str:
+    def _answer_seconds(self) -> float:
+        """Return for how many seconds an engine may owe a token. While one compiles, the others wait for it."""
+        timeout: float = self.options.probe_timeout
+        answered = all(engine.has_answered for engine in self._engines)
+        return timeout if answered else max(timeout, self.options.first_seconds)
+
+    async def _probe(self, engine: Engine) -> str:
         """Return which of PROBE_RESULTS it is. A refusal of the API shows nothing, so it counts as an answer."""
         status, model = await self._api.model()
         if model:
-            status = await self._api.compute(model, rank, self.options.probe_timeout)
+            tokens = 1 if engine.has_answered else ANSWER_TOKENS
+            status = await self._api.compute(model, engine.rank, tokens, self.options.probe_timeout)
         if 400 <= status < 500:
-            self.log_once(f"cannot ask engine {rank} for a token: HTTP status {status}", about="probe")
+            self.log_once(f"cannot ask engine {engine.rank} for a token: HTTP status {status}", about="probe")
             return "refused"
         return "answered" if 0 < status < 400 else "failed"
 
@@ -1038,6 +1068,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     required("--probe-seconds", type=float, help=about)
     about = "seconds that such an engine then has to compute"
     optional("--probe-timeout", type=float, default=120, help=about)
+    about = "seconds that it has until all engines have answered since they were ready"
+    required("--first-seconds", type=float, help=about)
     about = "seconds between two lines about the hosts that have not joined"
     optional("--waiting-seconds", type=float, default=60, help=about)
     about = "seconds that a planned stop waits for running requests; 0 to stop at once"

@@ -61,6 +61,7 @@ class Host:
             "rank": rank, "hosts": hosts, "address": f"127.0.0.{rank + 1}", "head": "127.0.0.1", "port": port,
             "key": self.key, "state": self.state, "grace": GRACE, "max-failures": 3,
             "status": folder / f"status{rank}", "api-port": api_port, "engines": hosts, "probe-seconds": 0,
+            "first-seconds": 0,
             "drain-seconds": 0, "draining": folder / f"draining{rank}", "stop-seconds": 2,
         }  # fmt: skip
         self.process: subprocess.Popen[bytes] | None = None
@@ -758,6 +759,65 @@ def test_an_engine_that_hangs_ends_the_generation(serving, rank):
         os.kill(engine, signal.SIGKILL)
 
 
+def stopped_before_it_is_asked(host: Host, rank: int) -> int:
+    """Start the host, and stop an engine before it has answered. Return its pid."""
+    host.start()
+    wait(lambda: (host.log.parent / f"engine-{rank}").exists() and engine_of(host, rank), host)
+    os.kill(engine_of(host, rank), signal.SIGSTOP)
+    return engine_of(host, rank)
+
+
+def test_an_engine_that_compiles_before_its_first_answer_does_not_hang_nor_one_that_waits_for_it(serving):
+    """In a collective operation, an engine that has answered waits for one that compiles."""
+    serving.options.update({"probe-timeout": HANG, "first-seconds": 10 * PATIENCE})
+    compiles = stopped_before_it_is_asked(serving, 1)
+    wait(lambda: tokens(serving).get(0, 0) >= 2, serving)
+    os.kill(engine_of(serving, 0), signal.SIGSTOP)
+    time.sleep(4 * HANG)
+    assert serving.runs()
+    os.kill(engine_of(serving, 0), signal.SIGCONT)
+    os.kill(compiles, signal.SIGCONT)
+    wait(lambda: tokens(serving).get(1, 0) >= 2, serving)
+    os.kill(compiles, signal.SIGSTOP)
+    assert serving.code() == 1
+    assert "stopping: engine 1 hangs" in serving.says()
+    os.kill(compiles, signal.SIGKILL)
+
+
+def test_an_engine_that_never_answers_ends_the_generation_later(serving):
+    serving.options.update({"probe-timeout": HANG, "first-seconds": 4 * HANG})
+    engine = stopped_before_it_is_asked(serving, 1)
+    assert serving.code() == 1
+    found = re.search(r"stopping: engine 1 hangs: no token for (\d+) s", serving.says())
+    assert found, serving.says()
+    assert int(found.group(1)) > 4 * HANG
+    os.kill(engine, signal.SIGKILL)
+
+
+def test_an_answer_to_anyone_is_a_first_answer():
+    engine = supervise.Engine(0)
+    engine.observe(supervise.Work(), supervise.Work(tokens=301.0), 10)
+    assert not engine.has_answered  # the step after the prompt may still be compiled
+    engine.observe(supervise.Work(tokens=301.0), supervise.Work(tokens=320.0, finished=1.0), 10)
+    assert engine.has_answered
+
+
+def test_what_is_aborted_is_no_answer():
+    with vllm_standin.Server() as server:
+        api = supervise.Api(["127.0.0.1"], server.server_port, None)
+        server.answered["0", "abort"] = 3
+        server.answered["1", "length"] = 1
+        work = asyncio.run(api.work())
+    assert [work[rank].finished for rank in (0, 1)] == [0, 1]
+
+
+def test_engines_that_hang_are_named_in_one_sentence():
+    engines = [supervise.Engine(rank, silence=190.0 + rank) for rank in (0, 1)]
+    asked = "no token for 190 s, and none when asked for one"
+    assert supervise.hang(engines[:1]) == f"engine 0 hangs: {asked}"
+    assert supervise.hang(engines) == f"engines 0, 1 hang: {asked}"
+
+
 def test_an_engine_that_reads_a_long_prompt_does_not_hang(serving, tmp_path):
     """It has no token, and none when asked, for as long as it reads. Its KV cache fills meanwhile."""
     serving.options["probe-timeout"] = HANG
@@ -853,7 +913,7 @@ import asyncio, importlib.util, sys
 spec = importlib.util.spec_from_file_location("supervise", sys.argv[1])
 supervise = sys.modules["supervise"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(supervise)
-print(asyncio.run(supervise.Api(["127.0.0.1"], int(sys.argv[2]), None).compute("glm", 0, 0.4)))
+print(asyncio.run(supervise.Api(["127.0.0.1"], int(sys.argv[2]), None).compute("glm", 0, 1, 0.4)))
 """
 
 

@@ -62,6 +62,23 @@ def test_the_model_comes_from_the_branch_and_the_url_of_its_hub_unless_others_ar
     assert (model["revision"], model["endpoint"]) == ("main", "https://huggingface.co")
 
 
+@pytest.mark.parametrize(
+    ("variables", "seconds"),
+    [
+        ({}, 600),
+        ({"vllm_serve_env": {"VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS": "3000"}}, 3000),
+        ({"vllm_container_env": {"VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS": 1200}}, 1200),
+        ({"vllm_serve_env": {"VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS": 300}}, 600),
+        ({"vllm_serve_env": {"VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS": "$STEP"}}, 600),
+        ({"profile": "glm-5.3-flash-w8a8"}, 3000),
+    ],
+)
+def test_an_engine_may_compile_before_its_first_answer_for_as_long_as_vllm_lets_it(variables, seconds):
+    container = planned("node0", **variables)["container"]
+    assert f"--first-seconds={seconds}" in container["command"]
+    assert container["first_seconds"] == seconds
+
+
 @pytest.mark.parametrize(("port", "needed"), [(1023, True), (1024, False)])
 def test_a_hardened_container_may_bind_low_ports_if_it_has_to(port, needed):
     container = planned("node0", vllm_container_hardened=True, vllm_api_port=port)["container"]

@@ -963,7 +963,20 @@ def test_an_id_that_does_not_exist_cannot_be_accepted(healthy):
     hosts = pair(healthy)
     with pytest.raises(ProblemError, match=r"chip_helth on host node1") as caught:
         checks.check([hosts[0], replace(hosts[1], accept=frozenset({"chip_helth", "hbm"}))])
-    assert "chip_health" in caught.value.problem.expected
+    assert caught.value.problem.remedy == "correct chip_helth to chip_health, chip_name or chip_count"
+
+
+def test_an_id_like_no_other_goes_and_the_message_says_where_all_are():
+    problem = checks.accept_problem(["chip_health", "no_such_finding_at_all", "capacty"])
+    assert problem.remedy == "correct capacty to capacity; remove no_such_finding_at_all"
+    assert len(problem.expected) < 150
+    assert "roles/preflight/README.md and docs/releases.md" in problem.expected
+
+
+def test_every_id_is_where_the_message_sends_people():
+    root = Path(__file__).resolve().parents[5]
+    tables = "".join((root / name).read_text(encoding="utf-8") for name in checks.PLACES.split()[:3:2])
+    assert [one for one in checks.ids() if f"`{one}`" not in tables] == []
 
 
 def test_findings_are_data(healthy):

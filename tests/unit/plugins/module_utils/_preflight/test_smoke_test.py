@@ -91,4 +91,4 @@ def test_a_container_that_was_never_there():
 
 def test_its_ids_can_be_accepted():
     checks.require_ids({"node0": checks.SMOKE_TEST})
-    assert checks.accept_problem(["smoke_npu"]).remedy == "correct it to smoke_npus"
+    assert checks.accept_problem(["smoke_npu"]).remedy == "correct smoke_npu to smoke_npus"

@@ -438,8 +438,8 @@ LINES = [
     ),
     (
         "engine_hangs",
-        "[supervisor] stopping: engine 0, 1 hangs: no token for 181 s, and none when asked for one",
-        "0, 1 hangs",
+        "[supervisor] stopping: engines 0, 1 hang: no token for 181 s, and none when asked for one",
+        "engines 0, 1 hang",
     ),
     ("vllm_exited", "[supervisor] stopping: vLLM on host 0 exited with code 0", "host 0 exited"),
     ("engine_failed", "ERROR 11-24 12:00:19 [core.py:866] EngineCore failed to start.", ""),

@@ -255,6 +255,40 @@ def test_an_engine_that_hangs_fails_though_the_api_keeps_the_stream_alive(server
     assert {one.detail for one in outcomes.values()} == {"no token for 4 s"}
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(
+    ("answered", "first", "works"),
+    [((), 30, True), (("0",), 30, True), (("0", "1"), 30, False), ((), 0, False)],
+)
+def test_engines_may_compile_until_all_of_them_have_answered(
+    server: Server, streamed, answered, first, works
+):
+    for rank in answered:
+        server.answered[rank, "stop"] = 1
+    server.pause = 3
+    client = Client(server.url, KEY, 1, first=first)
+    message = {
+        "messages": [{"role": "user", "content": "capital of France"}],
+        "model": MODEL,
+        "max_tokens": 1,
+    }
+    answer = client.ask(Request("/v1/chat/completions", {**message, "stream": streamed}))
+    assert bool(answer.status == 200 and not answer.error) == works, answer
+
+
+def test_where_the_metrics_do_not_say_who_has_answered_nobody_waits_longer(server: Server):
+    server.metrics_answer, server.pause = lambda: False, 3
+    message = {
+        "messages": [{"role": "user", "content": "capital of France"}],
+        "model": MODEL,
+        "max_tokens": 1,
+    }
+    answer = Client(server.url, KEY, 1, first=30).ask(
+        Request("/v1/chat/completions", {**message, "stream": True})
+    )
+    assert answer.error == "no token for 1 s"
+
+
 def test_an_engine_that_dies_fails_at_once(server: Server):
     server.fails = lambda asked: asked.tools and not asked.streamed
     server.breaks = lambda asked: asked.streamed
