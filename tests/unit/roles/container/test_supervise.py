@@ -36,6 +36,7 @@ from hypothesis import strategies as st
 from polling import wait_until
 from ports import free_port
 from pythons import interpreters
+from wall_clock import DAY, WallClock
 
 FILES = Path(__file__).resolve().parents[4] / "roles/container/files"
 SUPERVISE = FILES / "supervise.py"
@@ -63,13 +64,16 @@ class Host:
             "status": folder / f"status{rank}", "api-port": api_port, "engines": hosts, "probe-seconds": 0,
             "drain-seconds": 0, "draining": folder / f"draining{rank}", "stop-seconds": 2,
         }  # fmt: skip
+        self.environment: dict[str, str] = {}
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         options = [f"--{name}={value}" for name, value in self.options.items()]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [self.python, SUPERVISE, *options, "--", self.shell, "-c", self.engine], stderr=log
+                [self.python, SUPERVISE, *options, "--", self.shell, "-c", self.engine],
+                stderr=log,
+                env={**os.environ, **self.environment},
             )
 
     def signal(self, number: int) -> None:
@@ -1120,3 +1124,76 @@ def test_a_service_that_is_not_ready_is_stopped_at_once(draining_pair):
     wait_for_engines(worker)
     worker.signal(signal.SIGTERM)
     assert worker.code() == 0  # while a drain may take ten times as long as this waits
+
+
+# The time of day, which NTP sets forward and back
+
+
+@pytest.fixture(name="wall_clock")
+def wall_clock_to_set(tmp_path) -> WallClock:
+    return WallClock(tmp_path)
+
+
+def test_a_step_of_the_clock_restarts_nothing(make, wall_clock):
+    hosts = make(2)
+    for host in hosts:
+        host.environment = wall_clock.environment
+        host.start()
+    wait_for_engines(*hosts)
+    engines = [host.engine_pid() for host in hosts]
+    for ahead in (DAY, -DAY):
+        wall_clock.set_ahead(ahead)
+        assert [round(wall_clock.seen(host.python) / DAY) for host in hosts] == [ahead / DAY] * 2
+        time.sleep(1.5 * GRACE)
+        assert [host.engine_pid() for host in hosts] == engines, [host.says() for host in hosts]
+    # A host that is gone is noticed after its grace period all the same.
+    began = time.monotonic()
+    hosts[1].signal(signal.SIGSTOP)
+    assert hosts[0].code() == 1
+    assert time.monotonic() - began > GRACE
+    hosts[1].signal(signal.SIGCONT)
+    assert hosts[1].code() == 1
+
+
+@pytest.mark.parametrize("ahead", [DAY, -DAY], ids=["forward", "back"])
+def test_a_pause_lasts_as_long_whatever_the_clock_does(make, wall_clock, ahead):
+    (host,) = make(1)
+    host.environment = wall_clock.environment
+    host.state.write_text('{"failures": 2, "running": false, "lasted": 4}', encoding="ascii")
+    host.start()
+    wait(lambda: "back-off" in host.says(), host)
+    began = time.monotonic()
+    wall_clock.set_ahead(ahead)
+    wait_for_engines(host)
+    assert time.monotonic() - began > 3
+    # The generation that fails now has loaded for some seconds, not for a day.
+    wall_clock.set_ahead(0)
+    os.killpg(host.engine_pid(), signal.SIGKILL)
+    assert host.code() == 1
+    count = host.count()
+    assert count["failures"] == 3
+    assert 0 <= count["lasted"] < PATIENCE
+
+
+@pytest.mark.parametrize("ahead", [DAY, -DAY], ids=["forward", "back"])
+def test_engines_that_are_asked_and_a_drain_have_their_time_whatever_the_clock_does(
+    draining, wall_clock, ahead
+):
+    draining.environment = wall_clock.environment
+    draining.options["settled-seconds"] = PATIENCE
+    draining.state.write_text('{"failures": 1, "running": false, "lasted": 0}', encoding="ascii")
+    start_until_ready(draining)
+    client = Client(draining)
+    with client.request() as answer:
+        time.sleep(2)  # longer than the engine may be silent, so that it is asked for a token
+        wall_clock.set_ahead(ahead)
+        time.sleep(2)
+        assert draining.count()["failures"] == 1  # not good yet
+        draining.signal(signal.SIGTERM)
+        wait(lambda: draining.health().startswith("ok: draining: "), draining)
+        wall_clock.set_ahead(0)
+        time.sleep(2)
+        client.resume()
+        assert answer.result(PATIENCE) == 200
+    assert draining.code() == 0
+    assert "hangs" not in draining.says()
