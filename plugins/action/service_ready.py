@@ -46,13 +46,14 @@ class Failures:
         """Tell the other hosts about a failure."""
         self._folder.mkdir(exist_ok=True)
         part = self._folder / f"{host}.part"
-        part.write_text(json.dumps({"host": host, "found": found, "findings": findings}), encoding="utf-8")
+        failed = {"host": host, "at": time.monotonic(), "found": found, "findings": findings}
+        part.write_text(json.dumps(failed), encoding="utf-8")
         part.rename(part.with_suffix(".json"))
 
     def reported(self) -> list[dict[str, Any]]:
-        """Return the failures so far, the earliest first."""
-        files = sorted(self._folder.glob("*.json"), key=lambda file: file.stat().st_mtime)
-        return [json.loads(file.read_text(encoding="utf-8")) for file in files]
+        """Return the failures so far, the earliest first, also where the controller's clock was set meanwhile."""
+        failed = (json.loads(file.read_text(encoding="utf-8")) for file in self._folder.glob("*.json"))
+        return sorted(failed, key=lambda one: float(one["at"]))
 
     def first_cause(self, seconds: float) -> Finding | None:
         """Return the first cause over all hosts, or the best finding if no cause is reported in time."""

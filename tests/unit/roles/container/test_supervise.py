@@ -28,7 +28,7 @@ from typing import Any
 
 import pytest
 import vllm_standin
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import vllm_log
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import diagnosis, vllm_log
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.signatures import matches
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.vllm_log import Line
 from hypothesis import given, settings
@@ -225,13 +225,17 @@ def test_one_host_that_is_lost_ends_all_others_and_is_named(make):
 
 def test_a_worker_waits_for_its_head_and_counts_no_failure(make):
     head, worker = make(2)
-    worker.options["grace"] = 1
+    worker.options["grace"] = 4
     worker.start()
     wait_for_sign(worker, "no_link_to_head")
+    assert diagnosis.is_without_head(worker.lines()) is None
+    wait(lambda: diagnosis.is_without_head(worker.lines()), worker)
     time.sleep(2)
     assert worker.runs()
+    assert worker.says().count("no connection to the head at") == 1
     head.start()
     wait_for_engines(head, worker)
+    assert diagnosis.is_without_head(worker.lines()) is False
 
 
 def test_the_grace_of_the_head_counts(make):
