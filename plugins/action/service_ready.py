@@ -25,6 +25,7 @@ SLICE_SECONDS = 4  # of waiting for each run of the module: how soon a failure o
 CAUSE_SECONDS = 4  # that a host which saw only a trace waits for the cause from another host
 UNREACHABLE_SECONDS = 120  # without a connection to the host before the wait ends: it only reads
 RETRY_SECONDS = 2
+SSH_RETRIES = "reconnection_retries"  # option of the connection
 SHOW_SECONDS = 30  # between two lines about the progress within one stage
 EXPECTED = "the service starts on all hosts"
 
@@ -81,6 +82,8 @@ class ActionModule(ActionBase):
         self._shown: tuple[str, str, float] = ("", "", 0.0)
         self._started: str | None = self._task.args.get("since")
         self._unreachable_since: float | None = None
+        if self._connection.has_option(SSH_RETRIES):
+            self._connection.set_option(SSH_RETRIES, 0)  # this action tries again, and says so
         failures = Failures(self._task._uuid)
         deadline = time.monotonic() + self._timeout()
         while True:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An upgrade on the lab that one of the hosts cannot follow.
+"""An upgrade on the lab that one of the hosts cannot follow, or whose SSH connection to one of them is cut.
 
 Molecule's scenario upgrade has the rest.
 """
@@ -9,14 +9,16 @@ Molecule's scenario upgrade has the rest.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 
 import pytest
-from lab import CONTAINER, INVENTORY, NODES, assert_names, on, place, playbook, shell
+from ansible_run import ROOT
+from lab import CONTAINER, INVENTORY, NODES, Run, assert_names, on, place, playbook, shell
 from polling import wait_until
 from test_recovery import PATIENCE, answers
 
-WORKER = NODES[1]
+HEAD, WORKER = NODES
 RUNTIME = "/usr/sbin/runc"
 # It fails to make one container of the service, and is the real one afterwards. It is called in the folder of the container.
 FAILS_ONCE = f"""#!/bin/sh
@@ -37,6 +39,12 @@ def service_whose_worker_cannot_start_once() -> Iterator[list[str]]:
     shell(WORKER, f"! test -e {RUNTIME}.real || mv {RUNTIME}.real {RUNTIME}")
 
 
+BROKEN = {"vllm_serve_extra_args": ["--no-such-flag"]}
+BACKUP = f"{CONTAINER}-backup"
+CUT_SECONDS = 15
+SSH = "INPUT --protocol tcp --dport 22 --jump REJECT --reject-with tcp-reset"
+
+
 def containers() -> list[str]:
     """Return name and id of all containers of each host."""
     return [on(node, "docker", "ps", "--all", "--format", "{{.Names}} {{.ID}}") for node in NODES]
@@ -50,3 +58,110 @@ def test_the_previous_service_returns_at_once_when_a_container_does_not_start(se
     assert containers() == service
     assert all(CONTAINER in names for names in service)
     wait_until(answers, PATIENCE, "the previous service answers")
+
+
+# SSH connections that are cut
+
+
+@pytest.fixture(scope="module", name="serving")
+def service_that_answers() -> None:
+    playbook("site.yml", *INVENTORY).succeeded()
+
+
+@pytest.fixture(name="connected")
+def nodes_with_ssh(serving) -> Iterator[None]:
+    yield
+    for node in NODES:
+        reconnect(node)
+
+
+def rule(change: str, node: str) -> str:
+    """Return the command that rejects the SSH connections to a node, and ends those that are open; or that no longer does."""
+    return shlex.join([str(ROOT / "tests/lab/lab"), "exec", node, "iptables", change, *SSH.split()])
+
+
+def reconnect(node: str) -> None:
+    shell(node, f"while iptables --delete {SSH} 2>/dev/null; do :; done")
+
+
+def upgrade(
+    variables: dict[str, object], task: str, node: str, delay: float = 0, seconds: float = 0, *options: str
+) -> Run:
+    """Run an upgrade whose SSH connection to a node is cut when a task begins, or so soon afterwards, and for good without *seconds*."""
+    cut = rule("--insert", node)
+    over = f"sleep {seconds}; {rule('--delete', node)}" if seconds else ":"
+    later = f"{{ {f'sleep {delay}; {cut}; ' if delay else ''}{over}; }} >/dev/null 2>&1 </dev/null &"
+    environment = {
+        "ANSIBLE_CALLBACKS_ENABLED": "failures,cutter",
+        "CUT_TASK": task,
+        "CUT_COMMAND": later if delay else f"{cut}; {later}",
+    }
+    given = ("-e", json.dumps(variables), *options)
+    return playbook("playbooks/upgrade.yml", *INVENTORY, *given, **environment)
+
+
+def other_setting() -> dict[str, object]:
+    """Return a setting that replaces the containers."""
+    label = on(HEAD, "docker", "inspect", "--format", "{{.Config.Cmd}}", CONTAINER)
+    return {"vllm_supervisor_probe_seconds": 60 if "--probe-seconds=61" in label else 61}
+
+
+def names() -> list[set[str]]:
+    shown = [on(node, "docker", "ps", "--all", "--format", "{{.Names}}") for node in NODES]
+    return [set(names.split()) for names in shown]
+
+
+# The task that begins, the host that is cut off, and how long after that.
+PHASES = {
+    "stop": ("Ensure the container is stopped", WORKER, 1),
+    "keep": ("Rename the container to its backup name", WORKER, 0),
+    "create": ("Patch vLLM in the serving container", HEAD, 0),
+    "start": ("Start the container", WORKER, 0),
+    "wait": ("Wait until the service is ready", WORKER, 3),
+    "verify": ("Assert that the endpoint works, on every engine", HEAD, 0),
+    "clean": ("Ensure the backup is absent", HEAD, 0),
+}
+
+
+@pytest.mark.campaign
+@pytest.mark.usefixtures("connected")
+@pytest.mark.parametrize("phase", PHASES)
+def test_an_ssh_connection_that_is_cut_for_a_while_is_waited_for(phase: str):
+    before = containers()
+    run = upgrade(other_setting(), *PHASES[phase], CUT_SECONDS)
+    run.succeeded()
+    assert run.failures == []
+    assert names() == [{CONTAINER}] * 2
+    assert set(containers()).isdisjoint(before)
+    wait_until(answers, PATIENCE, "the new service answers")
+
+
+@pytest.mark.campaign
+@pytest.mark.usefixtures("connected")
+@pytest.mark.parametrize("phase", ["stop", "wait"])
+def test_a_host_that_stays_away_starts_no_half_of_a_rollback(phase: str):
+    variables = other_setting()
+    messages = upgrade(variables, *PHASES[phase], 0, "-e", "ansible_ssh_retries=2").failed()
+    assert_names(
+        messages[HEAD], WORKER, "cannot be reached any more", "Nothing was rolled back", "upgrade.yml again"
+    )
+    assert all(BACKUP in there for there in names()[:1])
+    reconnect(WORKER)
+    playbook("playbooks/upgrade.yml", *INVENTORY, "-e", json.dumps(variables)).succeeded()
+    assert names() == [{CONTAINER}] * 2
+    assert answers()
+
+
+@pytest.mark.campaign
+@pytest.mark.usefixtures("connected")
+def test_what_a_host_that_stays_away_in_the_end_has_kept_does_not_come_back():
+    run = upgrade(other_setting(), "Ensure the backup is absent", WORKER, 0, 0, "-e", "ansible_ssh_retries=2")
+    assert_names(run.succeeded(), f"{WORKER} cannot be reached any more and has the backup still")
+    reconnect(WORKER)
+    assert names() == [{CONTAINER}, {CONTAINER, BACKUP}]
+    good = [on(node, "docker", "inspect", "--format", "{{.Id}}", CONTAINER) for node in NODES]
+    failed = playbook("playbooks/upgrade.yml", *INVENTORY, "-e", json.dumps(BROKEN)).failed()
+    assert_names(failed[HEAD], "previous service runs again")
+    assert names() == [{CONTAINER}] * 2
+    assert [on(node, "docker", "inspect", "--format", "{{.Id}}", CONTAINER) for node in NODES] == good
+    wait_until(answers, PATIENCE, "the service that was upgraded answers")

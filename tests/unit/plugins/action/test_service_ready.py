@@ -169,10 +169,12 @@ def test_progress_is_shown_when_the_stage_changes_and_then_now_and_then(site, ca
     assert capsys.readouterr().out == "node0: loading weights\nnode0: more\nnode0: graph capture\n"
 
 
-def test_a_lost_connection_is_no_failure(site, capsys):
+def test_a_lost_connection_is_no_failure_and_told_at_once(site, capsys):
     run = wait(site, "node0", [waiting(), LOST, LOST, {"ready": True}])
+    run.options["reconnection_retries"] = 8
     assert run.result() == {"ready": True}
     assert run.connections == 2
+    assert run.options == {"reconnection_retries": 0}
     shown = capsys.readouterr()
     assert "node0 cannot be reached" in shown.err
     assert "node0: cannot be reached" in shown.out
