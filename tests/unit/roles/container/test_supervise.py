@@ -209,6 +209,27 @@ def test_a_host_that_is_absent_and_then_late_is_named_and_waited_for(make):
     assert [host.signs().count("other_host_failed") for host in hosts] == [0] * 4
 
 
+def test_a_host_that_leaves_at_the_moment_of_the_start_is_waited_for(make):
+    """Between the event that all have joined and the start, no process is quick enough: within one run of the loop."""
+    hosts = make(2)
+    arguments = [f"--{name}={value}" for name, value in hosts[0].options.items()]
+
+    async def generation_after_a_leave() -> str:
+        head = supervise.Head(supervise.parse([*arguments, "--", "true"]))
+        start = asyncio.ensure_future(head._start_generation())
+        await asyncio.sleep(0.1)
+        head._members[1] = supervise.Member("127.0.0.2", None, time.monotonic())
+        head._all_joined.set()
+        del head._members[1]
+        head._all_joined.clear()
+        await asyncio.sleep(0.1)
+        generation = head.generation
+        start.cancel()
+        return generation
+
+    assert asyncio.run(generation_after_a_leave()) == ""
+
+
 def test_one_host_that_is_lost_ends_all_others_and_is_named(make):
     hosts = make(4)
     for host in hosts:
