@@ -42,7 +42,6 @@ def service_whose_worker_cannot_start_once() -> Iterator[list[str]]:
 BROKEN = {"vllm_serve_extra_args": ["--no-such-flag"]}
 BACKUP = f"{CONTAINER}-backup"
 CUT_SECONDS = 15
-SSH = "INPUT --protocol tcp --dport 22 --jump REJECT --reject-with tcp-reset"
 
 
 def containers() -> list[str]:
@@ -75,26 +74,19 @@ def nodes_with_ssh(serving) -> Iterator[None]:
         reconnect(node)
 
 
-def rule(change: str, node: str) -> str:
-    """Return the command that rejects the SSH connections to a node, and ends those that are open; or that no longer does."""
-    return shlex.join([str(ROOT / "tests/lab/lab"), "exec", node, "iptables", change, *SSH.split()])
-
-
 def reconnect(node: str) -> None:
-    shell(node, f"while iptables --delete {SSH} 2>/dev/null; do :; done")
+    rule = "INPUT --protocol tcp --dport 22 --jump REJECT --reject-with tcp-reset"
+    shell(node, f"while iptables --delete {rule} 2>/dev/null; do :; done")
 
 
 def upgrade(
-    variables: dict[str, object], task: str, node: str, delay: float = 0, seconds: float = 0, *options: str
+    variables: dict[str, object], task: str, node: str, delay: int = 0, seconds: int = 0, *options: str
 ) -> Run:
     """Run an upgrade whose SSH connection to a node is cut when a task begins, or so soon afterwards, and for good without *seconds*."""
-    cut = rule("--insert", node)
-    over = f"sleep {seconds}; {rule('--delete', node)}" if seconds else ":"
-    later = f"{{ {f'sleep {delay}; {cut}; ' if delay else ''}{over}; }} >/dev/null 2>&1 </dev/null &"
     environment = {
         "ANSIBLE_CALLBACKS_ENABLED": "failures,cutter",
         "CUT_TASK": task,
-        "CUT_COMMAND": later if delay else f"{cut}; {later}",
+        "CUT_COMMAND": shlex.join([str(ROOT / "tests/support/cut-ssh.sh"), node, str(seconds), str(delay)]),
     }
     given = ("-e", json.dumps(variables), *options)
     return playbook("playbooks/upgrade.yml", *INVENTORY, *given, **environment)
