@@ -107,7 +107,7 @@ def names() -> list[set[str]]:
 PHASES = {
     "stop": ("Ensure the container is stopped", WORKER, 1),
     "keep": ("Rename the container to its backup name", WORKER, 0),
-    "create": ("Patch vLLM in the serving container", HEAD, 0),
+    "create": ("Patch vLLM in the container", HEAD, 0),
     "start": ("Start the container", WORKER, 0),
     "wait": ("Wait until the service is ready", WORKER, 3),
     "verify": ("Assert that the endpoint works, on every engine", HEAD, 0),
