@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 
 import pytest
 from ansible_run import ROOT
@@ -41,7 +42,7 @@ def service_whose_worker_cannot_start_once() -> Iterator[list[str]]:
 
 BROKEN = {"vllm_serve_extra_args": ["--no-such-flag"]}
 BACKUP = f"{CONTAINER}-backup"
-CUT_SECONDS = 15
+SOON = ("-e", "ansible_ssh_retries=2")  # a host that stays away is given up
 
 
 def containers() -> list[str]:
@@ -79,17 +80,27 @@ def reconnect(node: str) -> None:
     shell(node, f"while iptables --delete {rule} 2>/dev/null; do :; done")
 
 
-def upgrade(
-    variables: dict[str, object], task: str, node: str, delay: int = 0, seconds: int = 0, *options: str
-) -> Run:
-    """Run an upgrade whose SSH connection to a node is cut when a task begins, or so soon afterwards, and for good without *seconds*."""
-    environment = {
-        "ANSIBLE_CALLBACKS_ENABLED": "failures,cutter",
-        "CUT_TASK": task,
-        "CUT_COMMAND": shlex.join([str(ROOT / "tests/support/cut-ssh.sh"), node, str(seconds), str(delay)]),
-    }
-    given = ("-e", json.dumps(variables), *options)
-    return playbook("playbooks/upgrade.yml", *INVENTORY, *given, **environment)
+@dataclass(frozen=True)
+class Cut:
+    """When a task begins, or *delay* seconds later, SSH to a node is cut for so many seconds, or for good."""
+
+    task: str
+    node: str
+    delay: int = 0
+    seconds: int = 8
+
+    def command(self) -> str:
+        script = str(ROOT / "tests/support/cut-ssh.sh")
+        return shlex.join([script, self.node, str(self.seconds), str(self.delay)])
+
+
+def upgrade(variables: dict[str, object], cuts: Collection[Cut], *options: str) -> Run:
+    """Run an upgrade with these cuts, each of which happens."""
+    commands = {cut.task: cut.command() for cut in cuts}
+    environment = {"ANSIBLE_CALLBACKS_ENABLED": "failures,cutter", "CUTS": json.dumps(commands)}
+    run = playbook("playbooks/upgrade.yml", *INVENTORY, "-e", json.dumps(variables), *options, **environment)
+    assert [task for task in commands if f"cut when this begins: {task}" not in run.output] == [], run.output
+    return run
 
 
 def other_setting() -> dict[str, object]:
@@ -103,24 +114,25 @@ def names() -> list[set[str]]:
     return [set(names.split()) for names in shown]
 
 
-# The task that begins, the host that is cut off, and how long after that.
-PHASES = {
-    "stop": ("Ensure the container is stopped", WORKER, 1),
-    "keep": ("Rename the container to its backup name", WORKER, 0),
-    "create": ("Patch vLLM in the container", HEAD, 0),
-    "start": ("Start the container", WORKER, 0),
-    "wait": ("Wait until the service is ready", WORKER, 3),
-    "verify": ("Assert that the endpoint works, on every engine", HEAD, 0),
-    "clean": ("Ensure the backup is absent", HEAD, 0),
-}
+STOP = Cut("Ensure the container is stopped", WORKER, delay=1)
+WAIT = Cut("Wait until the service is ready", WORKER, delay=3)
+CLEAN = Cut("Ensure the backup is absent", WORKER)
+EACH_PHASE = (
+    STOP,
+    Cut("Rename the container to its backup name", WORKER),
+    Cut("Patch vLLM in the container", HEAD),
+    Cut("Start the container", WORKER),
+    WAIT,
+    Cut("Assert that the endpoint works, on every engine", HEAD),
+    CLEAN,
+)
 
 
 @pytest.mark.campaign
 @pytest.mark.usefixtures("connected")
-@pytest.mark.parametrize("phase", PHASES)
-def test_an_ssh_connection_that_is_cut_for_a_while_is_waited_for(phase: str):
+def test_ssh_connections_that_are_cut_in_each_phase_for_a_while_are_waited_for():
     before = containers()
-    run = upgrade(other_setting(), *PHASES[phase], CUT_SECONDS)
+    run = upgrade(other_setting(), EACH_PHASE)
     run.succeeded()
     assert run.failures == []
     assert names() == [{CONTAINER}] * 2
@@ -130,24 +142,24 @@ def test_an_ssh_connection_that_is_cut_for_a_while_is_waited_for(phase: str):
 
 @pytest.mark.campaign
 @pytest.mark.usefixtures("connected")
-@pytest.mark.parametrize("phase", ["stop", "wait"])
-def test_a_host_that_stays_away_starts_no_half_of_a_rollback(phase: str):
+@pytest.mark.parametrize("cut", [STOP, WAIT], ids=["stop", "wait"])
+def test_a_host_that_stays_away_starts_no_half_of_a_rollback(cut: Cut):
     variables = other_setting()
-    messages = upgrade(variables, *PHASES[phase], 0, "-e", "ansible_ssh_retries=2").failed()
+    messages = upgrade(variables, [replace(cut, seconds=0)], *SOON).failed()
     assert_names(
         messages[HEAD], WORKER, "cannot be reached any more", "Nothing was rolled back", "upgrade.yml again"
     )
-    assert all(BACKUP in there for there in names()[:1])
+    assert BACKUP in names()[0]
     reconnect(WORKER)
     playbook("playbooks/upgrade.yml", *INVENTORY, "-e", json.dumps(variables)).succeeded()
     assert names() == [{CONTAINER}] * 2
-    assert answers()
+    wait_until(answers, PATIENCE, "the new service answers")
 
 
 @pytest.mark.campaign
 @pytest.mark.usefixtures("connected")
 def test_what_a_host_that_stays_away_in_the_end_has_kept_does_not_come_back():
-    run = upgrade(other_setting(), "Ensure the backup is absent", WORKER, 0, 0, "-e", "ansible_ssh_retries=2")
+    run = upgrade(other_setting(), [replace(CLEAN, seconds=0)], *SOON)
     assert_names(run.succeeded(), f"{WORKER} cannot be reached any more and has the backup still")
     reconnect(WORKER)
     assert names() == [{CONTAINER}, {CONTAINER, BACKUP}]

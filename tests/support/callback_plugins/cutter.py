@@ -1,10 +1,11 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs a command when a task begins, such as one that cuts a host off."""
+"""Runs commands when tasks begin, such as those that cut a host off."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from typing import Any
@@ -14,9 +15,9 @@ from ansible.plugins.callback import CallbackBase
 DOCUMENTATION = """
     name: cutter
     type: notification
-    short_description: Run a command when a task begins
+    short_description: Run commands when tasks begin
     description:
-      - Runs the shell command CUT_COMMAND before the first task whose name ends with CUT_TASK.
+      - CUTS is JSON with shell commands by the names of tasks. Each runs once, before the first task whose name ends with that.
 """
 
 
@@ -28,9 +29,9 @@ class CallbackModule(CallbackBase):
 
     def __init__(self) -> None:
         super().__init__()
-        self._task = os.environ["CUT_TASK"]
+        self._cuts: dict[str, str] = json.loads(os.environ["CUTS"])
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
-        if self._task and task.get_name().endswith(self._task):
-            self._task = ""
-            subprocess.run(os.environ["CUT_COMMAND"], shell=True, check=True)
+        for name in [name for name in self._cuts if task.get_name().endswith(name)]:
+            self._display.display(f"cut when this begins: {name}")
+            subprocess.run(self._cuts.pop(name), shell=True, check=True)
