@@ -25,6 +25,7 @@ SLICE_SECONDS = 4  # of waiting for each run of the module: how soon a failure o
 CAUSE_SECONDS = 4  # that a host which saw only a trace waits for the cause from another host
 UNREACHABLE_SECONDS = 120  # without a connection to the host before the wait ends: it only reads
 RETRY_SECONDS = 2
+SSH_RETRIES = "reconnection_retries"  # option of the connection
 SHOW_SECONDS = 30  # between two lines about the progress within one stage
 EXPECTED = "the service starts on all hosts"
 
@@ -46,13 +47,14 @@ class Failures:
         """Tell the other hosts about a failure."""
         self._folder.mkdir(exist_ok=True)
         part = self._folder / f"{host}.part"
-        part.write_text(json.dumps({"host": host, "found": found, "findings": findings}), encoding="utf-8")
+        failed = {"host": host, "at": time.monotonic(), "found": found, "findings": findings}
+        part.write_text(json.dumps(failed), encoding="utf-8")
         part.rename(part.with_suffix(".json"))
 
     def reported(self) -> list[dict[str, Any]]:
-        """Return the failures so far, the earliest first."""
-        files = sorted(self._folder.glob("*.json"), key=lambda file: file.stat().st_mtime)
-        return [json.loads(file.read_text(encoding="utf-8")) for file in files]
+        """Return the failures so far, the earliest first, also where the controller's clock was set meanwhile."""
+        failed = (json.loads(file.read_text(encoding="utf-8")) for file in self._folder.glob("*.json"))
+        return sorted(failed, key=lambda one: float(one["at"]))
 
     def first_cause(self, seconds: float) -> Finding | None:
         """Return the first cause over all hosts, or the best finding if no cause is reported in time."""
@@ -80,6 +82,8 @@ class ActionModule(ActionBase):
         self._shown: tuple[str, str, float] = ("", "", 0.0)
         self._started: str | None = self._task.args.get("since")
         self._unreachable_since: float | None = None
+        if self._connection.has_option(SSH_RETRIES):
+            self._connection.set_option(SSH_RETRIES, 0)  # this action tries again, and says so
         failures = Failures(self._task._uuid)
         deadline = time.monotonic() + self._timeout()
         while True:

@@ -71,10 +71,19 @@ def problems(did: str, done: Run, *, may_fail: bool) -> list[str]:
     return [] if may_fail else [f"{did} failed: {messages}"]
 
 
+class Problems(list[str]):
+    """What is wrong, printed at once: the test takes hours."""
+
+    def note(self, *problems: str) -> None:
+        for problem in problems:
+            print(problem, flush=True)
+            self.append(problem)
+
+
 @pytest.mark.parametrize("broken", [False, True], ids=["good", "broken"])
 def test_after_any_task(broken: bool, tmp_path: Path):
     playbook("site.yml", *INVENTORY).succeeded()
-    found: list[str] = []
+    found = Problems()
     for number in itertools.count(FIRST, STEP):
         options = (*settings(number), *(BROKEN if broken else ()))
         task = killed_upgrade(number, tmp_path, *options)
@@ -85,11 +94,10 @@ def test_after_any_task(broken: bool, tmp_path: Path):
         print(did, flush=True)
         # start.yml makes no container, and a setting that is broken stays broken.
         may_fail = broken or path.endswith("start.yml")
-        found += problems(did, playbook(path, *INVENTORY, *options), may_fail=may_fail)
-        found += problems(
-            f"site.yml after {did}", playbook("site.yml", *INVENTORY, *settings(number)), may_fail=False
-        )
+        found.note(*problems(did, playbook(path, *INVENTORY, *options), may_fail=may_fail))
+        site = playbook("site.yml", *INVENTORY, *settings(number))
+        found.note(*problems(f"site.yml after {did}", site, may_fail=False))
         if containers() != [[CONTAINER], [CONTAINER]]:
-            found.append(f"after {did} the hosts have the containers {containers()}")
+            found.note(f"after {did} the hosts have the containers {containers()}")
     assert number > FIRST + 10
     assert found == []

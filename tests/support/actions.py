@@ -48,7 +48,13 @@ class Run:
         self.modules: list[tuple[str, dict[str, Any]]] = []
         self.connections = 0
         action._execute_module = self._answer
-        action._connection = SimpleNamespace(reset=self._reset, _shell=SimpleNamespace(tmpdir="/nowhere"))
+        self.options: dict[str, Any] = {}  # of the connection
+        action._connection = SimpleNamespace(
+            reset=self._reset,
+            has_option=self.options.__contains__,
+            set_option=self.options.__setitem__,
+            _shell=SimpleNamespace(tmpdir="/nowhere"),
+        )
 
     def result(self) -> dict[str, Any]:
         return self.action.run(task_vars=self.variables)

@@ -104,5 +104,5 @@ def playbook(
             "ANSIBLE_CALLBACKS_ENABLED": "failures",
             "FAILURES": file.name,
         }
-        done = run("ansible-playbook", path, *options, **callback, **variables)
+        done = run("ansible-playbook", path, *options, **{**callback, **variables})
         return done, [Failure(**json.loads(line)) for line in file]

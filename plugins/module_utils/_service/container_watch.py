@@ -34,6 +34,7 @@ class ContainerWatch:
         self.lines: list[Line] = []
         self._first: dict[str, Any] = {"StartedAt": since} if since else {}
         self._seen = ""
+        self._alone = False  # the supervisor of a worker has no head
 
     def check_running(self) -> None:
         """Raise ContainerDied if the container does not run, or has restarted since the first call."""
@@ -51,11 +52,14 @@ class ContainerWatch:
 
     def check_log(self) -> None:
         """Read the new lines of the log. Raise ContainerDied if they show that vLLM exits or has no head."""
-        if any(diagnosis.is_end(line) for line in diagnosis.since_start(self._read())):
+        new = self._read()
+        if any(diagnosis.is_end(line) for line in diagnosis.since_start(new)):
             time.sleep(SETTLE_SECONDS)
             self._read()
             raise ContainerDied("running, but vLLM in it has exited")
-        if self.lines and diagnosis.is_without_head(self.lines[-1], time.time()):
+        without_head = diagnosis.is_without_head(new)
+        self._alone = self._alone if without_head is None else without_head
+        if self._alone:
             raise ContainerDied("running, but without a connection to the head")
 
     def timeline(self) -> list[dict[str, Any]]:

@@ -95,7 +95,9 @@ GENERATION = re.compile(r"^\[supervisor\] generation \w+: starting")
 RUN = re.compile(r"^\[supervisor\] (?:generation \w+: starting|stopping: )")  # the first or last line of one
 WITHOUT_HEAD = re.compile(r"^\[supervisor\] cannot connect to the head")
 LINKED = re.compile(r"^\[supervisor\] connected to the head")
-WITHOUT_HEAD_SECONDS = 45  # the containers of all hosts were started together
+HEAD = re.compile(
+    r"^\[supervisor\] (?:connected to the head|(?P<none>no connection to the head at .+ for \S+ s)$)"
+)
 
 
 class Finding(NamedTuple):
@@ -328,11 +330,13 @@ def since_start(lines: Sequence[Line]) -> Sequence[Line]:
     return lines[begins[-1] :] if begins else lines
 
 
-def is_without_head(last: Line, now: float) -> bool:
-    """Tell whether this last line of a log means that the supervisor cannot connect to the head."""
-    return (
-        bool(WITHOUT_HEAD.search(last.text)) and last.at is not None and now - last.at > WITHOUT_HEAD_SECONDS
-    )
+def is_without_head(lines: Sequence[Line]) -> bool | None:
+    """Tell whether the supervisor says that the head is silent for longer than it may be; None if it says neither.
+
+    It counts the seconds itself: the times of the log step with the clock of the host.
+    """
+    said = (HEAD.match(line.text) for line in reversed(lines))
+    return next((match["none"] is not None for match in said if match), None)
 
 
 def planned_stop(lines: Sequence[Line]) -> float | None:

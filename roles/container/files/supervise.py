@@ -1016,6 +1016,7 @@ class Worker(Supervisor):
             silence = time.monotonic() - heard
             if silence > self.grace:
                 self.report(f"no connection to the head at {head}", failing=True)
+                self.log_once(f"no connection to the head at {head} for {self.grace:g} s", about="silence")
             if self.generation and silence > self.grace:
                 self.stop(f"the head sent no heartbeat for {silence:.0f} s")
                 return

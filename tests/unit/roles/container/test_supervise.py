@@ -28,7 +28,7 @@ from typing import Any
 
 import pytest
 import vllm_standin
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import vllm_log
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import diagnosis, vllm_log
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.signatures import matches
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.vllm_log import Line
 from hypothesis import given, settings
@@ -36,6 +36,7 @@ from hypothesis import strategies as st
 from polling import wait_until
 from ports import free_port
 from pythons import interpreters
+from wall_clock import DAY, WallClock
 
 FILES = Path(__file__).resolve().parents[4] / "roles/container/files"
 SUPERVISE = FILES / "supervise.py"
@@ -64,13 +65,16 @@ class Host:
             "first-seconds": 0,
             "drain-seconds": 0, "draining": folder / f"draining{rank}", "stop-seconds": 2,
         }  # fmt: skip
+        self.environment: dict[str, str] = {}
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         options = [f"--{name}={value}" for name, value in self.options.items()]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [self.python, SUPERVISE, *options, "--", self.shell, "-c", self.engine], stderr=log
+                [self.python, SUPERVISE, *options, "--", self.shell, "-c", self.engine],
+                stderr=log,
+                env={**os.environ, **self.environment},
             )
 
     def signal(self, number: int) -> None:
@@ -206,6 +210,27 @@ def test_a_host_that_is_absent_and_then_late_is_named_and_waited_for(make):
     assert [host.signs().count("other_host_failed") for host in hosts] == [0] * 4
 
 
+def test_a_host_that_leaves_at_the_moment_of_the_start_is_waited_for(make):
+    """Between the event that all have joined and the start, no process is quick enough: within one run of the loop."""
+    hosts = make(2)
+    arguments = [f"--{name}={value}" for name, value in hosts[0].options.items()]
+
+    async def generation_after_a_leave() -> str:
+        head = supervise.Head(supervise.parse([*arguments, "--", "true"]))
+        start = asyncio.ensure_future(head._start_generation())
+        await asyncio.sleep(0.1)
+        head._members[1] = supervise.Member("127.0.0.2", None, time.monotonic())
+        head._all_joined.set()
+        del head._members[1]
+        head._all_joined.clear()
+        await asyncio.sleep(0.1)
+        generation = head.generation
+        start.cancel()
+        return generation
+
+    assert asyncio.run(generation_after_a_leave()) == ""
+
+
 def test_one_host_that_is_lost_ends_all_others_and_is_named(make):
     hosts = make(4)
     for host in hosts:
@@ -222,13 +247,17 @@ def test_one_host_that_is_lost_ends_all_others_and_is_named(make):
 
 def test_a_worker_waits_for_its_head_and_counts_no_failure(make):
     head, worker = make(2)
-    worker.options["grace"] = 1
+    worker.options["grace"] = 4
     worker.start()
     wait_for_sign(worker, "no_link_to_head")
+    assert diagnosis.is_without_head(worker.lines()) is None
+    wait(lambda: diagnosis.is_without_head(worker.lines()), worker)
     time.sleep(2)
     assert worker.runs()
+    assert worker.says().count("no connection to the head at") == 1
     head.start()
     wait_for_engines(head, worker)
+    assert diagnosis.is_without_head(worker.lines()) is False
 
 
 def test_the_grace_of_the_head_counts(make):
@@ -1180,3 +1209,76 @@ def test_a_service_that_is_not_ready_is_stopped_at_once(draining_pair):
     wait_for_engines(worker)
     worker.signal(signal.SIGTERM)
     assert worker.code() == 0  # while a drain may take ten times as long as this waits
+
+
+# The time of day, which NTP sets forward and back
+
+
+@pytest.fixture(name="wall_clock")
+def wall_clock_to_set(tmp_path) -> WallClock:
+    return WallClock(tmp_path)
+
+
+def test_a_step_of_the_clock_restarts_nothing(make, wall_clock):
+    hosts = make(2)
+    for host in hosts:
+        host.environment = wall_clock.environment
+        host.start()
+    wait_for_engines(*hosts)
+    engines = [host.engine_pid() for host in hosts]
+    for ahead in (DAY, -DAY):
+        wall_clock.set_ahead(ahead)
+        assert [round(wall_clock.seen(host.python) / DAY) for host in hosts] == [ahead / DAY] * 2
+        time.sleep(1.5 * GRACE)
+        assert [host.engine_pid() for host in hosts] == engines, [host.says() for host in hosts]
+    # A host that is gone is noticed after its grace period all the same.
+    began = time.monotonic()
+    hosts[1].signal(signal.SIGSTOP)
+    assert hosts[0].code() == 1
+    assert time.monotonic() - began > GRACE
+    hosts[1].signal(signal.SIGCONT)
+    assert hosts[1].code() == 1
+
+
+@pytest.mark.parametrize("ahead", [DAY, -DAY], ids=["forward", "back"])
+def test_a_pause_lasts_as_long_whatever_the_clock_does(make, wall_clock, ahead):
+    (host,) = make(1)
+    host.environment = wall_clock.environment
+    host.state.write_text('{"failures": 2, "running": false, "lasted": 4}', encoding="ascii")
+    host.start()
+    wait(lambda: "back-off" in host.says(), host)
+    began = time.monotonic()
+    wall_clock.set_ahead(ahead)
+    wait_for_engines(host)
+    assert time.monotonic() - began > 3
+    # The generation that fails now has loaded for some seconds, not for a day.
+    wall_clock.set_ahead(0)
+    os.killpg(host.engine_pid(), signal.SIGKILL)
+    assert host.code() == 1
+    count = host.count()
+    assert count["failures"] == 3
+    assert 0 <= count["lasted"] < PATIENCE
+
+
+@pytest.mark.parametrize("ahead", [DAY, -DAY], ids=["forward", "back"])
+def test_engines_that_are_asked_and_a_drain_have_their_time_whatever_the_clock_does(
+    draining, wall_clock, ahead
+):
+    draining.environment = wall_clock.environment
+    draining.options["settled-seconds"] = PATIENCE
+    draining.state.write_text('{"failures": 1, "running": false, "lasted": 0}', encoding="ascii")
+    start_until_ready(draining)
+    client = Client(draining)
+    with client.request() as answer:
+        time.sleep(2)  # longer than the engine may be silent, so that it is asked for a token
+        wall_clock.set_ahead(ahead)
+        time.sleep(2)
+        assert draining.count()["failures"] == 1  # not good yet
+        draining.signal(signal.SIGTERM)
+        wait(lambda: draining.health().startswith("ok: draining: "), draining)
+        wall_clock.set_ahead(0)
+        time.sleep(2)
+        client.resume()
+        assert answer.result(PATIENCE) == 200
+    assert draining.code() == 0
+    assert "hangs" not in draining.says()

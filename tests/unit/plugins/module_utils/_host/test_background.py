@@ -16,6 +16,7 @@ import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import background
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.background import Busy, Job
 from polling import wait_until
+from wall_clock import DAY, WallClock
 
 COLLECTIONS = str(Path(__file__).parents[5] / "collections")
 # Run in a process of its own, so that the fork does not copy pytest's threads.
@@ -31,11 +32,18 @@ background.Job({folder!r}, {run!r}, {task!r}, {lease}).begin(work)
 """
 
 
-def begin(folder: Path, run: str, work: str = "pass", lease: int = 30, task: str = "") -> Job:
+def begin(
+    folder: Path,
+    run: str,
+    work: str = "pass",
+    lease: int = 30,
+    task: str = "",
+    environment: dict[str, str] | None = None,
+) -> Job:
     program = PROGRAM.format(
         collections=COLLECTIONS, folder=str(folder), run=run, work=work, lease=lease, task=task
     )
-    subprocess.run([sys.executable, "-c", program], check=True)
+    subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ, **(environment or {})})
     return Job(str(folder), run, task, lease)
 
 
@@ -184,6 +192,20 @@ def test_work_goes_on_for_its_lease(tmp_path: Path, lease: int, seconds: int, en
     else:
         time.sleep(2.5)
         assert Job(str(tmp_path / "job"), "two").stop()
+
+
+@pytest.mark.parametrize("ahead", [DAY, -DAY], ids=["forward", "back"])
+def test_a_step_of_the_hosts_clock_neither_ends_nor_prolongs_a_lease(tmp_path: Path, ahead: float):
+    wall_clock = WallClock(tmp_path)
+    environment = wall_clock.environment
+    job = begin(tmp_path / "job", "one", f"time.sleep({2 * PATIENCE})", lease=5, environment=environment)
+    process = pid(tmp_path / "job")
+    job.poll(0)
+    wall_clock.set_ahead(ahead)
+    assert round(wall_clock.seen() / DAY) == ahead / DAY
+    time.sleep(2.5)
+    assert job.is_running()
+    wait_for_the_end(process)
 
 
 def test_a_lease_from_before_a_restart_of_the_host_is_over(tmp_path: Path):

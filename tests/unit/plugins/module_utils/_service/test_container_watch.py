@@ -104,6 +104,20 @@ def test_a_vllm_that_exited_is_seen_with_its_cause(daemon):
     assert watch.findings()[0].line == FULL
 
 
+def test_a_worker_without_a_head_is_dead_once_it_says_so(daemon):
+    """Not by the times of its log: NTP may set the clock of a host that has just booted."""
+    watch = ContainerWatch("vllm", BEGAN)
+    log(daemon, (1, "[supervisor] cannot connect to the head at 10.0.0.10:8083: x; retrying"))
+    watch.check_log()
+    log(daemon, (46, "[supervisor] no connection to the head at 10.0.0.10:8083 for 45 s"), since=at(1))
+    for _poll in range(2):
+        with pytest.raises(ContainerDied, match="without a connection to the head"):
+            watch.check_log()
+        log(daemon, since=at(46))
+    log(daemon, (50, "[supervisor] connected to the head at 10.0.0.10:8083"), since=at(46))
+    watch.check_log()
+
+
 def test_a_container_without_a_log_is_no_failure(daemon):
     watch = ContainerWatch("vllm", BEGAN)
     watch.check_log()
