@@ -337,6 +337,46 @@ def test_buffers_are_of_the_kinds_of_parallelism_that_there_are():
     assert capacity.estimate(pair, glm()).communication == 4 * capacity.GROUP_MB * capacity.MIB
 
 
+def test_a_device_of_a2_gathers_the_tokens_of_all_engines():
+    def computation(npu_name: str, engines: int) -> float:
+        its_plan = planned()
+        its_plan["npu"]["name"] = npu_name
+        its_plan["data_parallel"]["size"] = engines
+        return capacity.estimate(its_plan, glm()).computation - capacity.RUNTIME
+
+    assert computation("910B3", 4) > 1.9 * computation("910B3", 2)
+    assert computation("910_9362", 4) == computation("910_9362", 2) < computation("910B3", 2)
+
+
+@pytest.mark.parametrize(
+    ("on_a2", "ranks", "experts", "release", "uses"),
+    [
+        (False, 1, 256, "0.13.0", False),
+        (False, 2, 256, "0.13.0", True),
+        (True, 15, 256, "0.13.0", False),
+        (True, 16, 256, "0.13.0", True),
+        (True, 16, 16 * 25, "0.13.0", True),  # a release that has no limit
+        (True, 16, 16 * 25, "0.18.0", False),
+        (True, 16, 16 * 25, "0.20.0", False),
+        (True, 16, 16 * 25 - 1, "0.18.0", True),  # 24 of each device
+        (True, 16, 16 * 25, "main", True),
+    ],
+)
+def test_when_experts_are_reached_by_mc2(on_a2: bool, ranks: int, experts: int, release: str, uses: bool):
+    assert capacity.uses_mc2(on_a2, ranks, experts, release) is uses
+    assert capacity.divides(on_a2, ranks, experts, release) is (experts % ranks == 0 or not uses)
+
+
+def test_stages_divide_the_layers_and_the_first_and_last_one_the_vocabulary():
+    model = of_config(QWEN_14B, "model")
+    whole = capacity.estimate(alone(), model)
+    half = capacity.estimate(alone(pipeline_parallel_size=2), model)
+    assert half.weights == whole.weights / 2
+    fifth = capacity.estimate(alone(pipeline_parallel_size=5), model)
+    vocabulary = model.weights["vocabulary"]
+    assert fifth.weights == pytest.approx((whole.weights - vocabulary) / 5 + vocabulary / 2)
+
+
 def test_an_estimate_is_plain_data():
     data = capacity.estimate(planned(), glm()).data()
     assert data["layout"]["hosts"] == 2
