@@ -72,7 +72,7 @@ def changed(node: ast.AST) -> Iterator[ast.AST]:
         yield ast.If(ast.UnaryOp(ast.Not(), node.test), node.body, node.orelse)
     elif isinstance(node, (ast.Raise, ast.Continue, ast.Break)) or _is_call(node):
         yield ast.Pass()
-    elif isinstance(node, ast.Return) and node.value and getattr(node.value, "value", ...) is not None:
+    elif isinstance(node, ast.Return) and node.value and not _is_none_or_false(node.value):
         yield ast.Return(ast.Constant(None))
 
 
@@ -93,6 +93,11 @@ def _changed_expression(node: ast.expr) -> Iterator[ast.expr]:
         yield node.orelse
 
 
+def _is_none_or_false(node: ast.expr) -> bool:
+    """Tell whether None in the place of a value makes no difference."""
+    return isinstance(node, ast.Constant) and (node.value is None or node.value is False)
+
+
 def _is_text(node: ast.BinOp) -> bool:
     """Tell whether an addition may be one of strings or lists, which have no subtraction."""
     parts = (node.left, node.right)
@@ -104,7 +109,10 @@ def _is_call(node: ast.AST) -> bool:
 
 
 class Place(NamedTuple):
-    """A change that can be made: the node, what comes in its place, and the lines of its statement."""
+    """A change that can be made: the node, what comes in its place, and the lines of its statement.
+
+    ``by_import``: an import runs that statement, not the call of a function.
+    """
 
     parent: ast.AST
     name: str
@@ -112,6 +120,7 @@ class Place(NamedTuple):
     node: Any
     other: ast.AST
     span: tuple[int, int]
+    by_import: bool
 
     @property
     def title(self) -> str:
@@ -126,8 +135,9 @@ class Place(NamedTuple):
         return text
 
 
-def places(parent: ast.AST, span: tuple[int, int] = (0, 0)) -> Iterator[Place]:
+def places(parent: ast.AST, span: tuple[int, int] = (0, 0), by_import: bool = True) -> Iterator[Place]:
     """Yield the changes below a node."""
+    by_import = by_import and not isinstance(parent, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
     for name, field in ast.iter_fields(parent):
         if isinstance(parent, (ast.arguments, ast.JoinedStr)) or name == "decorator_list":
             continue  # defaults and wording
@@ -135,8 +145,8 @@ def places(parent: ast.AST, span: tuple[int, int] = (0, 0)) -> Iterator[Place]:
             if isinstance(node, ast.AST):
                 own = _span(node, span)
                 for other in changed(node):
-                    yield Place(parent, name, index, node, other, own)
-                yield from places(node, own)
+                    yield Place(parent, name, index, node, other, own, by_import)
+                yield from places(node, own, by_import)
 
 
 def _span(node: ast.AST, span: tuple[int, int]) -> tuple[int, int]:
@@ -176,6 +186,7 @@ def sample(file: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
         {
             "file": str(file),
             "span": found[one].span,
+            "by_import": found[one].by_import,
             "title": found[one].title,
             "source": found[one].source(tree),
         }

@@ -114,13 +114,13 @@ class Runner:
     def _selected(self, mutant: dict[str, Any]) -> list[str]:
         """Return the tests that run the changed statement; those of the same name come first, and then the fast ones.
 
-        What is run by an import may matter to each test that uses the file.
+        What is run by an import, which may be in a test, may matter to each test that uses the file.
         """
         first, last = mutant["span"]
         found = {
             test for line in range(first, last + 1) for test in self._ran.get((mutant["file"], line), ())
         }
-        if "" in found:
+        if "" in found or mutant["by_import"]:
             found.update(*(tests for (file, _line), tests in self._ran.items() if file == mutant["file"]))
         own = f"/test_{Path(mutant['file']).stem}.py::"
         known = sorted(found & self._seconds.keys(), key=self._seconds.__getitem__)

@@ -49,6 +49,7 @@ def test_healthy_hosts_are_summed_up(make, capsys):
     failures = [one for one in result["findings"] if one["severity"] == "fail"]
     assert failures == []
     assert not result.get("failed")
+    assert result["changed"] is False
     assert result["checks"]
     assert result["msg"] in capsys.readouterr().out
 
@@ -65,6 +66,7 @@ def test_what_fails_is_told_with_host_and_stage(make):
 def test_a_report_does_not_fail(make):
     result = make(WRONG).action("preflight_check", "node0", on_failure="report").result()
     assert not result.get("failed")
+    assert result["changed"] is False
     assert "FAIL node1: python_requests" in result["msg"]
     assert result["checks"]
 

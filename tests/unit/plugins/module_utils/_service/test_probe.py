@@ -242,6 +242,7 @@ def test_an_engine_that_hangs_fails(server: Server):
         *(name for name in CALLS if "streamed" in name),
     }
     assert failures(outcomes) == streamed
+    assert {outcomes[name].detail for name in streamed} == {"no token for 4 s"}
 
 
 @pytest.mark.parametrize("begun", [0, 1, 4])
