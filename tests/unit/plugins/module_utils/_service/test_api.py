@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import api
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.api import Answer, Message, Stream
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 CALL = {"index": 0, "function": {"name": "weather", "arguments": '{"city"'}}
@@ -193,6 +193,8 @@ def test_a_percentile_is_the_smallest_that_enough_do_not_exceed(values, percent)
 
 
 @given(st.text(), st.integers(4, 50))
+@example("four", 4)
+@example("fives", 4)
 def test_a_shortened_text_is_one_line_and_not_longer(text, limit):
     line = api.shorten(text, limit)
     assert len(line) <= limit

@@ -19,6 +19,11 @@ def test_counters_become_rates_and_gauges_stay():
     assert (first["running"], first["requests"], second["requests"]) == (0.0, 2.0, 2.0)
 
 
+def test_rates_have_one_digit_behind_the_point():
+    later = TEXT.replace('engine="1",model_name="glm47"} 48.0', 'engine="1",model_name="glm47"} 49.0')
+    assert metrics.engines(TEXT, later, 3.0)[1]["generated_tokens_per_second"] == 0.3
+
+
 def test_only_answers_count_as_answered():
     sample = 'vllm:request_success_total{{engine="{}",finished_reason="{}"}} {}'
     rows = [("0", "stop", 2), ("0", "length", 1), ("0", "abort", 40), ("1", "abort", 5)]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import checks
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import probe as probe_module
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.api import Request
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.checks import Outcome
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.endpoint import Client
@@ -102,6 +103,22 @@ def test_long_thinking_passes_with_a_note(server: Server):
     outcomes, facts = probed(server)
     assert outcomes["chat"].detail.startswith(f"still thinking after {checks.THINKING_TOKENS} tokens")
     assert (facts["answer"]["content"], outcomes["reasoning"].problem) == ("", None)
+
+
+def test_a_stream_is_measured_while_it_arrives(server: Server):
+    server.pause = 0.05
+    _outcomes, facts = probed(server, names=["streaming"])
+    assert facts["ttft"] < 20 * 0.05
+    assert facts["gap_p50"] >= 0.05
+    assert 0 < facts["tokens_per_second"] <= 20
+
+
+def test_a_server_that_counts_nothing_is_not_waited_for_for_ever(server: Server, monkeypatch):
+    monkeypatch.setattr(probe_module, "COUNT_SECONDS", 0.1)
+    server.metrics_answer = lambda: False
+    outcomes, facts = probed(server, names=["completion", "health"])
+    assert failures(outcomes) == {"completion"}
+    assert facts["engines"] == {}
 
 
 def test_a_slow_service_passes(server: Server):
