@@ -74,6 +74,47 @@ def test_what_the_daemon_does_not_have(client):
     assert client.read_file("vllm", "/none") is None
 
 
+@pytest.mark.parametrize(
+    ("version", "engine"),
+    [
+        (None, "Docker"),
+        ({}, "Docker"),
+        ({"Components": None}, "Docker"),
+        ({"Components": [{"Name": "Engine"}, {}]}, "Docker"),
+        ({"Components": [{"Name": "Podman Engine"}]}, "Podman"),
+    ],
+)
+def test_what_answers(client, daemon, version, engine):
+    if version is not None:
+        daemon.answers["/version"] = version
+    assert client.engine() == engine
+
+
+def test_the_newest_files_of_a_folder(client, daemon):
+    """Of each the end, and of the folder no more than a limit."""
+    texts = {"old": b"a", "new": b"bcd", "newer": b"0" * 70_000 + b"end"}
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w") as tar:
+        for at, (name, content) in enumerate(texts.items()):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mtime = len(content), at
+            tar.addfile(entry, io.BytesIO(content))
+    daemon.answers["/containers/vllm/archive?path=%2Flog"] = raw.getvalue()
+    whole = sum(map(len, texts.values()))
+    assert client.newest_files("vllm", "/log", 2, 3, whole) == ({"new": "bcd", "newer": "end"}, True)
+    assert client.newest_files("vllm", "/log", 9, 2, whole - 1) == ({"old": "a", "new": "cd"}, False)
+    assert client.newest_files("none", "/log", 2, 3, whole) == ({}, True)
+    daemon.answers["/containers/vllm/archive?path=%2Flog"] = b"no archive"
+    with pytest.raises(docker.DockerError, match="/log"):
+        client.newest_files("vllm", "/log", 2, 3, whole)
+
+
+def test_what_is_sent_is_called_an_archive_and_nothing_else_is(client, daemon):
+    client.write_files("vllm", "/srv", [(tarfile.TarInfo("a"), b"")])
+    client.info()
+    assert [kind for _method, kind in daemon.kinds] == ["application/x-tar", None]
+
+
 def test_a_log(client):
     assert client.log("vllm", 2) == "1 out\n2 err\n"
     assert client.log("vllm", 9, SECOND) == "late\n"

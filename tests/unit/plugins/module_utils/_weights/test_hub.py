@@ -92,10 +92,16 @@ def test_a_company_authority_is_trusted_for_hub_and_cdn(over_tls: str, authority
     hub.try_out(REPO, "master", "sub/model.safetensors")
 
 
-def test_a_company_authority_that_is_not_trusted_is_named_as_the_cause(over_tls: str):
+def test_a_company_authority_that_is_not_trusted_is_named_as_the_cause(
+    over_tls: str, monkeypatch: pytest.MonkeyPatch
+):
+    """At once: that does not end by itself."""
+    pauses: list[float] = []
+    monkeypatch.setattr(server, "time", SimpleNamespace(sleep=pauses.append))
     with pytest.raises(ProblemError, match="certificate that is not trusted") as error:
         Hub(over_tls, TOKEN).log_in()
     assert "O(ca_bundle)" in str(error.value)
+    assert pauses == []
 
 
 class Cdn(BaseHTTPRequestHandler):

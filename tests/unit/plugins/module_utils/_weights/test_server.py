@@ -38,6 +38,8 @@ class Handler(BaseHTTPRequestHandler):
         with suppress(OSError):
             self.server.answer(self)
 
+    do_POST = do_GET
+
     def log_message(self, *_arguments: object) -> None:
         pass
 
@@ -83,6 +85,7 @@ def listing(files: object, **more: object) -> dict[str, object]:
 MODELSCOPE: dict[str, Any] = {
     "a mapping of files": listing({"a": 1}),
     "names alone": listing(["config.json"]),
+    "no mapping at all": {"Code": 200, "Data": {"Files": 7}},
     "nothing for a file": listing([None]),
     "a name for the last commit": listing([FILE], LatestCommitter="an author"),
 }
@@ -101,6 +104,50 @@ HUGGING_FACE: dict[str, tuple[Any, Any]] = {
 def test_a_modelscope_listing_of_another_form_is_refused(liar: Liar, data: object):
     liar.answer = lambda request: request.send(json.dumps(data).encode())
     assert "another form" in found(Hub(liar.url, ""))
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ([FILE, FILE], "'config.json' twice"),
+        ([{**FILE, "Path": "../config.json"}], "unsafe path"),
+        ([{**FILE, "Type": "tree"}], "no files in this revision"),
+    ],
+)
+def test_files_that_cannot_be_side_by_side_are_refused(liar: Liar, files: list[Any], said: str):
+    liar.answer = lambda request: request.send(json.dumps(listing(files)).encode())
+    assert said in found(Hub(liar.url, ""))
+
+
+def test_an_unsafe_path_of_hugging_face_is_refused(liar: Liar):
+    def answer(request: Handler) -> None:
+        tree = [{**LARGE, "path": "../../etc/cron.d/x"}]
+        request.send(json.dumps({"sha": COMMIT} if "/revision/" in request.path else tree).encode())
+
+    liar.answer = answer
+    assert "unsafe path" in found(HuggingFace(liar.url, ""))
+
+
+@pytest.mark.parametrize(
+    ("login", "profile", "refused"),
+    [(200, 500, None), (400, 200, None), (401, 200, None), (403, 200, None), (400, 401, True), (403, 403, True),
+     (404, 200, False), (405, 401, False)],
+)  # fmt: skip
+def test_a_token_that_gets_no_login_may_have_a_profile(
+    liar: Liar, login: int, profile: int, refused: bool | None
+):
+    def answer(request: Handler) -> None:
+        request.rfile.read(int(request.headers.get("Content-Length", 0)))
+        request.send(b'{"Code": 200}', profile if request.path == "/openapi/v1/users/me" else login)
+
+    liar.answer = answer
+    hub = Hub(liar.url, "a token")
+    if refused is None:
+        hub.log_in()
+        return
+    with pytest.raises(ProblemError) as caught:
+        hub.log_in()
+    assert isinstance(caught.value, server.RefusedError) is refused
 
 
 def test_json_that_is_nested_too_deeply_is_none(liar: Liar):
@@ -142,6 +189,15 @@ def test_an_answer_that_does_not_end_is_not_waited_for(liar: Liar, monkeypatch: 
     monkeypatch.setattr(server, "WHOLE_SECONDS", 1)
     liar.answer = drip
     assert "has not ended its answer after 1 s" in found(Hub(liar.url, ""))
+
+
+def test_of_a_file_that_is_tried_out_nothing_is_read(liar: Liar, monkeypatch: pytest.MonkeyPatch):
+    """A server that ignores the range sends the whole file, which may take hours."""
+    monkeypatch.setattr(server, "WHOLE_SECONDS", 5)
+    liar.answer = drip
+    began = time.monotonic()
+    Hub(liar.url, "").try_out(REPO, "master", "model.safetensors")
+    assert time.monotonic() - began < 5
 
 
 def packed(request: Handler) -> None:
