@@ -20,6 +20,7 @@ import json
 import os
 import queue
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -43,6 +44,8 @@ CODE = {
 NEEDED = ("collections", "plugins", "profiles", "roles", "playbooks", "docs", "tests", "inventories")
 FILES = ("galaxy.yml", "pyproject.toml", "ansible.cfg", "README.md", "README.zh-CN.md")
 LARGE = 40  # changes of a file that add one to its sample
+TIMES = re.compile(r"SECONDS|PAUSE|TIMEOUT|TICK")  # in the names of constants
+LAYOUT = ("buffering", "indent")  # arguments that change nothing but the form of what is written or its speed
 
 running: list[subprocess.Popen[str]] = []
 
@@ -139,14 +142,29 @@ def places(parent: ast.AST, span: tuple[int, int] = (0, 0), by_import: bool = Tr
     """Yield the changes below a node."""
     by_import = by_import and not isinstance(parent, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
     for name, field in ast.iter_fields(parent):
-        if isinstance(parent, (ast.arguments, ast.JoinedStr)) or name == "decorator_list":
-            continue  # defaults and wording
+        if (
+            isinstance(parent, (ast.arguments, ast.JoinedStr))
+            or name == "decorator_list"
+            or _is_tuning(parent)
+        ):
+            continue  # defaults, wording, and what nobody notices
         for index, node in enumerate(field if isinstance(field, list) else [field]):
             if isinstance(node, ast.AST):
                 own = _span(node, span)
                 for other in changed(node):
                     yield Place(parent, name, index, node, other, own, by_import)
                 yield from places(node, own, by_import)
+
+
+def _is_tuning(node: ast.AST) -> bool:
+    """Tell whether a part of the code has only how long, how much at a time, or in which form."""
+    if isinstance(node, ast.Assign):
+        return all(
+            isinstance(one, ast.Name) and one.id.isupper() and TIMES.search(one.id) for one in node.targets
+        )
+    if isinstance(node, ast.BinOp):  # a size of so many bytes, such as 4 << 20
+        return isinstance(node.op, ast.LShift) and isinstance(node.right, ast.Constant)
+    return isinstance(node, ast.keyword) and node.arg in LAYOUT
 
 
 def _span(node: ast.AST, span: tuple[int, int]) -> tuple[int, int]:
