@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNNER = "tests/support/mutant_runner.py"
-# What is changed, and the folder of its tests.
+# What is changed, and the folder of its tests, without the folders in that.
 CODE = {
     "plugins/module_utils": "tests/unit/plugins/module_utils",
     "plugins/action": "tests/unit/plugins/action",
@@ -214,7 +214,8 @@ def sample(file: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
 
 def attempts(tests: str, mutants: list[dict[str, Any]], trees: queue.Queue[Path]) -> list[dict[str, Any]]:
     """Return what one process of pytest tells about the mutants of a folder."""
-    if not (ROOT / tests).exists():
+    files = sorted(str(file.relative_to(ROOT)) for file in (ROOT / tests).glob("test_*.py"))
+    if not files:
         return [{**mutant, "noticed": False} for mutant in mutants]
     tree = trees.get()
     results = []
@@ -226,7 +227,7 @@ def attempts(tests: str, mutants: list[dict[str, Any]], trees: queue.Queue[Path]
             running.append(process)
             assert process.stdin
             assert process.stdout
-            process.stdin.write(json.dumps({"tests": tests, "mutants": mutants}))
+            process.stdin.write(json.dumps({"tests": files, "mutants": mutants}))
             process.stdin.close()
             for line in process.stdout:
                 results.append(json.loads(line))

@@ -39,7 +39,7 @@ codes: dict[str, Any] = {}  # of what is imported once for all, by its path
 class Runner:
     """A plugin of pytest that runs, in the place of all tests once, some of them for each mutant."""
 
-    def __init__(self, tests: str, mutants: list[dict[str, Any]], tell: Callable[..., None]) -> None:
+    def __init__(self, tests: list[str], mutants: list[dict[str, Any]], tell: Callable[..., None]) -> None:
         self._tests, self._mutants, self._tell = tests, mutants, tell
         self._tree = Path.cwd()
         self._ran: dict[tuple[str, int], set[str]] = defaultdict(set)  # tests, by file and line
@@ -57,7 +57,7 @@ class Runner:
                 noticed = self._is_noticed(session, mutant)
                 self._tell(**mutant, noticed=noticed, seconds=round(time.monotonic() - began, 1))
         else:
-            print(f"{self._tests} fails without a change: repair that first.", file=sys.stderr)
+            print(f"{' '.join(self._tests)} fail without a change: repair that first.", file=sys.stderr)
         return True
 
     def pytest_runtestloop(self) -> bool:
@@ -84,7 +84,7 @@ class Runner:
                 sys.path.insert(0, folder)
                 sys.modules.pop("sitecustomize", None)
                 self._begin = importlib.import_module("sitecustomize").begin
-                passed = self._run(session, [self._tests])
+                passed = self._run(session, self._tests)
                 sys.settrace(None)
                 modules = {name: getattr(one, "__file__", None) or "" for name, one in sys.modules.items()}
                 notes.write_text(json.dumps([self._seconds, modules]), encoding="utf-8")
@@ -229,7 +229,7 @@ def main() -> None:
     keep_codes()
     quiet = ["-qq", "--tb=no", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist"]
     runner = Runner(work["tests"], work["mutants"], tell)
-    pytest.main([*quiet, "-m", "not campaign", work["tests"]], plugins=[runner])
+    pytest.main([*quiet, "-m", "not campaign", *work["tests"]], plugins=[runner])
 
 
 if __name__ == "__main__":
