@@ -640,6 +640,50 @@ def test_chips_that_no_engine_uses_are_told(changes: dict[str, Any], idle: int):
     assert ("idle: 4 of the 8 NPUs" in capacity_report.report(estimate)) == bool(idle)
 
 
+def remedy_of(its_plan: dict[str, Any], model: Model, **changes: Any) -> list[str]:
+    """Return the ways that a remedy names."""
+    estimate = replace(capacity.estimate(its_plan, model), **changes)
+    found = capacity_report.problem(its_plan, model, estimate)
+    assert found
+    return found.remedy.partition(": ")[2].split("; ") if ": " in found.remedy else [found.remedy]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "overrides", "ways"),
+    [
+        (2, args(gpu_memory_utilization=0.75), ["gpu-memory-utilization", "hosts", "quantized"]),
+        (2, args(max_model_len=202752), ["max-model-len", "hosts", "quantized"]),
+        (1, {}, ["hosts", "quantized"]),
+        (1, {"vllm_tensor_parallel_size": 4}, ["hosts", "quantized"]),  # its idle chips are not enough
+    ],
+)  # fmt: skip
+def test_the_ways_of_a_remedy(hosts: int, overrides: dict[str, Any], ways: list[str]):
+    found = remedy_of(planned(hosts, **overrides), glm())
+    assert [way in text for way, text in zip(ways, found, strict=True)] == [True] * len(ways), found
+
+
+def test_a_model_without_experts_needs_a_larger_engine_and_not_more_hosts():
+    dense = of_config(QWEN_14B, "model")
+    ways = remedy_of(alone(32768), dense)
+    assert ways == ["a larger vllm_tensor_parallel_size", "quantized weights"]
+    quantized = replace(dense, quantized=True)
+    assert remedy_of(alone(32768), quantized) == ["a larger vllm_tensor_parallel_size"]
+    none = of_config({**GLM, "num_hidden_layers": 92}, "GLM-4.7", 365 * GB)
+    assert none.quantized
+    assert remedy_of(planned(1), none, hbm=2.0**30, utilization=0.9)[0]
+
+
+def test_what_is_needed_for_the_context_or_without_one():
+    def found(length: Any) -> str:
+        its_plan, model = alone(32768, max_model_len=length), of_config(QWEN_14B, "model")
+        problem = capacity_report.problem(its_plan, model, capacity.estimate(its_plan, model))
+        assert problem
+        return problem.found
+
+    assert "for a context of 4,096 tokens" in found(4096)
+    assert "for the smallest KV cache" in found(-1)
+
+
 def test_idle_chips_are_a_way_to_make_a_model_fit():
     its_plan, model = planned(vllm_tensor_parallel_size=4), glm()
     found = capacity_report.problem(its_plan, model, capacity.estimate(its_plan, model))
