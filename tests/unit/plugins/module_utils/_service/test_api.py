@@ -117,6 +117,22 @@ def test_a_stream_that_breaks_has_an_error(lines, error):
     assert not stream.done
 
 
+def test_an_empty_stream_has_no_tokens():
+    assert (fed().tokens, fed().message, fed().done) == (0, Message(), False)
+
+
+def test_figures_are_in_milliseconds_and_gaps_finer():
+    stream = Stream()
+    for at in (0.12345, 0.23456, 0.34):
+        stream.feed(chunk(content="a", usage=3), at)
+    assert stream.metrics() == {
+        "ttft": 0.123,
+        "tokens_per_second": 9.2,
+        "gap_p50": 0.1054,
+        "gap_p99": 0.1111,
+    }
+
+
 def test_what_is_no_event_is_kept_as_the_rest():
     assert fed('{"detail": ', '"gone"}').rest == '{"detail": "gone"}'
 
@@ -177,7 +193,7 @@ def test_earlier_calls_are_not_changed():
 
 @pytest.mark.parametrize(("values", "percent", "expected"), [
     ([], 50, None), ([3.0], 0, 3.0), ([3.0], 100, 3.0), ([1, 2, 3, 4], 50, 2), ([1, 2, 3, 4], 51, 3), ([2, 1], 1, 1),
-    ([0.123456], 50, 0.1235),
+    ([0.123456], 50, 0.1235), (range(1000), 50, 499), (range(1000), 99, 989),
 ])  # fmt: skip
 def test_percentiles(values, percent, expected):
     assert api.percentile(values, percent) == expected
