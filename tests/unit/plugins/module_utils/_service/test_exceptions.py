@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import exceptions
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.vllm_log import Line
 
@@ -99,3 +100,11 @@ def test_a_bare_exception_counts_if_there_is_no_traceback():
     assert last([bare]).traced is False
     assert last([bare, *raised("", "TypeError: traced")]).line.text == "TypeError: traced"
     assert exceptions.last_exception([Line("All is well: fine", None, "ERROR")], None, False) is None
+
+
+@pytest.mark.parametrize("blank", [[], [Line("")], [Line(""), Line("")]])
+def test_what_announces_a_harmless_traceback_is_before_it(blank: list[Line]):
+    announced = [Line("Exception ignored in: <function x>"), *blank, *raised("", "ValueError: x")]
+    assert exceptions.last_exception(announced, None, served=False) is None
+    other = [Line("Exception ignored in: <function x>"), Line("text"), *raised("", "ValueError: x")]
+    assert last(other).line.text == "ValueError: x"

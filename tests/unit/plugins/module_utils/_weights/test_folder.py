@@ -343,6 +343,23 @@ def test_a_disk_that_is_too_small_is_told_before_the_first_byte(tmp_path):
         folders.require_space(str(tmp_path / "new/model"), "dir", free + (1 << 40))
 
 
+def test_the_option_for_the_place_of_the_manifest_is_named(tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    folder = Folder(str(tmp_path / "file/model"))
+    with pytest.raises(ProblemError, match=r"O\(dir\)"):
+        folder.require_place_for_manifest()
+    folder.manifest_path = str(tmp_path / "file/notes/manifest.json")
+    with pytest.raises(ProblemError, match=r"O\(cache_dir\)"):
+        folder.require_place_for_manifest()
+
+
+def test_a_file_that_cannot_be_read_is_empty(tmp_path):
+    folder = Folder(str(write(tmp_path)))
+    assert (folder.read("README.md"), folder.read("none")) == ("docs", "")
+    (tmp_path / "odd").write_bytes(b"a\xff")
+    assert folder.read("odd") == "a\ufffd"
+
+
 def test_a_place_that_is_no_folder_is_refused(tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(ProblemError, match="not a writable folder"):
