@@ -162,6 +162,7 @@ def test_a_plan_that_holds_is_kept_and_another_one_is_made_again(site):
         run = again.action("plan", "node0", [gathered()], reuse=True)
         result = run.result()
         assert result.get("skipped", False) is skipped
+        assert result["changed"] is False
         assert bool(run.modules) is not skipped
     assert result["ansible_facts"]["vllm_plan"]["served_model_name"] == "other"
     without = site().action("plan", "node0", [gathered()], reuse=True)

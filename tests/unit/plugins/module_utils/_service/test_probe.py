@@ -16,7 +16,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.api impor
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.checks import Outcome
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.endpoint import Client
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.probe import probe
-from vllm_standin import KEY, MODEL, SALAD, Asked, Said, Server, healthy
+from vllm_standin import KEY, MODEL, SAID, SALAD, THOUGHT, Asked, Said, Server, healthy
 
 # As profiles/models/glm-4.7.yml has it.
 REQUESTS = {"completion": {"request": {"messages": [{"role": "user", "content": "请做一下自我介绍"}]}}}
@@ -96,6 +96,8 @@ def test_a_healthy_service_passes(server: Server, model: Callable[[Asked], Said]
     assert [one.problem for one in outcomes.values() if one.problem] == []
     assert all(count >= 1 for count in facts["engines"].values())
     assert not any("temperature" in body for body in server.bodies)
+    assert facts["answer"].keys() == {"reasoning", "content"}
+    assert model is not healthy or facts["answer"] == {"reasoning": THOUGHT, "content": SAID}
 
 
 def test_long_thinking_passes_with_a_note(server: Server):

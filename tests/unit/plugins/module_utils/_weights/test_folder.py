@@ -443,5 +443,18 @@ def test_checksums_name_the_files(tmp_path):
         sources.ChecksumListing(str(tmp_path / "none"), folder, Choice(["*"], [])).read()
 
 
+def test_a_source_needs_space_for_what_is_not_there_yet(tmp_path):
+    space = os.statvfs(tmp_path)
+    size = space.f_bavail * space.f_frsize + (1 << 40)
+    wrong = [File("large", size, "0" * 64)]
+    folder = Folder(str(tmp_path))
+    with pytest.raises(ProblemError, match=r"(?s)the disk of .* O\(dir\)"):
+        sources.Source().require(folder, Snapshot("", wrong), Comparison([], [], wrong))
+    with (tmp_path / "large.incomplete").open("wb") as part:
+        part.truncate(min(size - 1, 1 << 43))  # a hole: all but a rest is there
+    if size - (1 << 43) < space.f_bavail * space.f_frsize:
+        sources.Source().require(folder, Snapshot("", wrong), Comparison([], [], wrong))
+
+
 def test_a_source_that_fetches_nothing_needs_no_space(tmp_path):
     sources.Source().require(Folder(str(tmp_path)), snapshot_of(), Comparison([], [], []))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 import time
@@ -128,6 +129,37 @@ def test_an_unsafe_path_of_hugging_face_is_refused(liar: Liar):
     assert "unsafe path" in found(HuggingFace(liar.url, ""))
 
 
+def test_small_files_of_hugging_face_may_be_elsewhere(liar: Liar):
+    content = b"{}"
+    name = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+    tree = [{"type": "file", "path": "config.json", "size": 2, "oid": name}]
+
+    def answer(request: Handler) -> None:
+        if "/resolve/" in request.path:
+            request.send(b"", 302, Location="/moved/config.json")
+        elif request.path.startswith("/moved/"):
+            request.send(content)
+        else:
+            request.send(json.dumps({"sha": COMMIT} if "/revision/" in request.path else tree).encode())
+
+    liar.answer = answer
+    (file,) = HuggingFace(liar.url, "").snapshot(REPO, "main").files
+    assert file.sha256 == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("headers", "said"),
+    [
+        ({}, "HTTP 418, asked"),
+        ({"X_Error_Message": "no tea"}, "HTTP 418, : no tea, asked"),
+        ({"X_Error_Code": "Teapot"}, "HTTP 418, Teapot: , asked"),
+    ],
+)
+def test_what_hugging_face_says_of_an_error_is_told(liar: Liar, headers: dict[str, str], said: str):
+    liar.answer = lambda request: request.send(b"{}", 418, **headers)
+    assert said in found(HuggingFace(liar.url, ""))
+
+
 @pytest.mark.parametrize(
     ("login", "profile", "refused"),
     [(200, 500, None), (400, 200, None), (401, 200, None), (403, 200, None), (400, 401, True), (403, 403, True),
@@ -242,6 +274,35 @@ def test_a_server_that_limits_requests_is_asked_when_it_wants(liar: Liar, monkey
     liar.answer = lambda request: request.send(b"{}", 429, Retry_After="55")
     assert "limits the requests" in found(HuggingFace(liar.url, ""))
     assert pauses == [55] * len(server.PAUSES)
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+@pytest.mark.parametrize("times", [1, len(server.PAUSES), len(server.PAUSES) + 1])
+def test_a_busy_server_is_asked_some_times(
+    liar: Liar, monkeypatch: pytest.MonkeyPatch, status: int, times: int
+):
+    pauses: list[float] = []
+    monkeypatch.setattr(server, "time", SimpleNamespace(sleep=pauses.append))
+
+    def answer(request: Handler) -> None:
+        busy = len(asked) < times
+        asked.append(request.path)
+        request.send(json.dumps(listing([FILE])).encode(), status if busy else 200)
+
+    asked: list[str] = []
+    liar.answer = answer
+    if times <= len(server.PAUSES):
+        assert Hub(liar.url, "").snapshot(REPO, "master").files
+    else:
+        assert f"HTTP {status}" in found(Hub(liar.url, ""))
+    assert pauses == list(server.PAUSES[:times])
+    assert len(asked) == min(times, len(server.PAUSES)) + 1
+
+
+def test_a_refusal_is_not_asked_again(liar: Liar, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(server, "time", SimpleNamespace(sleep=None))
+    liar.answer = lambda request: request.send(b"{}", 501)
+    assert "HTTP 501" in found(Hub(liar.url, ""))
 
 
 @pytest.mark.parametrize(("asked", "pause"), [("", 0), ("7", 7), ("-1", 0), ("1e9", 0), ("999999", 300)])
