@@ -112,7 +112,7 @@ class Runner:
         return str(Path(file).resolve().relative_to(self._tree))
 
     def _selected(self, mutant: dict[str, Any]) -> list[str]:
-        """Return the tests that run the changed statement; those of the same name come first, and then the fast ones.
+        """Return the tests that run the changed statement; those whose name begins so come first, and then the fast ones.
 
         What is run by an import, which may be in a test, may matter to each test that uses the file.
         """
@@ -122,7 +122,7 @@ class Runner:
         }
         if "" in found or mutant["by_import"]:
             found.update(*(tests for (file, _line), tests in self._ran.items() if file == mutant["file"]))
-        own = f"/test_{Path(mutant['file']).stem}.py::"
+        own = f"/test_{Path(mutant['file']).stem}"
         known = sorted(found & self._seconds.keys(), key=self._seconds.__getitem__)
         known = known or [test for test in self._seconds if own in test] or list(self._seconds)
         total, chosen = 0.0, []
