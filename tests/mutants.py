@@ -20,6 +20,7 @@ import json
 import os
 import queue
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -32,7 +33,7 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNNER = "tests/support/mutant_runner.py"
-# What is changed, and the folder of its tests.
+# What is changed, and the folder of its tests, without the folders in that.
 CODE = {
     "plugins/module_utils": "tests/unit/plugins/module_utils",
     "plugins/action": "tests/unit/plugins/action",
@@ -43,6 +44,8 @@ CODE = {
 NEEDED = ("collections", "plugins", "profiles", "roles", "playbooks", "docs", "tests", "inventories")
 FILES = ("galaxy.yml", "pyproject.toml", "ansible.cfg", "README.md", "README.zh-CN.md")
 LARGE = 40  # changes of a file that add one to its sample
+TIMES = re.compile(r"SECONDS|PAUSE|TIMEOUT|TICK")  # in the names of constants
+LAYOUT = ("buffering", "indent")  # arguments that change nothing but the form of what is written or its speed
 
 running: list[subprocess.Popen[str]] = []
 
@@ -72,7 +75,7 @@ def changed(node: ast.AST) -> Iterator[ast.AST]:
         yield ast.If(ast.UnaryOp(ast.Not(), node.test), node.body, node.orelse)
     elif isinstance(node, (ast.Raise, ast.Continue, ast.Break)) or _is_call(node):
         yield ast.Pass()
-    elif isinstance(node, ast.Return) and node.value and getattr(node.value, "value", ...) is not None:
+    elif isinstance(node, ast.Return) and node.value and not _is_none_or_false(node.value):
         yield ast.Return(ast.Constant(None))
 
 
@@ -93,6 +96,11 @@ def _changed_expression(node: ast.expr) -> Iterator[ast.expr]:
         yield node.orelse
 
 
+def _is_none_or_false(node: ast.expr) -> bool:
+    """Tell whether None in the place of a value makes no difference."""
+    return isinstance(node, ast.Constant) and (node.value is None or node.value is False)
+
+
 def _is_text(node: ast.BinOp) -> bool:
     """Tell whether an addition may be one of strings or lists, which have no subtraction."""
     parts = (node.left, node.right)
@@ -104,7 +112,10 @@ def _is_call(node: ast.AST) -> bool:
 
 
 class Place(NamedTuple):
-    """A change that can be made: the node, what comes in its place, and the lines of its statement."""
+    """A change that can be made: the node, what comes in its place, and the lines of its statement.
+
+    ``by_import``: an import runs that statement, not the call of a function.
+    """
 
     parent: ast.AST
     name: str
@@ -112,6 +123,7 @@ class Place(NamedTuple):
     node: Any
     other: ast.AST
     span: tuple[int, int]
+    by_import: bool
 
     @property
     def title(self) -> str:
@@ -126,17 +138,33 @@ class Place(NamedTuple):
         return text
 
 
-def places(parent: ast.AST, span: tuple[int, int] = (0, 0)) -> Iterator[Place]:
+def places(parent: ast.AST, span: tuple[int, int] = (0, 0), by_import: bool = True) -> Iterator[Place]:
     """Yield the changes below a node."""
+    by_import = by_import and not isinstance(parent, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
     for name, field in ast.iter_fields(parent):
-        if isinstance(parent, (ast.arguments, ast.JoinedStr)) or name == "decorator_list":
-            continue  # defaults and wording
+        if (
+            isinstance(parent, (ast.arguments, ast.JoinedStr))
+            or name == "decorator_list"
+            or _is_tuning(parent)
+        ):
+            continue  # defaults, wording, and what nobody notices
         for index, node in enumerate(field if isinstance(field, list) else [field]):
             if isinstance(node, ast.AST):
                 own = _span(node, span)
                 for other in changed(node):
-                    yield Place(parent, name, index, node, other, own)
-                yield from places(node, own)
+                    yield Place(parent, name, index, node, other, own, by_import)
+                yield from places(node, own, by_import)
+
+
+def _is_tuning(node: ast.AST) -> bool:
+    """Tell whether a part of the code has only how long, how much at a time, or in which form."""
+    if isinstance(node, ast.Assign):
+        return all(
+            isinstance(one, ast.Name) and one.id.isupper() and TIMES.search(one.id) for one in node.targets
+        )
+    if isinstance(node, ast.BinOp):  # a size of so many bytes, such as 4 << 20
+        return isinstance(node.op, ast.LShift) and isinstance(node.right, ast.Constant)
+    return isinstance(node, ast.keyword) and node.arg in LAYOUT
 
 
 def _span(node: ast.AST, span: tuple[int, int]) -> tuple[int, int]:
@@ -176,6 +204,7 @@ def sample(file: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
         {
             "file": str(file),
             "span": found[one].span,
+            "by_import": found[one].by_import,
             "title": found[one].title,
             "source": found[one].source(tree),
         }
@@ -185,7 +214,8 @@ def sample(file: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
 
 def attempts(tests: str, mutants: list[dict[str, Any]], trees: queue.Queue[Path]) -> list[dict[str, Any]]:
     """Return what one process of pytest tells about the mutants of a folder."""
-    if not (ROOT / tests).exists():
+    files = sorted(str(file.relative_to(ROOT)) for file in (ROOT / tests).glob("test_*.py"))
+    if not files:
         return [{**mutant, "noticed": False} for mutant in mutants]
     tree = trees.get()
     results = []
@@ -197,7 +227,7 @@ def attempts(tests: str, mutants: list[dict[str, Any]], trees: queue.Queue[Path]
             running.append(process)
             assert process.stdin
             assert process.stdout
-            process.stdin.write(json.dumps({"tests": tests, "mutants": mutants}))
+            process.stdin.write(json.dumps({"tests": files, "mutants": mutants}))
             process.stdin.close()
             for line in process.stdout:
                 results.append(json.loads(line))

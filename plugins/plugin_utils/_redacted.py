@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -27,8 +28,6 @@ def secrets_of(variables: Mapping[str, Any]) -> set[str]:
     """Return the values of a host's secrets, except those whose template fails."""
     values = {}
     for name in filter(redaction.NAME.search, variables):
-        try:
+        with contextlib.suppress(AnsibleError):
             values[name] = variables[name]
-        except AnsibleError:
-            continue
     return redaction.secrets(values)

@@ -24,6 +24,7 @@ class Daemon:
     answers: dict[str, Any]
     status: int = 200
     requests: list[tuple[str, str, bytes]] = field(default_factory=list)
+    kinds: list[tuple[str, str | None]] = field(default_factory=list)  # of the contents that were sent
 
     def answer(self, path: str) -> tuple[int, bytes]:
         if path not in self.answers:
@@ -41,6 +42,7 @@ def docker_daemon(folder: Path, answers: dict[str, Any]) -> Iterator[Daemon]:
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             daemon.requests.append((self.command, self.path, body))
+            daemon.kinds.append((self.command, self.headers.get("Content-Type")))
             status, answer = daemon.answer(self.path)
             self.send_response(status)
             self.end_headers()

@@ -39,7 +39,7 @@ codes: dict[str, Any] = {}  # of what is imported once for all, by its path
 class Runner:
     """A plugin of pytest that runs, in the place of all tests once, some of them for each mutant."""
 
-    def __init__(self, tests: str, mutants: list[dict[str, Any]], tell: Callable[..., None]) -> None:
+    def __init__(self, tests: list[str], mutants: list[dict[str, Any]], tell: Callable[..., None]) -> None:
         self._tests, self._mutants, self._tell = tests, mutants, tell
         self._tree = Path.cwd()
         self._ran: dict[tuple[str, int], set[str]] = defaultdict(set)  # tests, by file and line
@@ -57,7 +57,7 @@ class Runner:
                 noticed = self._is_noticed(session, mutant)
                 self._tell(**mutant, noticed=noticed, seconds=round(time.monotonic() - began, 1))
         else:
-            print(f"{self._tests} fails without a change: repair that first.", file=sys.stderr)
+            print(f"{' '.join(self._tests)} fail without a change: repair that first.", file=sys.stderr)
         return True
 
     def pytest_runtestloop(self) -> bool:
@@ -84,7 +84,7 @@ class Runner:
                 sys.path.insert(0, folder)
                 sys.modules.pop("sitecustomize", None)
                 self._begin = importlib.import_module("sitecustomize").begin
-                passed = self._run(session, [self._tests])
+                passed = self._run(session, self._tests)
                 sys.settrace(None)
                 modules = {name: getattr(one, "__file__", None) or "" for name, one in sys.modules.items()}
                 notes.write_text(json.dumps([self._seconds, modules]), encoding="utf-8")
@@ -112,19 +112,19 @@ class Runner:
         return str(Path(file).resolve().relative_to(self._tree))
 
     def _selected(self, mutant: dict[str, Any]) -> list[str]:
-        """Return the tests that run the changed statement; those of the same name come first, and then the fast ones.
+        """Return the tests that run the changed statement; those whose name begins so come first, and then the fast ones.
 
-        What is run by an import may matter to each test that uses the file.
+        What is run by an import, which may be in a test, may matter to each test that uses the file.
         """
         first, last = mutant["span"]
         found = {
             test for line in range(first, last + 1) for test in self._ran.get((mutant["file"], line), ())
         }
-        if "" in found:
+        if "" in found or mutant["by_import"]:
             found.update(*(tests for (file, _line), tests in self._ran.items() if file == mutant["file"]))
-        own = f"/test_{Path(mutant['file']).stem}.py::"
+        own = f"/test_{Path(mutant['file']).stem}"
         known = sorted(found & self._seconds.keys(), key=self._seconds.__getitem__)
-        known = known or [test for test in self._seconds if own in test]
+        known = known or [test for test in self._seconds if own in test] or list(self._seconds)
         total, chosen = 0.0, []
         for test in sorted(known, key=lambda one: own not in one):
             total += self._seconds[test]
@@ -229,7 +229,7 @@ def main() -> None:
     keep_codes()
     quiet = ["-qq", "--tb=no", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist"]
     runner = Runner(work["tests"], work["mutants"], tell)
-    pytest.main([*quiet, "-m", "not campaign", work["tests"]], plugins=[runner])
+    pytest.main([*quiet, "-m", "not campaign", *work["tests"]], plugins=[runner])
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def _npus(
 ) -> list[Finding]:
     if parts is None:
         state = records.host(name, facts, list(log)).state
-        last = log[-1].text if log else "nothing"
+        last = next((line.text for line in reversed(log) if line.text), "nothing")
         return [_finding(NPUS, WARN, name, f"without a result ({state}); its last line: {last}", {name: log})]
     severity = SEVERITIES.get(parts["npus"]["state"])
     return [_finding(NPUS, severity, name, parts["npus"]["text"], {name: log})] if severity else []

@@ -49,6 +49,7 @@ def test_healthy_hosts_are_summed_up(make, capsys):
     failures = [one for one in result["findings"] if one["severity"] == "fail"]
     assert failures == []
     assert not result.get("failed")
+    assert result["changed"] is False
     assert result["checks"]
     assert result["msg"] in capsys.readouterr().out
 
@@ -65,6 +66,7 @@ def test_what_fails_is_told_with_host_and_stage(make):
 def test_a_report_does_not_fail(make):
     result = make(WRONG).action("preflight_check", "node0", on_failure="report").result()
     assert not result.get("failed")
+    assert result["changed"] is False
     assert "FAIL node1: python_requests" in result["msg"]
     assert result["checks"]
 
@@ -117,10 +119,14 @@ def test_weights_of_each_host_are_looked_at(make):
 
 def test_a_newer_driver_needs_leave(make, npus):
     newer = {**npus[1], "package_version": "99.0", "driver_version": "99.0"}
-    for allowed, severity in ((True, "warn"), (False, "fail")):
+    for given, severity in (
+        ({"allow_newer": True}, "warn"),
+        ({"allow_newer": False}, "fail"),
+        ({}, "fail"),
+    ):
         site = make()
         site.tell("node1", vllm_npu=newer)
-        run = site.action("preflight_check", "node0", on_failure="report", allow_newer=allowed)
+        run = site.action("preflight_check", "node0", on_failure="report", **given)
         found = [one for one in run.result()["findings"] if one["id"] == "driver_version"]
         assert [(one["host"], one["severity"]) for one in found] == [("node1", severity)]
 

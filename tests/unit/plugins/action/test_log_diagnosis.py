@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 import tarfile
 import time
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 from actions import Site
+from ansible_collections.ascend_ops.vllm.plugins.action import log_diagnosis
 
 FULL = "2026-11-25T04:00:01.0Z RuntimeError: NPU out of memory. Tried to allocate 2.00 GiB, key a-secret-of-the-inventory"
 SECRET = {"vllm_api_key": "a-secret-of-the-inventory", "my_token": "{{ nowhere }}", "own_password": "short"}
@@ -69,6 +71,18 @@ def test_the_bundle_is_complete_private_and_without_secrets(site, tmp_path, monk
     assert not [text for text in found.values() if "a-secret-of" in text]
     with tarfile.open(bundle) as archive:
         assert all(one.mode == 0o600 and abs(one.mtime - time.time()) < 600 for one in archive.getmembers())
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_the_bundle_has_the_version_of_the_collection(site, tmp_path, monkeypatch, installed):
+    """A checkout has galaxy.yml, and what was installed MANIFEST.json."""
+    about: dict[str, Any] = {"version": "9.8.7"}
+    name, content = ("MANIFEST.json", {"collection_info": about}) if installed else ("galaxy.yml", about)
+    (tmp_path / name).write_text(json.dumps(content), encoding="utf-8")
+    monkeypatch.setattr(log_diagnosis, "COLLECTION", tmp_path)
+    bundle = tmp_path / "report.tar.gz"
+    site.action("log_diagnosis", "node0", bundle=str(bundle)).result()
+    assert json.loads(members(bundle)["report/versions.json"])["ascend_ops.vllm"] == "9.8.7"
 
 
 def test_a_folder_for_the_bundle_is_made_and_private(site, tmp_path):

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 from actions import Site
+from ansible.parsing.vault import VaultLib, VaultSecret
+from ansible_collections.ascend_ops.vllm.plugins.action import plan
 
 INVENTORY: dict[str, Any] = {
     "vllm_head": {"hosts": {"node0": {"ansible_host": "10.0.0.10"}}},
@@ -92,6 +94,11 @@ def test_an_inventory_that_is_wrong_is_refused(site, variables, words):
     assert all(word in text for word in words), text
 
 
+def test_a_group_that_is_given_on_the_command_line_is_in_time(site, monkeypatch):
+    monkeypatch.setattr(plan, "load_extra_vars", lambda _loader: {"vllm_head_group": "vllm_head"})
+    assert plan_of(site(vllm_head_group="vllm_head"), "node0")["role"] == "head"
+
+
 def test_all_that_is_wrong_is_told_at_once(site):
     text = site({"verify_timeout": "soon"}, {"vllm_api_port": 0}).refusal("plan", "node1", offline=True)
     assert "verify_timeout" in text
@@ -155,6 +162,7 @@ def test_a_plan_that_holds_is_kept_and_another_one_is_made_again(site):
         run = again.action("plan", "node0", [gathered()], reuse=True)
         result = run.result()
         assert result.get("skipped", False) is skipped
+        assert result["changed"] is False
         assert bool(run.modules) is not skipped
     assert result["ansible_facts"]["vllm_plan"]["served_model_name"] == "other"
     without = site().action("plan", "node0", [gathered()], reuse=True)
@@ -206,9 +214,28 @@ def test_a_profile_of_the_user_is_read_and_its_broken_line_told(site, tmp_path):
     text = data.refusal("plan", "node0", offline=True)
     assert "own.yml" in text
     profile.write_text("a: 1\nb: [\n", encoding="utf-8")
-    assert "line" in site(vllm_profile=str(profile)).refusal("plan", "node0", offline=True)
+    text = site(vllm_profile=str(profile)).refusal("plan", "node0", offline=True)
+    assert "own.yml, line 3," in text
     missing = Path(tmp_path, "none.yml")
     assert str(missing) in site(vllm_profile=str(missing)).refusal("plan", "node0", offline=True)
+
+
+def test_a_profile_of_the_user_may_be_encrypted(site, tmp_path):
+    secret = VaultSecret(b"the password")
+    encrypted = VaultLib([("default", secret)]).encrypt("served_model_name: mine\n", secret)
+    profile = tmp_path / "own.yml"
+    profile.write_bytes(encrypted)
+    data = site(vllm_profile=str(profile))
+    data.loader.set_vault_secrets([("default", secret)])
+    # It has been read: all that is wrong is that a profile needs more than a name.
+    assert "cannot be read" not in data.refusal("plan", "node0", offline=True)
+    assert "cannot be read" in site(vllm_profile=str(profile)).refusal("plan", "node0", offline=True)
+
+
+def test_an_inventory_without_the_hosts_of_a_service_is_refused(tmp_path):
+    data = inventory()
+    data["vllm_haed"] = data.pop("vllm_head")
+    assert "vllm_head" in Site(tmp_path, data).refusal("plan", "node1", offline=True)
 
 
 def test_variables_of_the_play_hold_for_all_hosts(site):

@@ -68,7 +68,7 @@ def test_a_given_begin_stays(site):
     assert [one["since"] for _module, one in run.modules] == ["2025-12-31T10:00:00Z"] * 2
 
 
-@pytest.mark.parametrize("timeout", [0, 3])
+@pytest.mark.parametrize("timeout", [0, 3, service_ready.SLICE_SECONDS])
 def test_the_last_slice_is_as_long_as_what_is_left(site, timeout):
     run = wait(site, "node0", [waiting()], timeout=timeout)
     result = run.result()

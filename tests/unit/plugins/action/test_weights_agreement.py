@@ -101,6 +101,16 @@ def test_nobody_who_reaches_the_hub(agree):
     assert "Set my_proxy" in result["msg"]
 
 
+def test_a_probe_that_found_several_problems_names_the_host_once(tmp_path):
+    problem = Problem("HTTP status 500", "200", "Look").data()
+    answer = {"failed": True, "msg": "Both are wrong.", "problems": [problem, problem]}
+    site = Site(tmp_path, {"all": {"hosts": {"node0": {}}}})
+    result = site.action("endpoint_probe", "node0", [answer]).result()
+    assert result["msg"] == "Host node0\nBoth are wrong."
+    healthy = site.action("endpoint_probe", "node0", [{"changed": False, "msg": "All is well."}]).result()
+    assert healthy["msg"] == "All is well."
+
+
 @pytest.mark.parametrize("delegated", ["", "node1"])
 def test_a_probe_names_the_host_that_asked(tmp_path, delegated):
     site = Site(tmp_path, {"all": {"hosts": {"node0": {}, "node1": {}}}})

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import functools
 import multiprocessing
+import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,33 @@ def test_jobs_run_at_the_same_time_and_answer_in_their_order(tmp_path: Path):
     ]
     assert [answer.text for answer in commands.side_by_side(jobs)] == [f"{number}\n" for number in range(8)]
     assert commands.side_by_side([]) == []
+
+
+def test_no_more_jobs_run_at_the_same_time_than_are_allowed():
+    running: list[int] = []
+    most: list[int] = []
+
+    def job() -> None:
+        running.append(1)
+        most.append(len(running))
+        time.sleep(0.02)
+        running.pop()
+
+    commands.side_by_side([job] * 12, 3)
+    assert 1 <= max(most) <= 3
+
+
+def test_a_command_runs_after_this_process_however_it_ends(tmp_path: Path):
+    file = tmp_path / "ran"
+
+    def work() -> None:
+        commands.after_this_process(["sh", "-c", f"echo x >>{file}"])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    process.join()
+    wait_until(file.exists, PATIENCE, "it has run")
 
 
 def test_a_process_reads_lines_until_it_ends():

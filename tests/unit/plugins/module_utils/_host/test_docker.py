@@ -74,6 +74,47 @@ def test_what_the_daemon_does_not_have(client):
     assert client.read_file("vllm", "/none") is None
 
 
+@pytest.mark.parametrize(
+    ("version", "engine"),
+    [
+        (None, "Docker"),
+        ({}, "Docker"),
+        ({"Components": None}, "Docker"),
+        ({"Components": [{"Name": "Engine"}, {}]}, "Docker"),
+        ({"Components": [{"Name": "Podman Engine"}]}, "Podman"),
+    ],
+)
+def test_what_answers(client, daemon, version, engine):
+    if version is not None:
+        daemon.answers["/version"] = version
+    assert client.engine() == engine
+
+
+def test_the_newest_files_of_a_folder(client, daemon):
+    """Of each the end, and of the folder no more than a limit."""
+    texts = {"old": b"a", "new": b"bcd", "newer": b"0" * 70_000 + b"end"}
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w") as tar:
+        for at, (name, content) in enumerate(texts.items()):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mtime = len(content), at
+            tar.addfile(entry, io.BytesIO(content))
+    daemon.answers["/containers/vllm/archive?path=%2Flog"] = raw.getvalue()
+    whole = sum(map(len, texts.values()))
+    assert client.newest_files("vllm", "/log", 2, 3, whole) == ({"new": "bcd", "newer": "end"}, True)
+    assert client.newest_files("vllm", "/log", 9, 2, whole - 1) == ({"old": "a", "new": "cd"}, False)
+    assert client.newest_files("none", "/log", 2, 3, whole) == ({}, True)
+    daemon.answers["/containers/vllm/archive?path=%2Flog"] = b"no archive"
+    with pytest.raises(docker.DockerError, match="/log"):
+        client.newest_files("vllm", "/log", 2, 3, whole)
+
+
+def test_what_is_sent_is_called_an_archive_and_nothing_else_is(client, daemon):
+    client.write_files("vllm", "/srv", [(tarfile.TarInfo("a"), b"")])
+    client.info()
+    assert [kind for _method, kind in daemon.kinds] == ["application/x-tar", None]
+
+
 def test_a_log(client):
     assert client.log("vllm", 2) == "1 out\n2 err\n"
     assert client.log("vllm", 9, SECOND) == "late\n"
@@ -174,3 +215,73 @@ def test_containers_have_names_and_images():
     assert docker.served(containers) == {
         "vllm": {"image_id": "sha256:1", "labels": {"ascend_ops.vllm.patches": "a"}}
     }
+
+
+def test_a_container_without_a_name_is_left_out():
+    containers = [{"Id": ID, "Names": ["/vllm"], "ImageID": "sha256:1"}, {"Id": "ff"}]
+    assert docker.container_names(containers) == {ID: "vllm"}
+    assert docker.served(containers) == {"vllm": {"image_id": "sha256:1", "labels": {}}}
+
+
+CONTAINERD = {"DriverStatus": [["driver-type", docker.CONTAINERD_STORE]], "DockerRootDir": "/var/lib/docker"}
+
+
+@pytest.mark.parametrize(
+    ("info", "by_containerd"),
+    [
+        (CONTAINERD, True),
+        ({"DriverStatus": [["Backing Filesystem", "xfs"]]}, False),
+        ({"DriverStatus": None}, False),
+        ({}, False),
+    ],
+)
+def test_what_keeps_the_images(info: dict[str, Any], by_containerd: bool):
+    assert docker.uses_containerd(info) is by_containerd
+
+
+def test_the_folder_of_the_images_is_the_daemons_or_containerds(tmp_path, monkeypatch):
+    own, systems = tmp_path / "own.toml", tmp_path / "system.toml"
+    monkeypatch.setattr(docker, "CONTAINERD_CONFIGS", (str(own), str(systems)))
+    assert docker.image_folder({"DockerRootDir": "/data/docker"}) == "/data/docker"
+    assert docker.image_folder(CONTAINERD) == "/var/lib/containerd"
+    systems.write_text("version = 2\nroot = '/data/containerd'\n", encoding="utf-8")
+    assert docker.image_folder(CONTAINERD) == "/data/containerd"
+    own.write_text('root = "/own"\n', encoding="utf-8")
+    assert docker.image_folder(CONTAINERD) == "/own"
+
+
+def test_layers_tell_images_apart():
+    one, other = ({"RootFS": {"Layers": [layer]}} for layer in ("sha256:1", "sha256:2"))
+    assert docker.image_layers(one) == docker.image_layers({**one, "Id": "x"}) != docker.image_layers(other)
+    for unknown in ({}, {"RootFS": None}, {"RootFS": {"Layers": []}}):
+        assert docker.image_layers(unknown) is None
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [("2026-01-02T03:04:05.123456789Z", "1767323045.123456789"), ("2026-01-02T03:04:05Z", "1767323045.0")],
+)
+def test_a_time_keeps_all_its_digits(written: str, seconds: str):
+    assert docker.unix_time(written) == seconds
+
+
+@pytest.mark.parametrize("answer", [b"plain", b'["list"]', b'{"other": 1}', b'"text"'])
+def test_a_refusal_of_another_form_is_quoted(client, daemon, answer):
+    daemon.answers["/info"], daemon.status = answer, 400
+    with pytest.raises(docker.DockerError) as caught:
+        client.info()
+    assert answer.decode() in caught.value.problem.found
+
+
+def test_a_user_who_may_not_use_the_socket_learns_how(client):
+    problem = client._unreachable(PermissionError(13, "Permission denied")).problem
+    assert problem.remedy == docker.ALLOW
+    assert client.socket_path in problem.found
+    assert client._unreachable(FileNotFoundError(2, "No such file")).problem.remedy == docker.START
+
+
+def test_the_platform_of_an_image_is_one_line(tmp_path):
+    command = tmp_path / "docker"
+    command.write_text("#!/bin/sh\necho; echo linux/arm64; echo; exit 3\n", encoding="utf-8")
+    command.chmod(0o755)
+    assert docker.image_platform(str(command), "image:tag") == (3, "linux/arm64")

@@ -95,6 +95,18 @@ def test_a_tag_that_looks_like_a_layer_is_none():
     assert progress(text, {}) == {"stage": "pulled", "done": 12, "all": 3400}
 
 
+def test_what_is_complete_is_counted_by_layers_and_bytes():
+    pull = Pull({ONE: SIZES[ONE]})
+    pull.take(BEGUN + line(ONE, "Pull complete ") + line(TWO, f"Downloading {BAR}  1MB/2TB"))
+    pull.end()
+    assert (pull.complete(), pull.complete_bytes()) == (2, SIZES[ONE])
+    pull.take(line(TWO, "Pull complete ") + "\n")
+    assert (pull.complete(), pull.complete_bytes()) == (3, SIZES[ONE] + 2 * 10**12)
+    unknown = Pull({})
+    unknown.take(line(ONE, "Pull complete ") + "\n")
+    assert (unknown.complete(), unknown.complete_bytes()) == (1, 0)
+
+
 def test_the_error_is_kept_apart():
     pull = Pull({})
     pull.take("Error response from daemon: manifest for host:5000/a:b not found: manifest unknown")

@@ -68,6 +68,36 @@ def test_proxies_show_no_credentials():
     assert procfs.proxies(environment) == {"HTTPS_PROXY": "http://***@proxy:3128", "no_proxy": "localhost"}
 
 
+@pytest.mark.parametrize(
+    ("bounds", "reserved", "expected"),
+    [
+        ("32768\t60999\n", "8080,9000-9010\n", {"first": 32768, "last": 60999, "reserved": "8080,9000-9010"}),
+        ("32768 60999", "\n", {"first": 32768, "last": 60999, "reserved": ""}),
+        ("", "8080", None),
+        ("1 2 3", "", None),
+    ],
+)
+def test_ports_for_outgoing_connections(bounds: str, reserved: str, expected: dict | None):
+    assert procfs.ephemeral_ports(bounds, reserved) == expected
+
+
+@pytest.mark.parametrize(
+    ("port", "ranges", "inside"),
+    [
+        (8080, "8080", True),
+        (8081, "8080", False),
+        (8079, "8080", False),
+        (9000, "8080,9000-9010", True),
+        (9010, "8080,9000-9010", True),
+        (9011, "8080,9000-9010", False),
+        (8999, "8080,9000-9010", False),
+        (8080, "", False),
+    ],
+)
+def test_a_port_in_ranges(port: int, ranges: str, inside: bool):
+    assert procfs.in_ranges(port, ranges) is inside
+
+
 def test_a_file_that_cannot_be_read_is_empty(tmp_path):
     (tmp_path / "file").write_bytes(b"a\xff\n")
     assert procfs.read_text(str(tmp_path / "file")) == "a\ufffd\n"

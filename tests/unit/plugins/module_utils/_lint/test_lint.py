@@ -10,9 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import Finding
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import FAIL, INFO, WARN, Finding
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._lint import lint
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._lint.case import Case
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._lint.registry import Found
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import consistency, releases
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import settings as layers
 from shipped import MODELS, PROFILES, ROOT, SETTINGS
@@ -213,6 +214,16 @@ def test_the_next_releases_need_none():
         (PLAIN, {"vllm_serve_args": {"max-model-len": 262144}}, "context_length warn"),
         (PLAIN, {"vllm_serve_args": {"max-model-len": 202752}}, ""),
         (PLAIN, {"vllm_serve_args": {"max-model-len": 262144, "hf-overrides": {"rope_scaling": {}}}}, ""),
+        (
+            PLAIN,
+            {
+                "vllm_serve_args": {"max-model-len": 262144},
+                "vllm_serve_env": {"VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1"},
+            },
+            "",
+        ),
+        ("glm-5.3-flash-w8a8", {"vllm_npu_driver_version": "25.3.0"}, ""),
+        ("glm-5.3-flash-w8a8", {"vllm_npu_driver_version": "25.3.rc1.1"}, ""),
         (PLAIN, {"vllm_serve_args": {"api-server-count": 0}}, "api_server_count fail"),
         (PLAIN, {"vllm_serve_args": {"api-server-count": 4}}, ""),
         (PLAIN, {"vllm_serve_env": {"HCCL_BUFFSIZE": "-5"}}, "variable_value warn"),
@@ -299,6 +310,63 @@ def test_a_rule(profile, variables, expected):
     before = counted(found(profile, {}))
     new = counted(found(profile, variables)) - before
     assert sorted(" ".join(one) for one in new.elements()) == ([expected] if expected else [])
+
+
+@pytest.mark.parametrize(
+    ("profile", "variables", "rule", "expected", "remedy"),
+    [
+        # 96 heads, 8 chips
+        (PLAIN, {"vllm_tensor_parallel_size": 5}, "attention_heads", "1, 2, 3, 4, 6, 8", "size: 8"),
+        ("glm-4.7-v0.18.0", {"vllm_patch_set": "glm47"}, "patch_set", "none", "null"),
+        ("glm-4.7", {"vllm_patch_set": "own", "vllm_serve_args": {"tool-call-parser": "hermes", "reasoning-parser": None}},
+         "patch_set", "glm47", "null"),
+        (PLAIN, {"vllm_npu_name": "910_9362"}, "npu_image", "A3", "vllm_image_variant: a3"),
+        (PLAIN, {"vllm_npu_name": "310P3"}, "npu_image", "310P", "leave out vllm_image_variant"),
+        (PLAIN, {"vllm_image": "va:v0.23.0-a3-openeuler"}, "release_image", "A2", "vllm_hardware"),
+    ],
+)  # fmt: skip
+def test_a_finding_tells_what_is_right(profile, variables, rule, expected, remedy):
+    (finding,) = [one for one in found(profile, variables) if one.id == rule]
+    assert expected in finding.problem.expected
+    assert remedy in finding.problem.remedy
+
+
+@pytest.mark.parametrize(
+    ("variant", "npu", "told"),
+    [
+        ("a3", "910_9362", False),
+        ("a3-openeuler", "Ascend910_9382", False),
+        ("a3", "910B3", True),
+        ("openeuler", "910B3", False),
+        ("a2", "910B3", False),
+        ("openeuler", "910_9362", True),
+    ],
+)
+def test_an_image_is_of_the_machine_that_its_variant_names(variant, npu, told):
+    variables = {"vllm_npu_name": npu}
+    head, shipped = settings(PLAIN, variables)
+    head["image_variant"] = variant
+    case = Case("node0", HOSTS, head, head, shipped, PROFILES.release("0.23.0"))
+    assert ("npu_image" in {one.id for one in lint.findings([case], {})}) is told
+
+
+def test_only_a_warning_becomes_a_note_where_it_is_known(monkeypatch):
+    def rule(_case: Case) -> Any:
+        for severity in (FAIL, WARN, INFO):
+            for known in (False, True):
+                yield Found(severity, f"{severity} {known}", "x", "y", "z", known=known)
+
+    monkeypatch.setattr(lint, "RULES", {"rule": rule})
+    told = {one.problem.found: one.severity for one in found(PLAIN, {}, hosts=HOSTS[:1])}
+    assert told == {
+        "fail False": FAIL,
+        "fail True": FAIL,
+        "warn False": WARN,
+        "warn True": INFO,
+        "info False": INFO,
+        "info True": INFO,
+    }
+    assert Found(WARN, "", "", "", "").known is False
 
 
 def test_a_value_that_vllm_does_not_take_is_told_with_the_nearest():
@@ -598,13 +666,14 @@ def transfer(role: str, **extra: Any) -> dict[str, Any]:
 
 
 # Qwen3-32B, without experts, with 8 KV heads
-DENSE = {
+DENSE: dict[str, Any] = {
     "vllm_model_repo": "Qwen/Qwen3-32B",
     "vllm_model_config": {
         **dict.fromkeys(("n_routed_experts", "num_experts_per_tok", "n_shared_experts")),
         "repo": "Qwen/Qwen3-32B", "num_attention_heads": 64, "num_key_value_heads": 8,
     },
 }  # fmt: skip
+FOUR_HEADS = {**DENSE, "vllm_model_config": {**DENSE["vllm_model_config"], "num_key_value_heads": 4}}
 FLASHCOMM = {"vllm_serve_env": {"VLLM_ASCEND_ENABLE_FLASHCOMM1": "1"}}
 FINE = {"finegrained_tp_config": {"lmhead_tensor_parallel_size": 2}}
 
@@ -711,6 +780,24 @@ def test_ranks_that_mc2_does_not_take_are_told(release, number, variables, expec
             },
             "parallel_sizes",
         ),
+        *(
+            (
+                release,
+                {
+                    "vllm_tensor_parallel_size": tensor,
+                    "vllm_serve_args": {
+                        "additional-config": {"finegrained_tp_config": {"oproj_tensor_parallel_size": size}},
+                        **transfer("kv_consumer"),
+                    },
+                },
+                expected,
+            )
+            for release, tensor, size, expected in (
+                ("0.23.0", 8, 2, "parallel_sizes"),
+                ("0.23.0", 8, 1, ""),
+                ("0.23.0", 1, 2, ""),
+            )
+        ),
         # vllm-ascend#8344
         ("0.18.0", {"vllm_serve_args": transfer("kv_producer", prefill={"dp_size": 1})}, "parallel_sizes"),
         ("0.18.0", {"vllm_serve_args": transfer("kv_producer", prefill={"dp_size": 2, "tp_size": 8})}, ""),
@@ -721,6 +808,12 @@ def test_ranks_that_mc2_does_not_take_are_told(release, number, variables, expec
         # vllm#51429
         ("0.23.0", {**DENSE, "vllm_serve_args": {"decode-context-parallel-size": 2}}, "context_parallel"),
         ("0.23.0", {**DENSE, "vllm_serve_args": {"decode-context-parallel-size": 1}}, ""),
+        ("0.23.0", {**FOUR_HEADS, "vllm_serve_args": {"decode-context-parallel-size": 2}}, ""),
+        (
+            "0.23.0",
+            {**FOUR_HEADS, "vllm_serve_args": {"decode-context-parallel-size": 4}},
+            "context_parallel",
+        ),
         ("0.18.0", config(eplb_config={"dynamic_eplb": True}), "settings_conflict"),
         (
             "0.18.0",

@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from actions import Clock
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu import hccn_tool
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,6 +57,99 @@ def test_what_stands_for_a_missing_value():
     }
     assert hccn_tool.parse_port(answers) == {**NOTHING, "ip": "fd00::1", "tls": False}
     assert hccn_tool.ping("fd00::1") == "-ping -inet6 -g ipv6_address fd00::1"
+
+
+BUSY = "hccn_tool is busy, please try again later"
+LATER = "Get device health status failed!"
+
+
+class Tool:
+    """A tool that prints these texts one after the other, and then the last one again and again."""
+
+    def __init__(self, folder: Path, *texts: str) -> None:
+        self._calls = folder / "calls"
+        for number, text in enumerate(texts, 1):
+            (folder / f"says{number}").write_text(text, encoding="utf-8")
+        self.path = folder / "hccn_tool"
+        script = """#!/bin/sh
+echo "$@" >>{folder}/calls
+number=$(wc -l <{folder}/calls)
+[ $number -le {last} ] || number={last}
+cat {folder}/says$number
+"""
+        self.path.write_text(script.format(folder=folder, last=len(texts)), encoding="utf-8")
+        self.path.chmod(0o755)
+
+    @property
+    def calls(self) -> list[str]:
+        return self._calls.read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.parametrize(
+    ("texts", "said", "calls", "seconds"),
+    [
+        (["link status: UP"], "link status: UP", 1, 0),
+        ([BUSY, BUSY, "link status: UP"], "link status: UP", 3, 2 * hccn_tool.BUSY_SECONDS),
+        ([LATER, "link status: UP"], "link status: UP", 2, hccn_tool.TRY_SECONDS),
+        ([LATER], LATER, hccn_tool.TRIES, (hccn_tool.TRIES - 1) * hccn_tool.TRY_SECONDS),
+        ([*[BUSY] * 9, LATER, "UP"], "UP", 11, 9 * hccn_tool.BUSY_SECONDS + hccn_tool.TRY_SECONDS),
+    ],
+)
+def test_a_tool_that_is_busy_or_fails_for_a_moment_is_asked_again(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    texts: list[str],
+    said: str,
+    calls: int,
+    seconds: float,
+):
+    clock, tool = Clock(), Tool(tmp_path, *texts)
+    monkeypatch.setattr(hccn_tool, "time", clock)
+    answer = hccn_tool.ask(str(tool.path), 3, "-link -g")
+    assert said in answer.text
+    assert tool.calls == ["-i 3 -link -g"] * calls
+    assert clock.now - Clock().now == pytest.approx(seconds)
+
+
+def test_a_tool_that_stays_busy_is_not_asked_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    tool = Tool(tmp_path, BUSY)
+    monkeypatch.setattr(hccn_tool, "time", Clock())
+    assert BUSY in hccn_tool.ask(str(tool.path), 0, "-link -g", 10 * hccn_tool.BUSY_SECONDS).text
+    assert len(tool.calls) in (11, 12)
+
+
+IP, UP, DOWN = "ipaddr:10.20.11.24\nnetmask:255.255.0.0", "link status: UP", "link status: DOWN"
+
+
+@pytest.mark.parametrize(
+    ("call", "texts", "needed"),
+    [
+        ("link", {}, True),
+        ("tls", {"ip": IP, "link": UP}, True),
+        ("ip -inet6", {"ip": IP}, False),
+        ("ip -inet6", {"ip": "no address"}, True),
+        ("ip -inet6", {}, True),
+        ("vnic", {"ip": IP, "link": UP}, False),
+        ("vnic", {"ip": IP, "link": DOWN}, True),
+        ("vnic", {"ip": IP}, False),
+        ("vnic", {"link": UP}, True),
+    ],
+)
+def test_some_calls_are_for_ports_that_roce_may_not_use(call: str, texts: dict[str, str], needed: bool):
+    assert hccn_tool.is_needed(call, texts) is needed
+
+
+@pytest.mark.parametrize(
+    ("text", "packets"),
+    [
+        ("3 packets transmitted, 2 received, 33% packet loss", (3, 2)),
+        ("PING\n3 packets transmitted, 0 received", (3, 0)),
+        ("Command execute failed!", None),
+        ("", None),
+    ],
+)
+def test_the_packets_of_a_ping(text: str, packets: tuple[int, int] | None):
+    assert hccn_tool.parse_ping(text) == packets
 
 
 @pytest.mark.parametrize(

@@ -294,6 +294,13 @@ def test_a_process_that_cannot_be_read_is_not_left_out(row: str, processes: list
     assert len(table.unreadable) == 1
 
 
+@pytest.mark.parametrize(
+    ("cell", "ids"), [("3       1", (3, 1)), ("3       0", (3, 0)), ("3", (3, 0)), ("No running", (-1, -1))]
+)
+def test_the_ids_of_a_process_are_those_of_its_card_and_chip(cell: str, ids: tuple[int, int]):
+    assert npu_smi._ids(cell) == ids
+
+
 def test_a_process_that_is_cut_off_is_not_left_out():
     for end in range(-24, 0):
         table = npu_smi.parse_info(PROCESSES[: end - 1])

@@ -337,6 +337,46 @@ def test_buffers_are_of_the_kinds_of_parallelism_that_there_are():
     assert capacity.estimate(pair, glm()).communication == 4 * capacity.GROUP_MB * capacity.MIB
 
 
+def test_a_device_of_a2_gathers_the_tokens_of_all_engines():
+    def computation(npu_name: str, engines: int) -> float:
+        its_plan = planned()
+        its_plan["npu"]["name"] = npu_name
+        its_plan["data_parallel"]["size"] = engines
+        return capacity.estimate(its_plan, glm()).computation - capacity.RUNTIME
+
+    assert computation("910B3", 4) > 1.9 * computation("910B3", 2)
+    assert computation("910_9362", 4) == computation("910_9362", 2) < computation("910B3", 2)
+
+
+@pytest.mark.parametrize(
+    ("on_a2", "ranks", "experts", "release", "uses"),
+    [
+        (False, 1, 256, "0.13.0", False),
+        (False, 2, 256, "0.13.0", True),
+        (True, 15, 256, "0.13.0", False),
+        (True, 16, 256, "0.13.0", True),
+        (True, 16, 16 * 25, "0.13.0", True),  # a release that has no limit
+        (True, 16, 16 * 25, "0.18.0", False),
+        (True, 16, 16 * 25, "0.20.0", False),
+        (True, 16, 16 * 25 - 1, "0.18.0", True),  # 24 of each device
+        (True, 16, 16 * 25, "main", True),
+    ],
+)
+def test_when_experts_are_reached_by_mc2(on_a2: bool, ranks: int, experts: int, release: str, uses: bool):
+    assert capacity.uses_mc2(on_a2, ranks, experts, release) is uses
+    assert capacity.divides(on_a2, ranks, experts, release) is (experts % ranks == 0 or not uses)
+
+
+def test_stages_divide_the_layers_and_the_first_and_last_one_the_vocabulary():
+    model = of_config(QWEN_14B, "model")
+    whole = capacity.estimate(alone(), model)
+    half = capacity.estimate(alone(pipeline_parallel_size=2), model)
+    assert half.weights == whole.weights / 2
+    fifth = capacity.estimate(alone(pipeline_parallel_size=5), model)
+    vocabulary = model.weights["vocabulary"]
+    assert fifth.weights == pytest.approx((whole.weights - vocabulary) / 5 + vocabulary / 2)
+
+
 def test_an_estimate_is_plain_data():
     data = capacity.estimate(planned(), glm()).data()
     assert data["layout"]["hosts"] == 2
@@ -598,6 +638,50 @@ def test_chips_that_no_engine_uses_are_told(changes: dict[str, Any], idle: int):
     estimate = capacity.estimate(planned(**changes), glm())
     assert estimate.layout.idle == idle
     assert ("idle: 4 of the 8 NPUs" in capacity_report.report(estimate)) == bool(idle)
+
+
+def remedy_of(its_plan: dict[str, Any], model: Model, **changes: Any) -> list[str]:
+    """Return the ways that a remedy names."""
+    estimate = replace(capacity.estimate(its_plan, model), **changes)
+    found = capacity_report.problem(its_plan, model, estimate)
+    assert found
+    return found.remedy.partition(": ")[2].split("; ") if ": " in found.remedy else [found.remedy]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "overrides", "ways"),
+    [
+        (2, args(gpu_memory_utilization=0.75), ["gpu-memory-utilization", "hosts", "quantized"]),
+        (2, args(max_model_len=202752), ["max-model-len", "hosts", "quantized"]),
+        (1, {}, ["hosts", "quantized"]),
+        (1, {"vllm_tensor_parallel_size": 4}, ["hosts", "quantized"]),  # its idle chips are not enough
+    ],
+)  # fmt: skip
+def test_the_ways_of_a_remedy(hosts: int, overrides: dict[str, Any], ways: list[str]):
+    found = remedy_of(planned(hosts, **overrides), glm())
+    assert [way in text for way, text in zip(ways, found, strict=True)] == [True] * len(ways), found
+
+
+def test_a_model_without_experts_needs_a_larger_engine_and_not_more_hosts():
+    dense = of_config(QWEN_14B, "model")
+    ways = remedy_of(alone(32768), dense)
+    assert ways == ["a larger vllm_tensor_parallel_size", "quantized weights"]
+    quantized = replace(dense, quantized=True)
+    assert remedy_of(alone(32768), quantized) == ["a larger vllm_tensor_parallel_size"]
+    none = of_config({**GLM, "num_hidden_layers": 92}, "GLM-4.7", 365 * GB)
+    assert none.quantized
+    assert remedy_of(planned(1), none, hbm=2.0**30, utilization=0.9)[0]
+
+
+def test_what_is_needed_for_the_context_or_without_one():
+    def found(length: Any) -> str:
+        its_plan, model = alone(32768, max_model_len=length), of_config(QWEN_14B, "model")
+        problem = capacity_report.problem(its_plan, model, capacity.estimate(its_plan, model))
+        assert problem
+        return problem.found
+
+    assert "for a context of 4,096 tokens" in found(4096)
+    assert "for the smallest KV cache" in found(-1)
 
 
 def test_idle_chips_are_a_way_to_make_a_model_fit():

@@ -59,6 +59,25 @@ def test_settings_that_fit_together_have_no_problem(variables):
     assert consistency.problems(settings(**variables), FLAGS) == []
 
 
+@pytest.mark.parametrize("port", [1, 65535])
+def test_the_first_and_the_last_port_are_ports(port: int):
+    assert consistency.problems(settings(vllm_api_port=port), FLAGS) == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "remedy"),
+    [
+        ({"vllm_tensor_parallel_size": 16}, "vllm_tensor_parallel_size to 8"),
+        ({"vllm_data_parallel_size_local": 0}, "set each of them to 1 or more"),
+        ({"vllm_tensor_parallel_size": 4, "vllm_serve_args": {"pipeline-parallel-size": 4}}, "lower one of them"),
+        ({"vllm_tensor_parallel_size": 4, "vllm_serve_extra_args": ["-pp", "4"]}, "lower one of them"),
+    ],
+)  # fmt: skip
+def test_engines_that_need_other_chips_than_there_are_learn_what_to_change(variables, remedy):
+    found = [p for p in consistency.problems(settings(**variables), FLAGS) if "from 1 to the 8" in p.expected]
+    assert [remedy in problem.remedy for problem in found] == [True]
+
+
 def test_hosts_must_agree_on_what_is_common():
     (problem,) = consistency.disagreements("node1", settings(vllm_api_port=9000), "node0", settings())
     assert (problem.where, problem.found) == ("host node1", "vllm_api_port is 9000")

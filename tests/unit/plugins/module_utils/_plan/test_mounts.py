@@ -34,6 +34,14 @@ def test_mounts_are_written_as_docker_users_write_them(text, mount):
     assert of(text) == [mount]
 
 
+def test_in_a_hardened_container_the_driver_is_read_only_and_what_users_mount_is_not():
+    hardened = settings(vllm_container_hardened=True, vllm_container_extra_mounts=["/srv:/srv", "/etc:/e:ro"])
+    found = {mount["source"]: mount["read_only"] for mount in mounts.bind_mounts(hardened)}
+    assert (found["/srv"], found["/etc"]) == (False, True)
+    drivers = [text.partition(":")[0] for text in hardened["npu_driver_mounts"]]
+    assert [found[source] for source in drivers] == [True] * len(drivers)
+
+
 @pytest.mark.parametrize(
     ("extra", "count"), [("/c:/opt/data", 0), ("/c:/root/.cache/", 1), ("/opt/data:/root/.cache", 0)]
 )

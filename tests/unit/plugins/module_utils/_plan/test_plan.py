@@ -43,6 +43,14 @@ def test_every_placeholder_has_a_value():
     assert None not in names.values()
 
 
+@pytest.mark.parametrize(("address", "listens"), [("10.0.0.10", "0.0.0.0"), ("fd00::10", "::")])
+def test_the_api_listens_on_all_addresses_of_the_kind_that_the_service_has(address: str, listens: str):
+    member = plan.Member("node1", {**ADDRESSES, "node0": address}, "enp1")
+    names = plan.placeholders(member, settings(vllm_npu_ids=[4, 6]))
+    assert (names["listen_address"], names["head_ip"]) == (listens, address)
+    assert (names["npu_ids"], names["npu_indices"]) == ("4,6", "0,1")
+
+
 def test_others_see_the_endpoint_and_each_host_with_its_first_engine():
     chosen = settings(vllm_data_parallel_size_local=2, vllm_tensor_parallel_size=4, vllm_api_port=9000)
     seen = plan.service(ADDRESSES, {"node0": chosen, "node1": chosen})

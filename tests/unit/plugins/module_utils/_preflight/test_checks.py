@@ -261,6 +261,56 @@ def test_a_container_of_another_name_is_foreign_even_while_the_service_runs(heal
     assert OTHERS[:12] in one.problem.found
 
 
+@pytest.mark.parametrize(
+    ("code", "said", "health", "told"),
+    [
+        (None, None, "Warning", "Warning (chip 3)"),
+        ("80E01801", None, "Warning", "Warning, error 80E01801 (chip 3)"),
+        ("80E01801", "HBM", "Warning", "Warning, error 80E01801: HBM (chip 3)"),
+        (None, None, None, "unknown health (chip 3)"),
+    ],
+)
+def test_the_health_of_a_chip_has_its_error(healthy, tmp_path, code, said, health, told):
+    ill = npu(tmp_path, 1)
+    ill["chips"][3].update(health=health, error_code=code, error_text=said)
+    assert only(checks.check(pair([healthy[0], ill]))).problem.found == told
+
+
+@pytest.mark.parametrize(("reserved", "all_ports"), [("", ""), ("8080", "8080,")])
+def test_ports_of_hccl_are_reserved_beside_others(healthy, reserved, all_ports):
+    hosts = pair(healthy)
+    hosts[0].facts["ephemeral_ports"] = {"first": 32768, "last": 60999, "reserved": reserved}
+    one = only(checks.check(hosts))
+    assert (one.id, one.host) == ("hccl_ports", "node0")
+    assert f"ip_local_reserved_ports={all_ports}60000-60015)" in one.problem.remedy
+
+
+def test_a_container_is_the_service_if_it_has_its_name(healthy):
+    host = pair(healthy)[0]
+    host.facts["containers"] = {**SERVING, OTHERS: "training"}
+    assert [host.is_service(one) for one in (OURS, OTHERS, "0c" * 32, None)] == [True, False, False, False]
+
+
+def test_chips_without_a_phy_id_are_not_joined_by_hccs(healthy):
+    """Those of A2. Without RoCE, nothing joins their hosts."""
+    host = by_hccs(healthy)[0]
+    assert host.joined_by_hccs
+    assert host.ports == []
+    for chip in host.npu["chips"]:
+        chip["phy_id"] = None
+    assert not host.joined_by_hccs
+    assert host.ports == host.all_ports != []
+
+
+@pytest.mark.parametrize(
+    ("value", "joined"), [(None, True), ("", True), ("FALSE", True), ("TRUE", False), ("'true'", False)]
+)
+def test_hccl_may_be_told_to_leave_hccs_alone(healthy, value, joined):
+    host = by_hccs(healthy)[0]
+    host.plan["serve"]["env"]["HCCL_INTER_HCCS_DISABLE"] = value
+    assert host.joined_by_hccs is joined
+
+
 def test_a_chip_without_readable_row(healthy, tmp_path):
     masked = npu(tmp_path, 1)
     masked["chips"][4].update(health=None, hbm_total_mb=None, hbm_used_mb=None, processes=None)

@@ -89,6 +89,12 @@ def test_a_container_that_was_never_there():
     assert findings(node0=facts) == [("node0", "smoke_npus", "warn")]
 
 
+@pytest.mark.parametrize(("lines", "last"), [((), "nothing"), (("first", "killed"), "killed")])
+def test_without_a_result_the_last_line_is_told(lines, last):
+    (one,) = smoke_test.findings({"node0": host(*lines, result=False)})
+    assert one.problem.found.endswith(f"; its last line: {last}")
+
+
 def test_its_ids_can_be_accepted():
     checks.require_ids({"node0": checks.SMOKE_TEST})
     assert checks.accept_problem(["smoke_npu"]).remedy == "correct smoke_npu to smoke_npus"

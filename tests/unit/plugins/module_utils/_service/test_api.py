@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import api
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.api import Answer, Message, Stream
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 CALL = {"index": 0, "function": {"name": "weather", "arguments": '{"city"'}}
@@ -117,6 +117,22 @@ def test_a_stream_that_breaks_has_an_error(lines, error):
     assert not stream.done
 
 
+def test_an_empty_stream_has_no_tokens():
+    assert (fed().tokens, fed().message, fed().done) == (0, Message(), False)
+
+
+def test_figures_are_in_milliseconds_and_gaps_finer():
+    stream = Stream()
+    for at in (0.12345, 0.23456, 0.34):
+        stream.feed(chunk(content="a", usage=3), at)
+    assert stream.metrics() == {
+        "ttft": 0.123,
+        "tokens_per_second": 9.2,
+        "gap_p50": 0.1054,
+        "gap_p99": 0.1111,
+    }
+
+
 def test_what_is_no_event_is_kept_as_the_rest():
     assert fed('{"detail": ', '"gone"}').rest == '{"detail": "gone"}'
 
@@ -177,7 +193,7 @@ def test_earlier_calls_are_not_changed():
 
 @pytest.mark.parametrize(("values", "percent", "expected"), [
     ([], 50, None), ([3.0], 0, 3.0), ([3.0], 100, 3.0), ([1, 2, 3, 4], 50, 2), ([1, 2, 3, 4], 51, 3), ([2, 1], 1, 1),
-    ([0.123456], 50, 0.1235),
+    ([0.123456], 50, 0.1235), (range(1000), 50, 499), (range(1000), 99, 989),
 ])  # fmt: skip
 def test_percentiles(values, percent, expected):
     assert api.percentile(values, percent) == expected
@@ -193,6 +209,8 @@ def test_a_percentile_is_the_smallest_that_enough_do_not_exceed(values, percent)
 
 
 @given(st.text(), st.integers(4, 50))
+@example("four", 4)
+@example("fives", 4)
 def test_a_shortened_text_is_one_line_and_not_longer(text, limit):
     line = api.shorten(text, limit)
     assert len(line) <= limit

@@ -82,6 +82,51 @@ def test_each_level_has_two_rounds_or_more_and_a_bounded_time():
     assert max(requests / concurrency * 10 for concurrency, requests in measured.items()) <= 70
 
 
+@pytest.mark.parametrize(
+    ("seconds", "answer", "rounds"),
+    [
+        (1200, 10, 6),  # a level has 60 s at most
+        (600, 10, 5),  # a twelfth of the time
+        (60, 1, 10),  # 10 s at least
+        (60, 0.1, 20),  # no more than these rounds
+        (600, 100, 2),  # no fewer than these
+        (600, 0, 20),
+    ],
+)
+def test_the_first_level_has_as_many_rounds_as_its_time_takes(seconds: float, answer: float, rounds: int):
+    asked = []
+
+    def measure(concurrency: int, requests: int, _seconds: float) -> dict[str, Any]:
+        asked.append((concurrency, requests))
+        return result(requests * answer, requests, 10, 1000 * answer)
+
+    benchmark.sweep(measure, seconds, 1, lambda: 0.0)
+    assert asked == [(1, 2), (1, rounds)]
+
+
+@pytest.mark.parametrize(("seconds", "levels", "ended"), [(40, [1], "limit"), (39.9, [1], "time")])
+def test_a_level_begins_if_it_can_end_in_time(seconds: float, levels: list[int], ended: str):
+    """Without overhead, the first requests take 20 s, and so does the first level."""
+    engine = Engine(1e9, overhead=0)
+    assert engine.sweep(seconds, 1) == (levels, ended)
+    assert len(engine.asked) == (2 if ended == "limit" else 1)
+
+
+def test_the_tool_is_asked_for_all_figures_that_are_read():
+    flags = benchmark.flags("http://a", "glm47", "/models", (10, 20), 4, 8)
+    assert {
+        "--base-url=http://a",
+        "--model=/models",
+        "--served-model-name=glm47",
+        "--random-input-len=10",
+        "--random-output-len=20",
+        "--max-concurrency=4",
+        "--num-prompts=8",
+        "--metric-percentiles=50,90,99",
+        "--disable-tqdm",
+    } <= set(flags)
+
+
 def test_a_level_that_does_not_end_is_left_out():
     def measure(concurrency: int, requests: int, seconds: float) -> dict[str, Any]:
         if concurrency == 4:

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import benchmark_report
+from hypothesis import given
+from hypothesis import strategies as st
 
 TIMES = {"p50": 100.0, "p90": 150.0, "p99": 200.0, "mean": 110.0}
 
@@ -191,3 +193,32 @@ def test_a_report_is_one_after_it_was_written():
 )
 def test_a_figure_has_three_digits_or_all_before_the_point(value: float, shown: str):
     assert benchmark_report.figure(value) == shown
+
+
+@given(st.floats(1e-3, 1e9))
+def test_the_numbers_of_an_axis_are_round_and_reach_the_largest_value(largest: float):
+    found = benchmark_report.ticks(largest)
+    assert found[0] == 0
+    assert found[-1] >= largest > found[-2]
+    assert 3 <= len(found) <= 6
+    step = found[1]
+    assert found == pytest.approx([step * number for number in range(len(found))])
+    assert f"{step:e}"[:3] in ("1.0", "2.0", "2.5", "5.0")
+
+
+def test_an_axis_without_values_ends_at_one():
+    assert benchmark_report.ticks(0) == [0.0, 1.0]
+
+
+def test_each_value_has_a_spot_on_its_line():
+    lines = {"p50": [(1, 5.0), (2, 10.0), (8, 20.0)], "p99": [(1, 10.0), (8, 40.0)]}
+    drawn = benchmark_report.plot("First token, ms", lines)
+    spots = [(float(x), float(y)) for x, y in re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', drawn)]
+    assert len(spots) == 5
+    (x1, y5), (x2, _y10), (x8, y20), _first, (_x8, y40) = spots
+    assert (x8 - x1) == pytest.approx(3 * (x2 - x1), abs=0.3)  # by doublings
+    assert (y5 - y40) == pytest.approx(7 * (y5 - y20) / 3, abs=0.3)  # from 0
+    paths = re.findall(r'<polyline points="([^"]+)"', drawn)
+    assert [len(path.split()) for path in paths] == [3, 2]
+    assert "p50" in drawn
+    assert "p50" not in benchmark_report.plot("First token, ms", {"p50": lines["p50"]})

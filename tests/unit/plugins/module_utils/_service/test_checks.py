@@ -213,6 +213,26 @@ def test_a_wrong_chat(given: Answer):
     assert not passes(check("chat", given))
 
 
+@pytest.mark.parametrize(
+    ("name", "given", "detail"),
+    [
+        ("health", answer(), "HTTP status 200"),
+        ("models", answer(data=[{"id": "glm47", "max_model_len": 8192}]), "glm47, up to 8192 tokens"),
+        ("completion", chat("I am GLM."), "I am GLM."),
+        ("knows", chat("Paris"), "Paris"),
+        ("knows", chat(None, "length", reasoning="It is Paris."), "It is Paris."),
+        ("chat", chat("I am GLM."), "I am GLM."),
+        ("chat", chat(None, "length", reasoning="Who am I?"), "still thinking: Who am I?"),
+        ("reasoning", chat(reasoning="Who am I?"), "Who am I?"),
+        ("thinking_off", chat("I am GLM."), "I am GLM."),
+        ("tool_call", call("get_weather", '{"city": "Oslo"}'), 'get_weather({"city": "Oslo"})'),
+        ("wrong_model", answer(404, error={"message": "no such model"}), "HTTP status 404: no such model"),
+    ],
+)
+def test_a_check_that_passes_tells_what_the_answer_shows(name: str, given: Answer, detail: str):
+    assert check(name, given) == Outcome(detail, 0.1)
+
+
 def test_long_thinking_passes_unless_a_text_is_expected():
     given = chat(None, "length", reasoning="Who am I?")
     assert passes(check("chat", given))
@@ -327,7 +347,8 @@ def engines(counts: dict[str, int], expected: int) -> Outcome:
 
 
 def test_every_engine_has_to_answer():
-    assert passes(engines({"0": 1, "1": 3}, 2))
+    assert engines({"0": 1, "1": 3}, 2).detail == "each of 2 engines answered"
+    assert engines({"0": 1}, 1).detail == "the engine answered"
     assert "engine 1" in text_of(engines({"0": 2, "1": 0}, 2))
     assert not passes(engines({"0": 2}, 2))
     assert not passes(engines({}, 2))
@@ -368,7 +389,7 @@ def test_a_stream_is_assembled_and_measured():
     read = stream(WHOLE)
     assert read.message == Message("Who am I?", "I am GLM.", [], "stop")
     assert read.metrics() == {"ttft": 2.0, "tokens_per_second": 2.0, "gap_p50": 1.0, "gap_p99": 1.0}
-    assert passes(check("streaming", streamed(WHOLE)))
+    assert check("streaming", streamed(WHOLE)).detail == "7 tokens in 4 chunks"
     assert passes(check("streaming", streamed(WHOLE), reasoning="Who am I?", content="I am GLM."))
     assert not passes(check("streaming", streamed(WHOLE), content="I am someone."))
 

@@ -19,6 +19,11 @@ def test_counters_become_rates_and_gauges_stay():
     assert (first["running"], first["requests"], second["requests"]) == (0.0, 2.0, 2.0)
 
 
+def test_rates_have_one_digit_behind_the_point():
+    later = TEXT.replace('engine="1",model_name="glm47"} 48.0', 'engine="1",model_name="glm47"} 49.0')
+    assert metrics.engines(TEXT, later, 3.0)[1]["generated_tokens_per_second"] == 0.3
+
+
 def test_only_answers_count_as_answered():
     sample = 'vllm:request_success_total{{engine="{}",finished_reason="{}"}} {}'
     rows = [("0", "stop", 2), ("0", "length", 1), ("0", "abort", 40), ("1", "abort", 5)]
@@ -32,3 +37,29 @@ def test_what_is_not_given_is_unknown():
 
 def test_an_engine_that_appears_meanwhile_has_no_rate_yet():
     assert metrics.engines("", TEXT, 2.0)[0]["generated_tokens_per_second"] == 0.0
+
+
+def test_only_tokens_are_counted_by_the_second():
+    def text(number: int) -> str:
+        rows = [(metric, number) for metric, _counter in metrics.VALUES.values()]
+        return "\n".join(f'{metric}{{engine="0"}} {value}' for metric, value in rows)
+
+    assert metrics.engines(text(10), text(30), 2.0) == [
+        {
+            "engine": 0,
+            "running": 30.0,
+            "waiting": 30.0,
+            "kv_cache_used": 30.0,
+            "prompt_tokens_per_second": 10.0,
+            "generated_tokens_per_second": 10.0,
+            "requests": 30.0,
+        }
+    ]
+
+
+def test_engines_are_in_the_order_of_their_numbers_and_labels_are_added_up():
+    rows = [("10", "a", 1), ("2", "a", 2), ("2", "b", 3)]
+    text = "\n".join(f'vllm:num_requests_running{{engine="{engine}",x="{x}"}} {n}' for engine, x, n in rows)
+    found = metrics.engines(text, text, 1.0)
+    assert [(one["engine"], one["running"]) for one in found] == [(2, 5.0), (10, 1.0)]
+    assert metrics.parse("vllm:num_requests_running{} 4") == {("vllm:num_requests_running", "0"): 4.0}

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import checks
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import probe as probe_module
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.api import Request
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.checks import Outcome
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.endpoint import Client
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.probe import probe
-from vllm_standin import KEY, MODEL, SALAD, Asked, Said, Server, healthy
+from vllm_standin import KEY, MODEL, SAID, SALAD, THOUGHT, Asked, Said, Server, healthy
 
 # As profiles/models/glm-4.7.yml has it.
 REQUESTS = {"completion": {"request": {"messages": [{"role": "user", "content": "请做一下自我介绍"}]}}}
@@ -95,6 +96,8 @@ def test_a_healthy_service_passes(server: Server, model: Callable[[Asked], Said]
     assert [one.problem for one in outcomes.values() if one.problem] == []
     assert all(count >= 1 for count in facts["engines"].values())
     assert not any("temperature" in body for body in server.bodies)
+    assert facts["answer"].keys() == {"reasoning", "content"}
+    assert model is not healthy or facts["answer"] == {"reasoning": THOUGHT, "content": SAID}
 
 
 def test_long_thinking_passes_with_a_note(server: Server):
@@ -102,6 +105,22 @@ def test_long_thinking_passes_with_a_note(server: Server):
     outcomes, facts = probed(server)
     assert outcomes["chat"].detail.startswith(f"still thinking after {checks.THINKING_TOKENS} tokens")
     assert (facts["answer"]["content"], outcomes["reasoning"].problem) == ("", None)
+
+
+def test_a_stream_is_measured_while_it_arrives(server: Server):
+    server.pause = 0.05
+    _outcomes, facts = probed(server, names=["streaming"])
+    assert facts["ttft"] < 20 * 0.05
+    assert facts["gap_p50"] >= 0.05
+    assert 0 < facts["tokens_per_second"] <= 20
+
+
+def test_a_server_that_counts_nothing_is_not_waited_for_for_ever(server: Server, monkeypatch):
+    monkeypatch.setattr(probe_module, "COUNT_SECONDS", 0.1)
+    server.metrics_answer = lambda: False
+    outcomes, facts = probed(server, names=["completion", "health"])
+    assert failures(outcomes) == {"completion"}
+    assert facts["engines"] == {}
 
 
 def test_a_slow_service_passes(server: Server):
@@ -242,6 +261,7 @@ def test_an_engine_that_hangs_fails(server: Server):
         *(name for name in CALLS if "streamed" in name),
     }
     assert failures(outcomes) == streamed
+    assert {outcomes[name].detail for name in streamed} == {"no token for 4 s"}
 
 
 @pytest.mark.parametrize("begun", [0, 1, 4])

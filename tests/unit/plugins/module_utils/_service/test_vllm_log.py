@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 
 import pytest
@@ -158,3 +159,108 @@ def test_lines_of_the_kernel():
     assert [line.text for line in lines] == ["one", "two"]
     assert lines[0].at == vllm_log.epoch("2026-11-25T03:44:26.5Z")
     assert lines[1].at == lines[0].at + 0.5
+
+
+NOON = vllm_log.epoch("2026-01-08T12:00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("stamp", "seconds"),
+    [
+        ("2026-01-08T12:00:00Z", 0),
+        ("2026-01-08T12:00:00,25Z", 0.25),
+        ("2026-01-08 12:00:00.5Z", 0.5),
+        ("2026-01-08T20:00:00+08:00", 0),
+        ("2026-01-08T17:30:00+0530", 0),
+        ("2026-01-08T08:30:00-03:30", 0),
+        ("2026-01-08T12:00:00Z stderr F", 0),
+    ],
+)
+def test_a_time_before_a_line_counts_with_its_zone(stamp: str, seconds: float):
+    (line,) = vllm_log.lines_of(f"{stamp} text")
+    assert (line.text, line.at) == ("text", NOON + seconds)
+
+
+def test_times_count_if_half_of_the_lines_have_them():
+    stamped, plain = "2026-01-08T12:00:00Z one", "two"
+    later = "2026-01-08T11:00:00Z three"
+    lines = vllm_log.lines_of(f"{stamped}\n{plain}\n{later}\n{plain}\n\n")
+    assert [(line.text, line.at) for line in lines] == [
+        ("three", NOON - 3600),
+        ("two", NOON - 3600),
+        ("one", NOON),
+        ("two", NOON),
+    ]
+    lines = vllm_log.lines_of(f"{stamped}\n{plain}\n{plain}")
+    assert [(line.text, line.at) for line in lines] == [("one", None), ("two", None), ("two", None)]
+
+
+def test_numbers_of_all_lines_are_left_out_and_of_some_they_are_text():
+    assert [line.text for line in vllm_log.lines_of(" 8\tone\n\n 9\ttwo")] == ["one", "", "two"]
+    assert [line.text for line in vllm_log.lines_of("8\tone\ntwo")] == ["8\tone", "two"]
+
+
+def test_json_of_docker_has_a_time_unless_it_is_cut_off():
+    row = '{"log":"one\\n","stream":"stderr","time":"2026-01-08T12:00:00.5Z"}'
+    (line,) = vllm_log.lines_of(row)
+    assert (line.text, line.at) == ("one", NOON + 0.5)
+    for broken in (row[:-5], '{"log":7,"time":"2026-01-08T12:00:00Z"}', '{"log":"one"}'):
+        (line,) = vllm_log.lines_of(broken)
+        assert (line.text, line.at) == (broken, None)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "Zeile \u4e00\n".encode(),
+        "Zeile \u4e00\n".encode("utf-8-sig"),
+        "Zeile \u4e00\n".encode("utf-16"),
+        codecs.BOM_UTF16_BE + "Zeile \u4e00\n".encode("utf-16-be"),
+        "Zeile \u4e00\n".encode("utf-16-le"),
+    ],
+)
+def test_a_stored_log_is_decoded(raw: bytes):
+    assert vllm_log.decode(raw) == "Zeile \u4e00\n"
+
+
+def test_bytes_of_no_encoding_are_read():
+    assert vllm_log.decode(b"") == ""
+    assert vllm_log.decode(b"a\xffb") == "a\ufffdb"
+
+
+def test_a_line_of_the_last_days_of_a_year_is_of_that_year(monkeypatch: pytest.MonkeyPatch):
+    now = vllm_log.epoch("2026-01-02T00:00:00Z")
+    monkeypatch.setattr(vllm_log.time, "time", lambda: now)
+    assert vllm_log.own_time("12-31 23:00:01") == vllm_log.epoch("2025-12-31T23:00:01Z")
+    assert vllm_log.own_time("01-01 01:02:03") == vllm_log.epoch("2026-01-01T01:02:03Z")
+    assert vllm_log.own_time("01-02 20:00:00") == vllm_log.epoch("2026-01-02T20:00:00Z")  # a zone ahead
+    assert vllm_log.own_time("01-03 02:00:00") == vllm_log.epoch("2025-01-03T02:00:00Z")
+
+
+def test_errors_of_the_npus_have_times_to_the_microsecond():
+    error = "[ERROR] HCCL(1,):2026-01-08-12:00:00.123.456 [a.cc:1] it failed"
+    (line,) = vllm_log.npu_lines(f"{error}\n{error.replace('ERROR', 'EVENT')}\nplain")
+    assert line.level == "ERROR"
+    assert line.at == pytest.approx(NOON + 0.123456)
+    assert vllm_log.npu_time(error.replace("ERROR", "INFO")) is None
+    assert vllm_log.read(error.replace("ERROR", "INFO")).at == pytest.approx(NOON + 0.123456)
+
+
+@pytest.mark.parametrize(
+    ("process", "reached", "index"),
+    [
+        ("(EngineCore pid=1)", [], 0),
+        ("(EngineCore pid=1)", [(3, "(EngineCore pid=1)"), (5, "(APIServer pid=2)")], 5),
+        ("(EngineCore pid=1)", [(5, "(Worker_TP0 pid=3)")], 5),
+        ("(Worker_TP0 pid=3)", [(5, "(Worker_TP1 pid=4)")], 0),
+        ("(Worker_TP0 pid=3)", [(5, "(Worker_TP0 pid=3)")], 5),
+        ("(Worker_TP0 pid=3)", [(5, "(EngineCore pid=1)")], 5),
+    ],
+)
+def test_that_a_process_goes_on_is_not_shown_by_another_worker(process, reached, index):
+    assert vllm_log.goes_on(process, reached) == index
+
+
+def test_the_later_stages_of_a_start_are_where_their_lines_are():
+    lines = [Line("text"), Line("Starting to load model x", None, "", "W"), Line("init engine (took 3 s)")]
+    assert vllm_log.later_stages(lines) == [(1, "W"), (2, "")]

@@ -24,6 +24,12 @@ NO_WAY_OUT = Problem("the hub cannot be reached", "an answer", "Check the proxy"
 NOTHING = Snapshot("", [])
 
 
+def test_a_check_is_read_from_the_result_of_the_module():
+    result = {"listing": OLD.text(), "from_manifest": True, "fetched_files": 2, "verified_files": 3}
+    assert Check.of("a", result) == Check("a", OLD, True, 5, None)
+    assert Check.of("a", {**result, "unreached": NO_WAY_OUT.data()}).unreached == NO_WAY_OUT
+
+
 def verified(host: str, snapshot: Snapshot, to_do: int = 0) -> Check:
     return Check(host, snapshot, True, to_do, None)
 

@@ -137,6 +137,8 @@ def test_a_failed_client_is_explained(outcome: Streams, named: str):
         (Streams(125, "", f"docker: Error response from daemon: {IN_USE}"), True),
         (Streams(125, "", "docker: Error response from daemon: No such image: image:tag"), False),
         (Streams(1, "", "Traceback"), False),
+        (Streams(0, "", ""), False),
+        (Streams(124, "", ""), False),
         (Streams(0, '"FileDownloadError: a: Hash mismatch"', ""), False),
         (Streams(0, DONE, ""), False),
     ],

@@ -16,7 +16,7 @@ import socket
 import ssl
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -203,6 +203,25 @@ def test_a_file_that_turns_out_to_be_right_has_no_sender(tmp_path: Path, port: i
     exchange.have.remove("shard-1")
     exchange.peers[0].have = frozenset({"shard-1"})
     assert exchange._sender("shard-1") is exchange.peers[0]
+
+
+def test_a_host_with_all_files_waits_for_its_jobs_and_for_the_other_hosts(tmp_path: Path, port: int):
+    exchange = hosts(tmp_path, port, list(CONTENTS), list(CONTENTS))[0].exchange
+    exchange._announce(FILES, [], fetches=True)
+    (other,) = exchange.peers
+    other.heard, other.have = time.monotonic(), frozenset(list(CONTENTS)[1:])
+    assert exchange._has_work()
+    other.have = frozenset(CONTENTS)
+    assert not exchange._has_work()
+    job = exchange._jobs[downloader.HUB] = Future()
+    assert exchange._has_work()
+    job.set_result(None)
+    assert not exchange._has_work()
+    other.have = frozenset()
+    other.left = True
+    assert not exchange._has_work()
+    other.left, other.heard = False, time.monotonic() - downloader.SILENT_SECONDS - 1
+    assert not exchange._has_work()
 
 
 def test_a_file_that_a_host_does_not_have_any_more_is_received_from_another(tmp_path: Path, port: int):

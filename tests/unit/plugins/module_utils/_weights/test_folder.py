@@ -129,6 +129,38 @@ def test_only_what_is_wrong_or_missing_is_fetched(tmp_path):
     assert (tmp_path / "config.json").read_text(encoding="utf-8") == "{}"
 
 
+def test_the_progress_of_both_stages_is_told(tmp_path):
+    told: list[dict[str, Any]] = []
+    write(tmp_path, {**TEXTS, "config.json": "[]"})
+    source = Hub(compares=False)
+    size = sum(len(text) for text in TEXTS.values())
+    download = Download("http://hub", REQUEST, Folder(str(tmp_path)), source)
+    download.run(lambda progress: told.append(progress()))
+    assert told == [
+        {"stage": "verified", "done": 0, "all": size},  # what was here
+        {"stage": "fetched", "done": 0, "all": 2},
+        {"stage": "verified", "done": 0, "all": 2},  # what came
+    ]
+    download.source.shares = True
+    download.found = Comparison([], [], [])
+    download.fetch(lambda progress: told.append(progress()))
+    assert told[-1] == {"stage": "complete, serving other hosts;", "done": 0, "all": 0}
+
+
+def test_what_is_wrong_is_gone_before_it_is_fetched(tmp_path):
+    """Else a client may take it for what it has to fetch."""
+    write(tmp_path, {**TEXTS, "config.json": "[]"})
+    there: list[bool] = []
+
+    class Looking(Hub):
+        def fetch(self, folder: Folder, snapshot: Snapshot, missing: list[File]) -> list[File]:
+            there.extend((tmp_path / path).exists() for path in ("config.json", "README.md"))
+            return super().fetch(folder, snapshot, missing)
+
+    run(tmp_path, Looking())
+    assert there == [False, True]
+
+
 def test_a_file_that_changed_is_read_again_and_fetched(tmp_path):
     source = Hub()
     run(tmp_path, source)
@@ -311,6 +343,23 @@ def test_a_disk_that_is_too_small_is_told_before_the_first_byte(tmp_path):
         folders.require_space(str(tmp_path / "new/model"), "dir", free + (1 << 40))
 
 
+def test_the_option_for_the_place_of_the_manifest_is_named(tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    folder = Folder(str(tmp_path / "file/model"))
+    with pytest.raises(ProblemError, match=r"O\(dir\)"):
+        folder.require_place_for_manifest()
+    folder.manifest_path = str(tmp_path / "file/notes/manifest.json")
+    with pytest.raises(ProblemError, match=r"O\(cache_dir\)"):
+        folder.require_place_for_manifest()
+
+
+def test_a_file_that_cannot_be_read_is_empty(tmp_path):
+    folder = Folder(str(write(tmp_path)))
+    assert (folder.read("README.md"), folder.read("none")) == ("docs", "")
+    (tmp_path / "odd").write_bytes(b"a\xff")
+    assert folder.read("odd") == "a\ufffd"
+
+
 def test_a_place_that_is_no_folder_is_refused(tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(ProblemError, match="not a writable folder"):
@@ -339,6 +388,13 @@ def test_a_folder_that_was_filled_elsewhere_is_copied(tmp_path):
         sources.ManifestListing(str(usb), REQUEST._replace(revision="v2")).read()
     with pytest.raises(ProblemError, match="missing or damaged"):
         sources.ManifestListing(str(tmp_path / "none"), REQUEST).read()
+
+
+def test_a_folder_without_a_manifest_has_none_of_the_files(tmp_path):
+    usb = write(tmp_path / "usb")
+    listing = sources.GivenListing(snapshot_of())
+    with pytest.raises(ProblemError, match=r"other files.*: README\.md, config\.json"):
+        run(tmp_path / "model", sources.FolderSource(listing, str(usb)))
 
 
 def test_a_folder_with_other_files_than_the_others_is_refused(tmp_path):
@@ -385,6 +441,19 @@ def test_checksums_name_the_files(tmp_path):
     }
     with pytest.raises(ProblemError, match="cannot be read"):
         sources.ChecksumListing(str(tmp_path / "none"), folder, Choice(["*"], [])).read()
+
+
+def test_a_source_needs_space_for_what_is_not_there_yet(tmp_path):
+    space = os.statvfs(tmp_path)
+    size = space.f_bavail * space.f_frsize + (1 << 40)
+    wrong = [File("large", size, "0" * 64)]
+    folder = Folder(str(tmp_path))
+    with pytest.raises(ProblemError, match=r"(?s)the disk of .* O\(dir\)"):
+        sources.Source().require(folder, Snapshot("", wrong), Comparison([], [], wrong))
+    with (tmp_path / "large.incomplete").open("wb") as part:
+        part.truncate(min(size - 1, 1 << 43))  # a hole: all but a rest is there
+    if size - (1 << 43) < space.f_bavail * space.f_frsize:
+        sources.Source().require(folder, Snapshot("", wrong), Comparison([], [], wrong))
 
 
 def test_a_source_that_fetches_nothing_needs_no_space(tmp_path):

@@ -20,7 +20,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights import model_files, server
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.hub import Hub
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.hub import Answer, Hub
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import File
 from hub.authority import Authority
 from ports import free_port
@@ -92,10 +92,77 @@ def test_a_company_authority_is_trusted_for_hub_and_cdn(over_tls: str, authority
     hub.try_out(REPO, "master", "sub/model.safetensors")
 
 
-def test_a_company_authority_that_is_not_trusted_is_named_as_the_cause(over_tls: str):
+def test_a_company_authority_that_is_not_trusted_is_named_as_the_cause(
+    over_tls: str, monkeypatch: pytest.MonkeyPatch
+):
+    """At once: that does not end by itself."""
+    pauses: list[float] = []
+    monkeypatch.setattr(server, "time", SimpleNamespace(sleep=pauses.append))
     with pytest.raises(ProblemError, match="certificate that is not trusted") as error:
         Hub(over_tls, TOKEN).log_in()
     assert "O(ca_bundle)" in str(error.value)
+    assert pauses == []
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "ok", "said"),
+    [
+        (200, b'{"Code": 200, "Success": true}', True, "HTTP 200"),
+        (200, b'{"a": 1}', True, "HTTP 200"),  # a file of a repository
+        (200, b'{"Code": 404, "Message": "no"}', False, "HTTP 200, code 404: no"),
+        (200, b'{"Code": 200, "Success": false}', False, "HTTP 200"),
+        (200, b"{}", False, "HTTP 200, without the hub's JSON"),
+        (200, b"[1]", False, "HTTP 200, without the hub's JSON"),
+        (502, b"<html>", False, "HTTP 502, without the hub's JSON"),
+        (500, b'{"Code": 200}', False, "HTTP 500"),
+    ],
+)
+def test_the_envelope_of_an_answer(status: int, text: bytes, ok: bool, said: str):
+    answer = Answer(status, text)
+    assert (answer.ok, str(answer)) == (ok, said)
+
+
+@pytest.mark.parametrize(
+    ("text", "data"), [(b'{"Data": {"a": 1}}', {"a": 1}), (b'{"Data": [1]}', {}), (b"{}", {}), (b"x", {})]
+)
+def test_the_content_of_an_answer(text: bytes, data: dict[str, int]):
+    assert Answer(200, text).data == data
+
+
+@pytest.mark.parametrize(
+    ("token", "status", "reader", "option"),
+    [
+        ("secret", 404, "with this token", "O(token) may read it"),
+        ("", 404, "without a token", "or set O(token)"),
+        ("", 401, "without a token", "Set O(token), which is empty"),
+    ],
+)
+def test_a_repository_that_is_not_shown(token: str, status: int, reader: str, option: str):
+    problem = Hub("http://hub", token)._not_shown(REPO, Answer(status, b"{}")).problem
+    assert reader in problem.found
+    assert option in problem.remedy
+
+
+@pytest.mark.parametrize(
+    ("existing", "found", "expected"),
+    [
+        ({"Branches": [{"Revision": "v1"}]}, "has no revision 'v2'", "one of v1, or a commit"),
+        ({"Branches": None, "Tags": [{"Revision": "t1"}]}, "has no revision 'v2'", "one of t1, or a commit"),
+        ({}, "has no revision 'v2'", "one of its revisions, or a commit"),
+        ({"Tags": [{"Revision": "v2"}]}, "has no files in revision 'v2'", "the files of a model"),
+    ],
+)
+def test_a_revision_that_has_no_files(existing: dict[str, object], found: str, expected: str):
+    problem = Hub("http://hub", "")._no_revision(REPO, "v2", existing).problem
+    assert found in problem.found
+    assert problem.expected == expected
+
+
+def test_a_token_is_sent_as_a_header_and_as_a_session():
+    assert Hub("http://hub", "").headers() == {}
+    assert Hub("http://hub", "t").headers() == {"Authorization": "Bearer t", "Cookie": "m_session_id=t"}
+    url = "http://hub/api/v1/models/a%20b/c/repo?Revision={revision}&FilePath={path}"
+    assert Hub("http://hub/", "").url("a b/c") == url
 
 
 class Cdn(BaseHTTPRequestHandler):

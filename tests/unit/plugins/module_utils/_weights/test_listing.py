@@ -95,6 +95,12 @@ def test_a_listing_with_a_bad_entry_is_refused(bad: dict[str, Any], named: str):
     assert named in refusal(parse_listing, answer(entry("weights.bin"), bad))
 
 
+@pytest.mark.parametrize("key", ["Path", "Sha256", "Size"])
+def test_a_listing_without_a_part_of_an_entry_is_refused(key: str):
+    for bad in ({**entry(), key: None}, {name: value for name, value in entry().items() if name != key}):
+        assert "the hub lists" in refusal(parse_listing, answer(bad))
+
+
 LONG = "a" * 250
 BAD_TOGETHER = {
     "twice": (["config.json", "config.json"], "twice"),

@@ -49,6 +49,18 @@ def test_an_edited_file_is_recorded_beside_what_was_listed():
     assert found.hashed["config"].sha256 == "2" * 64
 
 
+def test_a_file_that_is_as_it_was_listed_is_recorded_once():
+    entry = json.loads(written([CONFIG._replace(path="config")], config=CONFIG.sha256))["files"][0]
+    assert set(entry) == {"path", "size", "sha256", "mtime_ns"}
+
+
+@pytest.mark.parametrize("commit", [None, ""])
+def test_a_commit_that_is_not_known_is_empty(commit: str | None):
+    found = manifest.parse(json.dumps({**json.loads(written([CONFIG])), "commit": commit}))
+    assert found
+    assert found.snapshot.commit == ""
+
+
 def test_a_manifest_covers_its_revision_and_its_commit():
     found = manifest.parse(written([CONFIG]))
     assert found

@@ -107,6 +107,14 @@ def test_a_damaged_file_is_named(folder, name, content):
         model_files.of_folder(str(folder))
 
 
+def test_a_tensor_without_numbers_is_one(folder):
+    shard(folder / "model-2.safetensors", {"empty": 0, "one": 1})
+    index = {"weight_map": {"empty": "model-2.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    (folder / "model-1.safetensors").unlink()
+    assert model_files.of_folder(str(folder)) == (CONFIG, 1, {"empty": 0, "one": 1})
+
+
 def test_a_missing_config_is_named(tmp_path):
     with pytest.raises(ProblemError, match=r"config\.json cannot be read: No such file"):
         model_files.of_folder(str(tmp_path))

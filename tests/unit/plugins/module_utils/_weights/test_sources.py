@@ -106,6 +106,20 @@ def test_a_token_that_expired_after_the_last_byte_is_not_waited_for(
     assert hub.asked - before == asked
 
 
+@pytest.mark.parametrize(("fanout", "begins"), [(None, 0), ("with others", 1)])
+def test_a_client_is_started_when_it_is_needed_and_for_other_hosts_at_once(
+    fanout: object, begins: int, tmp_path: Path
+):
+    started = []
+    client = SimpleNamespace(fanout=fanout, start=lambda: started.append(1))
+    listing = sources.HubListing(Revisions(master=FILES), REQUEST)
+    source = sources.HubSource(listing, listing, client, str(tmp_path))
+    source.start()
+    assert len(started) == begins
+    source.open()
+    assert len(started) == begins + 1
+
+
 OTHER = [FILES[0]._replace(sha256="c"), FILES[1]]
 
 
