@@ -11,7 +11,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import li
 
 DOCUMENTATION = r"""
 name: awx_setup_problems
-short_description: Tell what is wrong with the variables of awx_setup.yml
+short_description: Validate the variables of awx_setup.yml
 version_added: 0.1.0
 author:
   - ascend_ops.vllm contributors (@ascend-ops)

@@ -24,7 +24,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Assert that the former report can be read
+- name: Assert that the previous report can be read
   ansible.builtin.assert:
     that: lookup('ansible.builtin.file', 'former.json') | ascend_ops.vllm.benchmark_readable
 """

@@ -39,7 +39,7 @@ options:
     type: dict
     required: true
   outside:
-    description: For hosts of the service that are not in the play, the text of their manifests, as far as they
+    description: For hosts of the service that are not in the play, the text of their manifests, if they
       could be read.
     type: dict
     default: {}
