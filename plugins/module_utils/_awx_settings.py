@@ -85,7 +85,7 @@ def _seconds(name: str, value: Any) -> Iterator[Problem]:
     except schema.WrongType:
         right = False
     if not right:
-        yield Problem(f"{name} is {value!r}", "a whole number of seconds, from 1 up", f"correct {name}")
+        yield Problem(f"{name} is {value!r}", "a whole number of seconds, at least 1", f"correct {name}")
 
 
 def _texts(name: str, value: Any) -> Iterator[Problem]:

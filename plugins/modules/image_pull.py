@@ -215,7 +215,7 @@ def main() -> None:
             Problem(
                 f"another run of Ansible is pulling {params['name']}",
                 "one pull at a time",
-                "Wait for its end, or interrupt it. The next run then resumes the same pull",
+                "Wait until it ends, or interrupt it. The next run then resumes the same pull",
             )
         )
     if "problem" in result:

@@ -536,7 +536,7 @@ def poll(params: dict[str, Any], docker: str, job: background.Job) -> dict[str, 
             raise ProblemError(
                 f"another run of Ansible is downloading into {params['dir']}",
                 "one run at a time",
-                "Wait for its end, or interrupt it. The next run then resumes the same download, or ends another",
+                "Wait until it ends, or interrupt it. The next run then resumes the same download, or ends another",
             ) from None
     state = job.poll(params["_wait"])
     return state.get("result") or {"changed": False, "running": True, **state}

@@ -26,7 +26,7 @@ TASKS = ("Assert that the previous report can be read", "Remember the previous r
     ("given", "said"),
     [
         ({}, "found /reports/glm-20260101000000.json"),
-        ({"benchmark_former": "{folder}/reports/glm-4-20270101000000.json"}, "glm-4-20270101000000.json is no report."),
+        ({"benchmark_former": "{folder}/reports/glm-4-20270101000000.json"}, "glm-4-20270101000000.json is not a report."),
         ({"benchmark_former": "{folder}/reports/glm-4.json"}, "glm-4.json does not exist."),
         ({"benchmark_dir": "{folder}/nowhere"}, "found none"),
     ],

@@ -61,7 +61,7 @@ def _of_keys(options: Mapping[str, Any]) -> Iterator[Problem]:
     names = list(options["gateway_api_keys"])
     if not all(isinstance(name, str) for name in names):
         numbers = ", ".join(repr(name) for name in names if not isinstance(name, str))
-        found = f"gateway_api_keys has the name {numbers}, which is no text"
+        found = f"gateway_api_keys has the name {numbers}, which is not a string"
         yield Problem(found, "names that are texts", "write it in quotes")
     keys = {str(name): value for name, value in options["gateway_api_keys"].items()}
     if not keys:

@@ -45,7 +45,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("extra_vars", {"image_registry_password": "the-hook"}, "Remedy: put it into a vaulted file"),
     ("project_url", "", "awx_setup_project_url is empty"),
     ("project_url", "https://u:the-hook@git/x.git", "set awx_setup_project_credential"),
-    ("project_timeout", 0, "a whole number of seconds, from 1 up"),
+    ("project_timeout", 0, "a whole number of seconds, at least 1"),
     ("project_timeout", "soon", "awx_setup_project_timeout is 'soon'"),
     ("project_timeout", True, "awx_setup_project_timeout is True"),
     ("inventory_path", "", "the path of the inventory in the repository"),
