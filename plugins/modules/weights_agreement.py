@@ -55,14 +55,10 @@ options:
       to reach the hub.
     type: bool
     default: false
-  _variables:
-    description:
-      - For this collection's own use. Its roles set it to the variables that set these options, and messages name those.
-    type: dict
-    default: {}
 extends_documentation_fragment:
   - ascend_ops.vllm.attributes
   - ascend_ops.vllm.attributes.read_only
+  - ascend_ops.vllm.internal
 author:
   - ascend_ops.vllm contributors (@ascend-ops)
 seealso:

@@ -180,22 +180,11 @@ options:
     type: str
     choices: [present, stopped]
     default: present
-  _variables:
-    description:
-      - For this collection's own use. Its roles set it to the variables that set these options, and messages name those.
-    type: dict
-    default: {}
-  _run:
-    description: For this collection's own use. The action plugin sets it to the run that the work belongs to.
-    type: str
-    default: ""
-  _wait:
-    description:
-      - For this collection's own use. The action plugin sets it to the seconds after which the module reports the progress.
-    type: int
 extends_documentation_fragment:
   - ascend_ops.vllm.attributes
   - ascend_ops.vllm.docker
+  - ascend_ops.vllm.internal
+  - ascend_ops.vllm.internal.background
 attributes:
   check_mode:
     support: full

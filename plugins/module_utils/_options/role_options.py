@@ -78,13 +78,10 @@ def secret_problems(name: str, option: schema.Option, value: Any) -> list[Proble
         return [Problem(f"{name} is neither a string nor a number", "one of them", f"write {name} in quotes")]
     text = str(value)
     if name.endswith("_proxy"):
-        url = re.match(r"https?://\S+$", text)
+        if re.match(r"https?://\S+$", text):
+            return []
         expected = "a URL such as http://proxy.example.com:3128"
-        return (
-            []
-            if url
-            else [Problem(f"{name} is not a URL", expected, f"write {name} with http:// or https://")]
-        )
+        return [Problem(f"{name} is not a URL", expected, f"write {name} with http:// or https://")]
     if name.endswith(("_token", "_api_key")) and not HEADER.fullmatch(text):
         found = f"{name} begins or ends with white space, or has characters that are not allowed in an HTTP header"
         return [Problem(found, "printable ASCII characters", SECRET_REMEDY)]

@@ -81,7 +81,7 @@ def differences(report: Report, former: Report) -> list[str]:
 
 
 def comparable(report: Report, former: Report) -> bool:
-    """Tell whether both were measured with the same model and the same load."""
+    """Return whether both were measured with the same model and the same load."""
     return (report["load"], report["service"].get("model")) == (
         former["load"],
         former["service"].get("model"),
@@ -156,7 +156,7 @@ def page(report: Report, former: Report | None = None) -> str:
 
 
 def is_report(text: str) -> bool:
-    """Tell whether a text is a report as JSON that another one can be compared with."""
+    """Return whether a text is a report as JSON that another one can be compared with."""
     try:
         report = json.loads(text)
         page(report, report)

@@ -49,7 +49,7 @@ def _of_lists(specs: Mapping[str, schema.Option], options: Mapping[str, Any]) ->
 
 
 def is_address(text: str) -> bool:
-    """Tell whether a text is an IPv4 or IPv6 address."""
+    """Return whether a text is an IPv4 or IPv6 address."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
