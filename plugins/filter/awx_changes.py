@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._awx import changes
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._awx.answers import changes
 
 DOCUMENTATION = r"""
 name: awx_changes

@@ -489,9 +489,9 @@ def outcome(done: Download) -> dict[str, Any]:
     }
 
 
-def check(params: dict[str, Any], docker: str, job: background.Job) -> dict[str, Any]:
-    """Return what would be done."""
-    planned = download(params, docker, job)
+def check(params: dict[str, Any], job: background.Job) -> dict[str, Any]:
+    """Return what would be done. This needs no Docker."""
+    planned = download(params, "", job)
     try:
         planned.compare()
         unreached = planned.source.unreached
@@ -575,7 +575,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     if "@" not in params["proxy"]:
         module.no_log_values.discard(params["proxy"])  # not a secret, and messages name it
     if module.check_mode:
-        return check(params, "", job_of(params))
+        return check(params, job_of(params))
     needs_docker = needs_client(params) and not params["python"]
     docker = module.get_bin_path("docker", required=True) if needs_docker else ""
     return poll(params, docker, job_of(params))

@@ -76,7 +76,7 @@ def test_what_is_right_is_taken(name: str, value: Any):
         ("gateway_requests_per_minute", 0, "is 0"),
         ("gateway_answer_timeout", -1, "is -1"),
         ("gateway_certificate", "a.crt", "the other is not"),
-        ("upstream", "", "not known where the service is"),
+        ("upstream", "", "address of the service is unknown"),
         ("upstream", "10.0.0.10:8080", "'10.0.0.10:8080'"),
         ("upstream", "http://10.0.0.10:99999", "'http://10.0.0.10:99999'"),
         ("upstream", "http://10.0.0:8080", "'http://10.0.0:8080'"),

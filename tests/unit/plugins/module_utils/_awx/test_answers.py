@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._awx import changes, refusals
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._awx.answers import changes, refusals
 
 SECRET = "xoxb-1-the-secret"
 HOOK = {
