@@ -101,7 +101,7 @@ site: docs .cache/site/.installed ## Build README, docs and reference as a web s
 	@echo "The site is in .cache/site/html: open index.html there."
 
 .PHONY: units
-units: env ## Unit tests, but for the supervisor's
+units: env ## Unit tests, except the supervisor's
 	$(GUARD) --numprocesses $(WORKERS) --dist loadgroup $(TIMED:%=--ignore=%) tests/unit
 
 .PHONY: timed
@@ -151,7 +151,7 @@ faults: env root ## Bad input on the lab: each refused with a clear reason, noth
 	tests/with-lab.sh $(GUARD) tests/integration/test_bad_input.py tests/integration/test_secrets.py tests/integration/test_registry.py tests/integration/test_patch.py tests/integration/test_smoke_test.py tests/integration/test_preflight.py
 
 .PHONY: weights
-weights: env root ## What goes wrong on the way of the weights, on the lab, how they are passed on, and what a change of them restarts (root)
+weights: env root ## Faults while the weights are downloaded on the lab, the fan-out, and what a change of the weights restarts (root)
 	tests/with-lab.sh $(GUARD) tests/integration/test_weights_faults.py tests/integration/test_changes.py
 
 .PHONY: matrix-clients
@@ -159,16 +159,16 @@ matrix-clients: env ## The download with each ModelScope client that an image ma
 	python -m pytest tests/matrix/test_modelscope_clients.py
 
 .PHONY: bench-weights
-bench-weights: env ## Our download beside the plain client, aria2c and curl; deep verification; fan-out
+bench-weights: env ## Our download compared with the plain client, aria2c and curl; deep verification; fan-out
 	python tests/bench/weights.py
 
 .PHONY: bench-stage
-bench-stage: env root ## The preflight stage beside a ping, on 2 and 16 hosts of the lab (root)
+bench-stage: env root ## The preflight stage compared with a ping, on 2 and 16 hosts of the lab (root)
 	$(LAB) build
 	python tests/bench/stage.py
 
 .PHONY: bench-site
-bench-site: env root ## A converged site.yml beside 20 stat tasks, on the lab (root)
+bench-site: env root ## A converged site.yml compared with 20 stat tasks, on the lab (root)
 	tests/with-lab.sh python tests/bench/site.py
 
 .PHONY: bench-recovery
@@ -214,7 +214,7 @@ recovery: env root ## What breaks while the service runs on the lab, and that it
 	tests/with-lab.sh $(GUARD) tests/integration/test_recovery.py
 
 .PHONY: watched
-watched: env root ## What Prometheus and Alertmanager tell of faults on the lab, and the dashboard's picture for the docs (root)
+watched: env root ## What Prometheus and Alertmanager report about faults on the lab, and the dashboard's picture for the docs (root)
 	tests/with-lab.sh python -m pytest tests/integration/test_watched.py
 	cp tests/output/dashboard.svg docs/pictures/
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """What all modules document about check mode, diff mode and the like."""
+    """What all modules document about check mode, diff mode and idempotence."""
 
     DOCUMENTATION = r"""
 options: {}

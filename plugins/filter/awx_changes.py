@@ -6,17 +6,17 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._awx import changes
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._awx.answers import changes
 
 DOCUMENTATION = r"""
 name: awx_changes
-short_description: Tell what a run of awx_setup.yml sets back in AWX
+short_description: List what a run of awx_setup.yml resets in AWX
 version_added: 0.1.0
 author:
   - ascend_ops.vllm contributors (@ascend-ops)
 description:
-  - Returns a line for each field, and each member of a list or dictionary, that is another in AWX than it is made.
-  - Shows values of texts and numbers only. Members are called by their names.
+  - Returns a line for each field, and each member of a list or dictionary, that differs between AWX and this collection.
+  - Shows only values that are strings or numbers. Members are listed by name.
 options:
   _input:
     description: The fields of a thing as AWX has them. It has all of those in O(made).
@@ -29,7 +29,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Report what is set back
+- name: Report what is reset
   ansible.builtin.debug:
     msg: "{{ {'verbosity': 3} | ascend_ops.vllm.awx_changes({'verbosity': 0}) }}"
 """

@@ -6,16 +6,16 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._awx import refusals
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._awx.answers import refusals
 
 DOCUMENTATION = r"""
 name: awx_refusals
-short_description: Tell what AWX refused, and in which words
+short_description: List what AWX refused, with its messages
 version_added: 0.1.0
 author:
   - ascend_ops.vllm contributors (@ascend-ops)
 description:
-  - Returns a line for each failed result of a module of the collection awx.awx, with the name of the item and the words of AWX.
+  - Returns a line for each failed result of a module of the collection awx.awx, with the name of the item and the message of AWX.
   - Shows no value of the C(configuration) of an item, so it can be printed after a loop with C(no_log).
 options:
   _input:

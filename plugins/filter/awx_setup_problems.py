@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from typing import Any, Callable, Collection, Iterable, Mapping
 
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import _awx_settings
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._awx import settings
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import listed
 
 DOCUMENTATION = r"""
 name: awx_setup_problems
-short_description: Tell what is wrong with the variables of awx_setup.yml
+short_description: Validate the variables of awx_setup.yml
 version_added: 0.1.0
 author:
   - ascend_ops.vllm contributors (@ascend-ops)
@@ -59,7 +59,7 @@ def awx_setup_problems(
     values: Mapping[str, Any], known: Collection[str], given: Iterable[str], created: Iterable[Any] = ()
 ) -> str:
     """Return the problems, a line each."""
-    found = _awx_settings.problems(values, known, given) + _awx_settings.name_problems(created)
+    found = settings.problems(values, known, given) + settings.name_problems(created)
     return listed(found)
 
 

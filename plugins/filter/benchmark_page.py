@@ -16,7 +16,7 @@ author:
   - ascend_ops.vllm contributors (@ascend-ops)
 description:
   - Returns a page with plots and tables, which loads nothing from elsewhere.
-  - With a former report of the same model and load, it shows what changed.
+  - With a previous report of the same model and load, it shows what changed.
 positional: former
 options:
   _input:
@@ -24,7 +24,7 @@ options:
     type: dict
     required: true
   former:
-    description: The former report.
+    description: The previous report.
     type: dict
 """
 

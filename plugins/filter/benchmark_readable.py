@@ -10,7 +10,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.benchmark
 
 DOCUMENTATION = r"""
 name: benchmark_readable
-short_description: Tell whether a text is the report of a benchmark
+short_description: Test whether a text is the report of a benchmark
 version_added: 0.1.0
 author:
   - ascend_ops.vllm contributors (@ascend-ops)
@@ -24,7 +24,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Assert that the former report can be read
+- name: Assert that the previous report can be read
   ansible.builtin.assert:
     that: lookup('ansible.builtin.file', 'former.json') | ascend_ops.vllm.benchmark_readable
 """

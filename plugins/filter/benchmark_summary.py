@@ -10,13 +10,13 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.benchmark
 
 DOCUMENTATION = r"""
 name: benchmark_summary
-short_description: Tell the report of a benchmark in a few lines
+short_description: Summarize the report of a benchmark in a few lines
 version_added: 0.1.0
 author:
   - ascend_ops.vllm contributors (@ascend-ops)
 description:
   - Returns the highest throughput, the times of one request alone, and why the measurement ended.
-  - With a former report of the same model and load, it names what became slower, and other differences.
+  - With a previous report of the same model and load, it names what became slower, and other differences.
 positional: former
 options:
   _input:
@@ -24,7 +24,7 @@ options:
     type: dict
     required: true
   former:
-    description: The former report.
+    description: The previous report.
     type: dict
 """
 

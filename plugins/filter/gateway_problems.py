@@ -12,7 +12,7 @@ from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._inventory import 
 
 DOCUMENTATION = r"""
 name: gateway_problems
-short_description: Tell what is wrong with the options of the role gateway
+short_description: Validate the options of the role gateway
 version_added: 0.1.0
 author:
   - ascend_ops.vllm contributors (@ascend-ops)

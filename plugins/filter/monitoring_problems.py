@@ -11,7 +11,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.monitorin
 
 DOCUMENTATION = r"""
 name: monitoring_problems
-short_description: Tell what is wrong with the options of the role monitoring
+short_description: Validate the options of the role monitoring
 version_added: 0.1.0
 author:
   - ascend_ops.vllm contributors (@ascend-ops)
@@ -35,7 +35,7 @@ options:
     type: str
     required: true
   former:
-    description: The present content of that file, an empty text if there is none.
+    description: The current content of that file, empty if it does not exist.
     type: str
     required: true
 """

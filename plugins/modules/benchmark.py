@@ -7,12 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: benchmark
-short_description: Measure how fast the endpoint is, at more and more requests at a time
+short_description: Measure the throughput of the endpoint at increasing concurrency
 description:
   - Runs C(vllm bench serve) in the container of the head, with questions of random words, at 1, 2, 4 and more requests at
     a time, until the service generates no more tokens a second, or the time is over.
   - Nothing is downloaded. The API key is read in the container, and is in no argument.
-  - The service answers others meanwhile, but slower.
+  - The service keeps answering other clients, but more slowly.
 version_added: 0.1.0
 options:
   container:
@@ -48,7 +48,7 @@ options:
     type: int
     default: 256
   max_concurrency:
-    description: Most requests at a time.
+    description: Maximum number of concurrent requests.
     type: int
     default: 256
   trust_remote_code:
@@ -137,7 +137,7 @@ def measurement(module: AnsibleModule) -> benchmark.Measure:
             raise ProblemError(
                 f"another measurement runs in {params['container']}",
                 "one at a time, as each would slow the other",
-                "try again when it has ended: one whose run of Ansible was interrupted goes on until its time is over",
+                "try again when it has ended: one whose Ansible run was interrupted continues until its time is over",
             )
         if code:
             raise ProblemError(

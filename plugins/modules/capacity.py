@@ -5,7 +5,7 @@
 
 DOCUMENTATION = r"""
 module: capacity
-short_description: Tell whether a model fits on the NPUs of the service
+short_description: Estimate whether a model fits on the NPUs of the service
 version_added: 0.1.0
 description:
   - Computes from the inventory's settings and the model's own description what each NPU has to hold, weights,
@@ -50,7 +50,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Tell whether the model fits
+- name: Estimate whether the model fits
   hosts: localhost
   gather_facts: false
   tasks:

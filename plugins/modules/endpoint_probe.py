@@ -260,7 +260,7 @@ class Record:
         self._digest = hashlib.sha256(json.dumps(checked, sort_keys=True).encode()).hexdigest().encode()
 
     def is_valid(self) -> bool:
-        """Tell whether the file has the digest. Raises DockerError."""
+        """Return whether the file has the digest. Raises DockerError."""
         found = Docker().read_file(self._name, self._path) if self._path else None
         return found is not None and found[1] == self._digest
 

@@ -13,7 +13,7 @@ description:
   - Runs C(docker pull) unless the host has an image of that name. Unlike M(community.docker.docker_image_pull), it reports
     its progress every 30 seconds.
   - The pull runs in the background on the host. If the controller stops polling, for example because Ansible was
-    interrupted, the pull goes on for ten minutes. A run that wants the same goes on polling it.
+    interrupted, the pull continues for ten minutes. A run that needs the same image resumes polling it.
   - Without O(username), Docker uses the credentials that C(docker login) stored on the host, with its credential helpers.
   - Repeats a pull that failed for a cause that may end by itself, such as a broken connection or a busy registry, with pauses that
     grow, as long as further layers arrive. Docker keeps the layers that are complete.
@@ -38,26 +38,15 @@ options:
   state:
     description:
       - V(present) pulls the image unless it is present.
-      - V(stopped) ends a pull of this image that goes on in the background. It removes nothing.
+      - V(stopped) ends a pull of this image that still runs in the background. It removes nothing.
     type: str
     choices: [present, stopped]
     default: present
-  _variables:
-    description:
-      - For this collection's own use. Its roles set it to the variables that set these options, and messages name those.
-    type: dict
-    default: {}
-  _run:
-    description: For this collection's own use. The action plugin sets it to the run that the work belongs to.
-    type: str
-    default: ""
-  _wait:
-    description:
-      - For this collection's own use. The action plugin sets it to the seconds after which the module reports the progress.
-    type: int
 extends_documentation_fragment:
   - ascend_ops.vllm.attributes
   - ascend_ops.vllm.docker
+  - ascend_ops.vllm.internal
+  - ascend_ops.vllm.internal.background
 attributes:
   check_mode:
     support: full
@@ -217,7 +206,7 @@ def main() -> None:
             Problem(
                 f"another run of Ansible is pulling {params['name']}",
                 "one pull at a time",
-                "Wait for its end, or interrupt it. The next run then goes on with the same pull",
+                "Wait until it ends, or interrupt it. The next run then resumes the same pull",
             )
         )
     if "problem" in result:

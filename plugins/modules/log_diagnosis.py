@@ -11,8 +11,8 @@ short_description: Find the first cause of a failure in the logs of a vLLM servi
 description:
   - Compares logs of C(vllm serve) on Ascend NPUs, of its supervisor, of Docker and of the kernel with a table of
     signatures.
-  - Takes the logs of all hosts of one service together, to tell the first cause from the traces that it leaves on
-    the other hosts.
+  - Takes the logs of all hosts of one service together, to distinguish the first cause from the traces that it leaves
+    on the other hosts.
   - Without O(paths) and O(text), it diagnoses the records of all hosts of the inventory's service that
     M(ascend_ops.vllm.service_records) has gathered before. This runs on the controller, once for all hosts.
 version_added: 0.1.0
@@ -38,10 +38,10 @@ notes:
   - Logs of C(docker logs --timestamps) are compared by their times, others by the times that vLLM writes itself. Without
     times, a cause still differs from traces and echoes.
   - A file may be a JSON file of Docker, the output of docker compose, kubectl or journald, and in UTF-8 or UTF-16.
-  - C(make docs) makes a page of all signatures.
+  - C(make docs) creates a page with all signatures.
   - The records are the facts C(vllm_records) of M(ascend_ops.vllm.service_records). A host without them counts as
     unreachable. The bundle also has the facts C(vllm_plan), C(vllm_host_facts), C(vllm_npu) and
-    C(vllm_image_content), as far as they are gathered.
+    C(vllm_image_content), if they have been gathered.
   - Secrets are found by their names, by their usual forms, and by the values of variables with such names in
     inventory and environment.
 extends_documentation_fragment:

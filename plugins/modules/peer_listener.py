@@ -20,7 +20,7 @@ options:
   state:
     description:
       - V(started) starts the process in the place of an earlier one.
-      - V(stopped) ends it. It tells whether the process still listened, without which a call that failed proves
+      - V(stopped) ends it. It reports whether the process still listened. If it did not, a call that failed proves
         nothing.
     type: str
     choices: [started, stopped]

@@ -23,7 +23,7 @@ options:
   container:
     description:
       - Name of the service's Docker container on this host. The module reads its state and its log.
-      - On a host whose vLLM has no API of its own, O(url) is that of the head, and O(container) the one on
+      - On a host whose vLLM has no API, O(url) is that of the head, and O(container) the one on
         this host.
     type: str
   timeout:

@@ -10,7 +10,7 @@ module: service_records
 short_description: Gather what Docker and the kernel of a host have recorded about a serving container
 description:
   - Reads the log and the settings of a container, and the kernel's messages about NPUs or a lack of memory.
-  - If the log tells that the service failed and not why, or that CANN has logged more, reads CANN's own log in the container
+  - If the log shows that the service failed but not why, or that CANN has logged more, reads CANN's own log in the container
     as well.
   - Removes secrets before anything leaves the host.
   - Does not fail for what it cannot read, but lists it in C(errors).
@@ -62,7 +62,7 @@ ansible_facts:
           description: The log, each line with its time.
           type: str
         npu_log:
-          description: Errors that CANN has logged, as it writes them; empty if the log tells enough.
+          description: Errors that CANN has logged, as it writes them; empty if the log is sufficient.
           type: str
         kernel:
           description: The kernel's messages about NPUs or a lack of memory, each with its time.

@@ -157,7 +157,7 @@ class Container:
             return None, None
         entry, content = found
         if content is None:
-            raise ProblemError(f"{path} is no regular file", "a regular file", REMEDY_PACKAGE)
+            raise ProblemError(f"{path} is not a regular file", "a regular file", REMEDY_PACKAGE)
         return entry, content.decode("utf-8", "replace")
 
     def write(self, folder: str, files: Sequence[tuple[tarfile.TarInfo, str]]) -> None:

@@ -39,7 +39,7 @@ options:
     type: dict
     required: true
   outside:
-    description: For hosts of the service that are not in the play, the text of their manifests, as far as they
+    description: For hosts of the service that are not in the play, the text of their manifests, if they
       could be read.
     type: dict
     default: {}
@@ -55,14 +55,10 @@ options:
       to reach the hub.
     type: bool
     default: false
-  _variables:
-    description:
-      - For this collection's own use. Its roles set it to the variables that set these options, and messages name those.
-    type: dict
-    default: {}
 extends_documentation_fragment:
   - ascend_ops.vllm.attributes
   - ascend_ops.vllm.attributes.read_only
+  - ascend_ops.vllm.internal
 author:
   - ascend_ops.vllm contributors (@ascend-ops)
 seealso:

@@ -12,13 +12,13 @@ version_added: 0.1.0
 description:
   - Downloads with the C(modelscope) client inside the serving image, in a temporary container, so that
     nothing is installed on the host. With O(python), a Python of the host runs the client instead.
-  - Compares the SHA-256 of every file with the hub's listing and writes a manifest beside the files. A
+  - Compares the SHA-256 of every file with the hub's listing and writes a manifest next to the files. A
     further run compares sizes and modification times with the manifest, and contacts the hub only if they
     differ.
   - Removes a file that differs and fetches it again. Continues an interrupted download.
   - Works in the background on the host and reports its progress every 30 seconds. If the controller stops
-    polling, for example because Ansible was interrupted, the work goes on for O(lease). A run that wants the
-    same goes on polling it. One that wants something else ends it.
+    polling, for example because Ansible was interrupted, the work continues for O(lease). A run with the
+    same options resumes polling it. A run with other options ends it.
   - Resolves a branch to a commit when it fetches the files for the first time. From then on the manifest says
     what they must be, until it is removed. Leaves files alone that the repository does not have.
   - From a Hugging Face hub or a plain HTTP server, see O(hub), the host's own Python downloads. Neither image nor
@@ -169,33 +169,22 @@ options:
         required: true
   lease:
     description:
-      - Seconds for which the work goes on when nobody polls it, at least 60. With 43200 a download can be started
+      - Seconds for which the work continues when it is not polled, at least 60. With 43200 a download can be started
         in the evening and looked at in the morning, while the controller is off.
     type: int
     default: 600
   state:
     description:
       - V(present) fetches and verifies the files.
-      - V(stopped) ends a download into O(dir) that goes on in the background. It removes no weights.
+      - V(stopped) ends a download into O(dir) that still runs in the background. It removes no weights.
     type: str
     choices: [present, stopped]
     default: present
-  _variables:
-    description:
-      - For this collection's own use. Its roles set it to the variables that set these options, and messages name those.
-    type: dict
-    default: {}
-  _run:
-    description: For this collection's own use. The action plugin sets it to the run that the work belongs to.
-    type: str
-    default: ""
-  _wait:
-    description:
-      - For this collection's own use. The action plugin sets it to the seconds after which the module reports the progress.
-    type: int
 extends_documentation_fragment:
   - ascend_ops.vllm.attributes
   - ascend_ops.vllm.docker
+  - ascend_ops.vllm.internal
+  - ascend_ops.vllm.internal.background
 attributes:
   check_mode:
     support: full
@@ -500,9 +489,9 @@ def outcome(done: Download) -> dict[str, Any]:
     }
 
 
-def check(params: dict[str, Any], docker: str, job: background.Job) -> dict[str, Any]:
-    """Return what would be done."""
-    planned = download(params, docker, job)
+def check(params: dict[str, Any], job: background.Job) -> dict[str, Any]:
+    """Return what would be done. This needs no Docker."""
+    planned = download(params, "", job)
     try:
         planned.compare()
         unreached = planned.source.unreached
@@ -536,7 +525,7 @@ def poll(params: dict[str, Any], docker: str, job: background.Job) -> dict[str, 
             raise ProblemError(
                 f"another run of Ansible is downloading into {params['dir']}",
                 "one run at a time",
-                "Wait for its end, or interrupt it. The next run then goes on with the same download, or ends another",
+                "Wait until it ends, or interrupt it. The next run then resumes the same download, or ends another",
             ) from None
     state = job.poll(params["_wait"])
     return state.get("result") or {"changed": False, "running": True, **state}
@@ -586,7 +575,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     if "@" not in params["proxy"]:
         module.no_log_values.discard(params["proxy"])  # not a secret, and messages name it
     if module.check_mode:
-        return check(params, "", job_of(params))
+        return check(params, job_of(params))
     needs_docker = needs_client(params) and not params["python"]
     docker = module.get_bin_path("docker", required=True) if needs_docker else ""
     return poll(params, docker, job_of(params))

@@ -66,7 +66,9 @@ class PollingAction(ActionBase):
             arguments["_wait"] = POLL_SECONDS
             if "stage" in result:
                 self._show(result["stage"], result["done"], result["all"])
-        raise AnsibleActionFail("Ansible was ended. The work on the host goes on for the time of its lease.")
+        raise AnsibleActionFail(
+            "Ansible was ended. The work on the host continues for the time of its lease."
+        )
 
     def _endure(self, error: AnsibleConnectionFailure) -> None:
         """Wait a little for a lost connection to come back. Raises *error* if that has taken too long."""

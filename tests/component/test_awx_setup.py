@@ -236,7 +236,7 @@ def test_what_is_wrong_with_the_settings_is_told_at_once_before_anything_is_made
         "awx_setup_more_credentials is 'Vault'. Expected: a list of names or ids",
         "awx_setup_project_url has a password in it",
         "awx_setup_extra_vars has vllm_api_key, which AWX would show",
-        "awx_setup_api_key begins or ends with white space, or has characters that no HTTP header takes",
+        "awx_setup_api_key begins or ends with white space, or has characters that are not allowed in an HTTP header",
         "awx_setup_notifications is not such a list",
     )
     assert [line for line in told if line not in output] == [], output
@@ -249,7 +249,7 @@ def test_what_awx_would_refuse_with_403_is_told_before_anything_is_made(awx: Sta
     awx.user.update(username="operator", is_superuser=False)
     code, output = setup(awx)
     assert code == 2
-    assert "operator is no system administrator, and sees no organization called Ascend" in output, output
+    assert "operator is not a system administrator, and sees no organization called Ascend" in output, output
     awx.user.update(is_superuser=True)
     kind = {"name": "vLLM API key", "kind": "cloud", "inputs": {"fields": []}}
     used = awx.make("credential_types", kind)

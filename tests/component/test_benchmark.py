@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The former report, which playbooks/benchmark.yml looks for before it measures."""
+"""The previous report, which playbooks/benchmark.yml looks for before it measures."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ LEVEL = {
     **dict.fromkeys(("ttft_ms", "tpot_ms", "itl_ms", "e2el_ms"), TIMES),
 }  # fmt: skip
 REPORT = {"date": "2026-01-01", "load": {}, "service": {"model": "glm"}, "levels": [LEVEL], "ended": "time"}
-TASKS = ("Assert that the former report can be read", "Remember the former report")
+TASKS = ("Assert that the previous report can be read", "Remember the previous report")
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
         ({}, "found /reports/glm-20260101000000.json"),
-        ({"benchmark_former": "{folder}/reports/glm-4-20270101000000.json"}, "glm-4-20270101000000.json is no report."),
+        ({"benchmark_former": "{folder}/reports/glm-4-20270101000000.json"}, "glm-4-20270101000000.json is not a report."),
         ({"benchmark_former": "{folder}/reports/glm-4.json"}, "glm-4.json does not exist."),
         ({"benchmark_dir": "{folder}/nowhere"}, "found none"),
     ],

@@ -87,7 +87,7 @@ def test_other_playbooks_refuse_what_the_release_refuses(filled):
         (
             {},
             "extends: glm-4.7\nmodel_config: {text_config: []}\n",
-            ["text_config is [], which is no mapping"],
+            ["text_config is [], which is not a mapping"],
         ),
     ],
 )

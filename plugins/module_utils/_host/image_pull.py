@@ -33,6 +33,17 @@ class Layer(NamedTuple):
     done: int
     size: int | None
 
+    @property
+    def is_here(self) -> bool:
+        """Whether all bytes of the layer have arrived."""
+        return self.status.startswith(HERE)
+
+    def bytes_done(self, size: int, stage: str) -> int:
+        """Return how many of the *size* bytes are done in a stage."""
+        if self.status.startswith(HERE if stage == "pulled" else UNPACKED):
+            return size
+        return self.done if self.status.startswith(("Downloading", "Extracting")) else 0
+
 
 class Pull:
     """One pull, by what the command has written so far. *sizes* of layers, by their short ids, may be known from the registry."""
@@ -70,23 +81,13 @@ class Pull:
         layers = {layer: state for layer, state in self.layers.items() if state.status != NEEDLESS}
         if not layers:
             return {}
-        is_here = {layer: state.status.startswith(HERE) for layer, state in layers.items()}
         sizes = {
             # A layer that came without its size being written is a tiny one.
-            layer: self.sizes.get(layer, 0 if state.size is None and is_here[layer] else state.size)
+            layer: self.sizes.get(layer, 0 if state.size is None and state.is_here else state.size)
             for layer, state in layers.items()
         }
-        stage = "unpacked" if all(is_here.values()) else "pulled"
-        done = 0
-        for layer, state in layers.items():
-            whole = is_here[layer] if stage == "pulled" else state.status.startswith(UNPACKED)
-            done += (
-                (sizes[layer] or 0)
-                if whole
-                else state.done
-                if state.status.startswith(("Downloading", "Extracting"))
-                else 0
-            )
+        stage = "unpacked" if all(state.is_here for state in layers.values()) else "pulled"
+        done = sum(state.bytes_done(sizes[layer] or 0, stage) for layer, state in layers.items())
         known = [size for size in sizes.values() if size is not None]
         return {"stage": stage, "done": done, "all": sum(known) if len(known) == len(sizes) else None}
 

@@ -69,7 +69,7 @@ def ephemeral_ports(ip_local_port_range: str, ip_local_reserved_ports: str) -> d
 
 
 def in_ranges(port: int, ranges: str) -> bool:
-    """Tell whether a port is in a text such as 8080,60000-60015."""
+    """Return whether a port is in a text such as 8080,60000-60015."""
     pairs = [part.partition("-")[::2] for part in ranges.split(",") if part]
     return any(int(first) <= port <= int(last or first) for first, last in pairs)
 

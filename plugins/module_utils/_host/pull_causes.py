@@ -51,7 +51,7 @@ CAUSES = (
     ),
     Cause(
         r"invalid reference format|repository name .* must be lowercase",
-        "the name is none that Docker takes",
+        "Docker does not accept the name",
         "REGISTRY/PATH:TAG in lower case, the tag alone may have capitals",
         "Correct O(name)",
     ),
@@ -65,7 +65,7 @@ CAUSES = (
         r"toomanyrequests|429 Too Many Requests|HTTP 429|pull rate limit",
         "the registry limits the pulls from this address",
         "an answer to each request",
-        f"Log in to it (O(username)), use a mirror or a registry of your own in O(name), or run again later. {AGAIN}",
+        f"Log in to it (O(username)), use a mirror or your own registry in O(name), or run again later. {AGAIN}",
         passes=True,
     ),
     Cause(
@@ -138,14 +138,14 @@ CAUSES = (
         r"verification failed for digest|unexpected commit digest|failed to verify|digest mismatch",
         "what arrives has another content than the registry lists",
         "the content of each digest",
-        f"If a proxy or mirror lies between, empty its cache, and run again. {AGAIN}",
+        f"If there is a proxy or mirror in between, empty its cache, and run again. {AGAIN}",
         passes=True,
     ),
     Cause(
         r"invalid character '<' looking for beginning of value",
-        "what answers is a web page and no registry",
+        "a web page answers instead of a registry",
         "the interface of a registry",
-        "Check the host and port in O(name), and what lies between, such as a portal to log in to",
+        "Check the host and port in O(name), and whether there is something in between, such as a login portal",
         passes=True,
     ),
     Cause(

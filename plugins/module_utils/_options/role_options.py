@@ -54,7 +54,7 @@ def _expected(name: str, option: schema.Option) -> str:
     if option["type"] == "float":
         return "a number above 0"
     if option["type"] == "int":
-        return f"a port from 1 to {LAST_PORT}" if _is_port(name) else "a whole number from 1 up"
+        return f"a port from 1 to {LAST_PORT}" if _is_port(name) else "a whole number of at least 1"
     return schema.expected(option)
 
 
@@ -78,13 +78,12 @@ def secret_problems(name: str, option: schema.Option, value: Any) -> list[Proble
         return [Problem(f"{name} is neither a string nor a number", "one of them", f"write {name} in quotes")]
     text = str(value)
     if name.endswith("_proxy"):
-        url = re.match(r"https?://\S+$", text)
-        expected = "one such as http://proxy.example.com:3128"
-        return (
-            [] if url else [Problem(f"{name} is no URL", expected, f"write {name} with http:// or https://")]
-        )
+        if re.match(r"https?://\S+$", text):
+            return []
+        expected = "a URL such as http://proxy.example.com:3128"
+        return [Problem(f"{name} is not a URL", expected, f"write {name} with http:// or https://")]
     if name.endswith(("_token", "_api_key")) and not HEADER.fullmatch(text):
-        found = f"{name} begins or ends with white space, or has characters that no HTTP header takes"
+        found = f"{name} begins or ends with white space, or has characters that are not allowed in an HTTP header"
         return [Problem(found, "printable ASCII characters", SECRET_REMEDY)]
     if name.endswith("_token") and len(text) < SHORTEST_TOKEN:
         return [Problem(f"{name} has {len(text)} characters", "a whole access token", SECRET_REMEDY)]

@@ -58,7 +58,7 @@ def problem(
         found += f" (gpu-memory-utilization {capacity.utilization:g} of {_gib(capacity.hbm * VISIBLE)})"
     else:
         other = _gib(capacity.communication + capacity.computation)
-        found += f"and about {other} beside, of {_gib(capacity.budget)} that vLLM uses"
+        found += f"and about {other} for buffers, of {_gib(capacity.budget)} that vLLM uses"
         doubts = [UNDERCOUNTED] if capacity.undercounted else []
         found += "".join(f"; {doubt}" for doubt in [*capacity.doubts, *capacity.heavier, *doubts])
     expected = "weights, KV cache and buffers that fit into the HBM that vLLM may use"
@@ -83,7 +83,7 @@ def _remedy(plan: Mapping[str, Any], model: Model, capacity: Capacity, variants:
         ways.append(f"all {layout.chips} NPUs of each host, by a larger vllm_tensor_parallel_size")
     hosts = _hosts_that_fit(plan, model, capacity)
     if hosts:
-        ways.append(f"{hosts} hosts such as these")
+        ways.append(f"{hosts} hosts like these")
     elif not model.experts:
         ways.append("a larger vllm_tensor_parallel_size")
     if not model.quantized:
@@ -110,7 +110,7 @@ def not_counted(error: NotCounted) -> Problem:
     return Problem(
         f"whether the model fits is not known: {error}",
         "a config.json with the keys of GLM-4, Qwen, DeepSeek or Llama",
-        "go by the model's page in the documentation of vLLM-Ascend, and try a start",
+        "Follow the model's page in the documentation of vLLM-Ascend, and try to start it",
     )
 
 

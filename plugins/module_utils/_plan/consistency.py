@@ -70,7 +70,7 @@ def problems(settings: Mapping[str, Any], known: Flags) -> list[Problem]:
         result.append(Problem(found, "one of them", "remove the other"))
     absolute = str(settings["model_dir"]).startswith("/")  # else its form has been named
     if absolute and mounts.container_path(settings["model_dir"], mounts.bind_mounts(settings)) is None:
-        found = f"vllm_model_dir is {settings['model_dir']}, under no mount of the container"
+        found = f"vllm_model_dir is {settings['model_dir']}, not below a mount of the container"
         remedy = "move it there, or add a mount to vllm_container_extra_mounts"
         result.append(Problem(found, "a folder below a mount", remedy))
     return result
@@ -139,7 +139,7 @@ def _model_problems(settings: Mapping[str, Any]) -> list[Problem]:
     except NotCounted:
         return []
     except ValueError as error:
-        remedy = "correct them, or empty vllm_model_config: whether the model fits is then not told"
+        remedy = "correct them, or empty vllm_model_config: the estimate is then skipped"
         return [Problem(f"vllm_model_config: {error}", "keys of the model's config.json", remedy)]
     return []
 

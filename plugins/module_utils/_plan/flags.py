@@ -123,7 +123,7 @@ def problems(flags: Flags, settings: Mapping[str, Any]) -> list[Problem]:
         found.append(Problem(text, "no such flag", "remove it: the workers have it"))
     host = settings["serve_args"].get("host")
     if host not in (*ADDRESSES, None):
-        text = f"vllm_serve_args has host: {host!r}, where the checks do not ask"
+        text = f"vllm_serve_args has host: {host!r}, where the checks cannot reach it"
         found.append(Problem(text, f"one of {', '.join(ADDRESSES)}", "choose one of them"))
     for key in ("serve_args", "serve_worker_args"):
         for flag, (what, remedy) in REFUSED.items():
@@ -246,7 +246,7 @@ def _owned(
         first = given[0] if flag == "served-model-name" and isinstance(given, list) and given else given
         same = settings.get(str(value).strip("{}"), value)
         if first != value and (isinstance(first, bool) or str(first) != str(same)):
-            text = f"vllm_{key} has {flag}: {json.dumps(given)}, and the other stages go by another setting"
+            text = f"vllm_{key} has {flag}: {json.dumps(given)}, which the other stages read from another setting"
             yield Problem(text, f"{flag}: {json.dumps(value)}", remedy)
 
 

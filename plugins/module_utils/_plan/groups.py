@@ -35,7 +35,10 @@ def problems(groups: Mapping[str, Sequence[str]], head_group: str, worker_group:
     for expected in (head_group, worker_group):
         misspelt = None if expected in groups else _misspelt(others, expected)
         if misspelt:
-            found, remedy = "it is no group of the service", f"rename it to {expected}, or to something else"
+            found, remedy = (
+                "it is not a group of the service",
+                f"rename it to {expected}, or to something else",
+            )
             result.append(Problem(found, f"the group {expected}", remedy, f"group {misspelt}"))
     if not heads:
         remedy = (

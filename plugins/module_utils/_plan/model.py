@@ -327,7 +327,9 @@ def _numbers(config: Mapping[str, Any]) -> dict[str, int]:
         is_whole = not isinstance(value, bool) and re.fullmatch(r"[0-9]{1,10}(\.0)?", str(value))
         number = int(float(value)) if is_whole else -1
         if not least <= number <= most:
-            raise ValueError(f"{key} is {str(value)[:40]}, which is no whole number from {least} to {most}")
+            raise ValueError(
+                f"{key} is {str(value)[:40]}, which is not a whole number from {least} to {most}"
+            )
         numbers[key] = number
     return numbers
 

@@ -83,6 +83,6 @@ def link_problem(settings: Mapping[str, Any], real: Mapping[str, str]) -> Proble
     if real_container_path(settings, real) is not None:
         return None
     folder = settings["model_dir"]
-    found = f"vllm_model_dir is {folder}, which leads by a link to {real[folder]}, under no mount"
+    found = f"vllm_model_dir is {folder}, which leads by a link to {real[folder]}, not below a mount"
     remedy = f"set vllm_model_dir to {real[folder]}, and add a mount of it to vllm_container_extra_mounts"
     return Problem(found, "a folder below a mount", remedy)

@@ -32,7 +32,9 @@ def address_problems(addresses: Mapping[str, Any]) -> list[Problem]:
         except ValueError:
             remedy = "set vllm_service_ip, or ansible_host to an address"
             if value == host:  # what Ansible takes for an address if none is set
-                found = "neither vllm_service_ip nor ansible_host is set, and the host's name is no address"
+                found = (
+                    "neither vllm_service_ip nor ansible_host is set, and the host's name is not an address"
+                )
             problems.append(Problem(found, in_network, remedy, f"host {host}"))
             continue
         if any(address in net for net in PLACEHOLDER_NETWORKS):
@@ -60,7 +62,9 @@ def address_problems(addresses: Mapping[str, Any]) -> list[Problem]:
 def no_nic_problem(address: str) -> Problem:
     """Return the problem of a plan without contact to the host."""
     return Problem(
-        "vllm_service_nic is not set", f"the NIC that carries {address}", "set it, as no host is asked here"
+        "vllm_service_nic is not set",
+        f"the NIC that carries {address}",
+        "set it, because no host is contacted here",
     )
 
 

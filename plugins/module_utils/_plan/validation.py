@@ -163,7 +163,7 @@ def _environment_problems(settings: Mapping[str, Any]) -> list[Problem]:
         found.append(
             Problem(
                 f"vllm_serve_env has PYTHONPATH: {path!r}, which hides the middleware that drains the service",
-                "the former value in it",
+                "the previous value in it",
                 f"write {path}:$PYTHONPATH, or set vllm_drain_seconds to 0",
             )
         )

@@ -15,7 +15,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.registr
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 
 SET_ADDRESS = "hccn_tool -i N -ip -s address IP netmask MASK"
-OWN_ADDRESS = f"Give each port an address of its own ({SET_ADDRESS}), also in /etc/hccn.conf"
+OWN_ADDRESS = f"Give each port its own address ({SET_ADDRESS}), also in /etc/hccn.conf"
 
 checks = Checks()
 

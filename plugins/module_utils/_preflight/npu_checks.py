@@ -218,7 +218,7 @@ def _capacity(hosts: Sequence[Host]) -> Iterator[Finding]:
             "capacity",
             str(error),
             "keys of the model's config.json",
-            "Correct vllm_model_config, or empty it: the check is then left out",
+            "Correct vllm_model_config, or empty it to skip the check",
         )
         return
     estimate = capacity.estimate(first.plan, model) if model else None

@@ -110,7 +110,7 @@ def sweep(
 
 
 def flat(levels: list[dict[str, Any]]) -> bool:
-    """Tell whether the last levels brought no growth over the best before them."""
+    """Return whether the last levels brought no growth over the best before them."""
     rates = [one["output_tokens_per_second"] for one in levels]
     before, last = rates[:-FLAT_LEVELS], rates[-FLAT_LEVELS:]
     return bool(before) and max(last) < GROWTH * max(before)

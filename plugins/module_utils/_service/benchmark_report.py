@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The report of a benchmark: one HTML file without scripts, and what became slower since the former one.
+"""The report of a benchmark: one HTML file without scripts, and what became slower since the previous one.
 
 A report is plain data: ``date``, ``service`` and ``load`` (mappings of names to texts or numbers), ``levels`` and ``ended`` as
 :mod:`benchmark` makes them. ``others``: requests of others when it began, if there were any.
@@ -50,7 +50,7 @@ def value(level: Mapping[str, Any], path: Sequence[str]) -> float:
 def changes(report: Report, former: Report) -> list[dict[str, Any]]:
     """Return each compared value at each number of requests at a time that both reports have.
 
-    ``change`` is a part of the former value, such as -0.12. ``verdict`` is worse, better or same.
+    ``change`` is a fraction of the previous value, such as -0.12. ``verdict`` is worse, better or same.
     """
     before = {level["concurrency"]: level for level in former["levels"]}
     rows = []
@@ -81,7 +81,7 @@ def differences(report: Report, former: Report) -> list[str]:
 
 
 def comparable(report: Report, former: Report) -> bool:
-    """Tell whether both were measured with the same model and the same load."""
+    """Return whether both were measured with the same model and the same load."""
     return (report["load"], report["service"].get("model")) == (
         former["load"],
         former["service"].get("model"),
@@ -108,7 +108,7 @@ def best(report: Report) -> Mapping[str, Any]:
 
 
 def summary(report: Report, former: Report | None = None) -> str:
-    """Return the report in a few lines for a terminal. An empty *former* report is none."""
+    """Return the report in a few lines for a terminal. *former* may be empty."""
     top, single = best(report), report["levels"][0]
     requests = f"{top['concurrency']} request{'s' * (top['concurrency'] > 1)}"
     lines = [
@@ -123,10 +123,10 @@ def summary(report: Report, former: Report | None = None) -> str:
             f"When it began, the service had {report['others']} requests of others, which slow what was measured."
         )
     if not former:
-        lines.append("There is no former report to compare with.")
+        lines.append("There is no previous report to compare with.")
     elif not comparable(report, former):
         lines.append(
-            f"The former report, of {former['date']}, had another model or load. It is not compared."
+            f"The previous report, of {former['date']}, had another model or load. It is not compared."
         )
     else:
         worse = regressions(report, former)
@@ -136,7 +136,7 @@ def summary(report: Report, former: Report | None = None) -> str:
 
 
 def page(report: Report, former: Report | None = None) -> str:
-    """Return the report as one HTML page, which loads nothing. An empty *former* report is none."""
+    """Return the report as one HTML page, which loads nothing. *former* may be empty."""
     old = former if former and comparable(report, former) else None
     title = f"{report['service'].get('model')}, {report['date']}"
     intro = "".join(f"<p>{html.escape(line)}</p>" for line in summary(report, former).splitlines())
@@ -156,7 +156,7 @@ def page(report: Report, former: Report | None = None) -> str:
 
 
 def is_report(text: str) -> bool:
-    """Tell whether a text is a report as JSON that another one can be compared with."""
+    """Return whether a text is a report as JSON that another one can be compared with."""
     try:
         report = json.loads(text)
         page(report, report)
@@ -246,7 +246,7 @@ def levels_table(report: Report) -> str:
 
 
 def changes_table(report: Report, former: Report) -> str:
-    """Return what changed since the former report as a table."""
+    """Return what changed since the previous report as a table."""
     rows = [
         (
             f"{row['name']} at {row['concurrency']}", figure(row["former"]), figure(row["new"]), f"{row['change']:+.0%}", row["verdict"],

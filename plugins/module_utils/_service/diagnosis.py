@@ -181,7 +181,7 @@ def _current(host: str, lines: Sequence[Line], served: bool) -> list[Finding]:
 
 
 def _is_npu_log(lines: Sequence[Line]) -> bool:
-    """Tell whether these are lines of CANN's own log only, not of vLLM or the supervisor."""
+    """Return whether these are lines of CANN's own log only, not of vLLM or the supervisor."""
     first = next((line.text for line in lines if line.text), "")
     others = (line for line in lines if not vllm_log.NPU_LINE.search(line.text))
     return vllm_log.NPU_LINE.search(first) is not None and not any(
@@ -199,7 +199,7 @@ def _npu_errors(host: str, lines: Sequence[Line]) -> list[Finding]:
 
 
 def _is_npus(line: Line, found: Iterable[Finding]) -> bool:
-    """Tell whether the exception only repeats an error of the NPU's software: torch_npu raises this type."""
+    """Return whether the exception only repeats an error of the NPU's software: torch_npu raises this type."""
     told = any(one.kind == SYMPTOM or (one.kind == UNCLEAR and one.id in CODED) for one in found)
     return told and line.text.startswith("RuntimeError")
 
@@ -317,7 +317,7 @@ def _signatures_of(raised: Raised) -> Iterator[Signature]:
 
 
 def is_end(line: Line) -> bool:
-    """Tell whether vLLM or the supervisor logs that it exits. Its processes may linger, or exit with 0."""
+    """Return whether vLLM or the supervisor logs that it exits. Its processes may linger, or exit with 0."""
     return line.level not in vllm_log.QUIET and any(end.match(line.text) is not None for end in ENDS)
 
 
@@ -331,7 +331,7 @@ def since_start(lines: Sequence[Line]) -> Sequence[Line]:
 
 
 def is_without_head(lines: Sequence[Line]) -> bool | None:
-    """Tell whether the supervisor says that the head is silent for longer than it may be; None if it says neither.
+    """Return whether the supervisor says that the head is silent for longer than it may be; None if it says neither.
 
     It counts the seconds itself: the times of the log step with the clock of the host.
     """

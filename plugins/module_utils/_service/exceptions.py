@@ -89,7 +89,7 @@ class Trace:
         self.survived = self.survived or REQUEST.search(frame["path"]) is not None
 
     def ends(self, text: str) -> bool:
-        """Tell whether this line has the exception."""
+        """Return whether this line has the exception."""
         named = (EXCEPTION if self.headed else NAMED).match(text[self.indent :])
         return named is not None and not text[: self.indent].strip()
 
@@ -101,7 +101,7 @@ class Trace:
         return Raised(line._replace(text=named), self.place, [text], True, survived, frames=self.frames)
 
     def is_cut(self, last: Line) -> bool:
-        """Tell whether the last line of a process leaves the traceback without its exception.
+        """Return whether the last line of a process leaves the traceback without its exception.
 
         A stack that is only shown has no such head, and is no error.
         """

@@ -35,7 +35,8 @@ def problems(specs: Mapping[str, schema.Option], options: Mapping[str, Any]) -> 
         *role_options.problems(specs, options),
         *_of_keys(options),
         *_of_routes(options["gateway_routes"]),
-        *_of_place(options),
+        *_of_addresses(options),
+        *_of_certificate(options),
     ]
 
 
@@ -49,7 +50,7 @@ def _of_lists(specs: Mapping[str, schema.Option], options: Mapping[str, Any]) ->
 
 
 def is_address(text: str) -> bool:
-    """Tell whether a text is an IPv4 or IPv6 address."""
+    """Return whether a text is an IPv4 or IPv6 address."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -61,7 +62,7 @@ def _of_keys(options: Mapping[str, Any]) -> Iterator[Problem]:
     names = list(options["gateway_api_keys"])
     if not all(isinstance(name, str) for name in names):
         numbers = ", ".join(repr(name) for name in names if not isinstance(name, str))
-        found = f"gateway_api_keys has the name {numbers}, which is no text"
+        found = f"gateway_api_keys has the name {numbers}, which is not a string"
         yield Problem(found, "names that are texts", "write it in quotes")
     keys = {str(name): value for name, value in options["gateway_api_keys"].items()}
     if not keys:
@@ -119,10 +120,10 @@ def _is_upstream(text: str) -> bool:
     )
 
 
-def _of_place(options: Mapping[str, Any]) -> Iterator[Problem]:
+def _of_addresses(options: Mapping[str, Any]) -> Iterator[Problem]:
     upstream, address = options["upstream"], options["gateway_listen_address"]
     if not upstream:
-        found = "it is not known where the service is: the head has no plan"
+        found = "the address of the service is unknown, because the head has no plan"
         remedy = "run playbooks/gateway.yml without --limit, or set gateway_upstream"
         yield Problem(found, "the head in this run", remedy)
     elif not _is_upstream(upstream):
@@ -140,6 +141,12 @@ def _of_place(options: Mapping[str, Any]) -> Iterator[Problem]:
             "an address of the host, in brackets if it is IPv6",
             "correct gateway_listen_address, or remove it",
         )
+    if str(options["gateway_port"]) in map(str, options["taken"]):
+        found = f"gateway_port is {options['gateway_port']}, a port of the service on the same host"
+        yield Problem(found, "a port of the gateway alone", "set gateway_port to another")
+
+
+def _of_certificate(options: Mapping[str, Any]) -> Iterator[Problem]:
     for name in options["gateway_names"]:
         # openssl takes what looks like an address for one.
         if not is_address(name) and (not CERTIFICATE_NAME.fullmatch(name) or re.fullmatch("[0-9.]+", name)):
@@ -148,9 +155,6 @@ def _of_place(options: Mapping[str, Any]) -> Iterator[Problem]:
                 "a name or an address",
                 "write each entry without scheme, port and path",
             )
-    if str(options["gateway_port"]) in map(str, options["taken"]):
-        found = f"gateway_port is {options['gateway_port']}, a port of the service on the same host"
-        yield Problem(found, "a port of its own", "set gateway_port to another")
     if bool(options["gateway_certificate"]) != bool(options["gateway_certificate_key"]):
         found = "one of gateway_certificate and gateway_certificate_key is set, the other is not"
         yield Problem(found, "both, or none for a self-signed certificate", "add the other")

@@ -128,9 +128,10 @@ def preview(file: Mapping[str, Any]) -> tuple[str, str]:
 def _renamed_keys(data: Any) -> Iterator[str]:
     if isinstance(data, Mapping):
         yield from (key for key in data if key in RENAMED)
-    values = data.values() if isinstance(data, Mapping) else data if isinstance(data, list) else ()
-    for value in values:
-        yield from _renamed_keys(value)
+        data = list(data.values())
+    if isinstance(data, list):
+        for value in data:
+            yield from _renamed_keys(value)
 
 
 def _is_for(version: str, release: Mapping[str, Any]) -> bool:

@@ -46,7 +46,7 @@ def lines(facts: Mapping[str, Any]) -> list[Line]:
 
 
 def needs_npu_log(log: str, state: Mapping[str, Any]) -> bool:
-    """Tell whether the container's log leaves open why the service failed. A service that works has CANN's errors, too."""
+    """Return whether the container's log leaves open why the service failed. A service that works has CANN's errors, too."""
     lines = vllm_log.lines_of(log)
     fatal = [one for one in diagnosis.findings("", lines) if one.severity == diagnosis.FATAL]
     if any(one.kind == CAUSE for one in fatal):

@@ -386,7 +386,7 @@ SIGNATURES = (
         "npu_address",
         r"'(?P<what>device[_ ]ip)' is not set correctly|(?P<what2>Failed to get device ip from hccn\.conf\b.*)",
         "HCCL rejects the address of an NPU: {what}",
-        "Run `hccn_tool -i N -ip -g` for each NPU: each needs an address of its own, which must be in /etc/hccn.conf too, "
+        "Run `hccn_tool -i N -ip -g` for each NPU: each needs its own address, which must be in /etc/hccn.conf too, "
         "on the host and in the container (`docker exec CONTAINER cat /etc/hccn.conf`). "
         "preflight.yml checks them all",
         HCCL,

@@ -57,7 +57,7 @@ CAUSES = (
         r"\b403 Client Error.* for url: \S*//[^/\s]*cdn",
         "the CDN refuses an address that the hub has just signed",
         "a clock of the host that is right, and no proxy that changes addresses",
-        f"Compare the clock with the hub's, check what lies between, and run again. {AGAIN}",
+        f"Compare the clock with the hub's, check for a proxy in between, and run again. {AGAIN}",
         passes=True,
     ),
     Cause(
@@ -76,7 +76,7 @@ CAUSES = (
         r"FetchError: .* its SHA-256 is ",
         "a file arrives with another content than the listing says",
         "the SHA-256 of the listing",
-        "If a proxy or mirror lies between, empty its cache. If the file itself differs, report it to those who "
+        "If there is a proxy or mirror in between, empty its cache. If the file itself differs, report it to those who "
         f"maintain the server, and run again. {AGAIN}",
     ),
     Cause(
@@ -90,7 +90,7 @@ CAUSES = (
         r"integrity check failed.* actual is e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
         "the hub or its CDN sends nothing for a file",
         "the content of the file",
-        f"Look for a proxy between, and run again later. {AGAIN}",
+        f"Look for a proxy in between, and run again later. {AGAIN}",
         passes=True,
     ),
     Cause(
@@ -124,7 +124,7 @@ CAUSES = (
         r"|Connection (?:failed|aborted|reset)|[Tt]imed? ?out|Timeout|IncompleteRead|RemoteDisconnected"
         r"|ChunkedEncodingError|ProtocolError|Network is unreachable|No route to host",
         "the connection to the hub or to its CDN fails",
-        "a connection to both: files come from another name than the hub's, which the message has",
+        "a connection to both: the files come from another host name than the hub's, which the message shows",
         "Allow both names in firewall, proxy and no_proxy, and run again. "
         f"If it is the hub, run again later. {AGAIN}",
         passes=True,

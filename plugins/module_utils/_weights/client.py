@@ -269,9 +269,9 @@ def fetched(outcome: commands.Streams, folder: str, place: str) -> Fetched:
         failure = f"exit code {outcome.rc}: {last_lines or 'no output'}"
     if _name_is_in_use(outcome.rc, failure):
         raise ProblemError(
-            f"the container of another download into {folder} is there",
+            f"the container of another download into {folder} exists",
             "one download at a time",
-            f"Wait for its end, or remove it: `docker rm -f {container_name(folder)}`",
+            f"Wait until it ends, or remove it: `docker rm -f {container_name(folder)}`",
         )
     if outcome.rc == DOCKER_ERROR:
         raise docker_run_error(place, failure)

@@ -152,7 +152,7 @@ class Hub(Server):
         return ProblemError(
             f"{self.endpoint} answers {answer}, asked to {request}",
             "the answer of a ModelScope hub",
-            f"Check O(endpoint) and what lies between ({proxies()}). If it is the hub, run again later",
+            f"Check O(endpoint) and the connection to it ({proxies()}). If it is the hub, run again later",
         )
 
     def _ask(self, method: str, path: str, **content: Any) -> Answer:

@@ -99,7 +99,7 @@ class HuggingFace(Server):
             raise ProblemError(
                 f"{self.endpoint}{where} answers HTTP {answer.status_code}, with the Git hash {found}",
                 f"the file with the Git hash {expected}, as {self.endpoint} lists it",
-                f"Check what lies between ({proxies()}). If it is the hub, run again later",
+                f"Check the connection to it ({proxies()}). If it is the hub, run again later",
             )
         return hashlib.sha256(content).hexdigest()
 
@@ -125,7 +125,7 @@ class HuggingFace(Server):
             raise ProblemError(
                 f"{self.endpoint} answers {said}, asked to list {repo}",
                 "the answer of a Hugging Face hub",
-                f"Check O(endpoint) and O(hub), and what lies between ({proxies()}). "
+                f"Check O(endpoint) and O(hub), and the connection to it ({proxies()}). "
                 "If it is the hub, run again later",
             )
         return answer

@@ -184,7 +184,7 @@ def parse_listing(data: Mapping[str, Any]) -> Snapshot | None:
 
 
 def require_consistent(origin: str, snapshot: Snapshot) -> None:
-    """Raise ProblemError for files that cannot be side by side in one folder, or if there is none.
+    """Raise ProblemError for files that cannot exist together in one folder, or if there is none.
 
     *origin* is what lists them.
     """
@@ -199,14 +199,14 @@ def require_consistent(origin: str, snapshot: Snapshot) -> None:
         elif len(path.encode()) > LONGEST_PATH or any(
             len(part.encode()) > LONGEST_NAME for part in path.split("/")
         ):
-            found = f"with more letters than a file system takes: {len(path)}"
+            found = f"with {len(path)} characters, too many for a file system"
         elif path.endswith(PARTIAL) and path[: -len(PARTIAL)] in times:
-            found = "beside a file that is called so until it is complete"
+            found = "as well as a file that has this name until it is complete"
         if found:
             raise ProblemError(
                 f"{origin} has {path[:100]!r} {found}",
-                "files that can be side by side in one folder",
-                "Report it to those who maintain it. Nothing was downloaded",
+                "files that can exist together in one folder",
+                "Report it to its maintainers. Nothing was downloaded",
             )
     if not times:
         raise ProblemError(

@@ -82,7 +82,7 @@ def _index(path: str, index: Mapping[str, Any]) -> tuple[float | None, set[str]]
     """Return the size of all weights that an index has, None if it has none, and the names of the shards."""
     metadata, shards = index.get("metadata") or {}, index.get("weight_map") or {}
     if not isinstance(metadata, dict) or not isinstance(shards, dict):
-        raise ProblemError(f"{path} is no index of weights", "mappings metadata and weight_map", AGAIN)
+        raise ProblemError(f"{path} is not an index of weights", "mappings metadata and weight_map", AGAIN)
     size = metadata.get("total_size")
     if size is not None and not re.fullmatch(r"[0-9]{1,15}(\.0)?", str(size)):
         raise ProblemError(f"{path} has total_size: {str(size)[:40]}", "the bytes of all weights", AGAIN)

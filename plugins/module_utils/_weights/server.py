@@ -102,7 +102,7 @@ class Server:
                 f"the listing of {repo} by {self.endpoint} has another form than that of such a server "
                 f"({type(error).__name__}: {error})",
                 "the answer of its kind of server",
-                f"Check O(endpoint) and O(hub), and what lies between ({proxies()})",
+                f"Check O(endpoint) and O(hub), and the connection to it ({proxies()})",
             ) from None
         require_consistent(f"the listing of {repo} by {self.endpoint}", found)
         return found
@@ -166,7 +166,7 @@ class Server:
             raise ProblemError(
                 f"the CDN {host} answers HTTP {status} to an address that the hub has just signed",
                 "the first byte of a file",
-                f"Compare the host's clock with the hub's, and check what lies between ({proxies()})",
+                f"Compare the host's clock with the hub's, and check the connection to it ({proxies()})",
             )
 
     def _path(self, repo: str, revision: str, path: str) -> str:
@@ -220,7 +220,7 @@ def _content(url: str, answer: requests.Response) -> bytes:
             raise ProblemError(
                 f"the answer to {urlsplit(url)._replace(query='').geturl()} has more than {MOST_BYTES >> 20} MiB",
                 "a listing, or a small file",
-                f"Check O(endpoint) and O(hub), and what lies between ({proxies()})",
+                f"Check O(endpoint) and O(hub), and the connection to it ({proxies()})",
             )
     return b"".join(pieces)
 
@@ -249,7 +249,7 @@ def _within(seconds: float, what: str, work: Callable[[], Result]) -> Result:
     raise UnreachableError(
         f"{what} has not ended its answer after {seconds:g} s",
         "a listing within seconds",
-        f"Check the way to it ({proxies()}), or run again later",
+        f"Check the connection to it ({proxies()}), or run again later",
     )
 
 

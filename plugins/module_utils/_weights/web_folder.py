@@ -62,5 +62,5 @@ class WebFolder(Server):
         raise ProblemError(
             f"{self.endpoint}/{path} is answered with HTTP {answer.status_code}",
             f"a file, as {SUMS} lists it, with its size",
-            f"Put it there, or correct {SUMS}. Check what lies between ({proxies()})",
+            f"Put it there, or correct {SUMS}. Check the connection to it ({proxies()})",
         )

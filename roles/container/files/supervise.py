@@ -243,7 +243,7 @@ class Api:
         self._addresses, self._port, self._key = tuple(addresses), port, key
 
     async def is_ready(self) -> bool:
-        """Tell whether /health answers with status 200."""
+        """Return whether /health answers with status 200."""
         status, _text = await self._ask("GET", "/health", REQUEST_SECONDS)
         return status == 200
 
@@ -523,7 +523,7 @@ class Supervisor:
 
     @property
     def is_stopping(self) -> bool:
-        """Tell whether there is a reason to stop."""
+        """Return whether there is a reason to stop."""
         return self._stopped.done()
 
     def log_once(self, text: str, about: str = "") -> None:

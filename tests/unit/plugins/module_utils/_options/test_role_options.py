@@ -47,14 +47,14 @@ def test_what_is_right_is_taken(name: str, value: Any):
 @pytest.mark.parametrize(
     ("name", "value", "found", "expected"),
     [
-        ("serve_timeout", "long", "serve_timeout is 'long'", "a whole number from 1 up"),
-        ("serve_timeout", -1, "serve_timeout is -1", "a whole number from 1 up"),
-        ("serve_timeout", None, "serve_timeout is null", "a whole number from 1 up"),
+        ("serve_timeout", "long", "serve_timeout is 'long'", "a whole number of at least 1"),
+        ("serve_timeout", -1, "serve_timeout is -1", "a whole number of at least 1"),
+        ("serve_timeout", None, "serve_timeout is null", "a whole number of at least 1"),
         ("weights_port", 65536, "weights_port is 65536", "a port from 1 to 65535"),
         ("weights_distribution", "fan-out", "is 'fan-out'", "one of each, fanout, shared, present"),
         ("verify_checks", ["chatt"], "verify_checks is ['chatt']", "some of health, models,"),
         ("preflight_allow_newer", "perhaps", "is 'perhaps'", "true or false"),
-        ("weights_proxy", "proxy.example.com:3128", "weights_proxy is no URL", "http://"),
+        ("weights_proxy", "proxy.example.com:3128", "weights_proxy is not a URL", "http://"),
         ("benchmark_minutes", "0", "benchmark_minutes is '0'", "a number above 0"),
         ("benchmark_minutes", "nan", "benchmark_minutes is 'nan'", "a number above 0"),
         ("benchmark_minutes", "inf", "benchmark_minutes is 'inf'", "a number above 0"),
@@ -74,7 +74,7 @@ def test_what_is_wrong_is_named(name: str, value: Any, found: str, expected: str
     [
         ("weights_token", "s€cret-of-some-length", "begins or ends with white space, or has characters"),
         ("weights_token", "secret", "has 6 characters"),
-        ("weights_proxy", "secret@proxy", "is no URL"),
+        ("weights_proxy", "secret@proxy", "is not a URL"),
     ],
 )
 def test_a_secret_that_is_wrong_is_not_shown(name: str, value: Any, found: str):

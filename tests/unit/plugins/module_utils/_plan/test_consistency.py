@@ -23,7 +23,7 @@ from shipped import FLAGS, settings
             {"vllm_airgap_dir": "/data", "vllm_image": "quay.io/x@sha256:" + "0" * 64},
             "vllm_airgap_dir is set",
         ),
-        ({"vllm_model_dir": "/srv/models"}, "under no mount"),
+        ({"vllm_model_dir": "/srv/models"}, "not below a mount"),
         ({"vllm_npu_hbm_mb": 0}, "vllm_npu_hbm_mb is 0"),
         ({"vllm_model_size_gb": 10**12}, "vllm_model_size_gb is 1000000000000"),
         (

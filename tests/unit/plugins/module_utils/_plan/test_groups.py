@@ -14,8 +14,8 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import group
         ({"vllm_workers": ["node1"]}, "group vllm_head", "empty or missing"),
         ({"vllm_head": ["a", "b"]}, "group vllm_head", "2 hosts (a, b)"),
         ({"vllm_head": ["a"], "vllm_workers": ["a"]}, "host a", "in vllm_head and in vllm_workers"),
-        ({"vllm_head": ["a"], "vllm_worker": ["b"]}, "group vllm_worker", "no group of the service"),
-        ({"vllm_head": ["a"], "vllm-workers": ["b"]}, "group vllm-workers", "no group of the service"),
+        ({"vllm_head": ["a"], "vllm_worker": ["b"]}, "group vllm_worker", "not a group of the service"),
+        ({"vllm_head": ["a"], "vllm-workers": ["b"]}, "group vllm-workers", "not a group of the service"),
         ({"all": [], "vllm_head": ["a"]}, "host a", "group all is without it"),
     ],
 )

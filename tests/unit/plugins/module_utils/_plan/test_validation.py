@@ -95,7 +95,7 @@ def test_what_is_right_is_taken(key: str, value: Any):
         ("serve_env", {"VLLM_API_KEY": "s3cret"}, "has VLLM_API_KEY", "no secret"),
         ("container_env", {"HF_TOKEN": "s3cret"}, "has HF_TOKEN", "no secret"),
         ("container_env", {"MODELSCOPE_API_TOKEN": "s3cret"}, "has MODELSCOPE_API_TOKEN", "no secret"),
-        ("serve_env", {"PYTHONPATH": "/opt/lib"}, "has PYTHONPATH", "the former value in it"),
+        ("serve_env", {"PYTHONPATH": "/opt/lib"}, "has PYTHONPATH", "the previous value in it"),
         ("container_env", {"A": "/x:$A"}, "has A: /x:$A", "a plain value"),
         ("container_options", {"image": "x"}, "has 'image'", "docker_container"),
         ("container_mounts", ["/root/.cache/../x"], "has '/root/.cache/../x'", "SOURCE"),

@@ -43,7 +43,7 @@ def test_what_is_right_is_taken(name: str, value: Any):
     ("name", "value", "found"),
     [
         ("gateway_api_keys", {}, "has no key"),
-        ("gateway_api_keys", {7: KEY, "ci": KEY[::-1]}, "has the name 7, which is no text"),
+        ("gateway_api_keys", {7: KEY, "ci": KEY[::-1]}, "has the name 7, which is not a string"),
         ("gateway_api_keys", {"a b": KEY}, "has the name 'a b'"),
         ("gateway_api_keys", {'"; evil': KEY}, "has the name"),
         ("gateway_api_keys", {"ci": KEY[1:]}, "the key of ci is too short"),
@@ -76,7 +76,7 @@ def test_what_is_right_is_taken(name: str, value: Any):
         ("gateway_requests_per_minute", 0, "is 0"),
         ("gateway_answer_timeout", -1, "is -1"),
         ("gateway_certificate", "a.crt", "the other is not"),
-        ("upstream", "", "not known where the service is"),
+        ("upstream", "", "address of the service is unknown"),
         ("upstream", "10.0.0.10:8080", "'10.0.0.10:8080'"),
         ("upstream", "http://10.0.0.10:99999", "'http://10.0.0.10:99999'"),
         ("upstream", "http://10.0.0:8080", "'http://10.0.0:8080'"),

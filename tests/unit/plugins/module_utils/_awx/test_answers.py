@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._awx import changes, refusals
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._awx.answers import changes, refusals
 
 SECRET = "xoxb-1-the-secret"
 HOOK = {
@@ -74,10 +74,10 @@ def test_each_difference_has_a_line_without_the_values_of_variables():
     assert changes(found, made) == [
         'description: "a \u4e2d" becomes "b"',
         "variable gone is taken away",
-        "variable key is set back",
+        "variable key is reset",
         "variable new is added",
         "question mine is taken away",
-        "question port is set back",
+        "question port is reset",
         "credential vault is taken away",
         "credential key is added",
     ]

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.ascend_ops.vllm.plugins.module_utils import _awx_settings
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._awx_settings import name_problems, problems
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._awx import settings
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._awx.settings import name_problems, problems
 from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._inventory import COLLECTION, KNOWN
 
 HOOK = {"name": "Ops", "type": "webhook", "configuration": {"url": "https://chat.example.com/the-hook"}}
@@ -45,7 +45,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("extra_vars", {"image_registry_password": "the-hook"}, "Remedy: put it into a vaulted file"),
     ("project_url", "", "awx_setup_project_url is empty"),
     ("project_url", "https://u:the-hook@git/x.git", "set awx_setup_project_credential"),
-    ("project_timeout", 0, "a whole number of seconds, from 1 up"),
+    ("project_timeout", 0, "a whole number of seconds, at least 1"),
     ("project_timeout", "soon", "awx_setup_project_timeout is 'soon'"),
     ("project_timeout", True, "awx_setup_project_timeout is True"),
     ("inventory_path", "", "the path of the inventory in the repository"),
@@ -109,6 +109,6 @@ def test_all_settings_have_a_check_and_no_secret_is_left_out():
     shipped = yaml.load(
         (COLLECTION / "playbooks/vars/awx_setup.yml").read_text("utf-8"), Loader=yaml.BaseLoader
     )
-    assert set(shipped["awx_setup_settings"]) == set(_awx_settings.CHECKS)
+    assert set(shipped["awx_setup_settings"]) == set(settings.CHECKS)
     secret = {name for name, option in KNOWN.items() if option.get("no_log")}
-    assert set(_awx_settings.NEVER_SHOWN) == secret
+    assert set(settings.NEVER_SHOWN) == secret

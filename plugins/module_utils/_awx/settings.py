@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is wrong with the variables of awx_setup.yml, told before it changes anything in AWX.
+"""What is wrong with the variables of awx_setup.yml, reported before it changes anything in AWX.
 
 Much of it would do harm without a message: a misspelt name or a word that is no boolean takes an approval away, and a name made of
 digits is that of another thing for awx.awx, which looks names up as ids too.
@@ -85,7 +85,7 @@ def _seconds(name: str, value: Any) -> Iterator[Problem]:
     except schema.WrongType:
         right = False
     if not right:
-        yield Problem(f"{name} is {value!r}", "a whole number of seconds, from 1 up", f"correct {name}")
+        yield Problem(f"{name} is {value!r}", "a whole number of seconds, at least 1", f"correct {name}")
 
 
 def _texts(name: str, value: Any) -> Iterator[Problem]:

@@ -73,7 +73,7 @@ def _changes(field: str, found: Any, made: Any) -> Iterator[str]:
     before, after = _members(found), _members(made)
     yield from (f"{field} {name} is taken away" for name in before if name not in after)
     yield from (
-        f"{field} {name} is set back" for name in before if name in after and before[name] != after[name]
+        f"{field} {name} is reset" for name in before if name in after and before[name] != after[name]
     )
     yield from (f"{field} {name} is added" for name in after if name not in before)
 
