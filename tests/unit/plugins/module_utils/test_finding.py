@@ -74,6 +74,6 @@ def test_data_and_entry_have_the_source_if_there_is_one():
     }  # fmt: skip
     with_source = Finding("chip_count", WARN, "node1", PROBLEM.at("host node9"), source="a page")
     assert with_source.data()["source"] == "a page"
-    assert with_source.entry().startswith("WARN node1: chip_count\nFound: 7 of 8 chips.")
-    assert with_source.entry().endswith("\nSource: a page.")
-    assert "Source" not in SEVERE.entry()
+    assert report([with_source]).startswith("WARN node1: chip_count\nFound: 7 of 8 chips.")
+    assert report([with_source]).endswith("\nSource: a page.")
+    assert "Source" not in report([SEVERE])

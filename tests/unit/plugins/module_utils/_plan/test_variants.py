@@ -71,6 +71,6 @@ def test_the_remedy_names_the_profile():
     )
     assert (
         found.remedy
-        == "Use one of these: 2 hosts such as these; vllm_profile: glm-4.7-w8a8, quantized weights"
+        == "Use one of these: 2 hosts like these; vllm_profile: glm-4.7-w8a8, quantized weights"
     )
     assert capacity_report.problem(its_plan, model, estimate).remedy.endswith("; quantized weights")
