@@ -70,7 +70,6 @@ def test_the_remedy_names_the_profile():
         its_plan, model, estimate, lambda *asked: variants.quantized(PROFILES, SETTINGS, *asked)
     )
     assert (
-        found.remedy
-        == "Use one of these: 2 hosts like these; vllm_profile: glm-4.7-w8a8, quantized weights"
+        found.remedy == "Use one of these: 2 hosts like these; vllm_profile: glm-4.7-w8a8, quantized weights"
     )
     assert capacity_report.problem(its_plan, model, estimate).remedy.endswith("; quantized weights")
