@@ -46,10 +46,10 @@ SECRETS = {
     "VLLM_API_KEY": "vllm_api_key",
     **dict.fromkeys(("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "MODELSCOPE_API_TOKEN"), "weights_token"),
 }
-# What the plan sets itself, and what has a setting of its own.
+# What the plan sets itself, and what has a setting of another name.
 CONTAINER_OPTIONS = Pattern(
-    "(?!(name|image|state|command|entrypoint|labels|mounts|devices|env|init|network_mode|restart_policy"
-    "|shm_size|cpuset_cpus|ulimits|log_driver|log_options|stop_timeout|healthcheck|recreate|comparisons)$)[a-z_]+",
+    "(?!(image|state|command|entrypoint|labels|devices|network_mode|cpuset_cpus|stop_timeout|healthcheck|recreate"
+    "|comparisons)$)[a-z_]+",
     "options of community.docker.docker_container for which there is no setting",
 )
 
@@ -102,6 +102,7 @@ def problems(settings: Mapping[str, Any]) -> list[Problem]:
     """Return a problem for each value among the merged *settings* that has not the form it must have."""
     return [
         *_pattern_problems(settings),
+        *_option_problems(settings),
         *_environment_problems(settings),
         *_condition_problems(settings["image_versions"]),
         *_prompt_problems(settings["probe"]),
@@ -122,6 +123,19 @@ def _pattern_problems(settings: Mapping[str, Any]) -> list[Problem]:
     if not _ascending(settings["npu_ids"]):
         found.append(wrong("vllm_npu_ids", f"is {settings['npu_ids']}", "ascending numbers, each once"))
     return found
+
+
+def _option_problems(settings: Mapping[str, Any]) -> list[Problem]:
+    """Most settings of the container have the name of the option, so that a new one is refused here by itself."""
+    return [
+        Problem(
+            f"vllm_container_options has {option!r}, which has a setting",
+            CONTAINER_OPTIONS.expected,
+            f"remove it there, and set vllm_container_{option}",
+        )
+        for option in settings["container_options"]
+        if f"container_{option}" in settings
+    ]
 
 
 def _ascending(ids: list[int]) -> bool:

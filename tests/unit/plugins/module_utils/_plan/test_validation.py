@@ -7,13 +7,21 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import validation
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
+from ansible_run import ROOT
 from shipped import SETTINGS, settings
 
 
 def problems(**changes: Any) -> list[Problem]:
     return validation.problems({**settings(), **changes})
+
+
+def test_options_that_the_container_has_already_are_refused():
+    planned = yaml.safe_load((ROOT / "roles/container/vars/main.yml").read_text("utf-8"))
+    for option in planned["__container_planned_options"]:
+        assert len(problems(container_options={option: "x"})) == 1, option
 
 
 def test_every_pattern_is_of_a_setting():
@@ -98,6 +106,7 @@ def test_what_is_right_is_taken(key: str, value: Any):
         ("serve_env", {"PYTHONPATH": "/opt/lib"}, "has PYTHONPATH", "the previous value in it"),
         ("container_env", {"A": "/x:$A"}, "has A: /x:$A", "a plain value"),
         ("container_options", {"image": "x"}, "has 'image'", "docker_container"),
+        ("container_options", {"shm_size": "2g"}, "has 'shm_size', which has a setting", "docker_container"),
         ("container_mounts", ["/root/.cache/../x"], "has '/root/.cache/../x'", "SOURCE"),
         ("model_dir", "/opt/data/..", "is '/opt/data/..'", "or `..`"),
         ("serve_args", {"--port": 1}, "has '--port'", "without the leading --"),
