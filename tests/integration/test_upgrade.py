@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 import shlex
+import threading
+import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 import pytest
-from ansible_run import ROOT
-from lab import CONTAINER, INVENTORY, NODES, Run, assert_names, on, place, playbook, shell
+from ansible_run import ROOT, run
+from lab import CONTAINER, INVENTORY, NODES, Run, assert_names, lab, on, place, playbook, shell
 from polling import wait_until
 from test_recovery import PATIENCE, answers
 
@@ -98,9 +100,11 @@ def upgrade(variables: dict[str, object], cuts: Collection[Cut], *options: str) 
     """Run an upgrade with these cuts, each of which happens."""
     commands = {cut.task: cut.command() for cut in cuts}
     environment = {"ANSIBLE_CALLBACKS_ENABLED": "failures,cutter", "CUTS": json.dumps(commands)}
-    run = playbook("playbooks/upgrade.yml", *INVENTORY, "-e", json.dumps(variables), *options, **environment)
-    assert [task for task in commands if f"cut when this begins: {task}" not in run.output] == [], run.output
-    return run
+    done = playbook("playbooks/upgrade.yml", *INVENTORY, "-e", json.dumps(variables), *options, **environment)
+    assert [task for task in commands if f"cut when this begins: {task}" not in done.output] == [], (
+        done.output
+    )
+    return done
 
 
 def other_setting() -> dict[str, object]:
@@ -132,9 +136,9 @@ EACH_PHASE = (
 @pytest.mark.usefixtures("connected")
 def test_ssh_connections_that_are_cut_in_each_phase_for_a_while_are_waited_for():
     before = containers()
-    run = upgrade(other_setting(), EACH_PHASE)
-    run.succeeded()
-    assert run.failures == []
+    done = upgrade(other_setting(), EACH_PHASE)
+    done.succeeded()
+    assert done.failures == []
     assert names() == [{CONTAINER}] * 2
     assert set(containers()).isdisjoint(before)
     wait_until(answers, PATIENCE, "the new service answers")
@@ -159,8 +163,8 @@ def test_a_host_that_stays_away_starts_no_half_of_a_rollback(cut: Cut):
 @pytest.mark.campaign
 @pytest.mark.usefixtures("connected")
 def test_what_a_host_that_stays_away_in_the_end_has_kept_does_not_come_back():
-    run = upgrade(other_setting(), [replace(CLEAN, seconds=0)], *SOON)
-    assert_names(run.succeeded(), f"{WORKER} cannot be reached any more and has the backup still")
+    done = upgrade(other_setting(), [replace(CLEAN, seconds=0)], *SOON)
+    assert_names(done.succeeded(), f"{WORKER} cannot be reached any more and has the backup still")
     reconnect(WORKER)
     assert names() == [{CONTAINER}, {CONTAINER, BACKUP}]
     good = [on(node, "docker", "inspect", "--format", "{{.Id}}", CONTAINER) for node in NODES]
@@ -169,3 +173,18 @@ def test_what_a_host_that_stays_away_in_the_end_has_kept_does_not_come_back():
     assert names() == [{CONTAINER}] * 2
     assert [on(node, "docker", "inspect", "--format", "{{.Id}}", CONTAINER) for node in NODES] == good
     wait_until(answers, PATIENCE, "the service that was upgraded answers")
+
+
+@pytest.mark.campaign
+def test_a_host_that_falls_silent_in_a_task_is_lost_within_two_minutes():
+    """As one that loses power: it ends no connection."""
+    silence = threading.Timer(5, lab, ("link", WORKER, "down"))
+    silence.start()
+    began = time.monotonic()
+    try:
+        done = run("ansible", WORKER, *INVENTORY, "-m", "ansible.builtin.command", "-a", "sleep 300")
+    finally:
+        silence.join()
+        lab("link", WORKER, "up")
+    assert "UNREACHABLE" in done.stdout, done.stdout + done.stderr
+    assert time.monotonic() - began < 120
