@@ -124,7 +124,7 @@ CLEAN = Cut("Ensure the backup is absent", WORKER)
 EACH_PHASE = (
     STOP,
     Cut("Rename the container to its backup name", WORKER),
-    Cut("Patch vLLM in the container", HEAD),
+    Cut("Ensure vLLM in the container is patched", HEAD),
     Cut("Start the container", WORKER),
     WAIT,
     Cut("Assert that the endpoint works, on every engine", HEAD),
