@@ -95,7 +95,10 @@ def api_key_problems(variables: Mapping[str, Any]) -> list[Problem]:
     if "vllm_api_key" not in variables:
         return []
     key = variables["vllm_api_key"]
-    if key is None or (isinstance(key, str) and not key.strip()):
+    if key is None or not str(key).strip():
         remedy = "give it a value, or remove the variable for a service without a key"
         return [Problem("vllm_api_key is set, but empty", "a key", remedy)]
+    if not isinstance(key, str):
+        expected = "a string, because YAML reads 0123 as 83"
+        return [Problem("vllm_api_key is not a string", expected, "write vllm_api_key in quotes")]
     return secret_problems("vllm_api_key", {}, key)

@@ -83,7 +83,7 @@ def test_a_secret_that_is_wrong_is_not_shown(name: str, value: Any, found: str):
     assert "cret" not in str(problem)
 
 
-@pytest.mark.parametrize("variables", [{}, {"vllm_api_key": 1234567890}, {"vllm_api_key": "two words"}])
+@pytest.mark.parametrize("variables", [{}, {"vllm_api_key": "1234567890"}, {"vllm_api_key": "two words"}])
 def test_no_api_key_or_a_right_one_is_accepted(variables: dict[str, Any]):
     assert role_options.api_key_problems(variables) == []
 
@@ -94,8 +94,9 @@ def test_no_api_key_or_a_right_one_is_accepted(variables: dict[str, Any]):
         (None, "is set, but empty"),
         ("", "is set, but empty"),
         (" \n", "is set, but empty"),
-        (["secret"], "is neither a string nor a number"),
-        (True, "is neither a string nor a number"),
+        (["secret"], "is not a string"),
+        (True, "is not a string"),
+        (1234567890, "is not a string"),
         ("secret\n", "begins or ends with white space"),
     ],
 )
