@@ -310,11 +310,11 @@ def _require_known_experts(config: Mapping[str, Any]) -> None:
 
 
 def _require_shapes(config: Mapping[str, Any]) -> None:
-    """Raise ValueError for a value that is no mapping or list where it must be one."""
+    """Raise ValueError for a value that is not a mapping or list where it must be one."""
     for key, (shape, name) in SHAPES.items():
         value = config.get(key)
         if value is not None and not isinstance(value, shape):
-            raise ValueError(f"{key} is {json.dumps(value, default=str)[:40]}, which is no {name}")
+            raise ValueError(f"{key} is {json.dumps(value, default=str)[:40]}, which is not a {name}")
 
 
 def _numbers(config: Mapping[str, Any]) -> dict[str, int]:
