@@ -116,13 +116,14 @@ class Runner:
 
         What is run by an import, which may be in a test, may matter to each test that uses the file.
         """
+        own = f"/test_{Path(mutant['file']).stem}"
         first, last = mutant["span"]
         found = {
             test for line in range(first, last + 1) for test in self._ran.get((mutant["file"], line), ())
         }
         if "" in found or mutant["by_import"]:
             found.update(*(tests for (file, _line), tests in self._ran.items() if file == mutant["file"]))
-        own = f"/test_{Path(mutant['file']).stem}"
+            found.update(test for test in self._seconds if own in test)
         known = sorted(found & self._seconds.keys(), key=self._seconds.__getitem__)
         known = known or [test for test in self._seconds if own in test] or list(self._seconds)
         total, chosen = 0.0, []

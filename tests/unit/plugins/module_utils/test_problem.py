@@ -53,5 +53,15 @@ def test_a_result_carries_the_parts_and_survives_json():
     assert result["changed"] is False
 
 
+def test_options_of_a_module_are_told_by_the_variables_that_set_them():
+    problem = Problem("O(dir) is full", "space in O(dir) or O(cache_dir)", "Set O(dir)", "host node1")
+    assert problem.naming({"dir": "vllm_model_dir"}) == Problem(
+        "vllm_model_dir is full",
+        "space in vllm_model_dir or cache_dir",
+        "Set vllm_model_dir",
+        "host node1",
+    )
+
+
 def test_an_error_carries_its_problem():
     assert ProblemError(PORT.found, PORT.expected, PORT.remedy).problem == PORT

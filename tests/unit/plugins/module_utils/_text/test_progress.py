@@ -17,7 +17,8 @@ def test_sizes_are_readable(size: int, text: str):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.4, "0 s"), (59, "59 s"), (60, "1 min"), (3599, "59 min"), (7265, "2 h 1 min")]
+    ("seconds", "text"),
+    [(0.4, "0 s"), (59, "59 s"), (60, "1 min"), (3599, "59 min"), (3600, "1 h 0 min"), (7265, "2 h 1 min")],
 )
 def test_times_are_readable(seconds: float, text: str):
     assert progress.duration(seconds) == text

@@ -72,6 +72,16 @@ def test_data_loses_its_secrets_and_keeps_its_form():
     }
 
 
+def test_a_value_with_the_name_of_a_secret_is_hidden_whatever_it_is():
+    given = {"password": "plain", "db": {"api_key": "x", "api_port": "8080"}, "token": ["a"], "secret": ""}
+    assert redaction.data(given) == {
+        "password": "***",
+        "db": {"api_key": "***", "api_port": "8080"},
+        "token": ["a"],
+        "secret": "",
+    }
+
+
 def test_secrets_are_known_by_their_names():
     variables = {
         "weights_token": "s3cret-1",
