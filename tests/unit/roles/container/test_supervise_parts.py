@@ -36,7 +36,7 @@ def options_of_a_head(tmp_path: Path) -> argparse.Namespace:
     given = {
         "rank": 0, "hosts": 3, "address": "127.0.0.1", "head": "127.0.0.1", "port": 1, "key": key, "grace": 3,
         "state": tmp_path / "state", "max-failures": 3, "status": tmp_path / "status", "api-port": 8080, "engines": 2,
-        "probe-seconds": 60, "drain-seconds": 60, "draining": tmp_path / "draining",
+        "probe-seconds": 60, "first-seconds": 600, "drain-seconds": 60, "draining": tmp_path / "draining",
     }  # fmt: skip
     return supervise.parse([*(f"--{name}={value}" for name, value in given.items()), "--", "vllm"])
 
@@ -274,7 +274,7 @@ def test_the_model_that_is_served(served: Any, text: str, model: str):
 def test_one_token_is_asked_of_one_engine(served: Any, tmp_path: Path):
     (tmp_path / "key").write_text("the-key\n", encoding="ascii")
     served.answers = {"/v1/chat/completions": (201, "{}")}
-    assert asyncio.run(api_of(served, tmp_path / "key").compute("glm47", 3, 5)) == 201
+    assert asyncio.run(api_of(served, tmp_path / "key").compute("glm47", 3, 1, 5)) == 201
     ((method, _path, headers, body),) = served.asked
     asked = json.loads(body)
     assert (method, asked["model"], asked["max_tokens"]) == ("POST", "glm47", 1)
@@ -325,7 +325,7 @@ def test_an_answer_to_a_probe_is_judged_by_its_status(options: Any, model: Any, 
 
     async def work(head: Any) -> str:
         head._api = SimpleNamespace(model=its_model, compute=compute)
-        return await head._probe(1)
+        return await head._probe(supervise.Engine(1))
 
     assert in_head(options, work) == result
 
