@@ -3,15 +3,14 @@ PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 LAB := tests/lab/lab
 
-# `make test` runs these lanes side by side. What comes after lab-up shares one lab, and it is down in the end. In this order: a step that needs the
-# running service takes the one that the step before it has left.
-LAB_STEPS := lab-build timed molecule lab-up faults weights runner recovery commands roles diagnosis clients
-# What runs beside them, as the lab leaves a third of two cores idle. No test of it measures time. `parsers` needs what lab-build has built.
-SIDE_STEPS := units component
-MORE_SIDE_STEPS := lint versions monitoring install site sanity parsers
+# The order of `make test`. What comes after lab-up shares one lab, and it is down in the end. In this order: a step that needs the running service
+# takes the one that the step before it has left.
+STEPS := lab-build units parsers molecule lab-up faults weights runner recovery commands roles diagnosis clients
+# What runs next to them, as the lab leaves a third of two cores idle. No test of it measures time, as many unit tests do.
+SIDE_STEPS := lint component versions monitoring install site sanity
 
-# Tests that measure time.
-TIMED := tests/component/test_endpoint.py tests/component/test_gateway.py tests/unit/roles
+# Component tests that measure time.
+TIMED := tests/component/test_endpoint.py tests/component/test_gateway.py
 
 # Of pytest. Many tests wait for the time of a setting, such as a grace period.
 WORKERS := $(shell expr 2 '*' $$(nproc))
@@ -61,7 +60,7 @@ root:
 
 .PHONY: test
 test: env root ## Everything below (root)
-	@tests/steps.sh "$(LAB_STEPS)" "$(SIDE_STEPS)" "$(MORE_SIDE_STEPS)"
+	@tests/steps.sh "$(STEPS)" "$(SIDE_STEPS)"
 
 .PHONY: lint
 lint: env ## ansible-lint, yamllint, ruff, mypy, docs, changelog, licences
@@ -101,12 +100,8 @@ site: docs .cache/site/.installed ## Build README, docs and reference as a web s
 	@echo "The site is in .cache/site/html: open index.html there."
 
 .PHONY: units
-units: env ## Unit tests, except the supervisor's
-	$(GUARD) --numprocesses $(WORKERS) --dist loadgroup $(TIMED:%=--ignore=%) tests/unit
-
-.PHONY: timed
-timed: env ## Unit tests of the supervisor, and component tests that measure time
-	$(GUARD) --numprocesses $(WORKERS) --dist loadgroup $(TIMED)
+units: env ## Unit tests, and component tests that measure time
+	$(GUARD) --numprocesses $(WORKERS) --dist loadgroup $(TIMED) tests/unit
 
 .PHONY: component
 component: env ## Component tests, which run Ansible on this machine
