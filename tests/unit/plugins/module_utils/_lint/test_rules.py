@@ -311,3 +311,469 @@ EXPERTS = {"n_routed_experts": 160, "num_experts_per_tok": 8}
 )  # fmt: skip
 def test_what_the_engine_compares(rule, of, own, expected):
     check(told(rule, of, own), expected)
+
+
+def speculation(**keys: Any) -> dict[str, Any]:
+    return args(speculative_config=keys)
+
+
+def capture(most: Any, sizes: Any, **flags: Any) -> dict[str, Any]:
+    keys = {"max_cudagraph_capture_size": most, "cudagraph_capture_sizes": sizes}
+    return args(**{"compilation_config": keys, "max_num_batched_tokens": 64, **flags})
+
+
+def lora(loras: int | None, cached: int, on: bool | None = True) -> dict[str, Any]:
+    return args(enable_lora=on, max_loras=loras, max_cpu_loras=cached)
+
+
+def eplb(redundant: int, on: bool | None) -> dict[str, Any]:
+    return args(enable_eplb=on, eplb_config={"num_redundant_experts": redundant})
+
+
+@pytest.mark.parametrize(
+    ("of", "own", "expected"),
+    [
+        ("0.23.0", args(enable_auto_tool_choice="True"), (FAIL, "tool-call-parser")),
+        ("0.23.0", args(enable_auto_tool_choice=True, tool_call_parser="hermes"), None),
+        ("0.23.0", args(enable_auto_tool_choice=False), None),
+        ("0.23.0", args(enable_log_outputs=True, enable_log_requests=False), ("enable-log-requests",)),
+        ("0.23.0", args(enable_log_outputs=False), None),
+        ("0.23.0", args(kv_transfer_config={"kv_connector": "A", "kv_role": "kv_both"}), None),
+        ("0.23.0", args(kv_transfer_config={"kv_connector": "A"}), ("kv_connector: A",)),
+        ("0.23.0", args(kv_transfer_config={"kv_port": 1}), None),
+        ("0.23.0", lora(2, 2), None),
+        ("0.23.0", lora(3, 2), ("max-cpu-loras is 2", "3 or more")),
+        ("0.23.0", lora(None, 1), None),
+        ("0.23.0", lora(3, 0), None),
+        ("0.23.0", lora(3, 2, None), None),
+        ("0.23.0", args(mamba_block_size=8, enable_prefix_caching=False), ("mamba-block-size",)),
+        ("0.23.0", args(mamba_block_size=8, enable_prefix_caching=True), None),
+        ("0.23.0", args(enable_prefix_caching=False), None),
+        ("0.23.0", speculation(method="mtp", draft_tensor_parallel_size=1), None),
+        ("0.23.0", speculation(method="mtp", draft_tensor_parallel_size=8), None),
+        ("0.23.0", speculation(method="mtp", draft_tensor_parallel_size=2), (": 2", "8 as", "size: 1")),
+        ("0.23.0", speculation(method="mtp", draft_tensor_parallel_size="2"), None),
+        ("0.23.0", speculation(method="medusa"), ("medusa",)),
+        ("0.23.0", speculation(method="medusa", model="/draft"), None),
+        ("0.23.0", {**args(async_scheduling=True, speculative_config={"method": "suffix"})}, ("suffix",)),
+        ("0.23.0", {**args(async_scheduling=False, speculative_config={"method": "suffix"})}, None),
+        ("0.13.0", args(async_scheduling=True, pipeline_parallel_size=2), ("pipeline",)),
+        ("0.13.0", args(async_scheduling=True, pipeline_parallel_size=1), None),
+        ("0.13.0", args(async_scheduling=True), None),
+        ("0.13.0", args(pipeline_parallel_size=2), None),
+        ("0.23.0", capture(8, [1, 4]), ("size: 8", "4 is the largest")),
+        ("0.23.0", capture(4, [4, 1]), None),
+        ("0.23.0", capture(8, [1, 64]), ("64",)),
+        ("0.23.0", capture(8, [1, 65]), None),  # vLLM leaves out what is above the tokens of a batch
+        ("0.23.0", capture(8, [1, 4], enforce_eager=True), None),
+        ("0.23.0", capture(8, [1, 4], max_num_batched_tokens=None), None),
+        ("0.23.0", capture(8, []), None),
+        ("0.23.0", capture(8, "1,4"), None),
+        ("0.23.0", capture("8", [1, 4]), None),
+        ("0.23.0", capture(8, ["{tensor_parallel_size}", 4]), ("4 is the largest",)),
+        ("0.23.0", args(decode_context_parallel_size=1), None),
+        ("0.23.0", args(decode_context_parallel_size=2), None),
+        ("0.23.0", args(decode_context_parallel_size=8), None),
+        ("0.23.0", args(decode_context_parallel_size=3), ("size is 3", "divisor of 8")),
+        ("0.23.0", eplb(0, None), None),
+        ("0.23.0", eplb(8, None), ("num_redundant_experts", "eplb_config")),
+        ("0.23.0", eplb(8, True), ("enable-eplb", "dynamic_eplb")),
+        ("0.30.0", eplb(8, True), None),
+        ("0.30.0", eplb(8, False), ("num_redundant_experts",)),
+    ],
+)
+def test_flags_that_vllm_refuses_together(of, own, expected):
+    check(told("flags_together", of, own), expected)
+
+
+@pytest.mark.parametrize(
+    ("rule", "of", "own", "expected"),
+    [
+        # Raw words
+        *(
+            ("flag_unknown", "0.23.0", {"serve_extra_args": words}, expected)
+            for words, expected in (
+                (["--seed=1"], None),
+                (["--no-enable-lora"], None),
+                (["--additional-config.a_b.c=1"], None),
+                (["--max_num_seqs", "4"], None),
+                (["-O2", "-q=ascend"], None),
+                (["1", "-1", "plain"], None),
+                (["-seed"], (WARN, "-seed", "--seed")),
+                (["--max-mum-seqs=4"], ("--max-num-seqs",)),
+                (["--rope-theta=1"], ("hf-overrides",)),
+                (["--no-zzzzzzzz"], ("--no-zzzzzzzz",)),
+            )
+        ),
+        # Flags of one engine over several hosts
+        ("flag_idle", "0.23.0", args(master_port=1, node_rank=0), (WARN, "{master-port: null, node-rank: null}")),
+        ("flag_idle", "0.23.0", args(master_addr="a", nnodes=1), ("{master-addr: null}",)),
+        ("flag_idle", "0.23.0", args(master_addr="a", nnodes=2), None),
+        ("flag_idle", "0.23.0", args(master_addr=None), None),
+        ("flag_idle", "0.23.0", args(nnodes=1), None),
+        # Parsers
+        ("parser_missing", "0.23.0", args(tool_call_parser="mine"), (FAIL, "mine", "hermes")),
+        ("parser_missing", "0.23.0", args(tool_call_parser="hermes"), None),
+        ("parser_missing", "0.23.0", args(reasoning_parser="mine", tool_parser_plugin="/p.py"), ("mine",)),
+        ("parser_missing", "0.23.0", args(reasoning_parser="mine", reasoning_parser_plugin="/p.py"), None),
+        ("parser_missing", "0.23.0", {**args(tool_call_parser="mine"), "patch_set": "ours"}, None),
+        ("parser_missing", "0.23.0", {**args(tool_call_parser="mine"), "patch_set": "glm47"}, ("mine",)),
+        ("parser_missing", "0.13.0", args(tool_call_parser="glm47"), ("glm47",)),
+        ("parser_missing", "0.13.0", {**args(tool_call_parser="glm47"), "patch_set": "glm47"}, None),
+        # Choices
+        ("flag_value", "0.23.0", args(kv_cache_dtype="int8"), None),
+        ("flag_value", "0.23.0", args(kv_cache_dtype=None), None),
+        ("flag_value", "0.23.0", args(kv_cache_dtype="int4"), (WARN, "int4")),
+        ("flag_value", "0.23.0", args(dtype="int8"), ("int8", "bfloat16")),
+        # Patch sets
+        ("patch_set", "0.23.0", {"patch_set": "glm47"}, None),
+        ("patch_set", "0.18.0", {"patch_set": "glm47"}, (WARN, "none", "vllm_patch_set: null")),
+        ("patch_set", "0.23.0", {"patch_set": "ours"}, ("\nglm47\n",)),
+        ("patch_set", "0.23.0", {"patch_set": "ours.yaml"}, None),
+        ("patch_set", "0.23.0", {"patch_set": None}, None),
+        # Other balancers
+        ("load_balancer", "0.23.0", args(data_parallel_external_lb=True), (FAIL, "data-parallel-external-lb")),
+        ("load_balancer", "0.23.0", args(data_parallel_external_lb="False"), None),
+        ("load_balancer", "0.23.0", args(data_parallel_rank=0), ("data-parallel-rank",)),
+        # API servers
+        ("api_server_count", "0.23.0", args(api_server_count=1), None),
+        ("api_server_count", "0.23.0", args(api_server_count=0), (FAIL,)),
+        ("api_server_count", "0.23.0", args(api_server_count="-2"), (FAIL,)),
+        ("api_server_count", "0.23.0", args(api_server_count=10), None),
+        ("api_server_count", "0.13.0", {}, None),
+        ("api_server_count", "0.23.0", {}, ("starts 2",)),
+        ("api_server_count", "0.23.0", {"shipped": {"serve_args": {"api-server-count": 1}}}, (WARN,)),
+        ("api_server_count", "0.23.0", {"data_parallel_size_local": 2}, ("starts 4",)),
+        ("head_start_rank", "0.30.0", args(data_parallel_start_rank=0), (FAIL, "data-parallel-start-rank")),
+        ("head_start_rank", "0.30.0", {}, None),
+        ("head_start_rank", "0.23.0", args(data_parallel_start_rank=0), None),
+        # Versions in the image
+        ("release_versions", "0.23.0", {}, None),
+        ("release_versions", "0.23.0", {"image_versions": {"vllm": "0.18.0"}}, (WARN, "vllm: 0.18.0", "vllm 0.23.0")),
+        ("release_versions", "0.23.0", {"image_versions": {"vllm": "main"}}, None),
+        ("release_versions", "0.23.0", {"image_versions": {"python": "3.1"}}, None),
+        *(
+            ("release_image", "0.23.0", {"image": image, **more}, expected)
+            for image, more, expected in (
+                ("r.io/va:v0.23.0", {}, None),
+                ("r.io/va:v0.23.0-a3", {}, ("A3", "A2")),
+                ("r.io/va:v0.23.0-310p-openeuler", {}, ("310P",)),
+                ("r.io/va:v0.23.0-a3", {"image_variant": "a3-openeuler"}, None),
+                ("r.io/va:v0.23.0", {"image_variant": "a3"}, ("A2", "the image for A3")),
+                ("r.io/va:v0.18.0", {}, (WARN, "0.18.0", "vllm_release: 0.18.0")),
+                ("r.io/va:v0.18.0@sha256:12", {}, ("vllm_release: 0.18.0",)),
+                ("r.io:5000/va", {}, ("r.io:5000/va:TAG", "v0.23.0")),
+                ("va:latest", {}, ("va:TAG",)),
+                ("va@sha256:12", {}, None),
+                ("va:main", {}, None),
+            )
+        ),
+        ("npu_image", "0.23.0", {"npu_name": "910B3"}, None),
+        ("npu_image", "0.23.0", {"npu_name": "other"}, None),
+        ("npu_image", "0.23.0", {"npu_name": "Ascend910"}, (WARN, "A3", "vllm_image_variant: a3")),
+        ("npu_image", "0.23.0", {"npu_name": "Ascend310P3"}, ("310P", "set vllm_image")),
+        ("driver_release", "0.23.0", {"npu_driver_version": "25.2.9"}, None),
+        ("driver_release", "0.23.0", {"npu_driver_version": "25.1.9"}, (WARN, "25.1.9", "driver 25.2 or")),
+        ("driver_release", "0.23.0", {"npu_driver_version": "26.0"}, None),
+        ("driver_release", "0.13.0rc1", {"npu_driver_version": "20.0"}, None),
+        # Weights
+        ("quantization", "0.13.0", {"model_repo": "org/m-w8a8"}, (WARN, "m-w8a8", "quantization: ascend")),
+        ("quantization", "0.13.0", {"model_dir": "/opt/m_W4A8"}, ("m_W4A8",)),
+        ("quantization", "0.13.0", {"model_dir": "/opt/w8a8/m"}, None),
+        ("quantization", "0.13.0", {"model_dir": "/opt/m-w8a8", **args(quantization="ascend")}, None),
+        ("quantization", "0.18.0", {"model_dir": "/opt/m-w8a8"}, None),
+        ("quantization_method", "0.18.0", args(quantization="ascend"), None),
+        ("quantization_method", "0.18.0", args(quantization="fp8"), (FAIL, "fp8", "ascend, compressed-tensors")),
+        *(
+            (
+                "quantization_method",
+                "0.18.0",
+                {**args(quantization=flag), "model_config": {"quantization_config": {"quant_method": method}, **more}},
+                expected,
+            )
+            for flag, method, more, expected in (
+                (None, "awq", {}, ("has awq",)),
+                (None, "ascend", {}, None),
+                ("ascend", "awq", {}, None),
+                ("awq", "ascend", {}, ("is awq",)),
+                (None, None, {}, None),
+                (None, 8, {}, None),
+                (None, "fp8", {"model_type": "minimax_m2"}, None),
+                ("fp8", "fp8", {"model_type": "minimax_m2"}, ("is fp8",)),
+            )
+        ),
+        *(
+            (
+                "graph_mtp",
+                of,
+                args(
+                    speculative_config={"num_speculative_tokens": tokens},
+                    compilation_config={"cudagraph_mode": mode, "cudagraph_capture_sizes": sizes},
+                ),
+                expected,
+            )
+            for of, tokens, mode, sizes, expected in (
+                ("0.13.0", 3, "FULL", [1, 3], (WARN, "3 spec", "without 4", "4 among")),
+                ("0.13.0", 3, "full_decode_only", [1, 2], NOTHING),
+                ("0.13.0", 3, "FULL", [1, 4], None),
+                ("0.13.0", 3, "FULL", [], None),
+                ("0.13.0", 3, "FULL", "1", None),
+                ("0.13.0", None, "FULL", [1], None),
+                ("0.13.0", 3, "PIECEWISE", [1], None),
+                ("0.18.0", 3, "FULL", [1], None),
+            )
+        ),
+        # Variables
+        ("variable_unread", "0.23.0", env(VLLM_NOT_THERE="1"), (WARN, "vllm_serve_env: {VLLM_NOT_THERE: null}")),
+        ("variable_unread", "0.23.0", {"container_env": {"VLLM_NOT_THERE": "1"}}, ("vllm_container_env",)),
+        ("variable_unread", "0.23.0", env(VLLM_NOT_THERE=None, VLLM_LOGGING_LEVEL="INFO", OWN="1"), None),
+        ("variable_unread", "0.30.0", env(VLLM_ASCEND_ENABLE_FUSED_MC2="1"), ("set enable_fused_mc2",)),
+        (
+            "variable_unread",
+            "0.23.0",
+            {**env(VLLM_NOT_THERE="1"), "shipped": {"serve_env": {"VLLM_NOT_THERE": "1"}}},
+            ("info",),
+        ),
+        (
+            "variable_unread",
+            "0.23.0",
+            {**env(VLLM_NOT_THERE="1"), "shipped": {"serve_env": {"VLLM_NOT_THERE": "2"}}},
+            (WARN,),
+        ),
+        ("variable_misspelt", "0.23.0", env(HCCL_BUFSIZE="1"), (WARN, "HCCL_BUFFSIZE", 'HCCL_BUFFSIZE: "1"')),
+        ("variable_misspelt", "0.23.0", env(HCCL_BUFFSIZE="1", SOMETHING="1"), None),
+        ("variable_value", "0.23.0", env(HCCL_BUFFSIZE=" 200 "), None),
+        ("variable_value", "0.23.0", env(HCCL_BUFFSIZE="1.5"), (WARN, '"1.5"', "HCCL_BUFFSIZE: null")),
+        ("variable_value", "0.23.0", env(HCCL_BUFFSIZE="0"), NOTHING),
+        ("variable_value", "0.23.0", env(HCCL_BUFFSIZE="${SIZE}"), None),
+        ("variable_value", "0.23.0", env(SOMETHING="text", VLLM_LOGGING_LEVEL="INFO"), None),
+        ("variable_value", "0.23.0", env(VLLM_ENGINE_READY_TIMEOUT_S="long"), NOTHING),
+        # Mappings
+        ("config_unread", "0.23.0", config(enable_mlapo=True), None),
+        ("config_unread", "0.23.0", config(enable_mlap=True), (WARN, "write enable_mlapo")),
+        ("config_unread", "0.30.0", config(zzzz=True), (FAIL, "zzzz", "{additional-config: {zzzz: null}}")),
+        (
+            "config_unread",
+            "0.23.0",
+            {**config(zzzz=1), "shipped": args(additional_config={"zzzz": 1})},
+            ("info",),
+        ),
+        ("config_unread", "0.23.0", {**config(zzzz=1), "shipped": args(additional_config={"zzzz": 2})}, (WARN,)),
+        ("config_unread", "0.23.0", {**config(zzzz=1), "shipped": args(additional_config={"other": 2})}, (WARN,)),
+        (
+            "config_unread",
+            "0.23.0",
+            config(eplb_config={"dynamic_epl": True}),
+            (FAIL, "write eplb_config.dynamic_eplb", "{additional-config: {eplb_config: {dynamic_epl: null}}}"),
+        ),
+        ("config_unread", "0.30.0", config(fuse_muls_add=True), ("ascend_compilation_config.fuse_muls_add",)),
+        ("config_unread", "0.23.0", config(eplb_config=None), None),
+        ("config_value", "0.30.0", config(enable_mlapo="none"), (FAIL, "true or false", "enable_mlapo: null")),
+        ("config_value", "0.23.0", config(enable_cpu_binding="no"), (WARN, "enable_cpu_binding")),
+        ("config_value", "0.23.0", config(enable_mlapo="$ON"), None),
+        ("config_value", "0.23.0", config(enable_mlapo="{service_ip}"), None),
+        ("config_value", "0.30.0", config(mc2_comm_alg="ring"), (FAIL, '"hierarchy"')),
+        ("config_value", "0.30.0", config(mc2_comm_alg="$ALG"), None),
+        ("config_value", "0.30.0", config(mc2_comm_alg=None), None),
+        ("config_value", "0.30.0", config(mc2_comm_alg=7), (FAIL,)),
+        ("mapping_key", "0.23.0", speculation(num_spec_tokens=3), (FAIL, "{speculative-config: {num_spec_tokens: null}}")),
+        ("mapping_key", "0.13.0", speculation(num_spec_tokens=3), (WARN, "num_speculative_tokens")),
+        ("mapping_key", "0.23.0", speculation(num_speculative_tokens=3), None),
+        ("mapping_value", "0.23.0", speculation(num_speculative_tokens="x"), (FAIL, "a whole number")),
+        ("mapping_value", "0.23.0", speculation(num_speculative_tokens="$N"), None),
+        ("mapping_value", "0.23.0", speculation(method="mtp9"), (WARN, "mtp9")),
+        # Variables of a shell
+        ("flag_variable", "0.23.0", args(kv_transfer_config={"a": ["$B", "c"]}), (WARN, "kv-transfer-config.a is")),
+        ("flag_variable", "0.23.0", speculation(num_speculative_tokens="$N"), (FAIL, "num_speculative_tokens")),
+        ("flag_variable", "0.23.0", speculation(method="$M"), (WARN, "method")),
+        ("flag_variable", "0.23.0", config(enable_mlapo="$ON"), (WARN,)),
+        ("flag_variable", "0.30.0", config(enable_mlapo="$ON"), (FAIL,)),
+        ("flag_variable", "0.30.0", args(seed="$N"), (WARN, "seed is")),
+        ("flag_variable", "0.30.0", args(seed=1, dtype="half"), None),
+    ],
+)  # fmt: skip
+def test_a_setting_of_the_head(rule, of, own, expected):
+    check(told(rule, of, own), expected)
+
+
+# Each of them has a finding on the head.
+OF_THE_HEAD: dict[str, tuple[str, dict[str, Any]]] = {
+    "kv_role": ("0.23.0", config(recompute_scheduler_enable=True)),
+    "parallel_sizes": ("0.23.0", args(prefill_context_parallel_size=2)),
+    "settings_conflict": ("0.18.0", env(ASCEND_LAUNCH_BLOCKING="1")),
+    "flags_together": ("0.23.0", args(enable_log_outputs=True)),
+    "load_balancer": ("0.23.0", args(data_parallel_rank=0)),
+    "batch_size": ("0.23.0", args(max_num_batched_tokens=32, max_num_seqs=64)),
+    "attention_heads": ("0.23.0", {"model_config": {"num_attention_heads": 12}}),
+    "context_parallel": (
+        "0.23.0",
+        {**args(decode_context_parallel_size=2), "model_config": {"num_key_value_heads": 8}},
+    ),
+    "context_length": (
+        "0.23.0",
+        {**args(max_model_len=65), "model_config": {"max_position_embeddings": 64}},
+    ),
+    "parser_missing": ("0.23.0", args(tool_call_parser="mine")),
+    "head_start_rank": ("0.30.0", args(data_parallel_start_rank=0)),
+    "moe_dispatch": ("0.23.0", {**args(enable_expert_parallel=True), "model_config": EXPERTS}),
+    "expert_shares": (
+        "0.23.0",
+        {
+            **args(enable_expert_parallel=True),
+            "model_config": {"n_routed_experts": 24, "num_experts_per_tok": 8},
+        },
+    ),
+    "quantization": ("0.13.0", {"model_repo": "org/m-w8a8"}),
+    "quantization_method": ("0.18.0", args(quantization="awq")),
+    "graph_mtp": (
+        "0.13.0",
+        args(
+            speculative_config={"num_speculative_tokens": 3},
+            compilation_config={"cudagraph_mode": "FULL", "cudagraph_capture_sizes": [1]},
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", OF_THE_HEAD)
+def test_what_matters_on_the_head_is_not_told_of_a_worker(rule):
+    of, own = OF_THE_HEAD[rule]
+    assert len(told(rule, of, own)) == 1
+    assert told(rule, of, own, HOSTS, "node1") == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "of", "own"),
+    [
+        ("load_balancer", "0.23.0", args(data_parallel_rank=0)),
+        ("parallel_sizes", "0.23.0", args(prefill_context_parallel_size=2)),
+        ("api_server_count", "0.23.0", {}),
+        (
+            "moe_dispatch",
+            "0.23.0",
+            {**OF_THE_HEAD["moe_dispatch"][1], "tensor_parallel_size": 16},
+        ),
+    ],
+)
+def test_what_needs_several_hosts_is_not_told_of_one(rule, of, own):
+    assert len(told(rule, of, own)) == 1
+    assert told(rule, of, own, HOSTS[:1]) == []
+
+
+@pytest.mark.parametrize(
+    ("of", "count", "expected"),
+    [
+        ("0.13.0", None, None),
+        ("0.13.0", 0, None),
+        ("0.13.0", 1, None),
+        ("0.13.0", 2, (FAIL, ": 2")),
+        ("0.23.0", None, None),
+        ("0.23.0", 0, None),
+        ("0.23.0", 1, (FAIL, ": 1")),
+    ],
+)
+def test_api_servers_of_a_worker(of, count, expected):
+    own = {**args(api_server_count=None), "serve_worker_args": {"api-server-count": count}}
+    check(told("api_server_count", of, own, HOSTS, "node1"), expected)
+
+
+PAIR = {"HCCL_INTRA_PCIE_ENABLE": "1", "HCCL_INTRA_ROCE_ENABLE": 0}
+MOE = {"enable_expert_parallel": True}
+
+
+@pytest.mark.parametrize(
+    ("of", "own", "expected"),
+    [
+        ("0.23.0", args(**MOE), (WARN, "16 ranks", "2 hosts", 'HCCL_INTRA_ROCE_ENABLE: "0"', "enable_mc2_hier")),
+        ("0.30.0", args(**MOE), ("{additional-config: {mc2_comm_alg: \"hierarchy\"}}",)),
+        ("0.23.0", args(enable_expert_parallel="true"), NOTHING),
+        ("0.23.0", args(enable_expert_parallel=False), None),
+        ("0.23.0", {**args(**MOE), **env(**PAIR)}, None),
+        ("0.23.0", {**args(**MOE), **env(HCCL_INTRA_PCIE_ENABLE="1")}, NOTHING),
+        ("0.23.0", {**args(**MOE), **env(**{**PAIR, "HCCL_INTRA_ROCE_ENABLE": "1"})}, NOTHING),
+        ("0.23.0", args(**MOE, additional_config={"enable_mc2_hierarchy_comm": True}), None),
+        ("0.23.0", args(**MOE, additional_config={"enable_mc2_hierarchy_comm": False}), NOTHING),
+        ("0.30.0", args(**MOE, additional_config={"mc2_comm_alg": "hierarchy"}), None),
+        ("0.30.0", args(**MOE, additional_config={"mc2_comm_alg": "fullmesh"}), NOTHING),
+        ("0.23.0", {**args(**MOE), "npu_name": "Ascend910"}, None),
+        ("0.23.0", {**args(**MOE), "tensor_parallel_size": 4}, None),
+        ("0.23.0", {**args(**MOE), "shipped": {"serve_args": {"enable-expert-parallel": True}}}, ("info",)),
+        ("0.23.0", {**args(**MOE), "shipped": {"serve_args": {}}}, (WARN,)),
+        (
+            "0.23.0",
+            {**args(**MOE), "shipped": {**args(**MOE), "serve_env": {"HCCL_INTRA_PCIE_ENABLE": "1"}}},
+            (WARN,),
+        ),
+    ],
+)  # fmt: skip
+def test_mc2_between_two_hosts(of, own, expected):
+    check(told("moe_dispatch", of, {"model_config": EXPERTS, **own}), expected)
+
+
+@pytest.mark.parametrize(
+    ("experts", "redundant", "parallel", "expected"),
+    [
+        (32, None, True, None),
+        (24, None, True, (WARN, "16 ranks", "24 experts", "divides 24")),
+        (24, 8, True, None),
+        (32, 8, True, ("40 experts",)),
+        (32, -8, True, None),
+        (24, "8", True, ("24 experts",)),
+        (24, None, False, None),
+        (0, 8, True, None),
+    ],
+)
+def test_shares_of_experts(experts, redundant, parallel, expected):
+    own = args(
+        enable_expert_parallel=parallel,
+        additional_config={"eplb_config": {"num_redundant_experts": redundant}},
+    )
+    model = {"n_routed_experts": experts, "num_experts_per_tok": 8}
+    check(told("expert_shares", "0.23.0", {**own, "model_config": model}), expected)
+
+
+@pytest.mark.parametrize(
+    ("head", "worker", "expected"),
+    [
+        (env(A="1"), env(A="1"), None),
+        (env(A="1"), env(A="2"), (WARN, "A: 2", "1, as on node0")),
+        (env(A="1"), env(), ("A: None", "1, as on node0")),
+        (env(), {"container_env": {"A": "2"}}, ("vllm_container_env has A: 2",)),
+        (env(HCCL_IF_IP="1"), env(HCCL_IF_IP="2"), None),
+        (env(GLOO_SOCKET_IFNAME="1"), env(GLOO_SOCKET_IFNAME="2"), None),
+        ({}, {"npu_name": "910B3"}, ("vllm_npu_name is 910B3", "910B2, as")),
+        ({}, {"image_versions": {"cann": "1"}}, ("vllm_image_versions",)),
+    ],
+)
+def test_hosts_that_differ(head, worker, expected):
+    merged = case(release("0.23.0"), head).settings
+    own = {"image_versions": merged["image_versions"], **worker, "head": merged}
+    check(told("hosts_differ", "0.23.0", own, HOSTS, "node1"), expected)
+
+
+def test_what_is_told_once_and_for_whom():
+    first, second = (
+        case(release("0.23.0"), env(VLLM_NOT_THERE="1", **own), HOSTS, host)
+        for host, own in (("node0", {}), ("node1", {"HCCL_BUFFSIZE": "x"}))
+    )
+    accepted = lint.findings([first, second], {"node0": ["variable_unread"], "node1": ["variable_value"]})
+    told_ = {
+        one.id: (one.host, one.severity, one.accepted) for one in accepted if one.id.startswith("variable")
+    }
+    assert told_ == {
+        "variable_unread": ("node0", "info", True),
+        "variable_value": ("node1", "info", True),
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "number"), [("32k", 32000), ("32K", 32768), (8, 8), ("-1", None), ("x", None)]
+)
+def test_the_number_of_a_flag(value, number):
+    assert case(release("0.23.0"), args(max_model_len=value)).number("max-model-len") == number
+
+
+def test_checks_that_a_release_does_not_have_are_not_made():
+    bare = replace(release("0.23.0"), checks=frozenset())
+    for rule in ("kv_role", "parallel_sizes", "flags_together"):
+        assert told(rule, bare, OF_THE_HEAD[rule][1]) == []
