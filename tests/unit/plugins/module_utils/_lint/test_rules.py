@@ -78,6 +78,7 @@ def check(findings: list[Finding], expected: tuple[str, ...] | None) -> None:
     problem = finding.problem
     text = f"{finding.severity}\n{problem.found}\n{problem.expected}\n{problem.remedy}\n"
     assert [part for part in expected if part not in text] == []
+    assert "None" not in problem.remedy
 
 
 SHARDING = "VLLM_ASCEND_BALANCE_SCHEDULING"
@@ -475,6 +476,7 @@ def test_flags_that_vllm_refuses_together(of, own, expected):
         ("driver_release", "0.23.0", {"npu_driver_version": "25.2.9"}, None),
         ("driver_release", "0.23.0", {"npu_driver_version": "25.1.9"}, (WARN, "25.1.9", "driver 25.2 or")),
         ("driver_release", "0.23.0", {"npu_driver_version": "26.0"}, None),
+        ("driver_release", "0.23.0", {"npu_driver_version": "25.2.rc1.1"}, None),
         ("driver_release", "0.13.0rc1", {"npu_driver_version": "20.0"}, None),
         # Weights
         ("quantization", "0.13.0", {"model_repo": "org/m-w8a8"}, (WARN, "m-w8a8", "quantization: ascend")),
@@ -577,7 +579,7 @@ def test_flags_that_vllm_refuses_together(of, own, expected):
         ("config_value", "0.30.0", config(mc2_comm_alg=None), None),
         ("config_value", "0.30.0", config(mc2_comm_alg=7), (FAIL,)),
         ("mapping_key", "0.23.0", speculation(num_spec_tokens=3), (FAIL, "{speculative-config: {num_spec_tokens: null}}")),
-        ("mapping_key", "0.13.0", speculation(num_spec_tokens=3), (WARN, "num_speculative_tokens")),
+        ("mapping_key", "0.13.0", speculation(num_spec_tokens=3), (WARN, "num_speculative_tokens", "does not read")),
         ("mapping_key", "0.23.0", speculation(num_speculative_tokens=3), None),
         ("mapping_value", "0.23.0", speculation(num_speculative_tokens="x"), (FAIL, "a whole number")),
         ("mapping_value", "0.23.0", speculation(num_speculative_tokens="$N"), None),
@@ -588,6 +590,7 @@ def test_flags_that_vllm_refuses_together(of, own, expected):
         ("flag_variable", "0.23.0", speculation(method="$M"), (WARN, "method")),
         ("flag_variable", "0.23.0", config(enable_mlapo="$ON"), (WARN,)),
         ("flag_variable", "0.30.0", config(enable_mlapo="$ON"), (FAIL,)),
+        ("flag_variable", "0.30.0", args(hf_overrides={"enable_mlapo": "$ON"}), (WARN, "hf-overrides.enable_mlapo")),
         ("flag_variable", "0.30.0", args(seed="$N"), (WARN, "seed is")),
         ("flag_variable", "0.30.0", args(seed=1, dtype="half"), None),
     ],
@@ -749,6 +752,27 @@ def test_hosts_that_differ(head, worker, expected):
     merged = case(release("0.23.0"), head).settings
     own = {"image_versions": merged["image_versions"], **worker, "head": merged}
     check(told("hosts_differ", "0.23.0", own, HOSTS, "node1"), expected)
+
+
+@pytest.mark.parametrize(
+    ("rule", "of", "own", "severity"),
+    [
+        ("flags_together", "0.23.0", args(enable_log_outputs=True), WARN),
+        ("variable_unread", "0.23.0", env(VLLM_NOT_THERE="1"), "info"),
+    ],
+)
+def test_what_a_host_accepts_is_less_severe(rule, of, own, severity):
+    accepted = lint.findings([case(release(of), own)], {"node0": [rule], "node1": []})
+    assert [(one.severity, one.accepted) for one in accepted if one.id == rule] == [(severity, True)]
+    other = lint.findings([case(release(of), own)], {"node1": [rule]})
+    assert [one.accepted for one in other if one.id == rule] == [False]
+
+
+def test_flags_of_workers_are_theirs_alone():
+    own = {**args(max_num_seqs=4), "serve_worker_args": {"max-num-seqs": 8, "headless": True}}
+    head, worker = (case(release("0.23.0"), own, HOSTS, host) for host in HOSTS)
+    assert (head.number("max-num-seqs"), worker.number("max-num-seqs")) == (4, 8)
+    assert ("headless" in head.args, worker.args["headless"]) == (False, True)
 
 
 def test_what_is_told_once_and_for_whom():
