@@ -1,0 +1,65 @@
+# Copyright: (c) 2026, ascend_ops.vllm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What refuses requests while the service drains, around an application of the test."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROGRAM = Path(__file__).resolve().parents[4] / "roles/container/files/drain.py"
+SPEC = importlib.util.spec_from_file_location("container_drain", PROGRAM)
+assert SPEC
+assert SPEC.loader
+drain = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(drain)
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "draining", "passes"),
+    [
+        ("http", "/v1/chat/completions", False, True),
+        ("http", "/v1/chat/completions", True, False),
+        ("http", "/health", True, False),
+        ("http", "/metrics", True, True),
+        ("websocket", "/v1/realtime", True, True),
+        ("lifespan", "", True, True),
+    ],
+)
+def test_what_passes_while_the_service_drains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, path: str, draining: bool, passes: bool
+):
+    file, passed, sent = tmp_path / "draining", [], []
+    monkeypatch.setenv("ASCEND_OPS_DRAINING", str(file))
+
+    async def app(*what: Any) -> None:
+        passed.append(what)
+
+    async def receive() -> Any:
+        raise AssertionError
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    refusal = drain.Refusal(app)
+    if draining:
+        file.touch()
+    scope = {"type": kind, "path": path}
+    asyncio.run(refusal(scope, receive, send))
+    assert passed == [(scope, receive, send)] * passes
+    if passes:
+        assert sent == []
+        return
+    start, body = sent
+    assert (start["type"], start["status"]) == ("http.response.start", 503)
+    headers = dict(start["headers"])
+    assert headers[b"content-length"] == b"%d" % len(body["body"])
+    assert (headers[b"connection"], headers[b"content-type"]) == (b"close", b"application/json")
+    assert body["type"] == "http.response.body"
+    assert json.loads(body["body"])["error"]["code"] == 503
