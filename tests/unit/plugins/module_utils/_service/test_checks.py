@@ -556,6 +556,126 @@ def test_no_loop_is_seen(text: str):
     assert not checks.repetition(text)
 
 
+DISTINCT = "".join(chr(ord("A") + number) for number in range(50))
+LONG = "".join(f"{number:02} " for number in range(26)).ljust(80, ".")[:80]
+
+
+@pytest.mark.parametrize(
+    ("text", "loop"),
+    [
+        ("ha" * 99, ""),
+        ("ha" * 100, "ha"),
+        (DISTINCT * 3, ""),
+        (DISTINCT * 4, DISTINCT),
+        (DISTINCT[:49] * 4, ""),
+        (DISTINCT[:49] * 5, DISTINCT[:49]),
+        ("x" + " ab" * 67, "ab"),
+        ("\n\n".join([LONG, "a", LONG, "b", LONG, "c"]), ""),
+        ("\n\n".join([LONG, "a", LONG, "b", LONG, "c", LONG, "d"]), LONG),
+        ("\n\n".join([LONG[:79], "a", LONG[:79], "b", LONG[:79], "c", LONG[:79], "d"]), ""),
+        ("a" + "!" * 9, ""),
+        ("a" + "!" * 10 + " \n", "!"),
+        ("=" * 999, ""),
+        ("=" * 1000, "="),
+        ("a\n" + "=" * 999, ""),
+    ],
+)
+def test_what_is_repeated_and_how_often(text: str, loop: str):
+    assert checks.repetition(text) == loop
+
+
+@pytest.mark.parametrize(
+    ("status", "named"), [(401, "api_key"), (403, "api_key"), (404, "log"), (500, "log"), (0, "port")]
+)
+def test_what_to_do_depends_on_the_status(status: int, named: str):
+    outcome = check("health", Answer(status, "", 0.1, "" if status else "refused"))
+    assert outcome.problem
+    assert named in outcome.problem.remedy
+    assert ("api_key" in outcome.problem.remedy) is (named == "api_key")
+
+
+@pytest.mark.parametrize(
+    ("limit", "room", "sent"), [(100, 0, 100), (100, 100, 100), (100, 99, 99), (100, 101, 100)]
+)
+def test_the_tokens_of_an_answer_are_at_most_those_that_there_is_room_for(limit: int, room: int, sent: int):
+    about = checks.Case("m", checks.Prompt({"max_tokens": limit}, {}), room)
+    for name in ("knows", "chat"):
+        body = checks.CHECKS[name].request(about).body
+        assert body
+        assert body["max_tokens"] == sent
+    assert "max_tokens" not in (
+        checks.CHECKS["knows"].request(checks.Case("m", checks.Prompt({}, {}), 9)).body or {}
+    )
+
+
+def test_thinking_that_is_cut_off_is_told_with_its_tokens():
+    thinking = [chunk(reasoning="Who am I?"), chunk(reasoning=" Hm."), chunk("length"), "data: [DONE]"]
+    assert check("chat", streamed(thinking)).detail == "still thinking after 2 tokens: Who am I? Hm."
+    counted = [*thinking[:-1], 'data: {"choices": [], "usage": {"completion_tokens": 7}}', "data: [DONE]"]
+    assert check("chat", streamed(counted)).detail == "still thinking after 7 tokens: Who am I? Hm."
+
+
+def test_a_stream_that_this_client_closed_is_one_that_was_cut_off():
+    late = streamed([chunk(reasoning="Who am I?")])
+    assert late.stream
+    late.stream.closed = True
+    assert check("chat", late).detail.startswith("still thinking")
+    assert passes(check("streaming", late))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [chunk(content="Hi."), "data: [DONE]"],  # no reason
+        [chunk("stop"), "data: [DONE]"],  # no text
+        [chunk(content="Hi."), chunk("stop")],  # no end
+    ],
+)
+def test_a_stream_has_a_text_a_reason_and_an_end(lines: list[str]):
+    assert not passes(check("streaming", streamed(lines)))
+
+
+def calls(*functions: tuple[str, str]) -> Answer:
+    made = [{"function": {"name": name, "arguments": arguments}} for name, arguments in functions]
+    return answer(choices=[{"message": {"content": None, "tool_calls": made}, "finish_reason": "tool_calls"}])
+
+
+OSLO = ("get_weather", '{"city": "Oslo"}')
+
+
+@pytest.mark.parametrize(
+    ("given", "right", "again", "warning"),
+    [
+        ([OSLO], True, False, False),
+        ([("get_time", "{}"), OSLO], True, False, False),
+        ([("get_weather", "{}"), OSLO], True, False, False),
+        ([("get_weather", "{}")], False, True, False),
+        ([("get_time", "{}")], False, True, True),
+        ([("get_wether", "{}"), OSLO], False, False, False),
+        ([("get_weather", "[1]")], False, False, False),
+        ([], False, True, False),
+    ],
+)
+def test_one_right_call_is_enough(given: list[tuple[str, str]], right: bool, again: bool, warning: bool):
+    outcome = check("tool_call", calls(*given))
+    assert (passes(outcome), outcome.again, outcome.warning) == (right, again, warning)
+
+
+@pytest.mark.parametrize(
+    ("counts", "number", "silent"),
+    [
+        ({"0": 1, "1": 1}, 2, []),
+        ({"0": 1}, 2, ["1"]),
+        ({"1": 0}, 2, ["0", "1"]),
+        ({"2": 1}, 1, ["0"]),
+        ({}, 0, []),
+    ],
+)
+def test_engines_that_answered_nothing(counts: dict[str, int], number: int, silent: list[str]):
+    assert checks.silent_engines(counts, number) == silent
+    assert passes(engines(counts, number)) is (not silent)
+
+
 # Report
 
 
