@@ -79,6 +79,7 @@ def check(findings: list[Finding], expected: tuple[str, ...] | None) -> None:
     text = f"{finding.severity}\n{problem.found}\n{problem.expected}\n{problem.remedy}\n"
     assert [part for part in expected if part not in text] == []
     assert "None" not in problem.remedy
+    assert finding.source
 
 
 SHARDING = "VLLM_ASCEND_BALANCE_SCHEDULING"
@@ -262,6 +263,7 @@ EXPERTS = {"n_routed_experts": 160, "num_experts_per_tok": 8}
         ),
         ("batch_size", "0.23.0", args(max_num_batched_tokens=64, max_model_len=65, enable_chunked_prefill=True), None),
         ("attention_heads", "0.23.0", {"model_config": {"num_attention_heads": 12}}, (FAIL, "1, 2, 3, 4, 6\n", "size: 6")),
+        ("attention_heads", "0.23.0", {"model_config": {"num_attention_heads": 9}}, (": 1, 3\n", "size: 3")),
         ("attention_heads", "0.23.0", {"model_config": {"num_attention_heads": 4}}, ("1, 2, 4\n", "size: 4")),
         ("attention_heads", "0.23.0", {"model_config": {"num_attention_heads": 1}}, (": 1\n", "size: 1")),
         ("attention_heads", "0.23.0", {"model_config": {"num_attention_heads": 0}}, None),
