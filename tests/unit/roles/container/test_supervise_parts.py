@@ -429,10 +429,10 @@ def test_many_failures_in_a_row_are_unhealthy(options: Any, failures: int, healt
 @pytest.mark.parametrize(
     ("readings", "asked", "said"),
     [
-        ([0, 0], 2, "drained after 0 s"),
-        ([2, 1, 0, 0], 4, "drained after 0 s"),
-        ([0, 1, 0, 0], 4, "drained after 0 s"),  # a request that came before the refusal
-        ([0, None, 0, 0], 4, "drained after 0 s"),
+        ([0, 0], 2, "[supervisor] drained after "),
+        ([2, 1, 0, 0], 4, "[supervisor] drained after "),
+        ([0, 1, 0, 0], 4, "[supervisor] drained after "),  # a request that came before the refusal
+        ([0, None, 0, 0], 4, "[supervisor] drained after "),
     ],
 )
 def test_a_drain_ends_when_no_request_is_left(
