@@ -91,7 +91,7 @@ def test_a_damaged_file_comes_again_from_its_commit_after_the_branch_has_moved(
     ("token", "repo", "revision", "says"),
     [
         (TOKEN, REPO, "v9", f"{REPO} has no revision 'v9'"),
-        ("of-somebody-else", REPO, "main", f"does not show {REPO} with this token (HTTP 401, RepoNotFound"),
+        ("of-another-user", REPO, "main", f"does not show {REPO} with this token (HTTP 401, RepoNotFound"),
         ("", REPO, "main", f"does not show {REPO} without a token"),
         (TOKEN, "zai-org/GLM-9", "main", "does not show zai-org/GLM-9"),
     ],

@@ -183,7 +183,7 @@ def test_a_caller_that_reports_the_problem_of_a_token_shows_it_once(site: Site):
     """A failed task would print it twice, before the caller does."""
     site.hub.token = "of-the-reader"
     site.verified("node1", FIRST, A)
-    assert site.run(tasks=PREFLIGHT, weights_token="of-somebody-else") == []
+    assert site.run(tasks=PREFLIGHT, weights_token="of-another-user") == []
     assert site.output.count("does not show") == 1, site.output
     assert f"node0: the hub {site.hub.url} does not show {REPO} with this token" in " ".join(
         site.output.split()

@@ -205,7 +205,7 @@ def test_a_hash_that_the_hub_lists_wrongly_is_refused(hub: FaultyHub):
 @pytest.mark.parametrize(
     ("variables", "names"),
     [
-        ({"weights_token": "of-somebody-else"}, ("10010103009", "weights_token")),
+        ({"weights_token": "of-another-user"}, ("10010103009", "weights_token")),
         ({"vllm_model_revision": "v9"}, ("'v9'", "master, v1.0", "vllm_model_revision")),
         ({"vllm_model_endpoint": f"http://{NET}.1:1"}, (f"http://{NET}.1:1", "vllm_model_endpoint")),
     ],

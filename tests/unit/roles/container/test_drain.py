@@ -6,19 +6,14 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from programs import PROGRAMS, load
 
-PROGRAM = Path(__file__).resolve().parents[4] / "roles/container/files/drain.py"
-SPEC = importlib.util.spec_from_file_location("container_drain", PROGRAM)
-assert SPEC
-assert SPEC.loader
-drain = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(drain)
+drain = load(PROGRAMS / "drain.py")
 
 
 @pytest.mark.parametrize(

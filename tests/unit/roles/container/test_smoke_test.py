@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import multiprocessing
 import os
@@ -19,13 +18,10 @@ from typing import Any
 import pytest
 import torch_standin
 from ports import free_port
+from programs import PROGRAMS, load
 
-PROGRAM = Path(__file__).resolve().parents[4] / "roles/container/files/smoke_test.py"
-SPEC = importlib.util.spec_from_file_location("container_smoke_test", PROGRAM)
-assert SPEC
-assert SPEC.loader
-smoke_test = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(smoke_test)
+PROGRAM = PROGRAMS / "smoke_test.py"
+smoke_test = load(PROGRAM)
 
 
 def run(

@@ -12,7 +12,6 @@ import asyncio
 import concurrent.futures
 import contextlib
 import http.client
-import importlib.util
 import json
 import os
 import re
@@ -35,6 +34,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polling import wait_until
 from ports import free_port
+from programs import load
 from pythons import interpreters
 from wall_clock import DAY, WallClock
 
@@ -375,10 +375,7 @@ def test_it_pauses_longer_after_each_failure_and_says_so(make, tmp_path):
     assert host.count()["failures"] == 0
 
 
-SUPERVISE_MODULE = importlib.util.spec_from_file_location("supervise", SUPERVISE)
-supervise = importlib.util.module_from_spec(SUPERVISE_MODULE)
-sys.modules["supervise"] = supervise
-SUPERVISE_MODULE.loader.exec_module(supervise)
+supervise = load(SUPERVISE)
 
 
 @pytest.mark.parametrize(

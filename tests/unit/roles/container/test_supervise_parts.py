@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib.util
 import json
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,14 +17,9 @@ from typing import Any
 
 import pytest
 from ports import free_port
+from programs import PROGRAMS, load
 
-PROGRAM = Path(__file__).resolve().parents[4] / "roles/container/files/supervise.py"
-SPEC = importlib.util.spec_from_file_location("supervise_parts", PROGRAM)
-assert SPEC
-assert SPEC.loader
-supervise = importlib.util.module_from_spec(SPEC)
-sys.modules["supervise_parts"] = supervise
-SPEC.loader.exec_module(supervise)
+supervise = load(PROGRAMS / "supervise.py")
 
 
 @pytest.fixture(name="options")
