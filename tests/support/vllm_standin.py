@@ -140,7 +140,7 @@ class Handler(BaseHTTPRequestHandler):
             body["max_tokens"],
             server.asked[question],
         )
-        server.running[engine] += 1
+        server.count(engine, running=1)
         said, finish = cut(server.model(asked), body["max_tokens"])
         if server.fails(asked):
             self.refuse(500, "EngineCore encountered an issue.", "InternalServerError")
@@ -162,7 +162,7 @@ class Handler(BaseHTTPRequestHandler):
             choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
             usage = {"prompt_tokens": PROMPT_TOKENS, "completion_tokens": said.tokens}
             self.reply(200, {**envelope("chat.completion"), "choices": [choice], "usage": usage})
-        server.running[engine] -= 1
+        server.count(engine, running=-1)
         server.answered[engine, finish if finish == "length" else "stop"] += 1
         server.tokens[engine] += said.tokens
 
@@ -259,6 +259,11 @@ class Server(ThreadingHTTPServer):
         self.bodies: list[dict[str, Any]] = []
         self.stop = threading.Event()
         self._next = itertools.count()
+        self._counting = threading.Lock()
+
+    def count(self, engine: str, running: int) -> None:
+        with self._counting:
+            self.running[engine] += running
 
     def balance(self) -> str:
         return self.balanced[next(self._next) % len(self.balanced)]

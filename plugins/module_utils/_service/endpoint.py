@@ -98,10 +98,11 @@ class Client:
 
     def _patience(self) -> float:
         """Return the seconds in which something must arrive now."""
-        if self._first > self._silence:
+        first = self._first  # another thread may set it to 0 meanwhile
+        if first > self._silence:
             counts = self.answered()
             if counts and not all(counts.values()):
-                return self._first
+                return first
             self._first = 0  # all have answered, or the metrics do not say
         return self._silence
 

@@ -309,6 +309,22 @@ def test_where_the_metrics_do_not_say_who_has_answered_nobody_waits_longer(serve
     assert answer.error == "no token for 1 s"
 
 
+def test_requests_at_the_same_time_may_learn_from_different_metrics_who_has_answered(server: Server):
+    """While one has asked which engines have answered, another may see that all have."""
+    client, metrics = Client(server.url, KEY, 1, first=30), server.metrics
+    message = {"messages": [{"role": "user", "content": "Hello"}], "model": MODEL, "max_tokens": 1}
+    request = Request("/v1/chat/completions", {**message, "stream": True})
+
+    def overtaken() -> str:
+        server.metrics, text = metrics, metrics()
+        server.answered.update({("0", "stop"): 1, ("1", "stop"): 1})
+        assert client.ask(request).status == 200
+        return text
+
+    server.metrics = overtaken
+    assert client.ask(request).status == 200
+
+
 def test_an_engine_that_dies_fails_at_once(server: Server):
     server.fails = lambda asked: asked.tools and not asked.streamed
     server.breaks = lambda asked: asked.streamed
