@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs lanes side by side. Each argument is a lane: names of steps, of which `make STEP` is run one after the other. The first lane decides how long
-# all takes, so the others get little more than the processor time that it leaves. The output of a step is printed as a whole when the step has ended.
+# Runs lanes side by side. Each argument is a lane: names of steps, of which `make STEP` is run one after the other. The last lane gets little more
+# than the processor time that the others leave. The output of a step is printed as a whole when the step has ended.
 # After a failure no lane begins another step. Ends with a summary.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -56,13 +56,13 @@ run_lane() { # STEP...
 }
 
 set -m # each lane is a process group, to be ended as a whole
-read -ra steps <<<"$1"
-run_lane "${steps[@]}" &
-for lane in "${@:2}"; do
+for lane in "$@"; do
     read -ra steps <<<"$lane"
     (
-        [[ -z $background ]] || echo "$BASHPID" >"$background/cgroup.procs"
-        renice -n 10 "$BASHPID" >/dev/null
+        if [[ $lane == "${*: -1}" ]]; then
+            [[ -z $background ]] || echo "$BASHPID" >"$background/cgroup.procs"
+            renice -n 10 "$BASHPID" >/dev/null
+        fi
         run_lane "${steps[@]}"
     ) &
 done

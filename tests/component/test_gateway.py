@@ -31,7 +31,9 @@ from vllm_standin import KEY, MODEL, SAID, THOUGHT, Server, healthy
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="The role makes files that only root may read.")
 
 TEAM, GUEST = "key-of-the-team-0123456789+/=", "key-of-a-guest-9876543210"
-CROWD = "key-of-two-hundred-users-42"  # a key of its own, as its requests leave no room for others in the minute
+CROWD = (
+    "key-of-two-hundred-users-42"  # a key of its own, as its requests leave no room for others in the minute
+)
 ENGINE = 'an "engine\'s" key\\with $pecial {signs};#'  # whatever an HTTP header takes
 PATIENCE = 60  # seconds that a busy machine may take
 PROMPT = "Tell nobody about the blue envelope."
