@@ -1243,9 +1243,9 @@ def test_a_pause_lasts_as_long_whatever_the_clock_does(make, wall_clock, ahead):
     (host,) = make(1)
     host.environment = wall_clock.environment
     host.state.write_text('{"failures": 2, "running": false, "lasted": 4}', encoding="ascii")
+    began = time.monotonic()
     host.start()
     wait(lambda: "back-off" in host.says(), host)
-    began = time.monotonic()
     wall_clock.set_ahead(ahead)
     wait_for_engines(host)
     assert time.monotonic() - began > 3
