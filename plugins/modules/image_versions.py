@@ -177,10 +177,10 @@ def main() -> None:
     try:
         found = content(Docker(), docker, module.params, module.check_mode)
     except ProblemError as error:
-        told = failure(error.problem)
+        failed = failure(error.problem)
         if module.params["on_difference"] == "fail" or not isinstance(error, NoAnswerError):
-            module.fail_json(**told)
-        problem = told["problem"]
+            module.fail_json(**failed)
+        problem = failed["problem"]
     facts = {"vllm_image_content": found, "vllm_image_problem": problem}
     module.exit_json(changed=False, ansible_facts=facts)
 

@@ -24,7 +24,7 @@ LEAST_LEASE = 60  # two polls are some seconds apart, on a slow connection more
 STALE_SECONDS = 10  # without a poll, after which another run may take over the work, or end it
 ORPHAN_SECONDS = 8  # in which the last poll of an ended run, already started on the host, returns
 BUSY_SECONDS = 30  # after which another run gives up, if it cannot tell who polls
-STOP_SECONDS = 5  # in which work ends that is told to
+STOP_SECONDS = 5  # in which work ends after a signal
 TICK = 0.2
 # It changes with each start of the host. Times of the monotonic clock are comparable within one only.
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -54,7 +54,7 @@ class Job:
     def __init__(self, folder: str, run: str, task: str = "", lease: float = LEASE_SECONDS) -> None:
         """*task* identifies what is to be done: a later run goes on polling work that has the same.
 
-        *lease* is the time in seconds for which the work goes on without a poll.
+        *lease* is the time in seconds for which the work continues without a poll.
         """
         self._folder, self._run, self._task, self._seconds = folder, run, task, lease
         self._lock = os.path.join(folder, "lock")  # locked by the process that works, with its id

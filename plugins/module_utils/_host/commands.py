@@ -30,7 +30,7 @@ ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # a colour, or a movement of the
 SIDE_BY_SIDE = 16
 ROWS = 1000  # of a terminal: room for a line of each thing that a tool reports on
 COLUMNS = 160
-SILENT = "no output"  # what is told of a tool that was ended for it
+SILENT = "no output"  # why a tool was ended
 
 # Makes the kernel end a tool with its terminal. That must be the controlling one, and SIGHUP must not be ignored,
 # as it is under nohup.

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The settings of one host, beside the release that they are for."""
+"""The settings of one host, and the release that they are for."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Case:
 
     @property
     def model(self) -> Mapping[str, Any]:
-        """Return what config.json says of the text model, as far as it is given; nothing for another repository."""
+        """Return what config.json says of the text model, if it is given; nothing for another repository."""
         config = self.settings["model_config"]
         is_own = describes(config, self.settings["model_repo"])
         return {**config, **mapping(config.get("text_config"))} if is_own else {}

@@ -34,11 +34,11 @@ def _config(case: Case) -> Iterator[Found]:
 
 
 def _meant(release: Release, name: str) -> str | None:
-    """Return the key that is meant: one of another mapping by the same name, or a similar one beside it."""
+    """Return the key that is meant: one of another mapping by the same name, or a similar one in the same."""
     within, _dot, key = name.rpartition(".")
     moved = [one for one in (*release.keys, *release.nested) if one.rpartition(".")[2] == key]
-    beside = [one for one in release.nested if one.rpartition(".")[0] == within] if within else release.keys
-    return moved[0] if len(moved) == 1 else names.closest(beside, name, names.SIMILAR)
+    siblings = [one for one in release.nested if one.rpartition(".")[0] == within] if within else release.keys
+    return moved[0] if len(moved) == 1 else names.closest(siblings, name, names.SIMILAR)
 
 
 def _unread(release: Release, given: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, bool]]:

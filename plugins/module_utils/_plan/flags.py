@@ -15,7 +15,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 
 SWITCH = "switch"
-# What profiles/flags/*.yml has beside the flags.
+# What profiles/flags/*.yml has besides the flags.
 NO_FLAGS = (
     "checks",
     "choices",

@@ -67,7 +67,7 @@ class Host:
 
     @property
     def chips(self) -> list[Mapping[str, Any]]:
-        """Return the chips that the service is to use, as far as they exist."""
+        """Return the chips that the service is to use and that exist."""
         return [chip for chip in self.npu["chips"] or [] if chip["device"] in self.plan["npu"]["ids"]]
 
     @property
@@ -86,7 +86,7 @@ class Host:
         """Return whether the chips use HCCS between hosts: those of A3 (with a Phy-ID) can.
 
         Then each RoCE port is down or has no address, and no HCCS link is down. HCCL takes RoCE within an HCCS domain
-        only if it is told to (CANN, environment variable HCCL_INTER_HCCS_DISABLE).
+        only if HCCL_INTER_HCCS_DISABLE is set (an environment variable of CANN).
         """
         ports = self.all_ports
         if not ports or any(port["ip"] and port["link"] != "DOWN" for port in ports):
@@ -95,8 +95,8 @@ class Host:
             return False
         if all(chip["phy_id"] is None for chip in self.chips):
             return False
-        told = str(self.plan["serve"]["env"].get("HCCL_INTER_HCCS_DISABLE") or "").strip("'\"")
-        return told.upper() != "TRUE"
+        disabled = str(self.plan["serve"]["env"].get("HCCL_INTER_HCCS_DISABLE") or "").strip("'\"")
+        return disabled.upper() != "TRUE"
 
     @property
     def containers(self) -> Mapping[str, str]:

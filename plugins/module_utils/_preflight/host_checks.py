@@ -299,7 +299,7 @@ def _api_key(host: Host) -> Iterator[Finding]:
 
 @checks.on_each_host("host", "container_name")
 def _container_name(host: Host) -> Iterator[Finding]:
-    """Who served the model by hand has a container of this name. Better told before the weights are there."""
+    """Who served the model by hand has a container of this name. It is reported before the weights are downloaded."""
     found, name = _container(host), host.plan["container"]["name"]
     if found and "ascend_ops.vllm.service" not in found["labels"]:
         yield host.fail(
@@ -312,7 +312,7 @@ def _container_name(host: Host) -> Iterator[Finding]:
 
 
 def _container(host: Host) -> dict[str, Any] | None:
-    """Return what the host has told of the container with the plan's name, running or not."""
+    """Return what the host facts say of the container with the plan's name, running or not."""
     docker = host.facts["docker"] or {}
     found: dict[str, Any] | None = {**docker.get("stopped", {}), **docker.get("served", {})}.get(
         host.plan["container"]["name"]

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Check image and weights, as far as they are on the hosts."""
+"""Check what the hosts have of image and weights."""
 
 from __future__ import annotations
 

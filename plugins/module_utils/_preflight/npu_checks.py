@@ -19,7 +19,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.versions imp
 
 IDLE_MB = 5120  # an idle chip of 64 GB shows 3.2 to 3.4 GB in use
 IDLE_PART = 16  # and one of 128 GB up to 5.4 GB, so more than a sixteenth is in use
-HELPER_MB = 256  # agents and monitors hold about 110 MB of a chip beside vLLM (vllm-ascend#3810)
+HELPER_MB = 256  # agents and monitors hold about 110 MB of a chip next to vLLM (vllm-ascend#3810)
 INSTALL_SAME_PACKAGE = "Install driver and firmware of the same Ascend HDK package and reboot"
 
 checks = Checks()

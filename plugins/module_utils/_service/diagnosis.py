@@ -200,23 +200,23 @@ def _npu_errors(host: str, lines: Sequence[Line]) -> list[Finding]:
 
 def _is_npus(line: Line, found: Iterable[Finding]) -> bool:
     """Return whether the exception only repeats an error of the NPU's software: torch_npu raises this type."""
-    told = any(one.kind == SYMPTOM or (one.kind == UNCLEAR and one.id in CODED) for one in found)
-    return told and line.text.startswith("RuntimeError")
+    named = any(one.kind == SYMPTOM or (one.kind == UNCLEAR and one.id in CODED) for one in found)
+    return named and line.text.startswith("RuntimeError")
 
 
 def _settled(found: Sequence[Finding], raised: Collection[str]) -> list[Finding]:
-    """Return the findings of one host, with the kinds that they have beside each other.
+    """Return the findings of one host, with the kinds that they have next to each other.
 
     A suspect is a cause if this host failed and nothing else tells why; one of the kind RAISED only if no exception
     tells why, or the one that was *raised* is it. What is unclear after a trace of another host's failure is a
-    consequence of that, and so is the death of a process after this host has told of a failure.
+    consequence of that, and so is the death of a process after this host has reported a failure.
     """
     kinds = {one.kind for one in found if one.severity == FATAL and one.kind not in DOUBTFUL}
     failed = bool(kinds) and kinds <= {UNCLEAR, ECHO}
     settled: list[Finding] = []
     before: set[str] = set()
     for finding in found:
-        told = before & {CAUSE, UNCLEAR, SYMPTOM, ECHO}
+        reported = before & {CAUSE, UNCLEAR, SYMPTOM, ECHO}
         before.add(finding.kind)
         if finding.kind in DOUBTFUL:
             blamed = failed and (finding.kind == SUSPECT or UNCLEAR not in kinds)
@@ -224,7 +224,7 @@ def _settled(found: Sequence[Finding], raised: Collection[str]) -> list[Finding]
             finding = finding._replace(
                 kind=CAUSE if guilty else WARNING, severity=FATAL if guilty else WARNING
             )
-        elif finding.id == BY_ID["worker_died"].id and told:
+        elif finding.id == BY_ID["worker_died"].id and reported:
             finding = finding._replace(kind=ECHO)
         elif finding.kind == UNCLEAR and PEER in before:
             finding = finding._replace(kind=SYMPTOM)
@@ -286,7 +286,7 @@ def _finding(host: str, signature: Signature, what: str, lines: Sequence[Line]) 
 
 
 def _unknown(host: str, raised: Raised) -> Finding:
-    """Return what an exception without a signature means, as far as the place tells that raised it."""
+    """Return what an exception without a signature means, by the place that raised it."""
     line, refused = raised.line, None if raised.cut else REFUSED.match(raised.line.text)
     unfit = UNFIT.match(line.text) is not None
     signature = next((one for one in _signatures_of(raised) if not (unfit and one.id == "bad_config")), None)
@@ -430,7 +430,7 @@ def _not_serving(hosts: Sequence[Host]) -> list[str]:
 
 
 def _remedy(host: Host) -> str:
-    """Return what to do about a host that does not serve; empty if it does, as far as its own log shows."""
+    """Return what to do about a host that does not serve; empty if its own log shows that it does."""
     if host.log is None:
         return "Check that the host can be reached, then run site.yml"
     stage = vllm_log.timeline(host.log)[-1]["stage"]

@@ -53,7 +53,7 @@ class Raised(NamedTuple):
     """A chain of exceptions: the line of its root, the place that raised that, if known, and all texts.
 
     ``frames``: the places in vLLM's own code that led to the root, the innermost last. ``traced``: whether it has a
-    traceback. ``survived``: whether vLLM goes on after it. ``cut``: whether the log ends before the exception; then
+    traceback. ``survived``: whether vLLM continues after it. ``cut``: whether the log ends before the exception; then
     ``line`` is the last one with source.
     """
 
@@ -140,8 +140,8 @@ def last_exception(lines: Sequence[Line], end: int | None, served: bool) -> Rais
 def _origin(relayed: Raised, chains: Iterable[tuple[int, Sequence[Raised]]]) -> Raised:
     """Return the root of the chain with the exception that another one repeats, that itself if there is none."""
     for _at, chain in chains:
-        told = (one.line.text.partition(": ")[2] for one in chain if not one.line.text.startswith(RELAYED))
-        if any(text and text in relayed.line.text for text in told):
+        texts = (one.line.text.partition(": ")[2] for one in chain if not one.line.text.startswith(RELAYED))
+        if any(text and text in relayed.line.text for text in texts):
             return _first([chain], survived=chain[0].survived) or relayed
     return relayed
 

@@ -534,7 +534,7 @@ SIGNATURES = (
         "rank_silent",
         r"[Nn]otify wait time(?:d )?out|Notify register has not received|hccl fftsplus task timeout"
         r"|Cluster Exception Location\[IP/ID\]",
-        "an NPU waited in vain for another one, which hangs, is slow, or is gone",
+        "an NPU waited too long for another one, which hangs, is slow, or is gone",
         "Look at the logs of the other hosts and ranks: the first error there is the cause. If there is "
         "none, look at the "
         "RoCE links (`hccn_tool -i N -link_stat -g`)",

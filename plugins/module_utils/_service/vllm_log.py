@@ -221,7 +221,7 @@ def later_stages(lines: Sequence[Line]) -> list[tuple[int, str]]:
 
 
 def goes_on(process: str, reached: Iterable[tuple[int, str]]) -> int:
-    """Return the index of the last line that shows that a process goes on; 0 if none does.
+    """Return the index of the last line that shows that a process continues; 0 if none does.
 
     A worker may get further although another one has failed, but the engine and the API server do not.
     """

@@ -101,7 +101,7 @@ class Fetched(NamedTuple):
     """What the downloader reports in the end."""
 
     replaced: list[str]  # files that were here and that other hosts found damaged: they are right now
-    compared: bool  # all that arrived, with the hashes that it was told
+    compared: bool  # all that arrived, with the hashes that the hub lists
 
 
 class Client:

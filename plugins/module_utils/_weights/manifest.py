@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The manifest beside the weights: what an earlier run verified."""
+"""The manifest next to the weights: what an earlier run verified."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Manifest(NamedTuple):
 def render(manifest: Manifest, on_disk: Mapping[str, Stat], verified: str) -> str:
     """Return the text of a manifest. All files of its snapshot have been verified, at the time *verified*.
 
-    Those with another hash than was listed have been edited, and are recorded as they are beside it.
+    Edited files, which have another hash than was listed, are recorded with both hashes.
     """
     request, snapshot, hashed = manifest.request, manifest.snapshot, manifest.hashed
     edited = {

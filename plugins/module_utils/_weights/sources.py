@@ -208,7 +208,7 @@ class HubSource(Source):
     keeps_revision = True
 
     def __init__(self, listing: Listing, hub: HubListing, client: Client, cache_dir: str) -> None:
-        """*listing* may be another one than *hub*: files that another host was told to have."""
+        """*listing* may be another one than *hub*: files that another host has or will have."""
         self.listing = listing
         self.shares = client.fanout is not None
         self._hub, self._client, self._cache_dir = hub, client, cache_dir
@@ -242,7 +242,7 @@ class HubSource(Source):
     def _was_listed(self, files: list[File], commit: str) -> bool:
         """Whether what the client compared with has these files.
 
-        Yes if the revision that it was told is a commit, or is the same after the download as before. No if the
+        Yes if the revision is a commit, or is the same after the download as before. No if the
         hub does not answer, as to a token that has expired. All is here then, and is read instead.
         """
         return self._revision == commit or set(files) <= set(self._listed_now())

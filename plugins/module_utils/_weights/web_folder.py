@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A folder on any HTTP server, with a file SHA256SUMS beside the weights."""
+"""A folder on any HTTP server, with a file SHA256SUMS next to the weights."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@
 """Main process of a serving container: starts and stops the vLLM processes of all hosts together.
 
 vLLM cannot do this itself. vLLM 0.13.0 exits with code 0 in nearly every failure, its head answers `/health`
-with 200 beside a dead worker, and a half that restarts alone never rejoins the other.
+with 200 while a worker is dead, and a half that restarts alone never rejoins the other.
 
 So every host runs a supervisor with `vllm serve` as its child. The supervisors of the workers (rank 1 and up)
 stay connected to that of the head (rank 0). Once all have joined, the head starts a generation: one run of
@@ -536,7 +536,7 @@ class Supervisor:
         self.logged.add(about or text)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run *work* in the background. If it fails, stop: half a supervisor must not go on."""
+        """Run *work* in the background. If it fails, stop: half a supervisor must not continue."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -917,7 +917,7 @@ class Head(Supervisor):
             if self.generation:
                 self.stop(f"host {rank} has restarted")
             return
-        if self.is_stopping:  # who is connected has been told why
+        if self.is_stopping:  # the connected hosts have been sent the reason
             return
         member = self._members[rank] = Member(address, channel, time.monotonic())
         channel.send(grace=self.grace, ready=self._ready)
