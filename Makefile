@@ -5,10 +5,10 @@ LAB := tests/lab/lab
 
 # The order of `make test`. What comes after lab-up shares one lab, and it is down in the end. In this order: a step that needs the running service
 # takes the one that the step before it has left.
-STEPS := lab-build parsers molecule lab-up faults weights runner recovery commands roles diagnosis clients
-# What runs next to them, as the lab leaves a third of two cores idle: first what measures time, and in a lane with little of the processor what
+STEPS := lab-build molecule lab-up faults weights runner recovery commands roles diagnosis clients
+# What runs next to them, as the lab leaves a third of two cores idle: what measures time, and in a lane with little of the processor what
 # does not.
-TIMED_STEPS := units
+TIMED_STEPS := units parsers
 SIDE_STEPS := lint component versions monitoring install site sanity
 
 # Component tests that measure time.
