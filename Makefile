@@ -8,8 +8,8 @@ LAB := tests/lab/lab
 STEPS := lab-build molecule lab-up faults weights runner recovery commands roles diagnosis clients
 # What runs next to them, as the lab leaves a third of two cores idle: what measures time, and in a lane with little of the processor what
 # does not.
-TIMED_STEPS := units parsers
-SIDE_STEPS := lint component versions monitoring install site sanity
+TIMED_STEPS := units parsers monitoring
+SIDE_STEPS := lint component versions install site sanity
 
 # Component tests that measure time.
 TIMED := tests/component/test_endpoint.py tests/component/test_gateway.py
