@@ -157,13 +157,10 @@ class Inventory:
         if problems:
             return merged, problems
         flags = self.flags_of(merged)
-        for name in names.foreign(KNOWN, given, flags.kinds):
-            display.warning(f"The variable {name} is not a setting of ascend_ops.vllm, and is ignored.")
-        for name, meant in names.doubtful(KNOWN, given):
-            text = (
-                f"The variable {name} is not a setting of ascend_ops.vllm, and is ignored. Is {meant} meant?"
-            )
-            display.warning(text)
+        strange = names.foreign(KNOWN, given, flags.kinds) + names.doubtful(KNOWN, given)
+        for name, meant in strange:
+            hint = f" Is {meant} meant?" if meant else ""
+            display.warning(f"The variable {name} is not a setting of ascend_ops.vllm, and is ignored.{hint}")
         guessed = names.guessed(KNOWN, variables, flags.kinds, merged)
         return merged, guessed + consistency.problems(merged, flags) + self._patch_problems(merged)
 

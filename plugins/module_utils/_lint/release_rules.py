@@ -61,7 +61,8 @@ def _image(case: Case) -> Iterator[Found]:
             WARN,
             f"vllm_image has release {tag['release']} in its tag",
             f"{case.release.name}, as vllm_image_versions says",
-            f"set vllm_release: {tag['release']}",
+            f"set vllm_release: {tag['release']}; for a release without a row in the table, "
+            "set vllm_image_versions to the versions in the image",
             case.source("images"),
         )
     machine, expected = _machine(tag["variant"].lstrip("-")), _machine(case.settings["image_variant"])

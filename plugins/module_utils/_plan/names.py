@@ -71,11 +71,17 @@ def wrong(known: Collection[str], variables: Iterable[str]) -> list[Problem]:
     return problems
 
 
-def foreign(known: Collection[str], variables: Iterable[str], flags: Collection[str]) -> list[str]:
-    """Return those of the *variables* that have this collection's prefix, and are like no setting or flag."""
+def foreign(
+    known: Collection[str], variables: Iterable[str], flags: Collection[str]
+) -> list[tuple[str, str]]:
+    """Return those of the *variables* that have this collection's prefix, and are neither setting nor flag.
+
+    Each comes with the flag that is almost the same, or with an empty text.
+    """
+    near = {name: closest(flags, flag_of(name), SIMILAR) for name in _unknown(known, variables)}
     return [
-        name
-        for name in _unknown(known, variables)
+        (name, f"the flag {flag} in vllm_serve_args" if flag else "")
+        for name, flag in near.items()
         if name.startswith(PREFIX)
         and name not in GUESSES
         and flag_of(name) not in flags

@@ -34,7 +34,12 @@ def test_a_variable_of_the_users_own_is_accepted(name: str):
 
 def test_only_what_has_the_collections_own_prefix_is_warned_about():
     given = ["vllm_dashboard_url", "vllm_image", "image_builder", "vllm_port", "vllm_max_model_len"]
-    assert names.foreign(KNOWN, given, FLAGS.kinds) == ["vllm_dashboard_url"]
+    assert names.foreign(KNOWN, given, FLAGS.kinds) == [("vllm_dashboard_url", "")]
+
+
+def test_a_misspelt_flag_is_recognized():
+    meant = "the flag max-model-len in vllm_serve_args"
+    assert names.foreign(KNOWN, ["vllm_max_modellen"], FLAGS.kinds) == [("vllm_max_modellen", meant)]
 
 
 def test_a_misspelt_prefix_is_doubtful():
