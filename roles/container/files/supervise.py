@@ -55,7 +55,10 @@ RECONNECT_SECONDS = 0.5
 MAX_BACKOFF_SECONDS = 600
 LINGER_SECONDS = 5  # after a planned stop of another host, in which this one may be stopped too
 READY_POLL_SECONDS = 2
-REQUEST_SECONDS = 5  # for an answer of /health, /metrics and /v1/models
+REQUEST_SECONDS = 5  # that the watch of the engines waits for an answer before it goes on
+# For an answer of /health. Under load it was seen to take 40 s (https://github.com/vllm-project/vllm/pull/38157), because
+# the API has one event loop for all. While vLLM loads, it refuses connections at once.
+HEALTH_SECONDS = 60
 DRAIN_POLL_SECONDS = 1
 DRAIN_REQUEST_SECONDS = 2  # for an answer of /metrics while the service drains
 DRAIN_LOG_SECONDS = 10
@@ -244,20 +247,20 @@ class Api:
 
     async def is_ready(self) -> bool:
         """Return whether /health answers with status 200."""
-        status, _text = await self._ask("GET", "/health", REQUEST_SECONDS)
+        status, _text = await self._ask("GET", "/health", HEALTH_SECONDS)
         return status == 200
 
-    async def model(self) -> tuple[int, str]:
+    async def model(self, seconds: float) -> tuple[int, str]:
         """Return status and name of the model that is served; an empty name if the API does not say."""
-        status, text = await self._ask("GET", "/v1/models", REQUEST_SECONDS)
+        status, text = await self._ask("GET", "/v1/models", seconds)
         try:
             return status, str(json.loads(text)["data"][0]["id"])
         except (ValueError, KeyError, TypeError, IndexError):
             return status, ""
 
-    async def work(self) -> dict[int, Work]:
+    async def work(self, seconds: float) -> dict[int, Work]:
         """Return what each engine has done so far, by its rank."""
-        _status, text = await self._ask("GET", "/metrics", REQUEST_SECONDS)
+        _status, text = await self._ask("GET", "/metrics", seconds)
         counts = [by_rank(pattern.findall(text)) for pattern in (TOKENS, CACHE, FINISHED)]
         return {rank: Work(*(count.get(rank, 0) for count in counts)) for rank in set().union(*counts)}
 
@@ -645,6 +648,8 @@ class Head(Supervisor):
         self._begun, self._ready = 0.0, False
         self._engines = [Engine(rank) for rank in range(options.engines)]
         self._engine_watch: asyncio.Task[None] | None = None
+        self._model = ""  # by the name that is served
+        self._reading: asyncio.Task[dict[int, Work]] | None = None
         self._draining: asyncio.Future[None] | None = None
         self._all_joined = asyncio.Event()
         # Connections and their addresses, the oldest first.
@@ -818,10 +823,10 @@ class Head(Supervisor):
         """Stop when an engine computes nothing. While it does, its tokens prove it, and nothing is sent."""
         seconds = self.options.probe_seconds
         interval = min(seconds, self.options.probe_timeout) / 6
-        work, last = await self._api.work(), time.monotonic()
+        work, last = await self._read_work(), time.monotonic()
         while True:
             await asyncio.sleep(interval)
-            before, work = work, {**work, **await self._api.work()}  # an API that is busy may not answer
+            before, work = work, {**work, **await self._read_work()}
             # After a pause of this process or of the machine, the engines get their time again.
             passed = min(time.monotonic() - last, interval + 2 * REQUEST_SECONDS)
             last = time.monotonic()
@@ -839,6 +844,15 @@ class Head(Supervisor):
                 self.stop(hang(hanging))
                 return
 
+    async def _read_work(self) -> dict[int, Work]:
+        """Return what the engines have done; nothing yet if the API is busy. Then the next call gets its answer."""
+        self._reading = self._reading or asyncio.ensure_future(self._api.work(self.options.probe_timeout))
+        await asyncio.wait({self._reading}, timeout=REQUEST_SECONDS)
+        if not self._reading.done():
+            return {}
+        work, self._reading = self._reading.result(), None
+        return work
+
     def _answer_seconds(self) -> float:
         """Return for how many seconds an engine may owe a token. While one compiles, the others wait for it."""
         timeout: float = self.options.probe_timeout
@@ -847,10 +861,12 @@ class Head(Supervisor):
 
     async def _probe(self, engine: Engine) -> str:
         """Return which of PROBE_RESULTS it is. A refusal of the API shows nothing, so it counts as an answer."""
-        status, model = await self._api.model()
-        if model:
+        seconds, status = self.options.probe_timeout, 200
+        if not self._model:
+            status, self._model = await self._api.model(seconds)
+        if self._model:
             tokens = 1 if engine.has_answered else ANSWER_TOKENS
-            status = await self._api.compute(model, engine.rank, tokens, self.options.probe_timeout)
+            status = await self._api.compute(self._model, engine.rank, tokens, seconds)
         if 400 <= status < 500:
             self.log_once(f"cannot ask engine {engine.rank} for a token: HTTP status {status}", about="probe")
             return "refused"

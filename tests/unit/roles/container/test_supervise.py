@@ -750,7 +750,7 @@ def engine_of(host: Host, rank: int) -> int:
 
 def tokens(host: Host) -> dict[int, float]:
     api = supervise.Api(["127.0.0.1"], host.options["api-port"], None)
-    return {rank: work.tokens for rank, work in asyncio.run(api.work()).items()}
+    return {rank: work.tokens for rank, work in asyncio.run(api.work(5)).items()}
 
 
 HANG = 3  # seconds that an engine may take for a token, where the test lets it hang
@@ -833,7 +833,7 @@ def test_what_is_aborted_is_no_answer():
         api = supervise.Api(["127.0.0.1"], server.server_port, None)
         server.answered["0", "abort"] = 3
         server.answered["1", "length"] = 1
-        work = asyncio.run(api.work())
+        work = asyncio.run(api.work(5))
     assert [work[rank].finished for rank in (0, 1)] == [0, 1]
 
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -207,7 +209,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.asked.append((self.command, self.path, dict(self.headers), body))
-        status, text = self.server.answers[self.path]
+        time.sleep(self.server.delay)
+        answer = self.server.answers[self.path]
+        status, text = answer() if callable(answer) else answer
         self.send_response(status)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
@@ -222,7 +226,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture(name="served")
 def running_server() -> Iterator[Any]:
     server: Any = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.answers, server.asked = {}, []
+    server.answers, server.asked, server.delay = {}, [], 0.0
     threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
     yield server
     server.shutdown()
@@ -247,11 +251,11 @@ def test_what_the_api_says(served: Any):
     api = api_of(served)
     served.answers = {"/health": (200, ""), "/metrics": (200, METRICS)}
     assert asyncio.run(api.is_ready())
-    assert asyncio.run(api.work()) == {0: supervise.Work(7, 0), 1: supervise.Work(10, 0.25)}
+    assert asyncio.run(api.work(5)) == {0: supervise.Work(7, 0), 1: supervise.Work(10, 0.25)}
     assert asyncio.run(api.requests()) == 5
     served.answers = {"/health": (503, ""), "/metrics": (503, "busy")}
     assert not asyncio.run(api.is_ready())
-    assert asyncio.run(api.work()) == {}
+    assert asyncio.run(api.work(5)) == {}
     assert asyncio.run(api.requests()) is None
 
 
@@ -261,7 +265,7 @@ def test_what_the_api_says(served: Any):
 )
 def test_the_model_that_is_served(served: Any, text: str, model: str):
     served.answers = {"/v1/models": (200, text)}
-    assert asyncio.run(api_of(served).model()) == (200, model)
+    assert asyncio.run(api_of(served).model(5)) == (200, model)
 
 
 def test_one_token_is_asked_of_one_engine(served: Any, tmp_path: Path):
@@ -279,7 +283,7 @@ def test_the_address_that_answers_is_asked(served: Any):
     served.answers = {"/health": (200, "")}
     assert asyncio.run(api_of(served, None, "127.0.0.9", "127.0.0.1").is_ready())
     closed = supervise.Api(["127.0.0.1"], free_port(), None)
-    assert asyncio.run(closed.model()) == (0, "")
+    assert asyncio.run(closed.model(5)) == (0, "")
 
 
 @pytest.mark.parametrize(
@@ -309,7 +313,7 @@ def test_a_key_is_sent_if_a_header_takes_it(tmp_path: Path, key: bytes | None, h
     ],
 )
 def test_an_answer_to_a_probe_is_judged_by_its_status(options: Any, model: Any, computed: Any, result: str):
-    async def its_model() -> Any:
+    async def its_model(_seconds: float) -> Any:
         return model
 
     async def compute(*_asked: Any) -> Any:
@@ -671,7 +675,7 @@ def test_an_engine_has_more_time_until_all_have_answered(options: Any, answers: 
 def test_the_first_answer_has_more_tokens(options: Any, answered: int, tokens: int):
     asked: list[Any] = []
 
-    async def model() -> Any:
+    async def model(_seconds: float) -> Any:
         return 200, "glm47"
 
     async def compute(*what: Any) -> int:
@@ -694,7 +698,7 @@ def test_engines_are_watched(options: Any, computes: bool, answer: str, stops: b
     options.probe_seconds, options.probe_timeout, options.first_seconds = 0.03, 0.06, 0.06
     rounds = []
 
-    async def its_work() -> dict[int, Any]:
+    async def its_work(_seconds: float) -> dict[int, Any]:
         rounds.append(1)
         return {0: supervise.Work(len(rounds) if computes else 5.0), 1: supervise.Work(len(rounds))}
 
@@ -712,6 +716,39 @@ def test_engines_are_watched(options: Any, computes: bool, answer: str, stops: b
     reason = in_head(options, work)
     assert reason.startswith("engine 0 hangs" if stops else "")
     assert bool(reason) is stops
+
+
+BUSY = 0.5  # seconds that an answer takes here. A busy API was seen to take 40 for one of /health
+
+
+def test_an_api_that_is_busy_is_ready(served: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(supervise, "REQUEST_SECONDS", BUSY / 5)
+    served.answers, served.delay = {"/health": (200, "")}, BUSY
+    assert asyncio.run(api_of(served).is_ready())
+
+
+@pytest.mark.parametrize("computes", [True, False])
+def test_engines_behind_an_api_that_is_busy_are_seen_to_compute(
+    options: Any, served: Any, monkeypatch: pytest.MonkeyPatch, computes: bool
+):
+    monkeypatch.setattr(supervise, "REQUEST_SECONDS", BUSY / 5)
+    options.probe_seconds, options.probe_timeout, options.first_seconds = BUSY, 4 * BUSY, 0
+    counts = itertools.count() if computes else itertools.repeat(7)
+    sample = 'vllm:generation_tokens_total{{engine="{}"}} {}.0\n'
+    served.delay = BUSY
+    served.answers = {
+        "/metrics": lambda: (200, "".join(sample.format(rank, next(counts)) for rank in (0, 1))),
+        "/v1/models": (503, ""),
+    }
+
+    async def work(head: Any) -> str:
+        head._api = api_of(served)
+        watch = head.spawn(head._watch_engines())
+        await asyncio.wait({watch}, timeout=12 * BUSY)
+        watch.cancel()
+        return str(head._stopped.result()[0]) if head.is_stopping else ""
+
+    assert in_head(options, work).partition(":")[0] == ("" if computes else "engines 0, 1 hang")
 
 
 def figures(metrics: Any) -> dict[str, float]:
