@@ -154,6 +154,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.container
 )
 
 POLL_SECONDS = 0.5
+CONNECT_SECONDS = 5  # so that a host that is gone does not delay what the container's log says
 
 
 def wait_until_ready(client: endpoint.Client, watch: ContainerWatch | None, seconds: float) -> Answer:
@@ -162,7 +163,7 @@ def wait_until_ready(client: endpoint.Client, watch: ContainerWatch | None, seco
     while True:
         if watch:
             watch.check_running()
-        answer = client.health()
+        answer = client.health(CONNECT_SECONDS)
         # The old log of a service that is ready at once does not matter.
         if watch and (watch.lines or answer.status != 200):
             watch.check_log()

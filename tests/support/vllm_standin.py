@@ -103,6 +103,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def passes(self) -> bool:
         """Tell whether the middleware passes the request on. If not, it has answered it."""
+        time.sleep(self.server.delay(self.path))
         passed, answer = [], []
 
         async def app(scope: dict[str, Any], _receive: object, _send: object) -> None:
@@ -245,6 +246,7 @@ class Server(ThreadingHTTPServer):
         self.balanced = self.ranks  # the engines that requests without a rank go to
         self.ready_at = 0.0
         self.pause = 0.0  # seconds for each token
+        self.delay: Callable[[str], float] = lambda _path: 0.0  # seconds before an answer begins, by the path
         self.hangs_after = -1  # pieces of a stream
         self.keep_alive = 0.0  # seconds between two comments in a stream that hangs, none if 0
         self.fails: Callable[[Asked], bool] = lambda _asked: False

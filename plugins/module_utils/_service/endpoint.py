@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import time
 import traceback
-from typing import Any
+from typing import Any, Tuple, Union
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import metrics
@@ -26,10 +26,14 @@ try:
 except ImportError:
     REQUESTS_ERROR = traceback.format_exc()
 
-HEALTH_SECONDS = 5  # that an answer of /health or /metrics may take
+# That an answer of /health or /metrics may take. Under load, the API was seen to need 40 s for one, because it has one
+# event loop for all: https://github.com/vllm-project/vllm/pull/38157
+HEALTH_SECONDS = 60
 # The slowest report from the field: 400 ms a token. An answer that is not streamed gets so long for each.
 SECONDS_PER_TOKEN = 1.0
 STREAM_SECONDS = 600  # after which a stream has proved what it can, and is closed
+
+Timeout = Union[float, Tuple[float, float]]  # for both, or for the connection and for each piece of an answer
 
 
 def require_requests(module: AnsibleModule) -> None:
@@ -66,19 +70,15 @@ class Client:
         self._longest = longest
         self._first = first
 
-    def health(self) -> Answer:
-        """Return the answer of /health."""
-        return self.ask(Request("/health"), HEALTH_SECONDS)
+    def health(self, connect: float = HEALTH_SECONDS) -> Answer:
+        """Return the answer of /health. *connect*: seconds in which the host must accept the connection."""
+        return self.ask(Request("/health"), (connect, HEALTH_SECONDS))
 
     def metrics(self) -> Answer:
         """Return the answer of /metrics."""
         return self.ask(Request("/metrics"), HEALTH_SECONDS)
 
-    def answered(self) -> dict[str, int]:
-        """Return how many requests each engine has answered so far."""
-        return metrics.answered(self.metrics().text)
-
-    def ask(self, request: Request, timeout: float | None = None) -> Answer:
+    def ask(self, request: Request, timeout: Timeout | None = None) -> Answer:
         """Return the answer to a request, streamed if the request says so.
 
         One that is not streamed is silent until it is complete, so its time depends on its tokens.
@@ -100,8 +100,9 @@ class Client:
         """Return the seconds in which something must arrive now."""
         first = self._first  # another thread may set it to 0 meanwhile
         if first > self._silence:
-            counts = self.answered()
-            if counts and not all(counts.values()):
+            answer = self.metrics()
+            counts = metrics.answered(answer.text)
+            if not answer.status or (counts and not all(counts.values())):
                 return first
             self._first = 0  # all have answered, or the metrics do not say
         return self._silence
@@ -126,7 +127,7 @@ class Client:
                 error = f"no token for {silence:g} s"
         return Answer(status, stream.rest, time.monotonic() - began, error, stream)
 
-    def _send(self, request: Request, timeout: float, stream: bool = False) -> Any:
+    def _send(self, request: Request, timeout: Timeout, stream: bool = False) -> Any:
         session = requests.Session()
         session.trust_env = False
         headers = {} if request.engine is None else {ENGINE_HEADER: str(request.engine)}

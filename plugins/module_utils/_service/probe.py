@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Mapping, Sequence
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import checks
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import checks, metrics
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.api import Answer, Message
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.checks import Case, Outcome
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.endpoint import Client
@@ -104,9 +104,9 @@ def _each_engine(client: Client, pool: Executor, about: Case, engines: int) -> t
     than one round.
     """
     began = time.monotonic()
-    before = client.answered()
     grown: dict[str, int] = {}
     try:
+        before = answered(client)
         for _round in range(ENGINE_ROUNDS):
             outcome = _of_engines(_on_engines(client, pool, "completion", about, engines))
             if outcome.problem:
@@ -123,7 +123,18 @@ def _growth(client: Client, before: Mapping[str, int], engines: int) -> dict[str
     """Return by how much the engines' counters grew, once all did or the time is over."""
     deadline = time.monotonic() + COUNT_SECONDS
     while True:
-        grown = {engine: count - before.get(engine, 0) for engine, count in client.answered().items()}
+        grown = {engine: count - before.get(engine, 0) for engine, count in answered(client).items()}
         if not checks.silent_engines(grown, engines) or time.monotonic() >= deadline:
             return grown
         time.sleep(COUNT_POLL_SECONDS)
+
+
+def answered(client: Client) -> dict[str, int]:
+    """Return how many requests each engine has answered so far. Raises ProblemError if the metrics do not answer."""
+    deadline = time.monotonic() + COUNT_SECONDS
+    answer = client.metrics()
+    while answer.status != 200 and time.monotonic() < deadline:
+        time.sleep(COUNT_POLL_SECONDS)
+        answer = client.metrics()
+    checks.require_success(answer, "status 200 of /metrics, which counts the answers of each engine")
+    return metrics.answered(answer.text)

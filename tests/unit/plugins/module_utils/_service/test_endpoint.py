@@ -4,14 +4,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
 import pytest
 import requests
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import endpoint
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import endpoint, metrics
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.api import Request
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.endpoint import Client
 from ports import free_port
@@ -117,7 +119,28 @@ def test_engines_are_counted_by_their_answers():
     body = {"model": "glm47", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5}
     with Server() as server:
         client = Client(server.url, KEY)
-        before = client.answered()
+        before = metrics.answered(client.metrics().text)
         assert client.ask(Request("/v1/chat/completions", body, engine=1)).status == 200
-        assert client.answered() == {**before, "1": before["1"] + 1}
+        assert metrics.answered(client.metrics().text) == {**before, "1": before["1"] + 1}
         assert "vllm:num_requests_running" in client.metrics().text
+
+
+def test_health_and_metrics_of_a_busy_api_are_waited_for():
+    """Under load, one event loop has to answer them among all others."""
+    with Server() as server:
+        server.delay = lambda _path: 6
+        client = Client(server.url, KEY, 1)
+        with ThreadPoolExecutor() as pool:
+            answers = list(pool.map(lambda ask: ask(), (client.health, client.metrics)))
+    assert [answer.status for answer in answers] == [200, 200]
+
+
+def test_a_host_that_accepts_no_connection_is_given_up_sooner():
+    """With a backlog that is full, it drops them."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, contextlib.ExitStack() as stack:
+        for _number in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        answer = Client(f"http://127.0.0.1:{listener.getsockname()[1]}").health(0.3)
+    assert (answer.error, answer.seconds < 5) == ("no answer in time", True)

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import checks
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import checks, endpoint
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import probe as probe_module
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.api import Request
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.checks import Outcome
@@ -307,6 +308,46 @@ def test_where_the_metrics_do_not_say_who_has_answered_nobody_waits_longer(serve
         Request("/v1/chat/completions", {**message, "stream": True})
     )
     assert answer.error == "no token for 1 s"
+
+
+def test_while_the_metrics_are_late_engines_may_compile(server: Server, monkeypatch: pytest.MonkeyPatch):
+    """A busy API that does not tell who has answered yet says nothing about that."""
+    monkeypatch.setattr(endpoint, "HEALTH_SECONDS", 0.3)
+    server.delay = lambda path: 2 if path == "/metrics" else 0
+    server.pause = 3
+    message = {
+        "messages": [{"role": "user", "content": "capital of France"}],
+        "model": MODEL,
+        "max_tokens": 1,
+    }
+    client = Client(server.url, KEY, 1, first=30)
+    answer = client.ask(Request("/v1/chat/completions", {**message, "stream": True}))
+    assert (answer.status, answer.error) == (200, "")
+
+
+ENGINE_1 = 'vllm:request_success_total{engine="1",finished_reason="stop",model_name="glm47"} 5.0\n'
+
+
+@pytest.mark.parametrize("failing", [1, 1000])
+def test_metrics_that_do_not_answer_prove_no_engine(server: Server, monkeypatch, failing: int):
+    """Without the count before, an answer of last week would prove an engine that answers nothing today."""
+    monkeypatch.setattr(probe_module, "COUNT_SECONDS", 3)
+    server.answered["0", "stop"] = 5
+    server.ranks = server.balanced = ("0",)  # no request reaches engine 1
+    readings, text = itertools.count(), server.metrics
+    server.metrics_answer, server.metrics = lambda: next(readings) >= failing, lambda: text() + ENGINE_1
+    outcomes, _facts = probed(server, names=["completion"])
+    assert outcomes["completion"].detail.startswith(
+        "no answer of engine 1 counted" if failing == 1 else "HTTP status 503"
+    )
+
+
+def test_metrics_that_fail_once_fail_no_healthy_service(server: Server):
+    readings = itertools.count()
+    server.metrics_answer = lambda: next(readings) not in (0, 2)
+    outcomes, facts = probed(server, names=["completion"])
+    assert failures(outcomes) == set()
+    assert facts["engines"].keys() == {"0", "1"}
 
 
 def test_requests_at_the_same_time_may_learn_from_different_metrics_who_has_answered(server: Server):
