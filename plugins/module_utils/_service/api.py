@@ -12,8 +12,8 @@ from typing import Any, Mapping, NamedTuple, Sequence
 CHAT_PATH = "/v1/chat/completions"
 # Names the engine that is to answer. Without it, vLLM chooses the one with the shortest queue.
 ENGINE_HEADER = "X-data-parallel-rank"
-# What reading a value from an unknown answer raises.
-MALFORMED = (ValueError, KeyError, IndexError, TypeError, AttributeError)
+# What reading a value from an unknown answer raises. In JSON, 1e999 is infinite, and brackets may nest without an end.
+MALFORMED = (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 class Request(NamedTuple):
@@ -48,7 +48,7 @@ class Answer(NamedTuple):
         """The JSON body, or None."""
         try:
             return json.loads(self.text)
-        except ValueError:
+        except MALFORMED:
             return None
 
     @property

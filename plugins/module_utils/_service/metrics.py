@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 from typing import Any, Iterator
 
-SAMPLE = re.compile(r"^(vllm:\w+)\{([^}]*)\} (\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)$", re.M)
+# A value that is finite. vLLM writes no other.
+SAMPLE = re.compile(r"^(vllm:\w+)\{([^}]*)\} ([0-9]{1,20}(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,2})?)$", re.M)
 LABEL = re.compile(r'(\w+)="([^"]*)"')
+RANK = re.compile(r"[0-9]{1,9}")
 ANSWERED = ("stop", "length")  # reasons to finish a request that mean an answer
 # The key of an engine's entry, its metric, and whether that is a counter: then its growth per second counts.
 VALUES = {
@@ -23,9 +25,11 @@ VALUES = {
 
 
 def _samples(text: str) -> Iterator[tuple[str, dict[str, str], float]]:
-    """Yield metric, labels and value of each sample of vLLM in a Prometheus *text*."""
+    """Yield metric, labels and value of each sample of vLLM's engines in a Prometheus *text*."""
     for metric, labels, value in SAMPLE.findall(text):
-        yield metric, {"engine": "0", **dict(LABEL.findall(labels))}, float(value)
+        named = {"engine": "0", **dict(LABEL.findall(labels))}
+        if RANK.fullmatch(named["engine"]):
+            yield metric, named, float(value)
 
 
 def parse(text: str) -> dict[tuple[str, str], float]:
@@ -56,7 +60,8 @@ def engines(before: str, after: str, seconds: float) -> list[dict[str, Any]]:
         for key, (metric, counter) in VALUES.items():
             value = later.get((metric, rank))
             if counter and value is not None:
-                value = round((value - earlier.get((metric, rank), value)) / seconds, 1)
+                grown = value - earlier.get((metric, rank), value)
+                value = round(max(0.0, grown) / seconds, 1)  # vLLM may have started again meanwhile
             entry[key] = value
         result.append(entry)
     return result

@@ -73,13 +73,14 @@ ANSWER_TOKENS = 2  # of the first answer: the prompt, and the step after it, hav
 PROMPT_SECONDS = 1800  # that an engine may read one prompt, before the first token of the answer
 MIN_KEY_BYTES = 16
 RANK_HEADER = "X-data-parallel-rank"
-TOKENS = re.compile(r"^vllm:(?:prompt|generation)_tokens_total\{([^}]*)\} ([0-9.eE+]+)$", re.M)
-CACHE = re.compile(r"^vllm:kv_cache_usage_perc\{([^}]*)\} ([0-9.eE+-]+)$", re.M)
+NUMBER = r"([0-9]{1,20}(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,2})?)"  # one that is finite. vLLM writes no other
+TOKENS = re.compile(r"^vllm:(?:prompt|generation)_tokens_total\{([^}]*)\} " + NUMBER + "$", re.M)
+CACHE = re.compile(r"^vllm:kv_cache_usage_perc\{([^}]*)\} " + NUMBER + "$", re.M)
 FINISHED = re.compile(
-    r"^vllm:request_success_total\{([^}]*finished_reason=\"(?:stop|length)\"[^}]*)\} ([0-9.eE+]+)$", re.M
+    r"^vllm:request_success_total\{([^}]*finished_reason=\"(?:stop|length)\"[^}]*)\} " + NUMBER + "$", re.M
 )
-REQUESTS = re.compile(r"^vllm:num_requests_(?:running|waiting)\{[^}]*\} ([0-9.eE+]+)$", re.M)
-ENGINE_LABEL = re.compile(r'engine="(\d+)"')
+REQUESTS = re.compile(r"^vllm:num_requests_(?:running|waiting)\{[^}]*\} " + NUMBER + "$", re.M)
+ENGINE_LABEL = re.compile(r'(?:^|[, ])engine="([0-9]{1,9})"')
 MAX_MESSAGE_BYTES = 4096
 # Connections that have not yet proved that they know the key: from all addresses, and from one.
 MAX_UNPROVEN = 64
@@ -255,7 +256,7 @@ class Api:
         status, text = await self._ask("GET", "/v1/models", seconds)
         try:
             return status, str(json.loads(text)["data"][0]["id"])
-        except (ValueError, KeyError, TypeError, IndexError):
+        except (ValueError, KeyError, TypeError, IndexError, RecursionError):
             return status, ""
 
     async def work(self, seconds: float) -> dict[int, Work]:

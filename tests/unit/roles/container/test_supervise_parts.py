@@ -152,6 +152,7 @@ def test_the_first_reason_to_stop_counts(options: argparse.Namespace):
     [
         ([('engine="0"', "1"), ('engine="1",x="a"', "2.5"), ('engine="1",x="b"', "1e1")], {0: 1.0, 1: 12.5}),
         ([('x="a"', "3")], {0: 3.0}),
+        ([('of_engine="7",engine="1"', "3"), ('x="a", engine="2"', "4")], {1: 3.0, 2: 4.0}),
         ([], {}),
     ],
 )
@@ -259,9 +260,26 @@ def test_what_the_api_says(served: Any):
     assert asyncio.run(api.requests()) is None
 
 
+@pytest.mark.parametrize("value", [".", "-", "+", "1e", "e5", "1e999", "9" * 400, "NaN", "+Inf", "1.2.3"])
+def test_what_is_no_number_counts_for_nothing(served: Any, value: str):
+    """Nothing that a server may write ends the service."""
+    names = ("prompt_tokens_total", "kv_cache_usage_perc", "request_success_total", "num_requests_running")
+    text = "".join(f'vllm:{name}{{finished_reason="stop"}} {value}\n' for name in names)
+    served.answers = {"/metrics": (200, text)}
+    assert asyncio.run(api_of(served).work(5)) == {}
+    assert asyncio.run(api_of(served).requests()) is None
+
+
 @pytest.mark.parametrize(
     ("text", "model"),
-    [('{"data": [{"id": "glm47"}]}', "glm47"), ("x", ""), ('{"data": []}', ""), ("[]", ""), ("{}", "")],
+    [
+        ('{"data": [{"id": "glm47"}]}', "glm47"),
+        ("x", ""),
+        ('{"data": []}', ""),
+        ("[]", ""),
+        ("{}", ""),
+        ('{"data":' + "[" * 100_000, ""),
+    ],
 )
 def test_the_model_that_is_served(served: Any, text: str, model: str):
     served.answers = {"/v1/models": (200, text)}

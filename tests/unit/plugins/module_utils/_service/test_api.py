@@ -216,3 +216,27 @@ def test_a_shortened_text_is_one_line_and_not_longer(text, limit):
     assert len(line) <= limit
     whole = " ".join(text.split())
     assert line == whole or (len(whole) > limit == len(line) and line == whole[: limit - 3] + "...")
+
+
+DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize("body", [DEEP, '{"choices":' + DEEP, '{"error":' + DEEP, '{"data":' + DEEP])
+def test_an_answer_without_an_end_of_brackets_is_none_that_can_be_read(body: str):
+    read = answer(body, 500)
+    assert (read.body, read.message, read.error_text) == (None, None, body)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        DEEP,
+        '{"choices": [], "usage": {"completion_tokens": 1e999}}',
+        '{"choices": [{"delta": {"tool_calls": [{"index": 1e999, "function": {}}]}}]}',
+        '{"choices": [{"delta": {"tool_calls": [{"index": NaN, "function": {}}]}}]}',
+    ],
+)
+def test_a_chunk_with_a_number_without_an_end_is_an_error_of_the_stream(event: str):
+    stream = Stream()
+    stream.feed(f"data: {event}", 0.1)
+    assert "is not a chunk of a chat completion" in stream.error

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import metrics
 
 TEXT = (Path(__file__).parents[2] / "fixtures" / "metrics.txt").read_text(encoding="utf-8")
@@ -63,3 +64,20 @@ def test_engines_are_in_the_order_of_their_numbers_and_labels_are_added_up():
     found = metrics.engines(text, text, 1.0)
     assert [(one["engine"], one["running"]) for one in found] == [(2, 5.0), (10, 1.0)]
     assert metrics.parse("vllm:num_requests_running{} 4") == {("vllm:num_requests_running", "0"): 4.0}
+
+
+@pytest.mark.parametrize("value", ["1e999", "9" * 400, "NaN", "+Inf", ".", "1e", "\u0661"])
+def test_what_is_no_finite_number_counts_for_nothing(value: str):
+    text = f'vllm:request_success_total{{engine="0",finished_reason="stop"}} {value}'
+    assert (metrics.answered(text), metrics.engines(text, text, 1.0)) == ({}, [])
+
+
+@pytest.mark.parametrize("rank", ["", "x", "-1", "1.0", "\u0662", "\u00b2", "9" * 5000])
+def test_what_is_no_rank_is_no_engine(rank: str):
+    text = f'vllm:request_success_total{{engine="{rank}",finished_reason="stop"}} 1'
+    assert (metrics.answered(text), metrics.engines(text, text, 1.0)) == ({}, [])
+
+
+def test_a_service_that_starts_again_meanwhile_computes_nothing_less_than_nothing():
+    before, after = (f'vllm:generation_tokens_total{{engine="0"}} {count}' for count in (900, 5))
+    assert metrics.engines(before, after, 2.0)[0]["generated_tokens_per_second"] == 0.0
