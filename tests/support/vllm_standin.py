@@ -109,10 +109,13 @@ class Handler(BaseHTTPRequestHandler):
         async def app(scope: dict[str, Any], _receive: object, _send: object) -> None:
             passed.append(scope)
 
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request"}
+
         async def send(message: dict[str, Any]) -> None:
             answer.append(message)
 
-        asyncio.run(self.server.middleware(app)({"type": "http", "path": self.path}, None, send))
+        asyncio.run(self.server.middleware(app)({"type": "http", "path": self.path}, receive, send))
         for message in answer:
             if message["type"] == "http.response.start":
                 self.send_response(message["status"])

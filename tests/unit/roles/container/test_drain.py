@@ -37,7 +37,8 @@ def test_what_passes_while_the_service_drains(
         passed.append(what)
 
     async def receive() -> Any:
-        raise AssertionError
+        assert not passes
+        return {"type": "http.request", "body": b"", "more_body": False}
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -58,3 +59,24 @@ def test_what_passes_while_the_service_drains(
     assert (headers[b"connection"], headers[b"content-type"]) == (b"close", b"application/json")
     assert body["type"] == "http.response.body"
     assert json.loads(body["body"])["error"]["code"] == 503
+
+
+@pytest.mark.parametrize("last", [{"type": "http.request", "body": b"z"}, {"type": "http.disconnect"}])
+def test_a_request_is_read_before_it_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: dict[str, Any]
+):
+    """The kernel resets a connection that is closed with bytes unread, and the client may see that instead of the answer."""
+    file, happened = tmp_path / "draining", []
+    file.touch()
+    monkeypatch.setenv("ASCEND_OPS_DRAINING", str(file))
+    parts = iter([{"type": "http.request", "body": b"x", "more_body": True}, last])
+
+    async def receive() -> Any:
+        happened.append("read")
+        return next(parts)
+
+    async def send(message: Any) -> None:
+        happened.append(message["type"])
+
+    asyncio.run(drain.Refusal(None)({"type": "http", "path": "/v1/chat/completions"}, receive, send))
+    assert happened == ["read", "read", "http.response.start", "http.response.body"]
