@@ -15,6 +15,8 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._lint.registry imp
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import flags, names, values
 
 rules = Rules()
+RUST = "VLLM_USE_RUST_FRONTEND"
+RUST_REFUSES = "https://github.com/vllm-project/vllm/blob/main/rust/src/cmd/src/cli/unsupported.rs"
 
 
 @rules.named("variable_unread")
@@ -66,4 +68,20 @@ def _variable_values(case: Case) -> Iterator[Found]:
                 f"a whole number{flags.limits_text(limits)}",
                 f"correct it, or take it out: vllm_{key}: {{{name}: null}}",
                 case.flags_source if is_vllms else case.source("variables"),
+            )
+
+
+@rules.named("rust_frontend")
+def _rust_frontend(case: Case) -> Iterator[Found]:
+    """The API server in Rust refuses each flag that it does not know."""
+    drains = int(case.settings["drain_seconds"]) > 0
+    for key, name, value in case.variables() if case.is_head and drains else ():
+        if name == RUST and RUST in case.release.variables and str(value).strip() not in ("0", ""):
+            yield Found(
+                WARN,
+                f"vllm_{key} has {RUST}: {json.dumps(str(value))}, and that API server does not start with the "
+                "middleware that drains the service",
+                "one of them",
+                f"vllm_{key}: {{{RUST}: null}}, or vllm_drain_seconds: 0",
+                RUST_REFUSES,
             )
