@@ -79,7 +79,7 @@ CACHE = re.compile(r"^vllm:kv_cache_usage_perc\{([^}]*)\} " + NUMBER + "$", re.M
 FINISHED = re.compile(
     r"^vllm:request_success_total\{([^}]*finished_reason=\"(?:stop|length)\"[^}]*)\} " + NUMBER + "$", re.M
 )
-REQUESTS = re.compile(r"^vllm:num_requests_(?:running|waiting)\{[^}]*\} " + NUMBER + "$", re.M)
+REQUESTS = re.compile(r"^vllm:num_requests_(?:running|waiting)\{([^}]*)\} " + NUMBER + "$", re.M)
 ENGINE_LABEL = re.compile(r'(?:^|[, ])engine="([0-9]{1,9})"')
 MAX_MESSAGE_BYTES = 4096
 # Connections that have not yet proved that they know the key: from all addresses, and from one.
@@ -263,13 +263,15 @@ class Api:
         """Return what each engine has done so far, by its rank."""
         _status, text = await self._ask("GET", "/metrics", seconds)
         counts = [by_rank(pattern.findall(text)) for pattern in (TOKENS, CACHE, FINISHED)]
-        return {rank: Work(*(count.get(rank, 0) for count in counts)) for rank in set().union(*counts)}
+        requests = by_rank(REQUESTS.findall(text))
+        ranks = set(requests).union(*counts)
+        return {rank: Work(*(count.get(rank, 0) for count in counts), requests.get(rank)) for rank in ranks}
 
     async def requests(self) -> int | None:
         """Return how many requests run or wait on all engines; None if the API does not say."""
         _status, text = await self._ask("GET", "/metrics", DRAIN_REQUEST_SECONDS)
-        counts = REQUESTS.findall(text)
-        return round(sum(map(float, counts))) if counts else None
+        counts = by_rank(REQUESTS.findall(text))
+        return round(sum(counts.values())) if counts else None
 
     async def compute(self, model: str, rank: int, tokens: int, seconds: float) -> int:
         """Let an engine compute so many tokens. Return the status of the answer, 0 for none in time."""
@@ -356,11 +358,15 @@ class Member:
 
 @dataclasses.dataclass
 class Work:
-    """What an engine has done so far: tokens that it has read and written, answers. And how full its KV cache is."""
+    """What an engine has done so far: tokens that it has read and written, answers. And how full its KV cache is.
+
+    `requests`: those that run or wait on it; None if that is unknown.
+    """
 
     tokens: float = 0.0
     cache: float = 0.0
     finished: float = 0.0
+    requests: float | None = None
 
 
 @dataclasses.dataclass
@@ -369,7 +375,7 @@ class Engine:
 
     `silence`: seconds without a token. `read`: the silence at which it last was seen to read a prompt. `probed`: that at
     which it was first asked for a token. `probes`: how often it was asked, by PROBE_RESULTS. `finished`: answers to
-    others that it has finished.
+    others that it has finished. `requests`: those of others that it has, None if that is unknown.
     """
 
     rank: int
@@ -378,6 +384,7 @@ class Engine:
     probed: float | None = None
     probe: asyncio.Task[str] | None = None
     finished: float = 0.0
+    requests: float | None = None
     probes: dict[str, int] = dataclasses.field(default_factory=lambda: dict.fromkeys(PROBE_RESULTS, 0))
 
     @property
@@ -396,7 +403,7 @@ class Engine:
         The tokens of a prompt count when all of it is read. Until then, only the KV cache shows that it computes.
         """
         self.silence += passed
-        self.finished = now.finished
+        self.finished, self.requests = now.finished, now.requests
         if self.answer() in ("answered", "refused") or now.tokens > before.tokens:
             self.silence, self.read, self.probed = 0.0, 0.0, None
         elif now.cache != before.cache:
@@ -861,14 +868,18 @@ class Head(Supervisor):
         return timeout if answered else max(timeout, self.options.first_seconds)
 
     async def _probe(self, engine: Engine) -> str:
-        """Return which of PROBE_RESULTS it is. A refusal of the API shows nothing, so it counts as an answer."""
+        """Return which of PROBE_RESULTS it is. A refusal of the API shows nothing, so it counts as an answer.
+
+        Status 503 refuses what is too much (--max-num-queued-reqs), for the sake of the other engines if this one has
+        nothing to do.
+        """
         seconds, status = self.options.probe_timeout, 200
         if not self._model:
             status, self._model = await self._api.model(seconds)
         if self._model:
             tokens = 1 if engine.has_answered else ANSWER_TOKENS
             status = await self._api.compute(self._model, engine.rank, tokens, seconds)
-        if 400 <= status < 500:
+        if 400 <= status < 500 or (status == 503 and engine.requests == 0):
             self.log_once(f"cannot ask engine {engine.rank} for a token: HTTP status {status}", about="probe")
             return "refused"
         return "answered" if 0 < status < 400 else "failed"

@@ -252,7 +252,7 @@ def test_what_the_api_says(served: Any):
     api = api_of(served)
     served.answers = {"/health": (200, ""), "/metrics": (200, METRICS)}
     assert asyncio.run(api.is_ready())
-    assert asyncio.run(api.work(5)) == {0: supervise.Work(7, 0), 1: supervise.Work(10, 0.25)}
+    assert asyncio.run(api.work(5)) == {0: supervise.Work(7, 0, 0, 2), 1: supervise.Work(10, 0.25, 0, 3)}
     assert asyncio.run(api.requests()) == 5
     served.answers = {"/health": (503, ""), "/metrics": (503, "busy")}
     assert not asyncio.run(api.is_ready())
@@ -341,6 +341,30 @@ def test_an_answer_to_a_probe_is_judged_by_its_status(options: Any, model: Any, 
     async def work(head: Any) -> str:
         head._api = SimpleNamespace(model=its_model, compute=compute)
         return await head._probe(supervise.Engine(1))
+
+    assert in_head(options, work) == result
+
+
+@pytest.mark.parametrize(
+    ("requests", "status", "result"),
+    [(0, 503, "refused"), (1, 503, "failed"), (None, 503, "failed"), (0, 500, "failed"), (0, 504, "failed")],
+)
+def test_an_idle_engine_is_not_asked_where_the_others_have_too_much(
+    options: Any, requests: float | None, status: int, result: str
+):
+    """With --max-num-queued-reqs or --max-num-queued-tokens, the API counts the requests of all engines."""
+
+    async def its_model(_seconds: float) -> Any:
+        return 200, "glm47"
+
+    async def compute(*_asked: Any) -> int:
+        return status
+
+    async def work(head: Any) -> str:
+        head._api = SimpleNamespace(model=its_model, compute=compute)
+        engine, now = head._engines[1], supervise.Work(5, 0, 0, requests)
+        engine.observe(supervise.Work(5, 0), now, 60)
+        return await head._probe(engine)
 
     assert in_head(options, work) == result
 
