@@ -11,6 +11,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import FA
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._lint.case import Case
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._lint.registry import Found, Rules
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import flags, names
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.container import VLLM_STOP_SECONDS
 
 rules = Rules()
 # What vllm-ascend adds to the choices of vLLM (v0.30.0rc2, docs/source/tutorials/models/GLM5.3.md).
@@ -47,6 +48,20 @@ def _idle(case: Case) -> Iterator[Found]:
             f"{', '.join(idle)} without nnodes, and vLLM then does not read it",
             "no such flag: the address that the API listens on is host, that of the head vllm_service_ip",
             f"vllm_serve_args: {{{': null, '.join(idle)}: null}}",
+            case.flags_source,
+        )
+
+
+@rules.named("shutdown_timeout")
+def _shutdown_timeout(case: Case) -> Iterator[Found]:
+    """The supervisor drains the service before it stops vLLM, and ends a failed generation without waiting."""
+    seconds = case.number("shutdown-timeout") or 0
+    if "shutdown-timeout" in case.release.flags.kinds and seconds > VLLM_STOP_SECONDS:
+        yield Found(
+            WARN,
+            f"shutdown-timeout is {seconds:.0f}, and the supervisor gives vLLM {VLLM_STOP_SECONDS} s to stop",
+            "vllm_drain_seconds, for which a planned stop waits before that",
+            f"vllm_serve_args: {{shutdown-timeout: null}}, and vllm_drain_seconds: {seconds:.0f}",
             case.flags_source,
         )
 

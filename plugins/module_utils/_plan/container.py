@@ -20,7 +20,8 @@ SUPERVISOR_STATE = "/var/lib/ascend-ops-supervise.json"
 SUPERVISOR_STATUS = "/var/lib/ascend-ops-supervise.status"
 MIDDLEWARE = "/usr/local/lib/ascend_ops_drain.py"
 DRAINING = "/var/lib/ascend-ops-draining"  # exists while the API refuses requests
-STOP_SECONDS = 20  # for a stop after the drain: the supervisor gives vLLM 8 s
+STOP_SECONDS = 20  # for a stop after the drain
+VLLM_STOP_SECONDS = 8  # of that, for vLLM: --stop-seconds of the supervisor
 # What root in a hardened container still needs: to use files and devices of other owners, as those of the driver.
 CAPABILITIES = ("DAC_OVERRIDE",)
 FIRST_FREE_PORT = 1024  # below it, a port takes a capability

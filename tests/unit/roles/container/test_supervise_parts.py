@@ -18,6 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.container import VLLM_STOP_SECONDS
 from ports import free_port
 from programs import PROGRAMS, load
 
@@ -44,6 +45,10 @@ def in_head(options: argparse.Namespace, work: Callable[[Any], Any]) -> Any:
         return await found if asyncio.iscoroutine(found) else found
 
     return asyncio.run(run())
+
+
+def test_vllm_has_the_time_to_stop_that_lint_tells(options: argparse.Namespace):
+    assert options.stop_seconds == VLLM_STOP_SECONDS
 
 
 # Files

@@ -414,6 +414,11 @@ def test_flags_that_vllm_refuses_together(of, own, expected):
         ("flag_idle", "0.23.0", args(master_addr="a", nnodes=2), None),
         ("flag_idle", "0.23.0", args(master_addr=None), None),
         ("flag_idle", "0.23.0", args(nnodes=1), None),
+        ("shutdown_timeout", "0.23.0", args(shutdown_timeout=120), (WARN, "8 s", "vllm_drain_seconds: 120")),
+        ("shutdown_timeout", "0.23.0", args(shutdown_timeout=9), NOTHING),
+        ("shutdown_timeout", "0.23.0", args(shutdown_timeout=8), None),
+        ("shutdown_timeout", "0.23.0", args(shutdown_timeout=None), None),
+        ("shutdown_timeout", "0.13.0", args(shutdown_timeout=120), None),
         # Parsers
         ("parser_missing", "0.23.0", args(tool_call_parser="mine"), (FAIL, "mine", "hermes")),
         ("parser_missing", "0.23.0", args(tool_call_parser="hermes"), None),
