@@ -21,8 +21,11 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.api impor
 )
 
 REQUESTS_ERROR: str | None = None
+NO_ANSWER: tuple[type[Exception], ...] = ()
 try:
     import requests
+
+    NO_ANSWER = (requests.RequestException, ValueError)  # the latter for a redirect to what is no URL
 except ImportError:
     REQUESTS_ERROR = traceback.format_exc()
 
@@ -93,7 +96,7 @@ class Client:
             with self._send(request, seconds) as response:
                 text = response.content.decode("utf-8", "replace")
                 return Answer(response.status_code, text, time.monotonic() - began)
-        except requests.RequestException as error:
+        except NO_ANSWER as error:
             return Answer(0, "", time.monotonic() - began, transport_error(error))
 
     def _patience(self) -> float:
@@ -121,7 +124,7 @@ class Client:
                     error = f"no token for {silence:g} s" if now - stream.heard > silence else ""
                     if stream.closed or error:
                         break
-        except requests.RequestException as exception:
+        except NO_ANSWER as exception:
             error = transport_error(exception)
             if isinstance(exception, requests.Timeout) or "timed out" in str(exception):
                 error = f"no token for {silence:g} s"

@@ -144,3 +144,25 @@ def test_a_host_that_accepts_no_connection_is_given_up_sooner():
             waiting.connect_ex(listener.getsockname())
         answer = Client(f"http://127.0.0.1:{listener.getsockname()[1]}").health(0.3)
     assert (answer.error, answer.seconds < 5) == ("no answer in time", True)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("place", ["http://[::bad", "http://" + "a" * 70, "ftp://x/y", "/x"])
+def test_a_redirect_that_leads_nowhere_is_no_answer(stream: bool, place: str):
+    redirect = f"HTTP/1.1 307 Here\r\nLocation: {place}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+    def serve(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _address = listener.accept()
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(redirect.encode())
+
+    with ThreadPoolExecutor(1) as pool, socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(5)
+        pool.submit(serve, listener)
+        client = Client(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        answer = client.ask(Request("/v1/chat/completions", {"stream": stream, "max_tokens": 1}))
+        listener.shutdown(socket.SHUT_RDWR)
+    assert (answer.status, bool(answer.error)) == (0, True)
