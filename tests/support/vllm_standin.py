@@ -94,6 +94,8 @@ class Handler(BaseHTTPRequestHandler):
             return
         if not self.allowed():
             self.reply(401, {"error": "Unauthorized"})
+        elif self.server.too_busy():
+            self.refuse(503, "Too many requests are in flight.", "ServiceUnavailable")
         elif body["model"] != MODEL:
             self.refuse(404, f"The model `{body['model']}` does not exist.", "NotFoundError")
         elif body["max_tokens"] + PROMPT_TOKENS > LENGTH:
@@ -254,6 +256,7 @@ class Server(ThreadingHTTPServer):
         self.keep_alive = 0.0  # seconds between two comments in a stream that hangs, none if 0
         self.fails: Callable[[Asked], bool] = lambda _asked: False
         self.breaks: Callable[[Asked], bool] = lambda _asked: False
+        self.too_busy: Callable[[], bool] = lambda: False
         self.middleware: Callable[..., Any] = lambda app: app
         self.metrics_answer: Callable[[], bool] = lambda: True
         self.cache: Callable[[str], float] = lambda _rank: 0.0  # how much of an engine's KV cache is used

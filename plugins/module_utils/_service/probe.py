@@ -12,12 +12,15 @@ from typing import Any, Mapping, Sequence
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import checks, metrics
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.api import Answer, Message
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.api import Answer, Message, Request
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.checks import Case, Outcome
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.endpoint import Client
 
 TRIES = 3  # of a check that the model decides
 RETRY_SECONDS = 120  # a try that took longer is the last one
+BUSY = 503  # with which vLLM refuses what is too much, as with --max-num-queued-reqs
+BUSY_SECONDS = 60  # for which such a request is made again
+BUSY_POLL_SECONDS = 1
 ENGINE_ROUNDS = 3
 COUNT_SECONDS = 3  # vLLM counts a request shortly after it has answered it
 COUNT_POLL_SECONDS = 0.1
@@ -71,12 +74,22 @@ def _settle_together(
     """Do the same for checks that examine one answer."""
     request = checks.CHECKS[names[0]].request(about)._replace(engine=engine)
     for _try in range(TRIES):
-        answer = client.ask(request)
+        answer = _ask(client, request)
         outcomes = {name: checks.outcome(name, answer, about) for name in names}
         again = any(one.again for one in outcomes.values())
         if not again or answer.seconds > RETRY_SECONDS:
             break
     return outcomes, answer
+
+
+def _ask(client: Client, request: Request) -> Answer:
+    """Return the answer to a request, which is made again while the service has too much to do."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    answer = client.ask(request)
+    while answer.status == BUSY and time.monotonic() < deadline:
+        time.sleep(BUSY_POLL_SECONDS)
+        answer = client.ask(request)
+    return answer
 
 
 def _on_engines(

@@ -366,6 +366,18 @@ def test_requests_at_the_same_time_may_learn_from_different_metrics_who_has_answ
     assert client.ask(request).status == 200
 
 
+@pytest.mark.parametrize("refusals", [2, 1000])
+def test_a_service_that_has_too_much_to_do_is_asked_again(server: Server, monkeypatch, refusals: int):
+    """With --max-num-queued-reqs, the API refuses requests with status 503 while it has that many."""
+    monkeypatch.setattr(probe_module, "BUSY_SECONDS", 2)
+    monkeypatch.setattr(probe_module, "BUSY_POLL_SECONDS", 0.1)
+    numbers = itertools.count()
+    server.too_busy = lambda: next(numbers) < refusals
+    outcomes, _facts = probed(server, names=["thinking_off"])
+    assert failures(outcomes) == (set() if refusals == 2 else {"thinking_off"})
+    assert refusals == 2 or "HTTP status 503" in outcomes["thinking_off"].detail
+
+
 def test_an_engine_that_dies_fails_at_once(server: Server):
     server.fails = lambda asked: asked.tools and not asked.streamed
     server.breaks = lambda asked: asked.streamed
