@@ -973,7 +973,7 @@ def test_hosts_that_are_missing_are_named_until_a_generation_starts(options: Any
     async def work(head: Any) -> None:
         head._members = joined(None)
         naming = head.spawn(head._name_missing())
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)
         head.generation = "g"
         await asyncio.wait_for(naming, 5)
 
