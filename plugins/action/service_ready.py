@@ -25,15 +25,17 @@ SLICE_SECONDS = 4  # of waiting for each run of the module: how soon a failure o
 CAUSE_SECONDS = 4  # that a host which saw only a trace waits for the cause from another host
 UNREACHABLE_SECONDS = 120  # without a connection to the host before the wait ends: it only reads
 RETRY_SECONDS = 2
+UNREACHABLE = "unreachable"  # in the place of a stage
 SSH_RETRIES = "reconnection_retries"  # option of the connection
+PROGRESS_SECONDS = 900  # without progress on any host before a wait that has taken its time ends
 SHOW_SECONDS = 30  # between two lines about the progress within one stage
 EXPECTED = "the service starts on all hosts"
 
 display = Display()
 
 
-class Failures:
-    """The failures that the hosts of a task tell each other, one file for each host.
+class Reports:
+    """What the hosts of a task tell each other: their failures and their progress, in files of each host.
 
     Each host's task runs in a fork of its own, and Ansible has no way to pass data between forks before the
     task has ended on all hosts. So they use the temporary folder that Ansible makes for the run and removes
@@ -45,16 +47,28 @@ class Failures:
 
     def report(self, host: str, found: str, findings: list[dict[str, Any]]) -> None:
         """Tell the other hosts about a failure."""
+        self._write(host, "failed", {"host": host, "found": found, "findings": findings})
+
+    def report_progress(self, host: str) -> None:
+        """Tell the other hosts that this one gets further."""
+        self._write(host, "progress", {})
+
+    def failures(self) -> list[dict[str, Any]]:
+        """Return the failures so far, the earliest first, also where the controller's clock was set meanwhile."""
+        return sorted(self._read("failed"), key=lambda one: float(one["at"]))
+
+    def progressed(self) -> float:
+        """Return when a host last got further, by time.monotonic()."""
+        return max((float(one["at"]) for one in self._read("progress")), default=0.0)
+
+    def _write(self, host: str, kind: str, report: dict[str, Any]) -> None:
         self._folder.mkdir(exist_ok=True)
         part = self._folder / f"{host}.part"
-        failed = {"host": host, "at": time.monotonic(), "found": found, "findings": findings}
-        part.write_text(json.dumps(failed), encoding="utf-8")
-        part.rename(part.with_suffix(".json"))
+        part.write_text(json.dumps({"at": time.monotonic(), **report}), encoding="utf-8")
+        part.rename(part.with_suffix(f".{kind}"))
 
-    def reported(self) -> list[dict[str, Any]]:
-        """Return the failures so far, the earliest first, also where the controller's clock was set meanwhile."""
-        failed = (json.loads(file.read_text(encoding="utf-8")) for file in self._folder.glob("*.json"))
-        return sorted(failed, key=lambda one: float(one["at"]))
+    def _read(self, kind: str) -> list[dict[str, Any]]:
+        return [json.loads(file.read_text(encoding="utf-8")) for file in self._folder.glob(f"*.{kind}")]
 
     def first_cause(self, seconds: float) -> Finding | None:
         """Return the first cause over all hosts, or the best finding if no cause is reported in time."""
@@ -62,7 +76,7 @@ class Failures:
         while True:
             findings = (
                 Finding(**{**finding, "host": failed["host"]})
-                for failed in self.reported()
+                for failed in self.failures()
                 for finding in failed["findings"]
             )
             first = next(iter(diagnosis.sort_findings(findings)), None)
@@ -72,7 +86,10 @@ class Failures:
 
 
 class ActionModule(ActionBase):
-    """Waits in slices, to print each host's stage, and to end the wait on all hosts when one has failed."""
+    """Waits in slices, to print each host's stage, and to end the wait on all hosts when one has failed.
+
+    A wait that has taken its time goes on while a host gets further: the hosts may load at different speeds.
+    """
 
     _supports_check_mode = True
 
@@ -80,24 +97,32 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         self._host: str = task_vars["inventory_hostname"]
         self._shown: tuple[str, str, float] = ("", "", 0.0)
+        self._reached: tuple[str, str] | None = None
         self._started: str | None = self._task.args.get("since")
         self._unreachable_since: float | None = None
         if self._connection.has_option(SSH_RETRIES):
             self._connection.set_option(SSH_RETRIES, 0)  # this action tries again, and says so
-        failures = Failures(self._task._uuid)
-        deadline = time.monotonic() + self._timeout()
+        reports = Reports(self._task._uuid)
+        timeout = self._timeout()
+        deadline = time.monotonic() + timeout
+        longer = min(timeout, PROGRESS_SECONDS)
         while True:
             left = max(0, deadline - time.monotonic())
-            result = self._wait(min(left, SLICE_SECONDS), failures, task_vars)
+            result = self._wait(min(left, SLICE_SECONDS), reports, task_vars)
             if not result.get("failed"):
                 return located(result, place(self._task, self._host))
-            if left <= SLICE_SECONDS or result.get("died") or "ready" not in result:
-                failures.report(self._host, found(result), result.get("findings", []))
+            if not result.get("died") and self._gets_further(result):
+                reports.report_progress(self._host)
+            was_last = left <= SLICE_SECONDS
+            if was_last and reports.progressed() + longer - time.monotonic() > SLICE_SECONDS:
+                deadline, was_last = reports.progressed() + longer, False
+            if was_last or result.get("died") or "ready" not in result:
+                reports.report(self._host, found(result), result.get("findings", []))
                 seconds = CAUSE_SECONDS if result.get("died") else 0
-                return self._explained(result, failures.first_cause(seconds))
-            if failures.reported():
-                other = failures.reported()[0]
-                return self._explained(abandoned(result, other), failures.first_cause(CAUSE_SECONDS))
+                return self._explained(result, reports.first_cause(seconds))
+            if reports.failures():
+                other = reports.failures()[0]
+                return self._explained(abandoned(result, other), reports.first_cause(CAUSE_SECONDS))
             self._show(result["stage"], result["progress"])
 
     def _timeout(self) -> int:
@@ -107,7 +132,14 @@ class ActionModule(ActionBase):
         except TypeError as error:
             raise AnsibleActionFail(f"timeout is {given!r}, expected a number of seconds") from error
 
-    def _wait(self, seconds: float, failures: Failures, task_vars: dict[str, Any] | None) -> dict[str, Any]:
+    def _gets_further(self, result: dict[str, Any]) -> bool:
+        """Return whether the start has got further since the last slice in which the host could be reached."""
+        if result.get("stage") in (None, UNREACHABLE):
+            return False
+        before, self._reached = self._reached, (result["stage"], result["progress"])
+        return before not in (None, self._reached)
+
+    def _wait(self, seconds: float, reports: Reports, task_vars: dict[str, Any] | None) -> dict[str, Any]:
         """Return the result of a slice. A container that restarts between two slices is noticed in the next."""
         arguments = dict(self._task.args, timeout=int(seconds))
         if self._started:
@@ -115,12 +147,12 @@ class ActionModule(ActionBase):
         try:
             result = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
         except AnsibleConnectionFailure as error:
-            return self._unreachable(error, failures)
+            return self._unreachable(error, reports)
         self._unreachable_since = None
         self._started = self._started or result.get("started")
         return result
 
-    def _unreachable(self, error: AnsibleConnectionFailure, failures: Failures) -> dict[str, Any]:
+    def _unreachable(self, error: AnsibleConnectionFailure, reports: Reports) -> dict[str, Any]:
         """Return a slice in which the host could not be reached. Raises *error* when that has lasted too long.
 
         A lost connection is no failure of the service.
@@ -130,7 +162,7 @@ class ActionModule(ActionBase):
             self._unreachable_since = now
             display.warning(f"{self._host} cannot be reached, trying for {UNREACHABLE_SECONDS} s: {error}")
         if now - self._unreachable_since >= UNREACHABLE_SECONDS:
-            failures.report(self._host, f"no connection for {UNREACHABLE_SECONDS} s: {error}", [])
+            reports.report(self._host, f"no connection for {UNREACHABLE_SECONDS} s: {error}", [])
             raise error
         self._connection.reset()
         time.sleep(RETRY_SECONDS)
@@ -138,7 +170,7 @@ class ActionModule(ActionBase):
         return {
             "failed": True,
             "ready": False,
-            "stage": "unreachable",
+            "stage": UNREACHABLE,
             "progress": "cannot be reached",
             **failure(problem),
         }

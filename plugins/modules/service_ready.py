@@ -27,7 +27,10 @@ options:
         this host.
     type: str
   timeout:
-    description: Seconds until the endpoint must be ready. V(0) does not wait.
+    description:
+      - Seconds until the endpoint must be ready. V(0) does not wait.
+      - The wait goes on after that while a host of the task gets further, such as by another file of the weights. It ends
+        after as many seconds without progress, at most 900.
     type: int
     default: 3600
   since:

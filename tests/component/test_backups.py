@@ -1,65 +1,100 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the backups of an interrupted upgrade mean, by the containers that each host has: whether that upgrade had succeeded."""
+"""What a failed upgrade returns to, by the containers that each host has when it begins: the service before it, nothing older."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ansible_run import ROOT, run
 
-SERVICE, BACKUP, BOTH, NONE = (True, False), (False, True), (True, True), (False, False)
+HOSTS = ("node0", "node1", "node2")
+SERVICE, BACKUP, BOTH, NONE = ("service",), ("backup",), ("service", "backup"), ()
+
+
+@dataclass(frozen=True)
+class Case:
+    """The containers of each host when an upgrade begins, and those that its rollback returns to.
+
+    `worked`: on how many hosts the container shows that its service has worked. `changed`: on how many hosts the upgrade
+    replaces it.
+    """
+
+    found: tuple[tuple[str, ...], ...]
+    expected: tuple[str, ...]
+    worked: int = 0
+    changed: int = 3
+
+
 CASES = {
-    "nothing": ([NONE, NONE, NONE], False),
-    "no upgrade": ([SERVICE, SERVICE, SERVICE], False),
-    "ended while it made backups": ([BACKUP, SERVICE, SERVICE], False),
-    "ended before it created a container": ([BACKUP, BACKUP, BACKUP], False),
-    "ended while it created containers": ([BOTH, BACKUP, BACKUP], False),
-    "ended while the new service started": ([BOTH, BOTH, BOTH], False),
-    "ended while the rollback removed containers": ([BACKUP, BOTH, BOTH], False),
-    "ended while the rollback restored backups": ([SERVICE, BACKUP, BACKUP], False),
-    "ended while it removed backups": ([SERVICE, BOTH, BOTH], True),
-    "ended before it removed the last backup": ([SERVICE, SERVICE, BOTH], True),
-}
+    "nothing": Case((NONE, NONE, NONE), ("", "", "")),
+    "no earlier upgrade": Case((SERVICE, SERVICE, SERVICE), ("service", "service", "service")),
+    "ended while it made backups": Case((BACKUP, SERVICE, SERVICE), ("backup", "service", "service")),
+    "ended before it created a container": Case((BACKUP, BACKUP, BACKUP), ("backup", "backup", "backup")),
+    "ended while it created containers": Case((BOTH, BACKUP, BACKUP), ("backup", "backup", "backup")),
+    "ended while the new service started": Case((BOTH, BOTH, BOTH), ("backup", "backup", "backup")),
+    "the new service has worked since": Case((BOTH, BOTH, BOTH), ("service", "service", "service"), worked=3),
+    "one of its containers was replaced since": Case((BOTH, BOTH, BOTH), ("backup", "backup", "backup"), worked=2),
+    "the upgrade replaces one of them": Case((BOTH, BOTH, BOTH), ("service", "service", "service"), worked=3, changed=1),
+    "the same upgrade goes on": Case((BOTH, BOTH, BOTH), ("backup", "backup", "backup"), worked=3, changed=0),
+    "ended while the rollback removed containers": Case((BACKUP, BOTH, BOTH), ("backup", "backup", "backup")),
+    "ended while the rollback restored backups": Case((SERVICE, BACKUP, BACKUP), ("service", "backup", "backup")),
+    "ended while it removed backups": Case((SERVICE, BOTH, BOTH), ("service", "service", "service")),
+    "ended before it removed the last backup": Case((SERVICE, SERVICE, BOTH), ("service", "service", "service")),
+    "the same upgrade, which ended while it removed backups": Case(
+        (SERVICE, BOTH, BOTH), ("service", "service", "service"), changed=0
+    ),
+}  # fmt: skip
 
 
-def test_a_backup_counts_until_the_upgrade_has_succeeded(tmp_path: Path):
-    hosts = ("node0", "node1", "node2")
-    plays = [
-        {
-            "name": name,
-            "hosts": ":".join(hosts),
-            "gather_facts": False,
-            "vars_files": [str(ROOT / "roles/container/vars/main.yml")],
-            "vars": {"found": dict(zip(hosts, found, strict=True))},
-            "tasks": [
-                {
-                    "ansible.builtin.set_fact": {
-                        "__container_info": {"exists": "{{ found[inventory_hostname][0] }}"},
-                        "__container_backup_info": {"exists": "{{ found[inventory_hostname][1] }}"},
-                    }
-                },
-                {
-                    "ansible.builtin.debug": {
-                        "msg": "{{ 'succeeded' if __container_succeeded else 'counts' }}"
-                    }
-                },
-            ],
-        }
-        for name, (found, _succeeded) in CASES.items()
-    ]
+def found(case: Case, name: str) -> dict[str, Any]:
+    """Return what the module docker_container_info tells of a container on each host."""
+    return {
+        host: {"exists": name in names, "container": {"Id": name} if name in names else None}
+        for host, names in zip(HOSTS, case.found, strict=True)
+    }
+
+
+def play(name: str, case: Case) -> dict[str, Any]:
+    facts = {
+        "__container_info": "{{ service[inventory_hostname] }}",
+        "__container_backup_info": "{{ backup[inventory_hostname] }}",
+        "__container_result": {"changed": "{{ inventory_hostname in changed }}"},
+        "__container_has_worked": "{{ inventory_hostname in worked }}",
+    }
+    return {
+        "name": name,
+        "hosts": ":".join(HOSTS),
+        "gather_facts": False,
+        "vars_files": [str(ROOT / "roles/container/vars/main.yml")],
+        "vars": {
+            "service": found(case, "service"),
+            "backup": found(case, "backup"),
+            "changed": HOSTS[: case.changed],
+            "worked": HOSTS[: case.worked],
+        },
+        "tasks": [
+            {"ansible.builtin.set_fact": {"vllm_plan": {"hosts": HOSTS}, "cacheable": True}},
+            {"ansible.builtin.set_fact": facts},
+            {"ansible.builtin.debug": {"msg": "{{ __container_previous_id }}"}},
+        ],
+    }
+
+
+def test_a_rollback_returns_to_the_service_before_the_upgrade(tmp_path: Path):
+    plays = [play(name, case) for name, case in CASES.items()]
     (tmp_path / "plays.json").write_text(json.dumps(plays), encoding="utf-8")
-    options = ("-i", f"{','.join(hosts)},", "-c", "local")
+    options = ("-i", f"{','.join(HOSTS)},", "-c", "local")
     done = run(
         "ansible-playbook", "plays.json", *options, cwd=tmp_path, ANSIBLE_STDOUT_CALLBACK="ansible.posix.json"
     )
     assert done.returncode == 0, done.stdout + done.stderr
     said = {
-        play["play"]["name"]: {result["msg"] for result in play["tasks"][-1]["hosts"].values()}
-        for play in json.loads(done.stdout)["plays"]
+        one["play"]["name"]: tuple(one["tasks"][-1]["hosts"][host]["msg"] for host in HOSTS)
+        for one in json.loads(done.stdout)["plays"]
     }
-    assert said == {
-        name: {"succeeded" if succeeded else "counts"} for name, (_found, succeeded) in CASES.items()
-    }
+    assert said == {name: case.expected for name, case in CASES.items()}

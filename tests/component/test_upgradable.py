@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,13 +18,23 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import docke
 from ansible_run import ROOT, run
 
 NAME = "vllm-ascend-v0.13.0rc1"
+LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
 INVENTORY = {
     "vllm_head": {"hosts": {"node0": {"ansible_host": "10.0.0.10"}}},
     "vllm_workers": {"hosts": {"node1": {"ansible_host": "10.0.0.11"}}},
-    "all": {"vars": {"vllm_service_nic": "enp1", "plan_offline": True, "ansible_connection": "local"}},
+    "all": {"vars": {"vllm_service_nic": "enp1", "plan_offline": True, **LOCAL}},
 }
 HERE, ELSEWHERE = "/opt/data/models/here", "/opt/data/models/elsewhere"
-OLD, NEW = "1" * 40, "2" * 40
+OLD, NEW, LATEST = "1" * 40, "2" * 40, "3" * 40
+CHECKED, READY = "/etc/ascend-ops-verified", "/var/lib/ascend-ops-supervise.good"
+# Copies a file out of the service's container, if it is one of WORKED.
+DOCKER = f"""#!/bin/sh
+for file in $WORKED; do
+    [ "$1 $2 $3" = "cp {NAME}:$file -" ] && exit 0
+done
+echo "Error response from daemon: Could not find the file" >&2
+exit 1
+"""
 TASKS = {
     "weights": "Assert that the old weights stay",
     "hosts": "Assert that the hosts of the service stay",
@@ -49,18 +62,25 @@ OTHER = container("another", revision=NEW, hosts=7)
 
 @dataclass(frozen=True)
 class Case:
-    """The containers of each host, and the revision and folder of the upgrade. Which hosts are refused, and why."""
+    """The containers of each host, and the revision and folder of the upgrade. Which hosts are refused, and why.
+
+    `worked`: files in the container of each host, which show that its service has worked.
+    """
 
     node0: tuple[dict[str, Any], ...] = ()
     node1: tuple[dict[str, Any], ...] = ()
     revision: str = OLD
     folder: str = HERE
     refused: Mapping[str, str] = field(default_factory=dict)
+    worked: tuple[str, str] = ("", "")
 
 
-def both(*containers: dict[str, Any], refused: str = "", **plan: str) -> Case:
+def both(*containers: dict[str, Any], refused: str = "", **others: Any) -> Case:
     return Case(
-        containers, containers, refused=dict.fromkeys(("node0", "node1"), refused) if refused else {}, **plan
+        containers,
+        containers,
+        refused=dict.fromkeys(("node0", "node1"), refused) if refused else {},
+        **others,
     )
 
 
@@ -76,10 +96,24 @@ CASES = {
     "the former weights again": both(BACKUP, REPLACEMENT),
     "other weights in the folder of a backup": both(BACKUP, REPLACEMENT, revision=NEW, refused="weights"),
     "other weights under what replaced a backup": both(
-        BACKUP, REPLACEMENT, revision="3" * 40, folder=ELSEWHERE, refused="weights"
+        BACKUP, REPLACEMENT, revision=LATEST, folder=ELSEWHERE, refused="weights"
     ),
     "other weights for what never ran": both(
-        BACKUP, {**REPLACEMENT, "State": "created"}, revision="3" * 40, folder=ELSEWHERE
+        BACKUP, {**REPLACEMENT, "State": "created"}, revision=LATEST, folder=ELSEWHERE
+    ),
+    "the folder of a backup whose successor has worked": both(
+        BACKUP, REPLACEMENT, revision=LATEST, worked=(CHECKED, READY)
+    ),
+    "the folder of a backup whose successor has worked on one host": both(
+        BACKUP, REPLACEMENT, revision=LATEST, worked=(CHECKED, ""), refused="weights"
+    ),
+    "other weights under a stopped service that has worked": both(
+        BACKUP,
+        {**REPLACEMENT, "State": "exited"},
+        revision=LATEST,
+        folder=ELSEWHERE,
+        worked=(READY, READY),
+        refused="weights",
     ),
     "a host more": both(container(hosts=1), refused="hosts"),
     "a host less": both(container(hosts=3), refused="hosts"),
@@ -112,7 +146,9 @@ def play(name: str, case: Case) -> dict[str, Any]:
         "name": name,
         "hosts": "vllm_head:vllm_workers",
         "gather_facts": False,
+        "environment": {"WORKED": "{{ worked[inventory_hostname] }}"},
         "vars": {
+            "worked": dict(zip(("node0", "node1"), case.worked, strict=True)),
             "docker": {"node0": docker_facts(case.node0), "node1": docker_facts(case.node1)},
             "vllm_model_revision": case.revision,
             "vllm_model_dir": case.folder,
@@ -125,13 +161,22 @@ def play(name: str, case: Case) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module", name="refusals")
-def refusals_of_each_case(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, dict[str, str]]]:
+def refusals_of_each_case(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[dict[str, dict[str, dict[str, str]]]]:
     """Return the messages: by case, host and task."""
-    folder = tmp_path_factory.mktemp("upgradable")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        yield refusals_in(tmp_path_factory.mktemp("upgradable"), monkeypatch)
+
+
+def refusals_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, dict[str, str]]]:
     (folder / "plays.json").write_text(
         json.dumps([play(name, case) for name, case in CASES.items()]), encoding="utf-8"
     )
     (folder / "hosts.json").write_text(json.dumps(INVENTORY), encoding="utf-8")
+    (folder / "docker").write_text(DOCKER, encoding="ascii")
+    (folder / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     done = run(
         "ansible-playbook",
         "plays.json",

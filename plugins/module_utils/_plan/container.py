@@ -17,6 +17,7 @@ SUPERVISOR = "/usr/local/bin/ascend-ops-supervise"
 SUPERVISOR_KEY = "/etc/ascend-ops-supervise.key"
 API_KEY = "/etc/ascend-ops-api.key"
 SUPERVISOR_STATE = "/var/lib/ascend-ops-supervise.json"
+SUPERVISOR_GOOD = "/var/lib/ascend-ops-supervise.good"  # beside the state: exists once the service has worked
 SUPERVISOR_STATUS = "/var/lib/ascend-ops-supervise.status"
 MIDDLEWARE = "/usr/local/lib/ascend_ops_drain.py"
 DRAINING = "/var/lib/ascend-ops-draining"  # exists while the API refuses requests
@@ -50,6 +51,7 @@ def of(settings: Mapping[str, Any], names: Mapping[str, Any], weights: str | Non
         "supervisor": SUPERVISOR,
         "supervisor_key": SUPERVISOR_KEY,
         "supervisor_status": SUPERVISOR_STATUS,
+        "supervisor_good": SUPERVISOR_GOOD,
         "metrics": posixpath.join(folder, _metrics_file(settings)) if folder else None,
         "middleware": MIDDLEWARE,
         "drain_seconds": settings["drain_seconds"],

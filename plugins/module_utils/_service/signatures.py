@@ -623,8 +623,8 @@ SIGNATURES = (
         "gloo_timeout",
         r"Timed out waiting \d+ms for (?:recv|send) operation|Application timeout caused pair closure",
         "another process of the group did not come, or hangs (Gloo timeout)",
-        "Look at the other hosts' logs: one of them failed or hangs. If none does, check the network "
-        "between the hosts",
+        "Look at the other hosts' logs: one of them failed, hangs, or took 30 minutes longer to load its weights. If none "
+        "did, check the network between the hosts",
         ISSUE + "4400",
         kind=PEER,
     ),

@@ -526,6 +526,14 @@ class Supervisor:
         except OSError as error:
             self.log_once(f"cannot write {self.options.status}: {error}", about="status")
 
+    def record_success(self) -> None:
+        """Leave a file in this container which tells upgrade.yml that its service has worked."""
+        file = self.options.state.with_suffix(".good")
+        try:
+            write(file, "")
+        except OSError as error:
+            log(f"cannot write {file}: {error}; after a failed upgrade, the service before this one may return")
+
     def stop(self, reason: str, failure: bool = True, code: int = 1) -> None:
         """Stop for this reason, unless there is one already. Docker restarts on any *code* but 0."""
         if not self._stopped.done():
@@ -825,6 +833,7 @@ class Head(Supervisor):
     async def _settle(self) -> None:
         await asyncio.sleep(self.options.settled_seconds)
         self._count.settle()
+        self.record_success()
         self.write_metrics()
 
     async def _watch_engines(self) -> None:
@@ -1072,6 +1081,7 @@ class Worker(Supervisor):
             await self.start_vllm(message["start"])
         if message.get("ready") and self._state == "loading":
             self.enter("ready")
+            self.record_success()
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

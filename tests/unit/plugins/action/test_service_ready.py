@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -47,7 +49,7 @@ def site_of_two(tmp_path, monkeypatch, clock):
     return Site(tmp_path, {"all": {"hosts": {"node0": {}, "node1": {}}}})
 
 
-def wait(site: Site, host: str, answers: list[Any], **arguments: Any) -> Any:
+def wait(site: Site, host: str, answers: Iterable[Any], **arguments: Any) -> Any:
     run = site.action("service_ready", host, answers, **arguments)
     run.action._task._uuid = "the-task"
     return run
@@ -139,7 +141,7 @@ def test_the_earliest_failure_is_named_whatever_the_clock_does(site, clock, tmp_
     for host in ("node1", "node0"):
         wait(site, host, [died()]).result()
         clock.sleep(0.02)
-    for file in tmp_path.rglob("node1.json"):
+    for file in tmp_path.rglob("node1.failed"):
         os.utime(file, (time.time() + 3600, time.time() + 3600))
     result = wait(site, "node0", [waiting()]).result()
     assert "node1" in result["problem"]["found"]
@@ -191,3 +193,68 @@ def test_a_connection_that_comes_back_gets_its_time_again(site, monkeypatch):
     monkeypatch.setattr(service_ready, "UNREACHABLE_SECONDS", 1.5 * service_ready.RETRY_SECONDS)
     answers = [LOST, waiting(), LOST, waiting(), {"ready": True}]
     assert wait(site, "node0", answers).result() == {"ready": True}
+
+
+LIMIT, LONGER = 3600, service_ready.PROGRESS_SECONDS
+
+
+def passing(
+    clock, seconds: float, count: int, stage: str = "weights", prefix: str = ""
+) -> Iterator[dict[str, Any]]:
+    """So many slices, each of them so many seconds long, with the next of the files if it has a *prefix*."""
+    for number in range(count):
+        clock.sleep(seconds)
+        yield waiting(stage, f"{prefix}{number}" if prefix else "")
+
+
+def test_a_start_that_gets_further_is_waited_for_longer(site, clock):
+    slow = passing(clock, LONGER - 60, 10, prefix="file ")
+    assert wait(site, "node0", chain(slow, [{"ready": True}]), timeout=LIMIT).result() == {"ready": True}
+    assert clock.now > 2 * LIMIT
+
+
+def test_a_start_that_stands_still_is_not(site, clock):
+    began = clock.now
+    result = wait(site, "node0", passing(clock, 60, 1000), timeout=LIMIT).result()
+    assert result["failed"]
+    assert LIMIT <= clock.now - began <= LIMIT + 60
+
+
+def test_a_start_that_comes_to_a_halt_is_not_waited_for_any_longer(site, clock):
+    began = clock.now
+    slow = chain(passing(clock, 600, 10, prefix="file "), passing(clock, 60, 1000))
+    assert wait(site, "node0", slow, timeout=LIMIT).result()["failed"]
+    assert LONGER <= clock.now - began - 6000 <= LONGER + 120
+
+
+def test_a_host_that_is_ready_waits_for_one_that_loads(site, clock):
+    """As long as files come on the other one, whose action runs in another fork."""
+    reports = service_ready.Reports("the-task")
+    began = clock.now
+
+    def slices() -> Iterator[dict[str, Any]]:
+        for one in passing(clock, 60, 1000, "graph"):
+            if clock.now - began <= 2 * LIMIT:
+                reports.report_progress("node1")
+            yield one
+
+    assert wait(site, "node0", slices(), timeout=LIMIT).result()["failed"]
+    assert 2 * LIMIT + LONGER <= clock.now - began <= 2 * LIMIT + LONGER + 120
+
+
+def test_a_short_limit_is_prolonged_by_as_much(site, clock):
+    began = clock.now
+    slow = chain(passing(clock, 10, 5, prefix="file "), passing(clock, 10, 1000))
+    assert wait(site, "node0", slow, timeout=30).result()["failed"]
+    assert 80 <= clock.now - began <= 100
+
+
+def test_a_connection_that_comes_and_goes_is_no_progress(site, clock):
+    def slices() -> Iterator[Any]:
+        for one in passing(clock, 60, 1000):
+            yield one
+            yield LOST
+
+    began = clock.now
+    assert wait(site, "node0", slices(), timeout=LIMIT).result()["failed"]
+    assert clock.now - began <= LIMIT + 120

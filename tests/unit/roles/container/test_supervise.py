@@ -101,6 +101,10 @@ class Host:
         """What its file says about failed generations."""
         return json.loads(self.state.read_text(encoding="utf-8"))
 
+    def has_worked(self) -> bool:
+        """What upgrade.yml sees of a generation that was good, also after a restart."""
+        return self.state.with_suffix(".good").exists()
+
     def health(self) -> str:
         """What the container's health check sees."""
         status = Path(self.options["status"])
@@ -761,6 +765,7 @@ def test_a_generation_is_good_once_it_was_ready_for_a_while(serving):
     serving.start()
     wait(lambda: "ready after" in serving.says(), serving)
     wait(lambda: serving.count() == {"failures": 0, "running": True, "lasted": 0}, serving)
+    wait(serving.has_worked, serving)
     assert serving.health() == "ok: ready"
 
 
@@ -1039,8 +1044,27 @@ def test_a_worker_is_ready_when_its_head_is(make, tmp_path):
         host.options["metrics"] = tmp_path / f"ascend-ops-{host.options['rank']}.prom"
         host.start()
     wait(lambda: all(in_state(host, "loading") for host in hosts), *hosts)
+    assert not hosts[1].has_worked()
     loaded.touch()
     wait(lambda: all(in_state(host, "ready") for host in hosts), *hosts)
+    wait(hosts[1].has_worked, *hosts)
+    assert not hosts[0].has_worked()  # it may fail soon
+
+
+def test_a_host_that_loads_for_much_longer_than_another_ends_nothing(make, tmp_path):
+    """Nor does the one that waits for it."""
+    loaded = tmp_path / "loaded"
+    hosts = make(2)
+    head = serve(hosts[0])
+    head.engine = f"until test -e {loaded}; do sleep 0.1; done; {head.engine}"
+    for host in hosts:
+        host.options.update({"probe-seconds": 1, "probe-timeout": 1, "first-seconds": 1})
+        host.start()
+    wait_for_engines(hosts[1])
+    time.sleep(4 * GRACE)
+    assert all(host.runs() for host in hosts)
+    loaded.touch()
+    wait(lambda: head.health() == "ok: ready", *hosts)
 
 
 def test_a_disk_that_is_full_costs_the_figures_and_not_the_service(serving, tmp_path):
