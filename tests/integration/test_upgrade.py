@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import threading
 import time
 from collections.abc import Collection, Iterator
@@ -44,6 +45,7 @@ def service_whose_worker_cannot_start_once() -> Iterator[list[str]]:
 
 BROKEN = {"vllm_serve_extra_args": ["--no-such-flag"]}
 BACKUP = f"{CONTAINER}-backup"
+GOOD = "/var/lib/ascend-ops-supervise.good"
 SOON = ("-e", "ansible_ssh_retries=2")  # a host that stays away is given up
 
 
@@ -173,6 +175,27 @@ def test_what_a_host_that_stays_away_in_the_end_has_kept_does_not_come_back():
     assert names() == [{CONTAINER}] * 2
     assert [on(node, "docker", "inspect", "--format", "{{.Id}}", CONTAINER) for node in NODES] == good
     wait_until(answers, PATIENCE, "the service that was upgraded answers")
+
+
+# A controller that is killed
+
+
+@pytest.mark.campaign
+@pytest.mark.usefixtures("serving")
+def test_what_replaced_a_service_and_has_worked_is_what_a_later_upgrade_returns_to():
+    kill = {"ANSIBLE_CALLBACKS_ENABLED": "failures,cutter", "CUTS": json.dumps({WAIT.task: "kill -9 $PPID"})}
+    killed = playbook("playbooks/upgrade.yml", *INVENTORY, "-e", json.dumps(other_setting()), **kill)
+    assert killed.code == -signal.SIGKILL, killed.output
+    assert names() == [{CONTAINER, BACKUP}] * 2
+    wait_until(answers, PATIENCE, "the new service answers")
+    on(HEAD, "docker", "exec", CONTAINER, "touch", GOOD)  # ten minutes later
+    wait_until(lambda: on(WORKER, "docker", "exec", CONTAINER, "ls", GOOD), PATIENCE, "so does the worker")
+    good = [on(node, "docker", "inspect", "--format", "{{.Id}}", CONTAINER) for node in NODES]
+    failed = playbook("playbooks/upgrade.yml", *INVENTORY, "-e", json.dumps(BROKEN)).failed()
+    assert_names(failed[HEAD], "previous service runs again")
+    assert names() == [{CONTAINER}] * 2
+    assert [on(node, "docker", "inspect", "--format", "{{.Id}}", CONTAINER) for node in NODES] == good
+    wait_until(answers, PATIENCE, "that service answers")
 
 
 @pytest.mark.campaign
