@@ -532,7 +532,9 @@ class Supervisor:
         try:
             write(file, "")
         except OSError as error:
-            log(f"cannot write {file}: {error}; after a failed upgrade, the service before this one may return")
+            log(
+                f"cannot write {file}: {error}; after a failed upgrade, the service before this one may return"
+            )
 
     def stop(self, reason: str, failure: bool = True, code: int = 1) -> None:
         """Stop for this reason, unless there is one already. Docker restarts on any *code* but 0."""
