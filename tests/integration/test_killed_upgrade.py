@@ -99,5 +99,5 @@ def test_after_any_task(broken: bool, tmp_path: Path):
         found.note(*problems(f"site.yml after {did}", site, may_fail=False))
         if containers() != [[CONTAINER], [CONTAINER]]:
             found.note(f"after {did} the hosts have the containers {containers()}")
-    assert number > FIRST + 10
+    assert number > max(FIRST, 11)  # otherwise it has tried too little
     assert found == []
