@@ -68,12 +68,20 @@ def problems(settings: Mapping[str, Any], known: Flags) -> list[Problem]:
     if settings["container_hardened"] and settings["container_options"].get("privileged"):
         found = "vllm_container_hardened is true and vllm_container_options has privileged: true"
         result.append(Problem(found, "one of them", "remove the other"))
-    absolute = str(settings["model_dir"]).startswith("/")  # else its form has been named
-    if absolute and mounts.container_path(settings["model_dir"], mounts.bind_mounts(settings)) is None:
-        found = f"vllm_model_dir is {settings['model_dir']}, not below a mount of the container"
-        remedy = "move it there, or add a mount to vllm_container_extra_mounts"
-        result.append(Problem(found, "a folder below a mount", remedy))
-    return result
+    return result + _model_dir_problems(settings)
+
+
+def _model_dir_problems(settings: Mapping[str, Any]) -> list[Problem]:
+    """Return a problem if the container would not see the folder of the weights."""
+    folder = str(settings["model_dir"])
+    inside = mounts.container_path(folder, mounts.bind_mounts(settings))
+    if inside or not folder.startswith("/"):  # then its form has been named
+        return []
+    own = [*settings["container_mounts"], *settings["container_extra_mounts"]]
+    expected = " or ".join(dict.fromkeys(text.partition(":")[0] for text in own)) or "a mount"
+    remedy = f"move it there, or add the mount: vllm_container_extra_mounts: [{folder}]"
+    found = f"vllm_model_dir is {folder}, not below a mount of the container"
+    return [Problem(found, f"a folder below {expected}", remedy)]
 
 
 def _port_problems(settings: Mapping[str, Any]) -> list[Problem]:
