@@ -387,6 +387,12 @@ def test_a_larger_chip_uses_more_memory_when_it_is_idle(healthy, used, total, fo
     assert [one.id for one in checks.check(pair([healthy[0], dict(healthy[1], chips=chips)]))] == found
 
 
+def test_a_version_of_another_form_is_neither_older_nor_newer(healthy):
+    hosts = lenient(pair([healthy[0], dict(healthy[1], package_version="special", driver_version="special")]))
+    one = only(checks.check(hosts))
+    assert (one.id, one.severity, one.problem.found) == ("driver_version", "fail", "driver special")
+
+
 def test_a_build_of_a_newer_release(healthy):
     hosts = pair([healthy[0], dict(healthy[1], package_version="26.1.0.b061", driver_version="26.1.0.b061")])
     assert ids(checks.check(hosts)) == [("node1", "driver_version", "fail")]
@@ -678,6 +684,13 @@ def test_image_and_weights_that_are_there_need_no_disk(healthy):
     assert checks.check(hosts) == []
 
 
+def test_only_what_is_still_to_come_is_told(healthy):
+    hosts = pair(healthy)
+    hosts[0].facts["docker"]["disk"].update(mount="/opt/data", free_bytes=0)
+    hosts[0].facts["disks"][PROFILE["model_dir"]].update(free_bytes=0, used_bytes=717 * 10**9)
+    assert only(checks.check(hosts)).problem.expected == "20.0 GB for the image"
+
+
 @pytest.mark.parametrize(
     ("key", "value"), [("os", "Ubuntu 22.04"), ("kernel", "5.15.0"), ("machine", "x86_64")]
 )
@@ -706,14 +719,17 @@ def test_images_that_need_not_differ(healthy, layers, machine):
     assert "image" not in {finding.id for finding in checks.check(hosts)}
 
 
-@pytest.mark.parametrize(("serves", "severity"), [(False, "fail"), (True, "warn")])
+@pytest.mark.parametrize(
+    ("serves", "severity"), [(None, "fail"), ("sha256:new", "warn"), ("sha256:older", "fail")]
+)
 def test_another_image_of_the_same_name(healthy, serves, severity):
+    """A service that runs from an image of before starts from this one next time."""
     hosts = pair(healthy)
     have_images(hosts, "old", "new")
     if serves:
         name = hosts[1].plan["container"]["name"]
         labels = {"ascend_ops.vllm.service": "glm47"}
-        hosts[1].facts["docker"]["served"] = {name: {"image_id": "sha256:new", "labels": labels}}
+        hosts[1].facts["docker"]["served"] = {name: {"image_id": serves, "labels": labels}}
     one = only(checks.check(hosts))
     assert (one.id, one.severity, one.host) == ("image", severity, "node1")
     for part in ("sha256:new", "than on node0", "sha256:old", f"docker pull {hosts[1].plan['image']}"):
@@ -876,19 +892,26 @@ def test_ports_of_hccl_that_any_connection_may_have(healthy, ephemeral, env, war
 
 
 @pytest.mark.parametrize(
-    ("tuning", "texts"),
+    ("tuning", "texts", "commands"),
     [
-        ({"cpu_governors": [], "numa_nodes": 1, "numa_balancing": True}, []),
-        ({"cpu_governors": ["ondemand", "performance"]}, ["governor ondemand"]),
-        ({"numa_balancing": True}, ["numa_balancing"]),
+        ({"cpu_governors": [], "numa_nodes": 1, "numa_balancing": True}, [], []),
+        ({"cpu_governors": ["ondemand", "performance"]}, ["governor ondemand"], ["cpufreq"]),
+        ({"numa_balancing": True}, ["numa_balancing"], ["sysctl"]),
+        (
+            {"cpu_governors": ["ondemand"], "numa_balancing": True},
+            ["ondemand", "numa_balancing"],
+            ["cpufreq", "sysctl"],
+        ),
     ],
 )
-def test_settings_that_make_a_service_slow(healthy, tuning, texts):
+def test_settings_that_make_a_service_slow(healthy, tuning, texts, commands):
     hosts = pair(healthy)
     hosts[1].facts["tuning"].update(tuning)
     findings = checks.check(hosts)
-    assert ids(findings) == [("node1", "host_tuning", "warn")] * len(texts)
-    assert all(text in findings[0].problem.found for text in texts)
+    assert ids(findings) == ([("node1", "host_tuning", "warn")] if texts else [])
+    for one in findings:
+        assert all(text in one.problem.found for text in texts)
+        assert [command for command in ("cpufreq", "sysctl") if command in one.problem.remedy] == commands
 
 
 def by_hccs(healthy, link: str = "DOWN") -> list[Host]:
@@ -960,6 +983,14 @@ def test_a3_whose_links_are_told_to_be_down_is_judged_by_its_pings(
     assert {bool(one.get("by_hccs")) for one in sent} == {True, False}
     findings = checks.check([replace(hosts[0], peers=pings(*found)), hosts[1]])
     assert [one.severity for one in findings if one.host == "node0"] == severities
+
+
+def test_a3_takes_roce_where_a_port_is_up_and_has_an_address(healthy):
+    hosts = by_hccs(healthy, "UP")
+    for host, plain in zip(hosts, healthy, strict=True):
+        host.npu["fabric"][0]["ip"] = plain["fabric"][0]["ip"]
+    assert [host.joined_by_hccs for host in hosts] == [False, False]
+    assert ("node0", "roce_ip", "warn") in ids(checks.check(hosts))
 
 
 def test_a3_that_is_told_to_take_roce_needs_addresses(healthy):

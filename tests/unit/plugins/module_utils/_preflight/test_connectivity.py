@@ -59,6 +59,23 @@ def test_without_lldp_one_ping_more_looks_for_a_switch():
     assert (last["device"], last["peer"], last["crosses"]) == (0, 1, True)
 
 
+@pytest.mark.parametrize(
+    ("host", "device", "change", "crossing"),
+    [
+        (0, 0, {"ip": None}, [(1, 0)]),  # the first one with an address looks for it
+        (1, 1, {"ip": None}, []),
+        (0, 0, {"lldp_port": "p"}, [(1, 0)]),
+    ],
+)
+def test_only_a_port_with_an_address_looks_for_a_switch_or_is_looked_for(host, device, change, crossing):
+    hosts = service(2)
+    for port_of_first in hosts[0].npu["fabric"]:
+        port_of_first["lldp_port"] = None
+    hosts[host].npu["fabric"][device].update(change)
+    pings = connectivity.assignments("node0", hosts, "quick")["pings"]
+    assert [(ping["device"], ping["peer"]) for ping in pings if ping.get("crosses")] == crossing
+
+
 def test_full_pings_go_from_each_chip_to_every_other_of_another_host():
     own = connectivity.assignments("node1", service(3), "full")
     assert pinged(own) == [

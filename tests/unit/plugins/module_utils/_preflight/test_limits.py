@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import FAIL, WARN, Finding
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu.hccn_tool import OTHER_SYNTAX, UNSUPPORTED
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import checks
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.host import Host
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
@@ -61,6 +62,25 @@ def versions(running: str, installed: str) -> Callable[[Host], None]:
     return lambda host: host.npu.update(driver_version=running, package_version=installed)
 
 
+def helper(memory: int) -> Callable[[Host], None]:
+    """Return a change that has a process of no container hold some MB of a chip."""
+    process = {"pid": 7, "name": "", "memory_mb": memory, "container": None}
+    return lambda host: host.npu["chips"][3].update(processes=[process])
+
+
+def own_memory(**of_chip: Any) -> Callable[[Host], None]:
+    """Return a change that makes a chip one whose table has no HBM, and the memory in use in its place."""
+    return lambda host: host.npu["chips"][3].update(
+        hbm_used_mb=None, memory_used_mb=40_000, memory_total_mb=65_536, **of_chip
+    )
+
+
+def messages(of_port: str) -> Callable[[Host], None]:
+    """Return a change that has hccn_tool tell this, and nothing else, of one port."""
+    unknown = dict.fromkeys(("link", "ip", "netmask", "gateway", "tls", "net_health", "lldp_port"))
+    return lambda host: host.npu["fabric"][3].update(unknown, message=of_port)
+
+
 @pytest.mark.parametrize(
     ("change", "found"),
     [
@@ -77,11 +97,22 @@ def versions(running: str, installed: str) -> Callable[[Host], None]:
         (versions("25.2.1", "25.2.1"), []),
         (versions("25.2.2", "25.2.1"), ["reboot"]),
         (versions("25.2.0", "25.2.1"), ["reboot"]),
+        (own_memory(), ["chips_busy"]),
+        (own_memory(bus_id=None), []),
+        (messages(UNSUPPORTED), ["roce"]),
+        (messages(OTHER_SYNTAX), ["roce"]),
+        (messages("no answer"), ["roce_link"]),
     ],
 )
 def test_each_side_of_a_limit(hosts, change, found):
     change(hosts[1])
     assert [one.id for one in checks.check(hosts)] == found
+
+
+@pytest.mark.parametrize(("memory", "severity"), [(255, WARN), (256, FAIL)])
+def test_a_helper_is_small_below_a_limit(hosts, memory, severity):
+    helper(memory)(hosts[1])
+    assert [(one.id, one.severity) for one in checks.check(hosts)] == [("chips_busy", severity)]
 
 
 def test_a_port_that_does_not_tell_its_tls_says_nothing_about_the_others(hosts):
