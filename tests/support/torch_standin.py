@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the smoke test of a container uses of torch, over files in place of a network; `write` makes packages of it.
 
-TORCH_ILLS says what is ill: `npus`, how many there are; `import_error`; `add_error`; `dies_on`, the number of an NPU;
+TORCH_ILLS says what is ill: `npus`, how many there are; `import_error`; `needs`, a module that torch_npu imports; `add_error`; `dies_on`, the number of an NPU;
 `exits_on`, the same with an exit code; `group_error`; and `wrong`, the name of an operation that gives a wrong result.
 """
 
@@ -31,6 +31,7 @@ def write(folder: Path, with_npu: bool = True) -> None:
     if with_npu:
         text = (
             "import torch\nif 'import_error' in torch.ILLS: raise ImportError(torch.ILLS['import_error'])\n"
+            "if 'needs' in torch.ILLS: __import__(torch.ILLS['needs'])\n"
         )
         (folder / "torch_npu.py").write_text(text, encoding="utf-8")
 
@@ -62,13 +63,14 @@ class Tensor:
 
 
 def full(shape: tuple[int], value: float, device: str = "") -> Tensor:
+    require_own(device)
     return Tensor([value] * min(shape[0], MOST))
 
 
 def ones(count: int, device: str = "") -> Tensor:
     if "add_error" in ILLS:
         raise RuntimeError(ILLS["add_error"])
-    return full((count,), 1.0)
+    return full((count,), 1.0, device)
 
 
 def arange(count: int, dtype: str = "", device: str = "") -> Tensor:
@@ -80,21 +82,34 @@ def empty_like(tensor: Tensor) -> Tensor:
 
 
 def set_device(index: int) -> None:
+    npu.device = f"npu:{index}"
     if ILLS.get("dies_on") == index:
         os.kill(os.getpid(), signal.SIGSEGV)
     if ILLS.get("exits_on") == index:
         os._exit(3)
 
 
-npu = SimpleNamespace(device_count=lambda: ILLS.get("npus", 1), set_device=set_device)
+npu = SimpleNamespace(device_count=lambda: ILLS.get("npus", 1), set_device=set_device, device="npu:0")
+
+
+def require_own(device: str) -> None:
+    """Fail if a process would use memory of the NPU of another one as well."""
+    if device not in ("", npu.device):
+        raise RuntimeError(f"the device of this process is {npu.device}, not {device}")
 
 
 class TCPStore:
-    """Values by their keys, each in a file."""
+    """Values by their keys, each in a file. One process has them, and the others look for it."""
 
-    def __init__(self, head: str, port: int, *_options: Any) -> None:
+    def __init__(self, head: str, port: int, _size: Any, is_master: bool, timeout: Any, *_more: Any) -> None:
         self._folder = Path(os.environ["TORCH_STORE"], f"{head}-{port}")
-        self._folder.mkdir(exist_ok=True)
+        if is_master:
+            self._folder.mkdir()  # an error if another process has them
+        end = time.monotonic() + timeout.total_seconds()
+        while not self._folder.exists():
+            if time.monotonic() > end:
+                raise RuntimeError("connect timeout")
+            time.sleep(0.01)
 
     def _file(self, key: str) -> Path:
         return self._folder / key.replace("/", "-")

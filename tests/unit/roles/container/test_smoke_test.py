@@ -74,6 +74,7 @@ def test_all_npus_of_all_hosts_compute_together(tmp_path: Path):
     ("ill", "npus", "expected", "text"),
     [
         ({"import_error": "libascend_hal.so"}, 1, ("failed", "not run"), "import of torch_npu: NPU 0: ImportError: libascend_hal.so"),
+        ({"needs": "no_such_part_of_cann"}, 1, ("failed", "not run"), "ModuleNotFoundError: No module named 'no_such_part_of_cann'"),
         ({"npus": 0}, 1, ("failed", "not run"), "torch_npu sees 0 NPUs, and the service has 1"),
         ({"add_error": "SetDevice"}, 2, ("failed", "not run"), "NPU 0, NPU 1: RuntimeError: SetDevice"),
         ({"wrong": "add"}, 1, ("failed", "not run"), "NPU 0: ArithmeticError: 1 + 1 gave a wrong result"),
