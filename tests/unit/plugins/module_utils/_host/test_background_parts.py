@@ -165,9 +165,11 @@ def test_who_polls_or_cannot_be_told_is_left_alone(folder: Path, monkeypatch: py
     monkeypatch.setattr(background, "BUSY_SECONDS", 0.3)
     write(folder, "state.json", task="x")
     polled(folder, min(ago, 1), boot=None if ago == 1 else "another")
+    open_before = os.listdir("/proc/self/fd")
     with pytest.raises(Busy):
         job(folder, "x")._take_lock()
     assert lease(folder)["run"] == "theirs"
+    assert len(os.listdir("/proc/self/fd")) == len(open_before)  # though it has opened the lock many times
 
 
 @pytest.mark.parametrize(("text", "killed"), [("{boot} {pid}", True), ("x {pid}", False), ("{pid}", False)])

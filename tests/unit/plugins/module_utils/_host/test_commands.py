@@ -80,16 +80,21 @@ def test_no_more_jobs_run_at_the_same_time_than_are_allowed():
 
 
 def test_a_command_runs_after_this_process_however_it_ends(tmp_path: Path):
-    file = tmp_path / "ran"
+    file, early = tmp_path / "ran", tmp_path / "early"
 
     def work() -> None:
         commands.after_this_process(["sh", "-c", f"echo x >>{file}"])
+        time.sleep(0.5)
+        if file.exists():
+            early.touch()
         os.kill(os.getpid(), signal.SIGKILL)
 
     process = multiprocessing.get_context("fork").Process(target=work)
     process.start()
     process.join()
     wait_until(file.exists, PATIENCE, "it has run")
+    assert not early.exists()
+    wait_until(lambda: file.read_text(encoding="ascii") == "x\nx\n", PATIENCE, "it has run again")
 
 
 def test_a_process_reads_lines_until_it_ends():

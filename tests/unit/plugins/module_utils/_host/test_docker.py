@@ -109,6 +109,19 @@ def test_the_newest_files_of_a_folder(client, daemon):
         client.newest_files("vllm", "/log", 2, 3, whole)
 
 
+def test_links_and_folders_are_no_newest_files(client, daemon):
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w") as tar:
+        for at, (name, kind) in enumerate(
+            [("log", tarfile.DIRTYPE), ("log/one", tarfile.REGTYPE), ("log/latest", tarfile.SYMTYPE)]
+        ):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.mtime, entry.linkname = kind, at, "one"
+            tar.addfile(entry)
+    daemon.answers["/containers/vllm/archive?path=%2Flog"] = raw.getvalue()
+    assert client.newest_files("vllm", "/log", 9, 9, 9) == ({"log/one": ""}, True)
+
+
 def test_what_is_sent_is_called_an_archive_and_nothing_else_is(client, daemon):
     client.write_files("vllm", "/srv", [(tarfile.TarInfo("a"), b"")])
     client.info()

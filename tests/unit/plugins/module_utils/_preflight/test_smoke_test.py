@@ -66,6 +66,12 @@ def test_what_is_found(nodes, expected):
     assert findings(node0=nodes[0], node1=nodes[1]) == expected
 
 
+@pytest.mark.parametrize(("part", "told"), [(failed("x"), "failed: x"), (not_run("x"), "could not run: x")])
+def test_what_could_not_run_has_not_failed(part, told):
+    (one,) = smoke_test.findings({"node0": host(npus=part, collective=not_run(""))})
+    assert one.problem.found.endswith(told)
+
+
 def test_the_first_cause_is_told_with_its_remedy():
     later = host("waiting", "waiting", *traceback(EI0006), collective=failed("rank 0: " + EI0006))
     (one,) = smoke_test.findings(
