@@ -86,6 +86,7 @@ def test_each_level_has_two_rounds_or_more_and_a_bounded_time():
     ("seconds", "answer", "rounds"),
     [
         (1200, 10, 6),  # a level has 60 s at most
+        (1200, 8.1, 7),
         (600, 10, 5),  # a twelfth of the time
         (60, 1, 10),  # 10 s at least
         (60, 0.1, 20),  # no more than these rounds

@@ -168,6 +168,9 @@ def test_both_axes_have_their_numbers():
     labels = re.findall(r">([0-9.e+]+)</text>", first)
     assert labels[-4:] == ["1", "2", "4", "8"]
     assert labels[0] == "0"
+    heights = [float(y) for y in re.findall(r'<line [^>]*y1="([\d.]+)"', first)]
+    assert len(heights) == len(labels) - 4  # a line for each number of the upright axis, from the bottom
+    assert heights == sorted(heights, reverse=True)
 
 
 def test_a_busy_service_is_named():

@@ -75,6 +75,7 @@ def test_a_threshold_that_no_alert_can_have_is_named(value: Any):
     assert found({}, down_minutes=value) == [f"monitoring_thresholds has {value} for down_minutes"]
 
 
-def test_a_part_is_no_percentage():
-    assert found({}, kv_cache_ratio=95) == ["monitoring_thresholds has 95 for kv_cache_ratio"]
+@pytest.mark.parametrize("value", [95, 1])
+def test_a_part_is_no_percentage_and_less_than_the_whole(value: Any):
+    assert found({}, kv_cache_ratio=value) == [f"monitoring_thresholds has {value} for kv_cache_ratio"]
     assert found({}, kv_cache_ratio=0.9, npu_celsius="85", first_token_seconds="0.5") == []
