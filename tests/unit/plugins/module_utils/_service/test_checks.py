@@ -302,6 +302,7 @@ WRONG_CALLS = {
     "arguments that end early": (call("get_weather", '{"city": '), "city"),
     "arguments that are no object": (call("get_weather", '"Oslo"'), "Oslo"),
     "an argument missing": (call("get_weather", "{}"), "city"),
+    "an argument of another name": (call("get_weather", '{"城市": "奥斯陆"}'), '{"城市": "奥斯陆"}'),
     "a name with a line break": (call("get_weather\n", '{"city": "Oslo"}'), r"get_weather\n"),
     "another function": (call("get_time", '{"city": "Oslo"}'), "get_time"),
 }
