@@ -1019,6 +1019,12 @@ def test_the_rules_of_ascend_fd_for_vllm(name: str, known: str, text: str):
 CODES = [(code, signature.id) for signature in SIGNATURES for code in signature.codes]
 
 
+def test_what_is_known_by_its_codes_alone_matches_no_other_line():
+    by_codes = [one for one in SIGNATURES if not one.parts]
+    assert by_codes
+    assert [one.id for one in by_codes if not one.codes or one.match("any line") is not None] == []
+
+
 def test_each_code_is_in_one_signature():
     assert len({code for code, _known in CODES}) == len(CODES)
 

@@ -174,6 +174,7 @@ NOON = vllm_log.epoch("2026-01-08T12:00:00Z")
         ("2026-01-08T17:30:00+0530", 0),
         ("2026-01-08T08:30:00-03:30", 0),
         ("2026-01-08T12:00:00Z stderr F", 0),
+        ("2026-01-08T12:00:00Z vllm | 2026-01-08T12:00:09Z", 0),  # the writer next to vLLM comes last
     ],
 )
 def test_a_time_before_a_line_counts_with_its_zone(stamp: str, seconds: float):
