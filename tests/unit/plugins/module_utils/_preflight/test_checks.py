@@ -477,9 +477,9 @@ def fill_weights_disk(found: dict[str, Any]) -> None:
     found["disks"][PROFILE["model_dir"]].update(free_bytes=300 * 10**9, used_bytes=400 * 10**9)
 
 
-def bring_weights(mount: str, found: dict[str, Any]) -> None:
+def bring_weights(mount: str, size: int, found: dict[str, Any]) -> None:
     fill_weights_disk(found)
-    found["disks"]["/data/airgap"] = {"mount": mount, "free_bytes": 0, "used_bytes": 737 * 10**9}
+    found["disks"]["/data/airgap"] = {"mount": mount, "free_bytes": 0, "used_bytes": size * 10**9}
 
 
 def share_a_disk(found: dict[str, Any]) -> None:
@@ -668,10 +668,13 @@ def test_clocks_that_may_be_less_than_half_a_minute_apart(healthy, heads, others
     assert checks.check(hosts) == []
 
 
-@pytest.mark.parametrize(("mount", "fits"), [("/opt/data", True), ("/data", False)])
-def test_weights_that_were_brought_need_no_disk_on_the_same_file_system(healthy, mount, fits):
+@pytest.mark.parametrize(
+    ("mount", "size", "fits"), [("/opt/data", 317, True), ("/opt/data", 316, False), ("/data", 737, False)]
+)
+def test_weights_that_were_brought_need_no_disk_on_the_same_file_system(healthy, mount, size, fits):
+    """317 GB are not there yet."""
     hosts = pair(healthy, airgap_dir="/data/airgap")
-    bring_weights(mount, hosts[0].facts)
+    bring_weights(mount, size, hosts[0].facts)
     hosts[1].facts["disks"]["/data/airgap"] = {"mount": "/data", "free_bytes": 0, "used_bytes": 737 * 10**9}
     assert [finding.id for finding in checks.check(hosts)] == ([] if fits else ["disk"])
 
@@ -943,6 +946,15 @@ def test_hosts_that_hccs_joins_ping_each_other_over_it(healthy, mode, link):
     (one, _other) = checks.check([replace(hosts[0], peers=pings(*answered)), hosts[1]])
     assert (one.id, one.severity) == ("roce", "warn")
     assert "answers to 2 of 3 packets" in one.problem.found
+
+
+@pytest.mark.parametrize("mode", ["quick", "full"])
+@pytest.mark.parametrize("other", [0, 1])
+def test_hccs_is_asked_only_where_it_may_join_both_hosts(healthy, mode, other):
+    hosts = by_hccs(healthy)
+    hosts[other].npu["fabric"][0].update(ip="10.20.11.11", link="UP")
+    sent = connectivity.assignments("node0", hosts, mode)["pings"]
+    assert [ping for ping in sent if ping.get("by_hccs")] == []
 
 
 @pytest.mark.parametrize(
