@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._finding import FAIL, WARN, Finding
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu.hccn_tool import OTHER_SYNTAX, UNSUPPORTED
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._npu.npu_smi import UNREADABLE
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight import checks
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._preflight.host import Host
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
@@ -115,6 +116,20 @@ def test_a_helper_is_small_below_a_limit(hosts, memory, severity):
     assert [(one.id, one.severity) for one in checks.check(hosts)] == [("chips_busy", severity)]
 
 
+@pytest.mark.parametrize(
+    ("warnings", "health", "found"),
+    [
+        ([f"{UNREADABLE} of NPU 3"], "OK", [("chips_busy", WARN)]),
+        ([f"{UNREADABLE} of NPU 3"], None, [("chip_health", FAIL)]),  # nothing of it can be read
+        (None, "OK", []),
+    ],
+)
+def test_processes_that_cannot_be_read_are_told(hosts, warnings, health, found):
+    hosts[1].npu["chips"][3].update(processes=None, health=health)
+    hosts[1].npu.update(warnings=warnings)
+    assert [(one.id, one.severity) for one in checks.check(hosts)] == found
+
+
 def test_a_port_that_does_not_tell_its_tls_says_nothing_about_the_others(hosts):
     for host in hosts:
         tls(*[True] * 8)(host)
@@ -136,3 +151,5 @@ def test_what_was_not_looked_at_has_no_state(hosts):
     assert states["image_versions"] == {"node0": None, "node1": None}
     assert states["weights"] == {"node0": None, "node1": None}
     assert states["tcp"] == {"node0": None, "node1": None}
+    hosts[0].npu.update(fabric=None)
+    assert checks.states(hosts, [])["roce_link"] == {"node0": None, "node1": "ok"}
