@@ -66,6 +66,12 @@ def test_what_is_found(nodes, expected):
     assert findings(node0=nodes[0], node1=nodes[1]) == expected
 
 
+def test_hosts_that_passed_are_told_with_what_the_npus_did_together():
+    told = smoke_test.summary({"node0": host(result=False), "node1": host()})
+    assert told.startswith("node0, node1: ")
+    assert "16 NPUs in 3.1 s" in told
+
+
 @pytest.mark.parametrize(("part", "told"), [(failed("x"), "failed: x"), (not_run("x"), "could not run: x")])
 def test_what_could_not_run_has_not_failed(part, told):
     (one,) = smoke_test.findings({"node0": host(npus=part, collective=not_run(""))})
