@@ -133,10 +133,11 @@ def test_a_tool_that_is_silent_is_ended(tmp_path: Path):
 
 
 def test_a_tool_that_goes_on_writing_is_not_ended():
+    """For longer than it may be silent, of which a busy machine may take most to start it."""
     said = []
-    script = "for i in 1 2 3 4 5 6; do echo $i; sleep 0.5; done"
-    assert commands.on_terminal(["sh", "-c", script], said.append, silence=2) == 0
-    assert "".join(said).split() == list("123456")
+    script = "for i in 1 2 3 4 5 6 7 8 9 10 11; do echo $i; sleep 0.5; done"
+    assert commands.on_terminal(["sh", "-c", script], said.append, silence=5) == 0
+    assert "".join(said).split() == [str(number) for number in range(1, 12)]
 
 
 @pytest.mark.parametrize("hang_up", [signal.SIG_DFL, signal.SIG_IGN], ids=["shell", "nohup"])
