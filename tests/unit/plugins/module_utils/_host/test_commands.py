@@ -106,8 +106,11 @@ def test_a_process_reads_lines_until_it_ends():
     program.end()
 
 
-def test_a_process_ends_with_its_input():
-    commands.LineProcess(["cat"]).end()
+def test_a_process_ends_with_its_input_and_leaves_no_file_open():
+    open_before = os.listdir("/proc/self/fd")
+    program = commands.LineProcess(["cat"])
+    program.end()
+    assert len(os.listdir("/proc/self/fd")) == len(open_before)
 
 
 def test_a_tool_writes_to_a_terminal():
