@@ -102,7 +102,8 @@ def supervise(stack: contextlib.ExitStack, folder: Path, name: str, api_port: in
     options = {
         "rank": rank, "hosts": len(HOSTS), "address": HOSTS[name], "head": HOSTS["node0"], "port": api_port + 1,
         "key": folder / "key", "state": folder / "state.json", "grace": 30, "max-failures": 3, "status": folder / "status",
-        "api-port": api_port, "engines": 2, "probe-seconds": 60, "drain-seconds": 0, "draining": folder / "draining",
+        "api-port": api_port, "engines": 2, "probe-seconds": 60, "first-seconds": 60, "drain-seconds": 0,
+        "draining": folder / "draining",
         "metrics": folder / f"ascend-ops-{api_port}.prom",
     }  # fmt: skip
     command = [sys.executable, str(ROOT / "roles/container/files/supervise.py")]
