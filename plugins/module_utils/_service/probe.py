@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, Mapping, Sequence
+from typing import Any, Callable, Mapping, Sequence
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import checks, metrics
@@ -84,11 +84,20 @@ def _settle_together(
 
 def _ask(client: Client, request: Request) -> Answer:
     """Return the answer to a request, which is made again while the service has too much to do."""
-    deadline = time.monotonic() + BUSY_SECONDS
-    answer = client.ask(request)
-    while answer.status == BUSY and time.monotonic() < deadline:
-        time.sleep(BUSY_POLL_SECONDS)
-        answer = client.ask(request)
+    return _again(
+        lambda: client.ask(request), lambda answer: answer.status == BUSY, BUSY_SECONDS, BUSY_POLL_SECONDS
+    )
+
+
+def _again(
+    ask: Callable[[], Answer], unfit: Callable[[Answer], bool], seconds: float, pause: float
+) -> Answer:
+    """Return the first answer that is not *unfit*, or the last after so many *seconds*, with a *pause* between two."""
+    deadline = time.monotonic() + seconds
+    answer = ask()
+    while unfit(answer) and time.monotonic() < deadline:
+        time.sleep(pause)
+        answer = ask()
     return answer
 
 
@@ -144,10 +153,6 @@ def _growth(client: Client, before: Mapping[str, int], engines: int) -> dict[str
 
 def answered(client: Client) -> dict[str, int]:
     """Return how many requests each engine has answered so far. Raises ProblemError if the metrics do not answer."""
-    deadline = time.monotonic() + COUNT_SECONDS
-    answer = client.metrics()
-    while answer.status != 200 and time.monotonic() < deadline:
-        time.sleep(COUNT_POLL_SECONDS)
-        answer = client.metrics()
+    answer = _again(client.metrics, lambda answer: answer.status != 200, COUNT_SECONDS, COUNT_POLL_SECONDS)
     checks.require_success(answer, "status 200 of /metrics, which counts the answers of each engine")
     return metrics.answered(answer.text)
