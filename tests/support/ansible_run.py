@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,18 @@ def modules(calls: Mapping[str, Call]) -> dict[str, dict[str, Any]]:
     shown = done.stdout[done.stdout.index("{\n") :]  # after what the actions of the modules print meanwhile
     tasks = json.loads(shown)["plays"][0]["tasks"]
     return {name: task["hosts"]["localhost"] for name, task in zip(calls, tasks, strict=True)}
+
+
+def plays(content: list[dict[str, Any]], hosts: Iterable[str], folder: Path) -> list[dict[str, Any]]:
+    """Run plays on hosts that are this machine, from a folder; return what the callback plugin json has of each."""
+    (folder / "plays.json").write_text(json.dumps(content), encoding="utf-8")
+    options = ("-i", f"{','.join(hosts)},", "-c", "local")
+    done = run(
+        "ansible-playbook", "plays.json", *options, cwd=folder, ANSIBLE_STDOUT_CALLBACK="ansible.posix.json"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    result: list[dict[str, Any]] = json.loads(done.stdout[done.stdout.index("{\n") :])["plays"]
+    return result
 
 
 @dataclass(frozen=True)
