@@ -80,7 +80,7 @@ class ActionModule(ActionBase):
         problems = [groups.late_problem(name) for name in late]
         for host in hosts:
             found = role_options.problems(ROLE_OPTIONS, self._variables.of(host))
-            problems += [problem.at(f"host {host}") for problem in found]
+            problems += [problem.on(host) for problem in found]
         return self._inventory.merged(hosts, problems)
 
     def _lint(self, hosts: list[str], merged: dict[str, dict[str, Any]]) -> list[Finding]:
@@ -99,7 +99,7 @@ class ActionModule(ActionBase):
 
     def _warn(self, findings: list[Finding]) -> None:
         """Refuse what fails, warn of the rest, and count the notes."""
-        refuse(finding.shown().at(f"host {finding.host}") for finding in findings if finding.severity == FAIL)
+        refuse(finding.shown().on(finding.host) for finding in findings if finding.severity == FAIL)
         for finding in findings:
             if finding.severity == WARN:
                 display.warning(finding.paragraph(f"host {finding.host}"), formatted=True)
@@ -138,7 +138,7 @@ class ActionModule(ActionBase):
         chosen = self._inventory.merged([next(iter(addresses)), host])[host]
         outside.update(patch=self._inventory.profiles.patch(chosen), made_of=made_of)
         if offline and not given:
-            refuse([network.no_nic_problem(addresses[host]).at(f"host {host}")])
+            refuse([network.no_nic_problem(addresses[host]).on(host)])
 
         flags = self._inventory.flags_of(chosen)
 
@@ -148,7 +148,7 @@ class ActionModule(ActionBase):
         facts = {} if offline else self._host_facts(build(given))
         gathered = facts.get("vllm_host_facts", {})
         link = mounts.link_problem(chosen, gathered.get("real_paths", {}))
-        refuse([link.at(f"host {host}")] if link else [])
+        refuse([link.on(host)] if link else [])
         content = build(given or gathered.get("service_nic"), gathered.get("real_paths"))
         return {"changed": False, "ansible_facts": {**facts, "vllm_plan": content}}
 

@@ -6,25 +6,33 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Iterable, Mapping
 
 OPTION = re.compile(r"\bO\((\w+)\)")  # an option of a module, as in its documentation
-HOST = re.compile(r"host ([^ ,]+)((?:, stage .*)?)$")
 
 
 @dataclass(frozen=True)
 class Problem:
     """One thing that is wrong, in four parts, each a phrase or sentence without its final full stop.
 
-    ``where`` names the place, such as ``host node1, stage weights``. It stays empty in modules: they know
-    neither the inventory's name of their host nor the stage they work for. Action plugins and roles add it.
+    ``place`` is where it is, such as a group or a file, and ``hosts`` are the hosts that have it, by the inventory's
+    names. Both stay empty in modules: they know neither the inventory's name of their host nor the stage they work
+    for. Action plugins and roles add it.
     """
 
     found: str
     expected: str
     remedy: str
-    where: str = ""
+    place: str = ""
+    hosts: tuple[str, ...] = ()
+
+    @property
+    def where(self) -> str:
+        """Return the place as text, such as ``host node1, stage weights``."""
+        names = ", ".join(self.hosts)
+        host = f"host{'s' if len(self.hosts) > 1 else ''} {names}" if names else ""
+        return ", ".join(filter(None, [host, self.place]))
 
     @classmethod
     def of(cls, data: Mapping[str, str]) -> Problem:
@@ -33,7 +41,11 @@ class Problem:
 
     def at(self, where: str) -> Problem:
         """Return the same problem with its place."""
-        return replace(self, where=where)
+        return replace(self, place=where, hosts=())
+
+    def on(self, host: str) -> Problem:
+        """Return the same problem, of a host."""
+        return replace(self, hosts=(host,))
 
     def naming(self, variables: Mapping[str, str]) -> Problem:
         """Return the same problem, with each ``O(option)`` as the variable that sets it, or as its name."""
@@ -41,11 +53,18 @@ class Problem:
         def named(text: str) -> str:
             return OPTION.sub(lambda match: variables.get(match[1], match[1]), text)
 
-        return Problem(named(self.found), named(self.expected), named(self.remedy), self.where)
+        return replace(
+            self, found=named(self.found), expected=named(self.expected), remedy=named(self.remedy)
+        )
 
     def data(self) -> dict[str, str]:
         """Return the parts as a dictionary, as it goes into a task's result."""
-        return asdict(self)
+        return {
+            "found": self.found,
+            "expected": self.expected,
+            "remedy": self.remedy,
+            "where": self.where,
+        }
 
     def line(self) -> str:
         """Return the problem as one line, for a list of many."""
@@ -73,20 +92,10 @@ def failure(problem: Problem, **facts: Any) -> dict[str, Any]:
 
 def together(problems: Iterable[Problem]) -> list[Problem]:
     """Return each of *problems* once: those that differ in their host alone become one of all these hosts."""
-    places: dict[Problem, list[str]] = {}
+    hosts: dict[Problem, list[str]] = {}
     for problem in dict.fromkeys(problems):
-        places.setdefault(problem.at(""), []).append(problem.where)
-    return [problem.at(_places(where)) for problem, where in places.items()]
-
-
-def _places(where: list[str]) -> str:
-    """Return the places of one problem as one: ``host a`` and ``host b`` are ``hosts a, b``."""
-    matches = [HOST.match(place) for place in where]
-    stages = {match[2] for match in matches if match}
-    if len(where) == 1 or None in matches or len(stages) != 1:
-        return "; ".join(where)
-    names = ", ".join(match[1] for match in matches if match)
-    return f"hosts {names}{stages.pop()}"
+        hosts.setdefault(replace(problem, hosts=()), []).extend(problem.hosts)
+    return [replace(problem, hosts=tuple(names)) for problem, names in hosts.items()]
 
 
 def listed(problems: Iterable[Problem]) -> str:

@@ -114,7 +114,7 @@ class Inventory:
         found = list(problems)
         for host in hosts:
             merged[host], own = self._settings_of(host)
-            found += [problem if problem.where else problem.at(f"host {host}") for problem in own]
+            found += [problem if problem.place else problem.on(host) for problem in own]
         refuse(found)
         head = hosts[0]
         refuse(p for host in hosts for p in consistency.disagreements(host, merged[host], head, merged[head]))

@@ -161,8 +161,7 @@ def disagreements(
             f"vllm_{key} is {settings[key]!r}",
             f"the head's ({head}): {head_settings[key]!r}",
             "set it once for all hosts, as in group_vars/all.yml",
-            f"host {host}",
-        )
+        ).on(host)
         for key in COMMON_KEYS
         if settings[key] != head_settings[key]
     ]

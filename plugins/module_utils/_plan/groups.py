@@ -51,7 +51,7 @@ def problems(groups: Mapping[str, Sequence[str]], head_group: str, worker_group:
         result.append(Problem(found, "exactly one", f"move the others to {worker_group}", where))
     for host in sorted(set(heads) & set(workers)):
         found, remedy = f"it is in {head_group} and in {worker_group}", "take it out of one of them"
-        result.append(Problem(found, "a host in one group", remedy, f"host {host}"))
+        result.append(Problem(found, "a host in one group", remedy).on(host))
     return [*result, *_half_read(groups, [*heads, *workers])]
 
 
@@ -66,7 +66,7 @@ def _half_read(groups: Mapping[str, Sequence[str]], hosts: Sequence[str]) -> lis
     found = "group all is without it, so Ansible has read a part of its inventory file only"
     remedy = "correct that file: Ansible's warnings above name the line or the entry"
     missing = [host for host in dict.fromkeys(hosts) if "all" in groups and host not in groups["all"]]
-    return [Problem(found, "a file that is read to its end", remedy, f"host {host}") for host in missing]
+    return [Problem(found, "a file that is read to its end", remedy).on(host) for host in missing]
 
 
 def late_problem(name: str) -> Problem:

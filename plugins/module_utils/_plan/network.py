@@ -35,16 +35,14 @@ def address_problems(addresses: Mapping[str, Any]) -> list[Problem]:
                 found = (
                     "neither vllm_service_ip nor ansible_host is set, and the host's name is not an address"
                 )
-            problems.append(Problem(found, in_network, remedy, f"host {host}"))
+            problems.append(Problem(found, in_network, remedy).on(host))
             continue
         if any(address in net for net in PLACEHOLDER_NETWORKS):
             found += ", a placeholder from the sample inventory"
-            problems.append(
-                Problem(found, "the host's own address", "replace it in the inventory", f"host {host}")
-            )
+            problems.append(Problem(found, "the host's own address", "replace it in the inventory").on(host))
         elif address.is_unspecified or (address.is_loopback and len(addresses) > 1):
             found += ", which the other hosts cannot reach"
-            problems.append(Problem(found, in_network, remedy, f"host {host}"))
+            problems.append(Problem(found, in_network, remedy).on(host))
         elif address in owners:
             found += f", the same as host {owners[address]}'s"
             problems.append(
@@ -52,8 +50,7 @@ def address_problems(addresses: Mapping[str, Any]) -> list[Problem]:
                     found,
                     "one address a host",
                     "correct ansible_host or vllm_service_ip of one of them",
-                    f"host {host}",
-                )
+                ).on(host)
             )
         owners.setdefault(address, host)
     return problems

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import (
@@ -30,20 +31,23 @@ def test_a_list_has_a_line_for_each():
 
 
 @pytest.mark.parametrize(
-    ("places", "told"),
+    ("hosts", "told"),
     [
-        (["host a", "host b", "host a"], "hosts a, b"),
-        (["host a"], "host a"),
-        (["host a, stage weights", "host b, stage weights"], "hosts a, b, stage weights"),
-        (["host a, stage weights", "host b"], "host a, stage weights; host b"),
-        (["group g", "host a"], "group g; host a"),
-        ([""], ""),
+        (["a", "b", "a"], "hosts a, b"),
+        (["a"], "host a"),
+        (["node 1, rack 2", "b"], "hosts node 1, rack 2, b"),
     ],
 )
-def test_one_problem_of_many_hosts_is_told_once(places: list[str], told: str):
-    other = Problem("x", "y", "z", "host a")
-    problems = together([PORT.at(places[0]), other, *(PORT.at(place) for place in places[1:])])
-    assert problems == [PORT.at(told), other]
+def test_one_problem_of_many_hosts_is_told_once(hosts: list[str], told: str):
+    other = Problem("x", "y", "z").on("a")
+    one, kept = together([PORT.on(hosts[0]), other, *(PORT.on(host) for host in hosts[1:])])
+    assert (one.found, one.where, kept) == (PORT.found, told, other)
+
+
+def test_one_problem_of_two_places_is_told_twice():
+    places = [PORT, PORT.at("group g"), PORT.at("group h"), replace(PORT, place="stage weights").on("a")]
+    assert together([*places, *places]) == places
+    assert [one.where for one in places] == ["", "group g", "group h", "host a, stage weights"]
 
 
 def test_a_result_carries_the_parts_and_survives_json():
