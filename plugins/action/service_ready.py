@@ -18,6 +18,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Pr
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import diagnosis
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.diagnosis import Finding
 from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._place import located, place
+from ansible_collections.ascend_ops.vllm.plugins.plugin_utils._polling import SHOW_SECONDS
 
 MODULE = "ascend_ops.vllm.service_ready"
 TIMEOUT = 3600
@@ -28,7 +29,6 @@ RETRY_SECONDS = 2
 UNREACHABLE = "unreachable"  # in the place of a stage
 SSH_RETRIES = "reconnection_retries"  # option of the connection
 PROGRESS_SECONDS = 900  # without progress on any host before a wait that has taken its time ends
-SHOW_SECONDS = 30  # between two lines about the progress within one stage
 EXPECTED = "the service starts on all hosts"
 
 display = Display()

@@ -21,7 +21,7 @@ POLL_SECONDS = 5  # of each further poll: how much longer than its lease the wor
 # ended. Below background.ORPHAN_SECONDS.
 LOST_SECONDS = 300  # without a connection to the host, before the task ends. Below background.LEASE_SECONDS.
 RECONNECT_SECONDS = 5  # between two tries
-SHOW_SECONDS = 30  # between two lines of progress of a host
+SHOW_SECONDS = 30  # between two lines of progress of a host within one stage
 
 display = Display()
 

@@ -18,6 +18,7 @@ SUPERVISOR_KEY = "/etc/ascend-ops-supervise.key"
 API_KEY = "/etc/ascend-ops-api.key"
 SUPERVISOR_STATE = "/var/lib/ascend-ops-supervise.json"
 SUPERVISOR_GOOD = "/var/lib/ascend-ops-supervise.good"  # exists once the service has worked
+VERIFIED = "/etc/ascend-ops-verified"  # exists once role verify has passed all checks
 SUPERVISOR_STATUS = "/var/lib/ascend-ops-supervise.status"
 MIDDLEWARE = "/usr/local/lib/ascend_ops_drain.py"
 DRAINING = "/var/lib/ascend-ops-draining"  # exists while the API refuses requests
@@ -52,6 +53,7 @@ def of(settings: Mapping[str, Any], names: Mapping[str, Any], weights: str | Non
         "supervisor_key": SUPERVISOR_KEY,
         "supervisor_status": SUPERVISOR_STATUS,
         "supervisor_good": SUPERVISOR_GOOD,
+        "verified": VERIFIED,
         "metrics": posixpath.join(folder, _metrics_file(settings)) if folder else None,
         "middleware": MIDDLEWARE,
         "drain_seconds": settings["drain_seconds"],

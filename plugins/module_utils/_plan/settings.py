@@ -12,7 +12,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import names
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan.model import name_of
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 
-PREFIX = "vllm_"
+PREFIX = names.PREFIX
 # Settings that are a variable of the inventory only, and no key of a file.
 INVENTORY_ONLY = frozenset(
     PREFIX + key for key in ("profile", "service_ip", "service_nic", "api_key", "head_group", "worker_group")

@@ -13,6 +13,7 @@ import struct
 from typing import TYPE_CHECKING, Any, Mapping, NamedTuple
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import ProblemError
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.shards import HEADER_MOST
 
 if TYPE_CHECKING:
     from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.server import Server
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 CONFIG = "config.json"
 SHARDS = ".safetensors"
 AGAIN = "Download it again"
-HEADER_MOST = 100_000_000  # bytes, the limit of the safetensors format
 
 
 class ModelFiles(NamedTuple):

@@ -17,7 +17,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.paths import
 INDEX = "model.safetensors.index.json"
 SUFFIX = ".safetensors"
 POINTER = b"version https://git-lfs"  # what a file in Git LFS begins with that was not fetched
-HEADER_MOST = 100_000_000  # bytes, the limit of the format
+HEADER_MOST = 100_000_000  # bytes, the limit of the safetensors format
 SHARD = re.compile(r"(.*)-\d{5}-of-(\d{5})\.safetensors")  # as Transformers names them
 
 
