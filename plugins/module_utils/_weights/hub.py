@@ -13,7 +13,6 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Pr
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.paths import shortened
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing import Snapshot, parse_listing
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.server import (
-    NOT_FOUND,
     NOT_SHOWN,
     SUCCESS,
     RefusedError,
@@ -97,7 +96,7 @@ class Hub(Server):
         base = f"/api/v1/models/{quote(repo)}"
         answer = self._ask("GET", f"{base}/repo/files", params={"Revision": revision, "Recursive": "True"})
         if answer.status in NOT_SHOWN:
-            raise self._not_shown(repo, answer)
+            raise self._not_shown(repo, answer.status, str(answer))
         if not answer.ok:
             raise self._unexpected(f"list {repo}", answer)
         found = parse_listing(answer.data)
@@ -116,20 +115,6 @@ class Hub(Server):
             f"the hub {self.endpoint} answers {answer}, asked for {path} of {repo}",
             "the JSON file that a model has",
             "Check O(repo) and O(revision)",
-        )
-
-    def _not_shown(self, repo: str, answer: Answer) -> RefusedError:
-        reader = "with this token" if self._token else "without a token"
-        if self._token:
-            remedy = "Check the name in O(repo), and that the account of O(token) may read it"
-        elif answer.status == NOT_FOUND:
-            remedy = "Check the name in O(repo), and that it is public, or set O(token)"
-        else:
-            remedy = "Set O(token), which is empty, or check the name in O(repo)"
-        return RefusedError(
-            f"the hub {self.endpoint} does not show {repo} {reader} ({answer})",
-            "a repository that exists and may be read",
-            remedy,
         )
 
     def _no_revision(self, repo: str, revision: str, existing: Mapping[str, Any]) -> ProblemError:

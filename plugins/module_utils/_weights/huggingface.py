@@ -30,7 +30,6 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.listing i
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._weights.server import (
     NOT_SHOWN,
     SUCCESS,
-    RefusedError,
     Reply,
     Server,
     proxies,
@@ -115,12 +114,7 @@ class HuggingFace(Server):
                 "Correct O(revision); its branch is `main` on Hugging Face",
             )
         if answer.status_code in NOT_SHOWN:
-            reader = "with this token" if self._token else "without a token"
-            raise RefusedError(
-                f"the hub {self.endpoint} does not show {repo} {reader} ({said})",
-                "a repository that exists and may be read",
-                "Check the name in O(repo), and that it is public or that the account of O(token) may read it",
-            )
+            raise self._not_shown(repo, answer.status_code, said)
         if answer.status_code != SUCCESS or "json" not in answer.headers.get("Content-Type", ""):
             raise ProblemError(
                 f"{self.endpoint} answers {said}, asked to list {repo}",

@@ -126,6 +126,21 @@ class Server:
             "Check O(repo) and O(revision)",
         )
 
+    def _not_shown(self, repo: str, status: int, answer: str) -> RefusedError:
+        """Return the problem of a repository that does not exist, or that the reader may not see."""
+        reader = "with this token" if self._token else "without a token"
+        if self._token:
+            remedy = "Check the name in O(repo), and that the account of O(token) may read it"
+        elif status == NOT_FOUND:
+            remedy = "Check the name in O(repo), and that it is public, or set O(token)"
+        else:
+            remedy = "Set O(token), which is empty, or check the name in O(repo)"
+        return RefusedError(
+            f"the hub {self.endpoint} does not show {repo} {reader} ({answer})",
+            "a repository that exists and may be read",
+            remedy,
+        )
+
     def ask(self, method: str, path: str, read: bool = True, **options: Any) -> Reply:
         """Send a request, again if the server is busy. *options* are those of ``requests``.
 

@@ -138,7 +138,7 @@ def test_the_content_of_an_answer(text: bytes, data: dict[str, int]):
     ],
 )
 def test_a_repository_that_is_not_shown(token: str, status: int, reader: str, option: str):
-    problem = Hub("http://hub", token)._not_shown(REPO, Answer(status, b"{}")).problem
+    problem = Hub("http://hub", token)._not_shown(REPO, status, str(Answer(status, b"{}"))).problem
     assert reader in problem.found
     assert option in problem.remedy
 

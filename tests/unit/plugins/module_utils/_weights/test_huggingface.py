@@ -49,11 +49,18 @@ def test_what_the_hub_does_not_have(hub, repo, revision, said):
     assert "NotFound" in str(caught.value)
 
 
-@pytest.mark.parametrize(("token", "said"), [("", "without a token"), ("wrong", "with this token")])
-def test_a_token_that_is_missing_or_wrong(hub, token, said):
+@pytest.mark.parametrize(
+    ("token", "said", "option"),
+    [
+        ("", "without a token", "Set O(token), which is empty"),
+        ("wrong", "with this token", "O(token) may read it"),
+    ],
+)
+def test_a_token_that_is_missing_or_wrong(hub, token, said, option):
     hub.token = "right"
-    with pytest.raises(RefusedError, match=said):
+    with pytest.raises(RefusedError, match=said) as refused:
         HuggingFace(hub.url, token).snapshot(REPO, "main")
+    assert option in refused.value.problem.remedy
     assert HuggingFace(hub.url, "right").snapshot(REPO, "main").files
 
 

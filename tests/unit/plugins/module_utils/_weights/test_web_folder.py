@@ -30,14 +30,10 @@ class Handler(BaseHTTPRequestHandler):
         folder, (path, _mark, query) = self.server, self.path.partition("?")
         folder.queries.append(query)
         folder.headers.append(dict(self.headers))
-        content = {"SHA256SUMS": folder.sums, "sub/a%20b.safetensors": b"weights", **CONTENTS}.get(path[1:])
+        name = path.removeprefix("/moved")[1:]
+        content = {"SHA256SUMS": folder.sums, "sub/a%20b.safetensors": b"weights", **CONTENTS}.get(name)
         if folder.moved and not path.startswith("/moved"):
             self._send(302, b"", Location=f"/moved{path}")
-        elif folder.moved:
-            folder.moved = False
-            self.path = path.removeprefix("/moved")
-            self.do_GET()
-            folder.moved = True
         elif content is None:
             self._send(404, b"")
         elif "Range" not in self.headers or not folder.ranges:
