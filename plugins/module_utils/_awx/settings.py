@@ -25,7 +25,9 @@ NEVER_SHOWN = (*SECRETS.values(), "gateway_api_keys", "image_registry_password",
 NOTIFICATION = ("name", "type", "configuration")
 LONGEST = 512
 NAME = f"1 to {LONGEST} characters on one line, not only digits, without blanks at the ends and without ++"
-NAME_REMEDY = "change it, or awx_setup_organization, awx_setup_service or what else it is made of"
+NAME_REMEDY = (
+    "change it, or the variable that it contains, such as awx_setup_organization or awx_setup_service"
+)
 IN_FILE = "write it in the file that -e @FILE names"
 
 Check = Callable[[str, Any], Iterator[Problem]]

@@ -86,7 +86,7 @@ CAUSES = (
     Cause(
         r"server gave HTTP response to HTTPS client|first record does not look like a TLS handshake",
         "the registry speaks HTTP, Docker expects HTTPS",
-        "HTTPS, or a registry that Docker knows as one without it",
+        "HTTPS, or a registry that is configured as insecure in Docker",
         "Add it to insecure-registries in /etc/docker/daemon.json on each host, and restart Docker",
     ),
     Cause(
@@ -151,7 +151,7 @@ CAUSES = (
     Cause(
         r"no such host|server misbehaving|Temporary failure in name resolution|i/o timeout.*lookup|lookup .*i/o timeout",
         "the name of the registry, or of where it has its layers, cannot be resolved",
-        "a name server that knows it",
+        "a name server that resolves it",
         f"Check the registry in O(name), and the name servers of the host, and run again. {AGAIN}",
         passes=True,
     ),

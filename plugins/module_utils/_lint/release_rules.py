@@ -48,8 +48,8 @@ def _image(case: Case) -> Iterator[Found]:
     if MOVING_TAG.search(image):
         yield Found(
             WARN,
-            f"vllm_image is {image}: Docker takes the tag latest, and what that is changes",
-            f"a tag that stays, such as v{case.release.name}, or a digest",
+            f"vllm_image is {image}: Docker takes the tag latest, which names another image from time to time",
+            f"a tag of one release, such as v{case.release.name}, or a digest",
             f"write vllm_image: {image.partition(':latest')[0]}:TAG",
             case.source("images"),
         )
@@ -123,7 +123,7 @@ def _quantization(case: Case) -> Iterator[Found]:
         yield Found(
             WARN,
             f"the weights {quantized[0]} are quantized, and the flag quantization is not set",
-            "quantization: ascend, as this release does not find it out by itself",
+            "quantization: ascend, because this release does not detect quantized weights",
             "vllm_serve_args: {quantization: ascend}",
             case.source("quantization_found"),
         )

@@ -68,7 +68,7 @@ ERRORS = (  # the first match counts
         r"-8005\b",
         "the driver is installed but does not work (dcmi -8005): no reboot after an upgrade, a driver that "
         "was not built for the running kernel, or a user other than root",
-        "Run as root (become) and reboot the host. If it stays, reinstall the driver for the running kernel "
+        "Run as root (become) and reboot the host. If the error persists, reinstall the driver for the running kernel "
         "(uname -r) and read dmesg",
     ),
     DriverError(
@@ -128,7 +128,7 @@ ERRORS = (  # the first match counts
         r"-9005\b|npu get board type failed",
         "no chip is ready: all are still starting, have failed to start, or are not passed to this virtual machine "
         "or container",
-        "Wait a minute after boot and run again. If it stays, read dmesg and power-cycle the host. In a virtual "
+        "Wait a minute after boot and run again. If the error persists, read dmesg and power-cycle the host. In a virtual "
         "machine, check which chips are passed to it",
     ),
     DriverError(

@@ -64,7 +64,7 @@ REFUSED = {
     "api-key": ("a secret, which `ps` would show to every user of the host", "set vllm_api_key"),
     "hf-token": ("a secret, which `ps` would show to every user of the host", "set weights_token"),
     "model": ("the folder of the weights", "set vllm_model_dir"),
-    "uds": ("a socket file, where the other hosts cannot ask", "set vllm_api_port"),
+    "uds": ("a socket file, which the other hosts cannot reach", "set vllm_api_port"),
     "ssl-keyfile": ("TLS, which the checks do not speak", "put a reverse proxy before the endpoint"),
     "ssl-certfile": ("TLS, which the checks do not speak", "put a reverse proxy before the endpoint"),
 }
@@ -79,7 +79,7 @@ GONE = {
     "speculative-model": "write speculative-config: {model: NAME}",
     "swap-space": "remove it: the engine swaps nothing",
     "task": "write runner or convert",
-    "use-v2-block-manager": "remove it: there is no other one",
+    "use-v2-block-manager": "remove it: it is the only block manager",
 }
 RAW = "vllm_serve_extra_args takes words that are passed as they are"
 LONGEST = 200  # characters of a value in a message

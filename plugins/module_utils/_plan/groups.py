@@ -63,10 +63,12 @@ def _misspelt(others: Sequence[str], expected: str) -> str | None:
 
 def _half_read(groups: Mapping[str, Sequence[str]], hosts: Sequence[str]) -> list[Problem]:
     """Return a problem for each host that Ansible kept from a file which it then gave up with no more than a warning."""
-    found = "group all is without it, so Ansible has read a part of its inventory file only"
+    found = "it is missing in group all, so Ansible has read only a part of its inventory file"
     remedy = "correct that file: Ansible's warnings above name the line or the entry"
     missing = [host for host in dict.fromkeys(hosts) if "all" in groups and host not in groups["all"]]
-    return [Problem(found, "a file that is read to its end", remedy).on(host) for host in missing]
+    return [
+        Problem(found, "an inventory file that Ansible reads completely", remedy).on(host) for host in missing
+    ]
 
 
 def late_problem(name: str) -> Problem:

@@ -487,7 +487,7 @@ def _fitted(main: Bytes, draft: Bytes, size: float) -> tuple[Bytes, Bytes, str |
     if any(low <= packed <= high for low, high in PACKED):
         own = {kind: 1.0 if kind in (VOCABULARY, COPIED) else packed / 2 for kind in KINDS}
         return {kind: number * own[kind] for kind, number in main.items()}, draft, None
-    sizes = f"{counted / 1e9:.1f} GB, and they are said to have {size / 1e9:.1f} GB"
+    sizes = f"{counted / 1e9:.1f} GB, but vllm_model_size_gb or the hub says {size / 1e9:.1f} GB"
     doubt = f"by config.json the weights have {sizes}"
     return _scaled(main, size / counted), _scaled(draft, size / counted), doubt
 

@@ -48,7 +48,7 @@ def address_problems(addresses: Mapping[str, Any]) -> list[Problem]:
             problems.append(
                 Problem(
                     found,
-                    "one address a host",
+                    "a different address for each host",
                     "correct ansible_host or vllm_service_ip of one of them",
                 ).on(host)
             )

@@ -126,7 +126,7 @@ def _filled(merged: Mapping[str, Any], value: Any) -> Any:
 def _unknown(known: Sequence[str], layer: Layer, name: str) -> Problem:
     meant = names.closest(known, name)
     return Problem(
-        f"key {name[len(PREFIX) :]}, which nothing reads",
+        f"unknown key {name[len(PREFIX) :]}",
         "keys that are settings, as ansible-doc -t role ascend_ops.vllm.plan lists them without vllm_",
         f"rename it to {meant[len(PREFIX) :]}, if that is meant, or remove it" if meant else "remove it",
         layer.place,

@@ -316,8 +316,8 @@ def _tcp(hosts: Sequence[Host]) -> Iterator[Finding]:
         if failures and host.listener_outlasted is False:
             yield host.warn(
                 "tcp",
-                f"no connection from {'; from '.join(failures)}, and nothing listened any more",
-                "the process that listens for the test outlasts the calls of all hosts",
+                f"no connection from {'; from '.join(failures)}, because the process that listens for the test had ended",
+                "a process that listens until all hosts have called",
                 "Run preflight.yml again when hosts and controller are less busy, or with more forks. Whether a "
                 "firewall drops the connections is not tested",
             )

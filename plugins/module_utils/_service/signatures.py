@@ -844,7 +844,7 @@ SIGNATURES = (
         "download_broken",
         r"integrity check failed, expected sha256 signature is",
         "the checksum of a downloaded file differs from the hub's",
-        "Run the weights stage again. It resumes, and downloads that file again. If the error stays, a "
+        "Run the weights stage again. It resumes, and downloads that file again. If the error persists, a "
         "proxy alters or truncates downloads",
         "https://github.com/modelscope/modelscope/issues/1365",
     ),

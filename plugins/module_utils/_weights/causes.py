@@ -42,8 +42,8 @@ CAUSES = (
     ),
     Cause(
         r"CERTIFICATE_VERIFY_FAILED|certificate verify failed",
-        "the client does not trust the certificate that it is shown",
-        "a certificate of an authority that it knows",
+        "the client does not trust the certificate of the hub or its CDN",
+        "a certificate from an authority that it trusts",
         "If the authority is a company's own, or that of a proxy that inspects TLS, set O(ca_bundle) to a file "
         "with it, and with the public ones if not all connections are inspected",
     ),
@@ -56,7 +56,7 @@ CAUSES = (
     Cause(
         r"\b403 Client Error.* for url: \S*//[^/\s]*cdn",
         "the CDN refuses an address that the hub has just signed",
-        "a clock of the host that is right, and no proxy that changes addresses",
+        "a correct clock on the host, and no proxy that changes URLs",
         f"Compare the clock with the hub's, check for a proxy in between, and run again. {AGAIN}",
         passes=True,
     ),
@@ -108,7 +108,7 @@ CAUSES = (
     Cause(
         r"NameResolutionError|Name or service not known|Temporary failure in name resolution",
         "a name of the hub or of its CDN cannot be resolved",
-        "a name server that knows both",
+        "a name server that resolves both",
         f"Check the name servers of the host, and run again. {AGAIN}",
         passes=True,
     ),

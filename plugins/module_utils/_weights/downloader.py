@@ -373,9 +373,7 @@ def receive_once(open_at: Callable[[int], Any], partial: str, file: Mapping[str,
                     target.truncate(0)
                     digest = hashlib.sha256()
                 elif starts_elsewhere(answer.headers.get("Content-Range", ""), target.tell()):
-                    raise http.client.HTTPException(
-                        f"{file['path']} comes from another byte on than asked for"
-                    )
+                    raise http.client.HTTPException(f"{file['path']} starts at another byte than requested")
                 # Not more than is listed: what follows would be wrong, and may have no end.
                 while target.tell() < file["size"]:
                     count = answer.readinto(view[: file["size"] - target.tell()])

@@ -103,7 +103,7 @@ class Folder:
                 )
             if real != os.path.join(inside, file.path) and not self._may_link(path, real):
                 raise ProblemError(
-                    f"{path} is, or lies behind, a link to {real}",
+                    f"{path} is a link to {real}, or below such a link",
                     f"plain files and folders below {self.path}"
                     + (f", or relative links to files below {self._links}" if self._links else ""),
                     "Replace the link by the file itself, or remove it",

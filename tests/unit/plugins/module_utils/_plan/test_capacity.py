@@ -479,7 +479,7 @@ def test_limits_are_where_the_documentation_says():
     ("overrides", "size", "config", "doubt"),
     [
         (args(**W8A8), 717, {}, "quantization is set"),
-        (args(), 1500, {}, "said to have 1500.0 GB"),
+        (args(), 1500, {}, "says 1500.0 GB"),
         (args(cpu_offload_gb=20), 717, {}, "cpu-offload-gb"),
         (args(kv_cache_memory_bytes=10**9), 717, {}, "kv-cache-memory-bytes"),
         (args(hf_overrides={"num_hidden_layers": 4}), 717, {}, "hf-overrides"),

@@ -16,7 +16,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import group
         ({"vllm_head": ["a"], "vllm_workers": ["a"]}, "host a", "in vllm_head and in vllm_workers"),
         ({"vllm_head": ["a"], "vllm_worker": ["b"]}, "group vllm_worker", "not a group of the service"),
         ({"vllm_head": ["a"], "vllm-workers": ["b"]}, "group vllm-workers", "not a group of the service"),
-        ({"all": [], "vllm_head": ["a"]}, "host a", "group all is without it"),
+        ({"all": [], "vllm_head": ["a"]}, "host a", "it is missing in group all"),
     ],
 )
 def test_groups_that_make_no_service_are_refused(members, where, found):
