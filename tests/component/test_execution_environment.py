@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What ansible-builder makes of execution-environment.yml, and of the collection in somebody else's; no image is built."""
+"""What ansible-builder makes of execution-environment.yml, and of the collection in another one; no image is built."""
 
 from __future__ import annotations
 
