@@ -18,7 +18,6 @@ from docker_daemon import docker_daemon
 NAME = "vllm-ascend-v0.13.0rc1"
 IMAGE = "quay.io/ascend/vllm-ascend:v0.13.0rc1"
 ROLES = ("container", "patch", "serve", "verify")
-PLAY = [{"hosts": "vllm_head", "gather_facts": False, "roles": [f"ascend_ops.vllm.{role}" for role in ROLES]}]
 INVENTORY = {
     "ansible_connection": "local",
     "ansible_python_interpreter": sys.executable,
@@ -74,11 +73,16 @@ def answers(image: str, *flags: str) -> Answers:
     })  # fmt: skip
 
 
-def check(folder: Path, present: Answers, *options: str) -> str:
+def check(folder: Path, present: Answers, *options: str, roles: tuple[str, ...] = ROLES) -> str:
+    play = {
+        "hosts": "vllm_head",
+        "gather_facts": False,
+        "roles": [f"ascend_ops.vllm.{role}" for role in roles],
+    }
     (folder / "hosts.json").write_text(
         json.dumps({"vllm_head": {"hosts": {"node0": INVENTORY}}}), encoding="utf-8"
     )
-    (folder / "play.yml").write_text(json.dumps(PLAY), encoding="utf-8")
+    (folder / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
     command = ("ansible-playbook", "play.yml", "-i", "hosts.json", "--check", *options)
     with docker_daemon(folder, present) as daemon:
         environment = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "DOCKER_HOST": f"unix://{daemon.socket}"}
@@ -108,3 +112,9 @@ def test_what_answers_now_is_no_proof_and_the_restart_is_told(said):
     assert "Nothing was changed. A run without --check would start glm47 on node0" in said
     assert re.search(r"Start the container\] \**\nchanged", said)
     assert re.search(r"Assert that the endpoint works, on every engine\] \**\nskipping", said)
+
+
+def test_a_service_that_does_not_answer_is_reported(tmp_path):
+    said = check(tmp_path, answers(IMAGE), roles=("verify",))
+    assert "Nothing is proven, as a run without --check may start or change the service." in said
+    assert re.search(r"Host node0, stage verify\n +http://127\.0\.0\.1:1 does not work as expected:", said)
