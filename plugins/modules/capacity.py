@@ -8,11 +8,11 @@ module: capacity
 short_description: Estimate whether a model fits on the NPUs of the service
 version_added: 0.1.0
 description:
-  - Computes from the inventory's settings and the model's own description what each NPU has to hold, weights,
-    KV cache, and buffers, and which context and how many requests at once remain possible.
+  - Computes what each NPU has to hold (weights, KV cache and buffers), which context fits, and how many requests
+    at once. It takes the inventory's settings and the model's own description.
   - Runs once, on the controller, and contacts no host.
-  - Sizes of weights and KV cache follow from the model. What communication and computation take is an
-    estimate. So a service is only V(too large) if it would be so without them, and V(tight) whenever that is
+  - The sizes of weights and KV cache follow from the model. Those of communication and computation are
+    estimates. So a service is V(too large) only if it is too large even without them, and V(tight) if that is
     uncertain.
 options:
   source:
@@ -84,7 +84,7 @@ problem:
   returned: always
   type: dict
 capacity:
-  description: The estimate, empty for V(unknown). Sizes are bytes of one NPU, if nothing else is said.
+  description: The estimate, empty for V(unknown). Sizes are bytes of one NPU, unless stated otherwise.
   returned: always
   type: dict
   contains:

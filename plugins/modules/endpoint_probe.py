@@ -13,7 +13,7 @@ description:
     keeps answering with status 200 there when an engine is gone.
   - Some of what an answer shows is decided by the model, such as whether it calls a tool. Such a check is made
     up to three times. If the model never does it, the task warns, unless O(strict).
-  - A request that the service refuses with status 503, as it has too much to do, is made again for up to a minute.
+  - If the service refuses a request with status 503 because it is overloaded, the request is repeated for up to a minute.
   - Reports all failed checks in one message.
   - To wait for a service that starts, see M(ascend_ops.vllm.service_ready).
 version_added: 0.1.0

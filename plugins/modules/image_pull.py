@@ -15,8 +15,8 @@ description:
   - The pull runs in the background on the host. If the controller stops polling, for example because Ansible was
     interrupted, the pull continues for ten minutes. A run that needs the same image resumes polling it.
   - Without O(username), Docker uses the credentials that C(docker login) stored on the host, with its credential helpers.
-  - Repeats a pull that failed for a cause that may end by itself, such as a broken connection or a busy registry, with pauses that
-    grow, as long as further layers arrive. Docker keeps the layers that are complete.
+  - Repeats a pull that failed for a temporary cause, such as a broken connection or a busy registry, as long as further
+    layers arrive. The pauses in between grow. Docker keeps the layers that are complete.
 options:
   name:
     description: The image, with a tag or a digest.

@@ -8,14 +8,14 @@ module: plan
 short_description: Turn inventory and model profile into the plan of a vLLM service
 description:
   - >-
-    Merges the settings of the service from layers, C(profiles/defaults.yml), the hardware, the model, and the
-    variables C(vllm_*) of the inventory. C(ansible-doc -t role ascend_ops.vllm.plan) lists them.
+    Merges the settings of the service from layers: C(profiles/defaults.yml), the release, the hardware, the
+    model, and the variables C(vllm_*) of the inventory. C(ansible-doc -t role ascend_ops.vllm.plan) lists them.
   - >-
-    On a host of the service it sets the facts C(vllm_plan), the only thing the roles read, and
-    C(vllm_host_facts), what was found on the host.
+    On a host of the service it sets two facts, which the roles read. C(vllm_plan) is what should be, and
+    C(vllm_host_facts) is what was found on the host.
   - On any other host, C(localhost) for example, it only checks the inventory, and the options of all roles.
-  - All that is wrong with the inventory is reported in one message, before anything is changed.
-  - Variables of the play, of a role or of the task hold for all hosts of the service.
+  - All problems of the inventory are reported in one message, before anything is changed.
+  - Variables of the play, of a role or of the task apply to all hosts of the service.
 version_added: 0.1.0
 options:
   lint:

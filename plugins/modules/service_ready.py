@@ -29,8 +29,8 @@ options:
   timeout:
     description:
       - Seconds until the endpoint must be ready. V(0) does not wait.
-      - The wait goes on after that while a host of the task gets further, such as by another file of the weights. It ends
-        after as many seconds without progress, at most 900.
+      - After that, the wait continues as long as a host of the task makes progress, for example by reading another file of
+        the weights. It ends after as many seconds without progress, at most 900.
     type: int
     default: 3600
   since:

@@ -10,8 +10,8 @@ version_added: 0.1.0
 description:
   - Compares the results of M(ascend_ops.vllm.weights_download) in check mode on all hosts, and returns the
     listing that this host must have.
-  - What a host already has by its manifest counts, so that a host that is added later gets the same commit. If none
-    has anything, the first host's listing of the hub counts for all.
+  - The manifest of a host that already has weights is decisive, so that a host that is added later gets the same
+    commit. If no host has weights, all get what the hub lists for the first one.
   - Fails if this host has other weights than the first host that has any. Files that no server reads, such as
     README.md, may differ.
   - Runs on the controller and contacts no host.

@@ -99,7 +99,7 @@ class Layout(NamedTuple):
 
 @dataclass(frozen=True)
 class Capacity:
-    """What a service takes and has. Sizes are bytes of one device, if nothing else is said."""
+    """What a service takes and has. Sizes are bytes of one device, unless stated otherwise."""
 
     model: str
     layout: Layout
@@ -199,11 +199,8 @@ def estimate(
     """Return what a *plan* takes of a *model*, on as many *hosts* as given, or else the plan's."""
     flags = effective(parse(word for words in plan["serve"]["args"] for word in words))
     layout = _layout(plan, flags, hosts)
-    speculative = flags.get("speculative-config", {})
-    draft = isinstance(speculative, Mapping) and "mtp" in str(speculative.get("method", ""))
-    weights = dict(model.weights)
-    if draft:
-        weights = {kind: weights[kind] + model.draft[kind] for kind in KINDS}
+    draft = _has_draft(flags)
+    weights = {kind: size + (model.draft[kind] if draft else 0) for kind, size in model.weights.items()}
     additional = flags.get("additional-config", {})
     whole = isinstance(additional, Mapping) and additional.get("enable_shared_expert_dp") is True
     parts = _divided(weights, layout, model, whole)
@@ -235,6 +232,12 @@ def estimate(
         doubts=(*model.doubts, *_doubts(flags, cache_dtype, model)),
         heavier=model.heavier,
     )
+
+
+def _has_draft(flags: Mapping[str, Any]) -> bool:
+    """Return whether the service loads the layers that draft tokens (MTP)."""
+    speculative = flags.get("speculative-config", {})
+    return isinstance(speculative, Mapping) and "mtp" in str(speculative.get("method", ""))
 
 
 def release_of(plan: Mapping[str, Any]) -> str:

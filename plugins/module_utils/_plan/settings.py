@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The settings of a host, merged from layers: defaults, hardware, model, inventory."""
+"""The settings of a host, merged from layers: defaults, release, hardware, model, inventory."""
 
 from __future__ import annotations
 
