@@ -65,6 +65,9 @@ MOUNTS = {
 }
 
 
+API_KEY = "a-key-of-the-service"
+
+
 def render(
     inventory: Path, target: Path, *options: str, **variables: str
 ) -> subprocess.CompletedProcess[str]:
@@ -162,7 +165,7 @@ def rendered_for_a_host_with_choices(tmp_path_factory):
     become = {"ansible_become": True, "ansible_become_exe": "no-such-sudo"}
     choices = {
         "ansible_host": "10.0.0.10", "vllm_service_nic": "enp67s0f0", "vllm_container_hardened": True,
-        "vllm_profile": os.path.relpath(folder / "ours.yml", ROOT),
+        "vllm_profile": os.path.relpath(folder / "ours.yml", ROOT), "vllm_api_key": API_KEY,
     }  # fmt: skip
     inventory = {"vllm_head": {"hosts": {"node0": choices}}, "all": {"vars": become}}
     (folder / "hosts.json").write_text(json.dumps(inventory), encoding="utf-8")
@@ -199,6 +202,14 @@ def test_a_hardened_container_is_created_with_less_rights(rendered, ours):
     assert ("--mount", "type=bind,source=/opt/data,target=/root/.cache") in given
     other = (rendered / "node0/docker_run.sh").read_text(encoding="utf-8")
     assert not any(word in other for word in ("--cap", "--security-opt", "readonly"))
+
+
+def test_a_service_with_a_key_does_not_start_without_it(rendered, ours):
+    copy = "docker cp api.key vllm-ascend-v0.13.0rc1:/etc/ascend-ops-api.key\n"
+    script = (ours / "node0/docker_run.sh").read_text(encoding="utf-8")
+    assert copy in script.partition("docker start")[0]
+    assert copy not in (rendered / "node0/docker_run.sh").read_text(encoding="utf-8")
+    assert not any(API_KEY in file.read_text(encoding="utf-8") for file in (ours / "node0").iterdir())
 
 
 def test_the_sample_inventory_is_refused_until_it_is_filled_in(tmp_path):
