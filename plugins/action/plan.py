@@ -123,20 +123,23 @@ class ActionModule(ActionBase):
         host = self._variables.host
         variables = self._variables.of(host)
         given = variables.get("vllm_service_nic")
-        outside = {
-            "manifests": self._inventory.manifests(addresses),
+        outside: dict[str, Any] = {
             "has_api_key": "vllm_api_key" in variables,  # the key itself is no part of a plan
             "run": Path(C.DEFAULT_LOCAL_TMP).name,
             "offline": offline,
             "extra": sorted(set(SETTINGS) & set(load_extra_vars(self._loader))),
         }
-        made_of = self._inventory.digest(host, addresses, given, outside)
+        made_of = self._inventory.digest(host, addresses, addresses, given, outside)
         known = self._variables.facts(host).get("vllm_plan")
         if reuse and known and known["made_of"] == made_of:
             return {"changed": False, "skipped": True, "skip_reason": "The plan of this run still holds."}
 
         chosen = self._inventory.merged([next(iter(addresses)), host])[host]
-        outside.update(patch=self._inventory.profiles.patch(chosen), made_of=made_of)
+        outside.update(
+            manifests=self._inventory.manifests(addresses),
+            patch=self._inventory.profiles.patch(chosen),
+            made_of=made_of,
+        )
         if offline and not given:
             refuse([network.no_nic_problem(addresses[host]).on(host)])
 

@@ -71,6 +71,9 @@ FOLDER = {
     name: SETTINGS[name] for name in ("vllm_model_dir", "vllm_model_repo")
 }  # the one is named after the other
 CHOICES = ("hardware", "release", "image_variant")  # settings that choose a file, or a row of one
+# Variables of which a plan is made, and those on which the folder of a host's weights depends.
+OF_PLAN = ("vllm_profile", *settings.keys(SETTINGS))
+OF_FOLDER = ("vllm_profile", *FOLDER, *(f"vllm_{choice}" for choice in CHOICES))
 ROLES = ("preflight", "image", "weights", "container", "patch", "serve", "verify", "gateway")
 ROLE_OPTIONS = {name: option for role in ROLES for name, option in options(role).items()}
 PLAYBOOK_OPTIONS = read_yaml(COLLECTION / "playbooks/vars/options.yml")
@@ -125,11 +128,18 @@ class Inventory:
         folders = {host: self._model_dir(host) for host in hosts}
         return {host: f"{folder}/{MANIFEST}" for host, folder in folders.items() if folder}
 
-    def digest(self, host: str, *others: Any) -> str:
-        """Return a digest of what the plan of a host is made of: its settings, and the *others*, which JSON can hold."""
-        merged, problems = self._merge(host)
-        content = [merged, [problem.found for problem in problems], others]
-        return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()
+    def digest(self, host: str, hosts: Iterable[str], *others: Any) -> str:
+        """Return a digest of what the plan of a host is made of: variables, and the *others*, which JSON can hold.
+
+        Of the other *hosts*, the variables count that name their weights. The files of profiles/ do not change
+        during a run, so that they need not be read for this.
+        """
+        read = [self._values(host, OF_PLAN), *(self._values(name, OF_FOLDER) for name in hosts), others]
+        return hashlib.sha256(json.dumps(read, default=str).encode()).hexdigest()
+
+    def _values(self, host: str, names: Iterable[str]) -> dict[str, Any]:
+        variables = self.variables.of(host)
+        return {name: variables[name] for name in names if name in variables}
 
     def _model_dir(self, host: str) -> str | None:
         """Return one setting of a host without the others: each host asks this for all of them."""

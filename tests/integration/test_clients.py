@@ -10,12 +10,11 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-import yaml
 from lab import INVENTORY, NET, STATE, site
 from openai import AuthenticationError, OpenAI
 
 URL, MODEL, KEY = f"http://{NET}.10:8080/v1", "glm47", "a-key-of-the-lab"
-TAUGHT = yaml.safe_load((STATE / "conversations.yml").read_text(encoding="utf-8"))["probe"]
+TAUGHT = json.loads((STATE / "probe.json").read_text(encoding="utf-8"))["vllm_probe"]
 HEADERS = ("-H", f"Authorization: Bearer {KEY}", "-H", "Content-Type: application/json")
 
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.docker import Docker, DockerError
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import diagnosis, vllm_log
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.diagnosis import Finding
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import vllm_log
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.vllm_log import Line
+
+if TYPE_CHECKING:
+    from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.diagnosis import Finding
 
 SETTLE_SECONDS = 2  # from the first fatal line until the whole traceback is in the log
 LOG_LINES = 20000
@@ -52,6 +54,9 @@ class ContainerWatch:
 
     def check_log(self) -> None:
         """Read the new lines of the log. Raise ContainerDied if they show that vLLM exits or has no head."""
+        # The table of signatures takes longer to import than all else here, and a service that works needs none.
+        from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import diagnosis
+
         new = self._read()
         if any(diagnosis.is_end(line) for line in diagnosis.since_start(new)):
             time.sleep(SETTLE_SECONDS)
@@ -70,6 +75,8 @@ class ContainerWatch:
 
     def findings(self) -> list[Finding]:
         """Return the findings in the log, the first cause first. Their host is empty."""
+        from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import diagnosis
+
         with contextlib.suppress(ContainerDied):  # what was read before still counts
             self._read()
         return diagnosis.sort_findings(diagnosis.findings("", self.lines))
