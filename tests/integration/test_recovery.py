@@ -269,6 +269,33 @@ def test_a_service_that_keeps_failing_is_started_at_once_by_site():
     assert run.changed() == {"localhost": 0, "node0": 2, "node1": 2}, run.output
 
 
+@pytest.fixture(name="leave")
+def another_program_has_a_port_that_vllm_needs() -> Iterator[Callable[[], str]]:
+    """Stop the service, and yield what ends the program then.
+
+    In the place of a random port, for which no race can be arranged, the program has the RPC port.
+    """
+    playbook("playbooks/stop.yml", *INVENTORY).succeeded()
+    program = "import socket, time; s = socket.create_server(('0.0.0.0', 8082)); time.sleep(900)"
+    pid = shell(HEAD, f'nohup python3 -c "{program}" > /dev/null 2>&1 & echo $!').strip()
+    wait_until(lambda: ":8082 " in on(HEAD, "ss", "-ltn"), 10, "the program listens")
+    yield lambda: on(HEAD, "kill", pid)
+    shell(HEAD, f"kill {pid} || true")
+
+
+@pytest.mark.campaign
+def test_a_port_that_is_lost_to_another_program_costs_a_second_start(leave):
+    runs: list[Run] = []
+    start = threading.Thread(target=lambda: runs.append(playbook("playbooks/start.yml", *INVENTORY)))
+    start.start()
+    log = f"docker logs --tail 100 {CONTAINER} 2>&1"
+    wait(lambda: "Address already in use" in shell(HEAD, log), "vLLM misses the port")
+    leave()
+    start.join()
+    assert "Start once more" in runs[0].succeeded()
+    assert answers()
+
+
 def test_a_planned_stop_waits_for_the_running_answer_and_a_start_for_a_lost_ssh_connection():
     request = request_of(15)
     streams = [Stream(request)]
