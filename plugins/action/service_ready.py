@@ -24,7 +24,7 @@ MODULE = "ascend_ops.vllm.service_ready"
 TIMEOUT = 3600
 SLICE_SECONDS = 4  # of waiting for each run of the module: how soon a failure on another host is seen
 CAUSE_SECONDS = 4  # that a host which saw only a trace waits for the cause from another host
-UNREACHABLE_SECONDS = 120  # without a connection to the host before the wait ends: it only reads
+UNREACHABLE_SECONDS = 120  # without news of the host before the wait ends: it only reads
 RETRY_SECONDS = 2
 UNREACHABLE = "unreachable"  # in the place of a stage
 SSH_RETRIES = "reconnection_retries"  # option of the connection
@@ -99,7 +99,7 @@ class ActionModule(ActionBase):
         self._shown: tuple[str, str, float] = ("", "", 0.0)
         self._reached: tuple[str, str] | None = None
         self._started: str | None = self._task.args.get("since")
-        self._unreachable_since: float | None = None
+        self._silent_since: float | None = None
         if self._connection.has_option(SSH_RETRIES):
             self._connection.set_option(SSH_RETRIES, 0)  # this action tries again, and says so
         reports = Reports(self._task._uuid)
@@ -148,7 +148,9 @@ class ActionModule(ActionBase):
             result = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
         except AnsibleConnectionFailure as error:
             return self._unreachable(error, reports)
-        self._unreachable_since = None
+        if result.get("unread"):
+            return self._unread(result)
+        self._silent_since = None
         self._started = self._started or result.get("started")
         return result
 
@@ -157,23 +159,34 @@ class ActionModule(ActionBase):
 
         A lost connection is no failure of the service.
         """
-        now = time.monotonic()
-        if self._unreachable_since is None:
-            self._unreachable_since = now
-            display.warning(f"{self._host} cannot be reached, trying for {UNREACHABLE_SECONDS} s: {error}")
-        if now - self._unreachable_since >= UNREACHABLE_SECONDS:
+        if self._silent_for_long(f"{self._host} cannot be reached: {error}"):
             reports.report(self._host, f"no connection for {UNREACHABLE_SECONDS} s: {error}", [])
             raise error
         self._connection.reset()
-        time.sleep(RETRY_SECONDS)
         problem = Problem("the host cannot be reached", EXPECTED, "Check the SSH connection to the host")
-        return {
-            "failed": True,
-            "ready": False,
-            "stage": UNREACHABLE,
-            "progress": "cannot be reached",
-            **failure(problem),
-        }
+        return self._silent("cannot be reached", failure(problem))
+
+    def _unread(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Return a slice in which Docker did not answer, a failure only when that has lasted too long.
+
+        Where live-restore is set, containers outlive a restart of the daemon.
+        """
+        if self._silent_for_long(f"{self._host}: {found(result)}"):
+            return {**result, "died": True}
+        return self._silent("Docker does not answer", result)
+
+    def _silent_for_long(self, news: str) -> bool:
+        """Return whether there has been no news of the host for too long. Warn at the beginning."""
+        now = time.monotonic()
+        if self._silent_since is None:
+            self._silent_since = now
+            display.warning(f"{news}. Trying for {UNREACHABLE_SECONDS} s.")
+        return now - self._silent_since >= UNREACHABLE_SECONDS
+
+    def _silent(self, progress: str, result: dict[str, Any]) -> dict[str, Any]:
+        """Return a slice without news of the host, after a pause."""
+        time.sleep(RETRY_SECONDS)
+        return {**result, "failed": True, "ready": False, "stage": UNREACHABLE, "progress": progress}
 
     def _explained(self, result: dict[str, Any], first: Finding | None) -> dict[str, Any]:
         """Return the result with the first cause over all hosts.

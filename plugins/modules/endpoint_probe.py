@@ -237,7 +237,7 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.probe imp
 
 
 def problem_of_container(watch: ContainerWatch) -> Problem | None:
-    """Return the problem of a container that does not run."""
+    """Return the problem of a container that does not run. Raises DockerError."""
     try:
         watch.check_running()
     except ContainerDied as reason:
@@ -358,10 +358,10 @@ def main() -> None:
     require_valid(module)
     params = module.params
     watch = ContainerWatch(params["container"]) if params["container"] else None
-    dead = problem_of_container(watch) if watch else None
-    if dead:
-        fail(module, watch, [dead])
     try:
+        dead = problem_of_container(watch) if watch else None
+        if dead:
+            fail(module, watch, [dead])
         problems, warned, facts = examine(Record(watch, params["record"], params), params, module.check_mode)
     except DockerError as error:
         module.fail_json(**failure(error.problem))

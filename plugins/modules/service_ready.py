@@ -144,6 +144,7 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.docker import DockerError
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import (
     Problem,
     ProblemError,
@@ -237,6 +238,9 @@ def main() -> None:
         if watch is None:  # nothing else raises it
             raise
         fail_dead(module, watch, reason)
+    except DockerError as error:
+        # No news of the container. The action asks again for a while.
+        endpoint.fail(module, **failure(error.problem, ready=False, died=False, unread=True, stage=None))
     facts = start_facts(watch)
     try:
         checks.require_success(answer, "status 200 of /health")

@@ -28,7 +28,8 @@ class ContainerDied(Exception):
 class ContainerWatch:
     """Watches the container *name*, as it was started at *since*, or as it runs at the first call.
 
-    *since* is a time as Docker writes it.
+    *since* is a time as Docker writes it. All that reads raises DockerError if the daemon does not answer, which says
+    nothing about the container.
     """
 
     def __init__(self, name: str, since: str | None = None) -> None:
@@ -42,7 +43,7 @@ class ContainerWatch:
         """Raise ContainerDied if the container does not run, or has restarted since the first call."""
         state = self._inspect()
         self._first = self._first or state
-        if not state["Running"] or state["Restarting"]:
+        if state["Status"] != "running":
             raise ContainerDied(describe(state))
         if state["StartedAt"] != self._first["StartedAt"]:
             raise ContainerDied(f"running, but has restarted meanwhile ({state['RestartCount']} restarts)")
@@ -77,7 +78,7 @@ class ContainerWatch:
         """Return the findings in the log, the first cause first. Their host is empty."""
         from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import diagnosis
 
-        with contextlib.suppress(ContainerDied):  # what was read before still counts
+        with contextlib.suppress(DockerError):  # what was read before still counts
             self._read()
         return diagnosis.sort_findings(diagnosis.findings("", self.lines))
 
@@ -86,10 +87,7 @@ class ContainerWatch:
         return "\n".join(f"  {line.text}" for line in self.lines[-TAIL_LINES:])
 
     def _inspect(self) -> dict[str, Any]:
-        try:
-            container = Docker().container(self.name)
-        except DockerError as error:
-            raise ContainerDied(error.problem.found) from error
+        container = Docker().container(self.name)
         if container is None:
             raise ContainerDied("not known to Docker: no such container")
         return {**container["State"], "RestartCount": container["RestartCount"]}
@@ -98,10 +96,7 @@ class ContainerWatch:
         if not self._first:
             return []
         since = self._seen or self._first["StartedAt"]
-        try:
-            log = Docker().log(self.name, LOG_LINES, since) or ""
-        except DockerError as error:
-            raise ContainerDied(error.problem.found) from error
+        log = Docker().log(self.name, LOG_LINES, since) or ""
         new, self._seen = vllm_log.docker_lines(log, self._seen)
         self.lines.extend(new)
         return new

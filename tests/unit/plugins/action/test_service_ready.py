@@ -195,6 +195,26 @@ def test_a_connection_that_comes_back_gets_its_time_again(site, monkeypatch):
     assert wait(site, "node0", answers).result() == {"ready": True}
 
 
+def without_docker() -> dict[str, Any]:
+    refused = Problem("the Docker daemon does not answer", "a working Docker daemon", "Start it")
+    return {"failed": True, "ready": False, "died": False, "unread": True, "stage": None, **failure(refused)}
+
+
+def test_a_daemon_that_comes_back_is_no_failure(site, capsys):
+    answers = [waiting(), without_docker(), without_docker(), {"ready": True}]
+    assert wait(site, "node0", answers).result() == {"ready": True}
+    shown = capsys.readouterr()
+    assert "node0: the Docker daemon does not answer" in shown.err
+    assert "node0: Docker does not answer" in shown.out
+
+
+def test_a_daemon_that_stays_away_is_told_to_the_others(site, clock):
+    tries = service_ready.UNREACHABLE_SECONDS // service_ready.RETRY_SECONDS
+    result = wait(site, "node0", [without_docker() for _try in range(tries + 1)]).result()
+    assert (result["failed"], result["problem"]["remedy"]) == (True, "Start it")
+    assert "does not answer" in wait(site, "node1", [waiting()]).result()["problem"]["found"]
+
+
 LIMIT, LONGER = 3600, service_ready.PROGRESS_SECONDS
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.docker import unix_time
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.docker import DockerError, unix_time
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import container_watch
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service.container_watch import (
     ContainerDied,
@@ -68,6 +68,7 @@ def test_a_container_that_runs(daemon):
         ({"Running": False, "Status": "exited", "ExitCode": 137, "OOMKilled": True}, "exited, exit code 137, killed for lack of memory"),
         ({"Running": False, "Status": "created", "ExitCode": 127, "Error": "no such file"}, "created, exit code 127 (no such file)"),
         ({"Restarting": True, "Status": "restarting", "ExitCode": 1}, "restarting, exit code 1"),
+        ({"Paused": True, "Status": "paused"}, "paused, exit code 0"),
         ({"StartedAt": at(9)}, "running, but has restarted meanwhile (2 restarts)"),
     ],
 )  # fmt: skip
@@ -82,9 +83,12 @@ def test_a_container_that_does_not_run_or_restarted(daemon, changed, said):
 def test_a_container_that_docker_does_not_know(daemon):
     with pytest.raises(ContainerDied, match="no such container"):
         ContainerWatch("other").check_running()
+
+
+def test_a_daemon_that_does_not_answer_says_nothing_about_the_container(daemon):
     daemon.status = 500
-    with pytest.raises(ContainerDied):
-        ContainerWatch("vllm").check_running()
+    with pytest.raises(DockerError):
+        ContainerWatch("vllm", BEGAN).check_running()
 
 
 def test_the_log_is_read_once_and_on(daemon):
@@ -140,5 +144,5 @@ def test_what_was_read_counts_when_docker_is_gone(daemon):
     log(daemon, since=at(1))
     daemon.status = 500
     assert watch.findings()[0].line == FULL
-    with pytest.raises(ContainerDied):
+    with pytest.raises(DockerError):
         watch.check_log()
