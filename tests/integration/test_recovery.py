@@ -233,6 +233,23 @@ def test_with_live_restore_a_crash_of_docker_changes_nothing():
 
 
 @pytest.mark.campaign
+@pytest.mark.usefixtures("live_restore")
+def test_with_live_restore_a_start_waits_for_docker():
+    playbook("playbooks/stop.yml", *INVENTORY).succeeded()
+    runs: list[Run] = []
+    start = threading.Thread(target=lambda: runs.append(playbook("playbooks/start.yml", *INVENTORY)))
+    start.start()
+    wait(lambda: started(WORKER).split()[1:] == ["true"], "the worker's container runs")
+    before = started(WORKER)
+    on(WORKER, "systemctl", "stop", "docker.socket", "docker")
+    time.sleep(20)
+    on(WORKER, "systemctl", "start", "docker")
+    start.join()
+    assert "Docker does not answer" in runs[0].succeeded()
+    assert started(WORKER) == before
+
+
+@pytest.mark.campaign
 def test_a_start_heals_a_crash_of_docker():
     docker_crashes(WORKER)
     wait(lambda: started(WORKER).split()[1:] == ["false"], "the worker's container has ended")
