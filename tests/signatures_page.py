@@ -48,7 +48,6 @@ ENGLISH = {
     "source": "Source: ",
     "own": "Codes: ",
     "pattern": "Pattern:",
-    "end": ".",
     CAUSE: "the cause of a failure",
     SUSPECT: "the cause, if vLLM fails after it",
     RAISED: "the cause, if vLLM fails with it",
@@ -65,7 +64,7 @@ LANGUAGES: Mapping[str, tuple[Mapping[str, str], Mapping[str, Any]]] = {
 
 
 def page(language: str = "en") -> str:
-    """Return the page."""
+    """Return the page. A signature without a text in the language has the English one."""
     words, texts = LANGUAGES[language]
     rows = sorted((code, meaning, one.id) for one in SIGNATURES for code, meaning in one.codes.items())
     rows += [(f"{family}…", words["family"], one.id) for family, one in FAMILIES]
@@ -89,7 +88,7 @@ def page(language: str = "en") -> str:
             "|---|---|---|",
             *codes,
             "",
-            *(line for one in SIGNATURES for line in _section(one._replace(**texts.get(one.id, {})), words)),
+            *(line for one in SIGNATURES for line in _section(one, words, texts.get(one.id))),
         ]
     )
 
@@ -112,12 +111,14 @@ def first(text: str) -> str:
     return found[0].id if found else ""
 
 
-def _section(one: Signature, words: Mapping[str, str]) -> list[str]:
-    cause = one.cause.replace("{what}", "<…>")
-    lines = [f"## {one.id}", "", f"{cause[0].upper()}{cause[1:]}{words['end']}".replace("<", "&lt;"), ""]
+def _section(one: Signature, words: Mapping[str, str], text: Mapping[str, str] | None) -> list[str]:
+    end = words["end"] if text else "."
+    shown = one._replace(**text or {})
+    cause = shown.cause.replace("{what}", "<…>")
+    lines = [f"## {one.id}", "", f"{cause[0].upper()}{cause[1:]}{end}".replace("<", "&lt;"), ""]
     lines += [
         f"- {words['kind']}{words[one.kind]}",
-        f"- {words['remedy']}{one.remedy.replace('<', '&lt;')}{words['end']}",
+        f"- {words['remedy']}{shown.remedy.replace('<', '&lt;')}{end}",
         f"- {words['source']}{_linked(one.source)}",
     ]
     if one.codes:
