@@ -50,7 +50,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: Reports whether the image would be pulled.
+    details: Reports whether the image would be pulled. Fails if Docker cannot be used. Does not ask the registry.
   diff_mode:
     support: full
     details: Shows the name of an image to pull.
@@ -95,8 +95,8 @@ from ansible_collections.ascend_ops.vllm.plugins.module_utils._host import (
     image_pull,
     pull_causes,
 )
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.docker import image_platform
-from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, failure
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.docker import NO_IMAGE, image_platform
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem, ProblemError, failure
 
 NOTES = "/run"  # in memory; who may not write there, but use Docker, has them at home
 # Seconds before a pull is repeated that failed for a cause that may end by itself. After each complete layer, the first one comes again.
@@ -106,9 +106,16 @@ SILENCE = 1800
 FIRST_PAUSES = (2, 5)  # before the registry has shown the image: its name may be wrong
 
 
-def is_here(docker: str, image: str, platform: str | None) -> bool:
-    """Return whether the host has the image, of that platform. Of linux/arm/v7, Docker stores the first two parts."""
-    found = image_platform(docker, image)
+def is_here(docker: str, params: Mapping[str, Any], check_mode: bool) -> bool:
+    """Return whether the host has the image, of that platform. Of linux/arm/v7, Docker stores the first two parts.
+
+    In check mode, raises ProblemError where a pull would fail on this host itself, as without a Docker daemon.
+    """
+    found = image_platform(docker, params["name"])
+    if check_mode and found.rc != 0 and NO_IMAGE not in found.text:
+        problem = pull_causes.problem(params["name"], found.text, params["username"])
+        raise ProblemError(problem.found, problem.expected, problem.remedy)
+    platform = params["platform"]
     return found.rc == 0 and (not platform or platform.split("/")[:2] == found.text.split("/"))
 
 
@@ -173,7 +180,7 @@ def ensure(params: Mapping[str, Any], docker: str, check_mode: bool) -> dict[str
     if params["state"] == "stopped":
         return {"changed": job.is_running() if check_mode else job.stop()}
     if not job.is_begun():
-        if is_here(docker, params["name"], params["platform"]):
+        if is_here(docker, params, check_mode):
             return {"changed": False}
         if check_mode:
             return {"changed": True}
@@ -209,6 +216,8 @@ def main() -> None:
                 "Wait until it ends, or interrupt it. The next run then resumes the same pull",
             )
         )
+    except ProblemError as error:
+        result = failure(error.problem)
     if "problem" in result:
         module.fail_json(**failure(Problem.of(result["problem"]).naming(params["_variables"])))
     if result.pop("failed", False):

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_run import ROOT, environment, module
+from ansible_run import ROOT, Call, environment, module, modules
 from polling import wait_until
 
 # Pulls of one image are one job on a machine: a worker of pytest must not meet another's.
@@ -28,6 +28,7 @@ DOCKER = """\
 #!/bin/sh
 options=
 [ "$1" = --config ] && { options="$1 $2"; config=$2; shift 2; }
+[ -e "$FOLDER/down" ] && { cat "$FOLDER/down" >&2; exit 1; }
 [ "$1" = image ] && { echo "Error: No such image: $4"; exit 1; }
 [ "$1" = pull ] || exit 1
 echo "$options" >"$FOLDER/options"
@@ -41,6 +42,8 @@ if [ -s "$FOLDER/failures" ]; then
 fi
 echo "Status: Downloaded newer image for $2"
 """
+DOWN = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?"
+DENIED = "permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock"
 BROKEN, UNKNOWN = "unexpected EOF", "Error response from daemon: manifest unknown"
 
 
@@ -91,6 +94,25 @@ def test_a_pull_that_cannot_succeed_is_explained(folder: Path, failure: str, pul
     assert failure in problem["found"]
     assert "vllm_image" in problem["remedy"]
     assert lines(folder / "pulls") == pulls
+
+
+def in_check_mode() -> dict[str, Any]:
+    call = Call("image_pull", {"name": IMAGE}, check=True, environment=dict(os.environ))
+    return modules({"pull": call})["pull"]
+
+
+def test_check_mode_only_asks_the_host(folder: Path):
+    result = in_check_mode()
+    assert result["changed"], result
+    assert lines(folder / "pulls") == 0
+
+
+@pytest.mark.parametrize("message", [DOWN, DENIED], ids=["down", "denied"])
+def test_check_mode_fails_where_docker_cannot_be_used_as_a_pull_does(folder: Path, message: str):
+    (folder / "down").write_text(message, encoding="ascii")
+    result = in_check_mode()
+    assert not result["changed"]
+    assert result["problem"] == pull()["problem"]
 
 
 # A remote host, by SSH to this machine: what would reach it is a command, and can be refused.
