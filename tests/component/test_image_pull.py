@@ -43,7 +43,9 @@ fi
 echo "Status: Downloaded newer image for $2"
 """
 DOWN = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?"
-DENIED = "permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock"
+DENIED = (
+    "permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock"
+)
 BROKEN, UNKNOWN = "unexpected EOF", "Error response from daemon: manifest unknown"
 
 

@@ -9,6 +9,7 @@ The texts are those of Docker 20.10, and of Docker 28 and 29 where containerd ke
 from __future__ import annotations
 
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.commands import SILENT
+from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.docker import WAIT
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._problem import Problem
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._text.causes import Cause, cause_in
 
@@ -30,6 +31,12 @@ CAUSES = (
         "a running Docker daemon",
         "Start it (systemctl start docker), or find out why it ended (journalctl -u docker)",
         passes=True,
+    ),
+    Cause(
+        r"docker image inspect .*no answer within \d+ s",
+        "Docker does not answer",
+        "an answer of the Docker daemon",
+        WAIT,
     ),
     Cause(
         r"permission denied while trying to connect",

@@ -12,6 +12,11 @@ IMAGE = "quay.io/ascend/vllm-ascend:v0.13.0rc1"
 DAEMON = "Error response from daemon: "
 # By Docker's message, whether it may pass, and what the answer must name.
 MESSAGES = {
+    "a daemon that hangs": (
+        "/usr/bin/docker image inspect --format={{.Os}}/{{.Architecture}} x:v1: no answer within 30 s",
+        False,
+        "time docker ps",
+    ),
     "silence": ("0f1e2d3c4b5a: Waiting no output for 1800 seconds", True, "no progress"),
     "a limit": (
         DAEMON + "toomanyrequests: You have reached your pull rate limit. You may increase the limit by "
