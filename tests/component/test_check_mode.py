@@ -9,11 +9,10 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ansible_run import ROOT, run
-from docker_daemon import docker_daemon
+from docker_daemon import Answers, docker_daemon
 
 NAME = "vllm-ascend-v0.13.0rc1"
 IMAGE = "quay.io/ascend/vllm-ascend:v0.13.0rc1"
@@ -26,20 +25,6 @@ INVENTORY = {
     "vllm_api_port": 1,  # nothing answers
     "plan_offline": True,
 }
-
-
-class Answers(dict[str, Any]):
-    """Answers by path, whatever the version of the API and the query."""
-
-    def __contains__(self, path: object) -> bool:
-        return super().__contains__(self._plain(path))
-
-    def __getitem__(self, path: str) -> Any:
-        return super().__getitem__(self._plain(path))
-
-    @staticmethod
-    def _plain(path: object) -> str:
-        return re.sub(r"^/v[0-9.]+|\?.*", "", str(path))
 
 
 def answers(image: str, *flags: str) -> Answers:

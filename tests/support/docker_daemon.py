@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import re
 import socketserver
 import threading
 from collections.abc import Iterator
@@ -31,6 +32,20 @@ class Daemon:
             return 404, b'{"message": "No such thing"}'
         answer = self.answers[path]
         return self.status, answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+
+
+class Answers(dict[str, Any]):
+    """Answers by path, whatever the version of the API and the query."""
+
+    def __contains__(self, path: object) -> bool:
+        return super().__contains__(self._plain(path))
+
+    def __getitem__(self, path: str) -> Any:
+        return super().__getitem__(self._plain(path))
+
+    @staticmethod
+    def _plain(path: object) -> str:
+        return re.sub(r"^/v[0-9.]+|\?.*", "", str(path))
 
 
 @contextmanager
