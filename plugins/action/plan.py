@@ -134,7 +134,10 @@ class ActionModule(ActionBase):
         if reuse and known and known["made_of"] == made_of:
             return {"changed": False, "skipped": True, "skip_reason": "The plan of this run still holds."}
 
-        chosen = self._inventory.merged([next(iter(addresses)), host])[host]
+        # The first task of the playbooks has not run if --limit leaves out localhost, or with --start-at-task. It does not
+        # see the variables of the play either.
+        wrong = [problem.on(host) for problem in role_options.problems(ROLE_OPTIONS, variables)]
+        chosen = self._inventory.merged([next(iter(addresses)), host], wrong)[host]
         outside.update(
             manifests=self._inventory.manifests(addresses),
             patch=self._inventory.profiles.patch(chosen),

@@ -193,6 +193,17 @@ def test_a_variable_that_fills_in_the_right_place_may_have_that_name(site):
     assert "vllm_max_model_len" not in site.run(play(PLAN, hosts="localhost"))
 
 
+@pytest.mark.parametrize("options", [("--limit", "node0,node1"), ()])
+def test_site_refuses_an_option_that_its_first_task_does_not_see(site, options):
+    """That task is for localhost, which a limit leaves out, and which has no variables of the playbook's importer."""
+    imported = {
+        "ansible.builtin.import_playbook": "ascend_ops.vllm.site",
+        "vars": {"weights_distribution": "fan"},
+    }
+    output = site.refusal(imported, options=options)
+    assert "weights_distribution is 'fan'. Expected: one of each, fanout, shared, present." in output
+
+
 # Groups with other names
 
 

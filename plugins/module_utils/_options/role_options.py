@@ -32,7 +32,7 @@ def problems(options: Mapping[str, schema.Option], variables: Mapping[str, Any])
 
 
 def _problems(name: str, option: schema.Option, value: Any) -> list[Problem]:
-    if value is None and option["type"] == "str":
+    if value is None and option["type"] == "str" and "choices" not in option:
         return []
     expected = _expected(name, option)
     try:

@@ -19,6 +19,7 @@ EXPECTED = {
     "dict": "a mapping",
     "int": "a whole number",
     "list": "a list",
+    "path": "a path",
     "str": "a string",
 }
 ELEMENTS = {"int": "a list of whole numbers", "str": "a list of strings"}
@@ -34,7 +35,7 @@ def coerce(option: Option, value: Any) -> Any:
         with contextlib.suppress(ValueError):
             value = json.loads(value)
     # Ansible would take true for 1 or "True", and any mapping for a string.
-    if option["type"] in ("float", "int", "str") and isinstance(value, (bool, dict, list)):
+    if option["type"] in ("float", "int", "path", "str") and isinstance(value, (bool, dict, list)):
         raise WrongType
     validator = _validator(option["type"], option.get("elements"), tuple(option.get("choices", ())))
     try:

@@ -94,6 +94,12 @@ def test_an_inventory_that_is_wrong_is_refused(site, variables, words):
     assert all(word in text for word in words), text
 
 
+def test_options_are_checked_where_a_role_makes_the_plan(site):
+    """The first task of site.yml has not run with --limit, or with --start-at-task."""
+    text = site(verify_timeout="soon").refusal("plan", "node1", offline=True, reuse=True)
+    assert "host node1: verify_timeout is 'soon'" in text
+
+
 def test_a_group_that_is_given_on_the_command_line_is_in_time(site, monkeypatch):
     monkeypatch.setattr(plan, "load_extra_vars", lambda _loader: {"vllm_head_group": "vllm_head"})
     assert plan_of(site(vllm_head_group="vllm_head"), "node0")["role"] == "head"
