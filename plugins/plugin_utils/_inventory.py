@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import ChainMap
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import yaml
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible.template import Templar
 from ansible.utils.display import Display
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._options import role_options
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._plan import (
@@ -70,6 +70,7 @@ SETTINGS = options("plan")
 FOLDER = {
     name: SETTINGS[name] for name in ("vllm_model_dir", "vllm_model_repo")
 }  # the one is named after the other
+OF_EACH_HOST = ("ansible_facts", "vars")  # variables that Ansible makes anew for each task
 CHOICES = ("hardware", "release", "image_variant")  # settings that choose a file, or a row of one
 # Variables of which a plan is made, and those on which the folder of a host's weights depends.
 OF_PLAN = ("vllm_profile", *settings.keys(SETTINGS))
@@ -84,7 +85,7 @@ class Inventory:
     """The hosts of the service and their settings, as an action sees them."""
 
     def __init__(self, action: ActionBase, task_vars: dict[str, Any]) -> None:
-        self.variables = Variables(task_vars, action._templar)
+        self.variables = Variables(task_vars, action._templar, action._loader)
         self.profiles = Profiles(COLLECTION / "profiles", self._read)
         self._loader = action._loader
         self._contents: dict[Path, Any] = {}
@@ -132,9 +133,11 @@ class Inventory:
         """Return a digest of what the plan of a host is made of: variables, and the *others*, which JSON can hold.
 
         Of the other *hosts*, the variables count that name their weights. The files of profiles/ do not change
-        during a run, so that they need not be read for this.
+        during a run, so that they need not be read for this. A task may write one of the user's.
         """
-        read = [self._values(host, OF_PLAN), *(self._values(name, OF_FOLDER) for name in hosts), others]
+        hosts = list(hosts)
+        values = [self._values(host, OF_PLAN), *(self._values(name, OF_FOLDER) for name in hosts)]
+        read = [values, [self.base(name).values for name in hosts if self._has_own_file(name)], others]
         return hashlib.sha256(json.dumps(read, default=str).encode()).hexdigest()
 
     def _values(self, host: str, names: Iterable[str]) -> dict[str, Any]:
@@ -199,13 +202,19 @@ class Inventory:
 
     def _files(self, host: str) -> tuple[str, ...]:
         """Return what chooses the files of a host, once they are read."""
+        profile, *given = files = self._chosen(host)
+        if files not in self._layers:
+            self._layers[files] = self.profiles.layers(profile, dict(zip(CHOICES, given)))
+        return files
+
+    def _chosen(self, host: str) -> tuple[str, ...]:
         variables = self.variables.of(host)
         profile = str(variables.get("vllm_profile") or SETTINGS["vllm_profile"]["default"])
-        given = {key: str(variables.get(f"vllm_{key}") or "") for key in CHOICES}
-        files = (profile, *given.values())
-        if files not in self._layers:
-            self._layers[files] = self.profiles.layers(profile, given)
-        return files
+        return (profile, *(str(variables.get(f"vllm_{key}") or "") for key in CHOICES))
+
+    def _has_own_file(self, host: str) -> bool:
+        """Return whether a host has settings in a file of the user's, which a path names."""
+        return any(name.endswith((".yml", ".yaml")) for name in self._chosen(host))
 
     def release_of(self, chosen: Mapping[str, Any]) -> Release | None:
         """Return the release that the image must be; None if the table does not have it."""
@@ -255,20 +264,26 @@ def _accept_problems(accept: Collection[str]) -> list[Problem]:
 class Variables:
     """The variables of all hosts. Those of the play, the role or the task hold for each of them."""
 
-    def __init__(self, task_vars: dict[str, Any], templar: Any) -> None:
+    def __init__(self, task_vars: dict[str, Any], templar: Any, loader: Any) -> None:
         self.task = task_vars
         self.host = task_vars["inventory_hostname"]
         self.inventory = task_vars["hostvars"].raw_get(self.host)
+        self._loader = loader
         self._own = Templated(task_vars, templar)
-        shared = [name for name in SETTINGS if name in task_vars and not self._is_of_host(name)]
-        self._shared = Templated({name: task_vars[name] for name in shared}, templar)
+        self._others: dict[str, Templated] = {}
+        # What no inventory has fills in templates. It is no variable of another host, as a default of a role is among it.
+        self._more = {name: value for name, value in task_vars.items() if name not in self.inventory}
+        self._shared = {name: value for name, value in task_vars.items() if self._is_shared(name)}
 
     def of(self, host: str) -> Mapping[str, Any]:
         """Return the variables of a host, as templates that are filled in when they are read."""
         if host == self.host:
             return Named(self._own, host)
-        shared = cast("dict[str, Any]", self._shared)  # ChainMap asks for what can be written, and only reads
-        return Named(ChainMap(shared, self.task["hostvars"][host]), host)
+        if host not in self._others:
+            variables = {**self.task["hostvars"].raw_get(host), **self._shared}
+            templar = Templar(self._loader, variables={**self._more, **variables})
+            self._others[host] = Templated(variables, templar)
+        return Named(self._others[host], host)
 
     def names(self, host: str) -> list[str]:
         """Return the names of the variables of a host, without its facts, which Ansible may inject."""
@@ -279,8 +294,11 @@ class Variables:
         """Return the facts of a host."""
         return self.task["hostvars"].raw_get(host).get("ansible_facts", {})
 
-    def _is_of_host(self, name: str) -> bool:
-        return name in self.inventory and self.inventory[name] == self.task[name]
+    def _is_shared(self, name: str) -> bool:
+        """Return whether a variable is from the play, the role or the task, each of which is above the inventory."""
+        if name in self.inventory:
+            return name not in OF_EACH_HOST and bool(self.inventory[name] != self.task[name])
+        return name in SETTINGS
 
 
 class Named(Mapping[str, Any]):

@@ -84,6 +84,22 @@ def test_a_plan_is_made_once_in_a_run_and_for_other_settings_again(site):
     assert made(output) == 2 * 2  # hosts
 
 
+def test_a_profile_that_the_playbook_writes_is_read_again(site, tmp_path):
+    site.inventory["all"]["vars"]["vllm_profile"] = "./own.yml"
+
+    def write(name: str) -> dict[str, Any]:
+        local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+        copy = {
+            "dest": str(tmp_path / "own.yml"),
+            "content": f"extends: glm-4.7\nserved_model_name: {name}\n",
+        }
+        return {"ansible.builtin.copy": copy, "vars": local, "run_once": True}
+
+    output = site.run(play(write("one"), PLAN, SHOW, write("two"), PLAN, PLAN, SHOW, hosts="vllm_head"))
+    assert [name for _host, _port, name in plans(output)] == ["one", "two"]
+    assert made(output) == 2
+
+
 def settings_of(name: str) -> dict[str, str]:
     return {"vllm_served_model_name": name}
 
@@ -131,6 +147,25 @@ def test_variables_of_the_play_hold_for_all_hosts_and_may_be_templates(site):
     site.inventory["all"]["vars"].update(vllm_served_model_name="{{ name }}", name="ours")
     output = site.run(play(PLAN, SHOW, vars={"port": 9000, "vllm_api_port": "{{ port }}"}))
     assert plans(output) == [("node0", "9000", "ours"), ("node1", "9000", "ours")]
+
+
+def test_a_variable_of_the_play_fills_in_those_of_the_inventory_for_all_hosts(site):
+    """Also where the inventory has another value for it. A variable of one host fills in none of another."""
+    site.inventory["all"]["vars"].update(vllm_served_model_name="{{ team }}-{{ kind }}", kind="lab")
+    site.inventory["vllm_head"]["hosts"]["node0"]["rack"] = "r0"
+    variables = {"team": "blue", "kind": "prod", "vllm_model_dir": "/opt/data/{{ inventory_hostname }}/x"}
+    show = {
+        "ansible.builtin.debug": {"msg": f"MANIFESTS {{{{ {FACT}.manifests.values() | join(' ') }}}} END"}
+    }
+    output = site.run(play(PLAN, SHOW, show, vars=variables))
+    assert plans(output) == [("node0", "8080", "blue-prod"), ("node1", "8080", "blue-prod")]
+    both = "/opt/data/node0/x/.ascend_ops_manifest.json /opt/data/node1/x/.ascend_ops_manifest.json"
+    assert re.findall(r"MANIFESTS (.+?) END", output) == [both] * 2
+
+    site.inventory["all"]["vars"]["vllm_model_dir"] = "/opt/data/{{ rack }}"
+    assert "vllm_model_dir of host node1 cannot be computed" in site.refusal(
+        play(PLAN, hosts="vllm_head", vars={"team": "a"})
+    )
 
 
 def test_a_setting_of_one_host_that_must_be_common_is_refused(site):
