@@ -50,6 +50,12 @@ def test_an_npu_that_fails_is_told_with_its_host(tmp_path):
     assert_names(run.failures[-1].message, place("node1", "container"), "507033", "preflight_accept")
 
 
+@pytest.mark.campaign  # test_patch.py lets another temporary container fail
+def test_a_temporary_container_that_does_not_start_is_removed(tmp_path):
+    run = smoke_test(tmp_path, vllm_container_options={"working_dir": "/proc/none"})
+    assert_names(run.failed()["node1"], place("node1", "container"), "/proc/none", "vllm_container_options")
+
+
 @pytest.mark.campaign  # test_preflight_accept.py accepts other findings by the same list
 def test_an_npu_that_fails_can_be_accepted(tmp_path):
     run = smoke_test(tmp_path, ILL, preflight_accept=["smoke_npus"])
