@@ -97,3 +97,17 @@ def test_without_facts_of_docker_the_message_of_the_task_is_reported(tmp_path: P
     assert "Host node0, stage serve" in last
     assert "Found: Error connecting: " in last
     assert "Remedy: Look at Docker on the host" in last
+
+
+def test_status_reports_the_host_with_the_reason(tmp_path: Path):
+    host = {**SHARED, "vllm_service_ip": "127.0.0.1", "vllm_api_port": 1}
+    inventory, state = tmp_path / "hosts.json", tmp_path / "status.json"
+    inventory.write_text(json.dumps({"vllm_head": {"hosts": {"node0": host}}}), encoding="utf-8")
+    command = ("ansible-playbook", "playbooks/status.yml", "-i", str(inventory), "-e", f"status_json={state}")
+    done = run(*command, cwd=ROOT, DOCKER_HOST=f"unix://{tmp_path}/none.sock")
+    assert done.returncode == 0, done.stdout + done.stderr
+    error = f"no Docker daemon answers on {tmp_path}/none.sock: No such file or directory"
+    assert re.search(r"node0 +head +unknown ", done.stdout)
+    assert f"Docker: {error}" in done.stdout
+    (reported,) = json.loads(state.read_text(encoding="utf-8"))["hosts"]
+    assert (reported["reachable"], reported["container"], reported["docker_error"]) == (True, None, error)

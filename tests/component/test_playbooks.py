@@ -94,7 +94,7 @@ def test_status_shows_hosts_that_it_cannot_reach_also_as_json(nobody, tmp_path):
     state = json.loads(status.read_text(encoding="utf-8"))
     assert state["service"]["answers"] is False
     assert state["service"]["error"] == "the head cannot be reached"
-    nothing = {"reachable": False, "role": None, "container": None, "npus": None}
+    nothing = {"reachable": False, "role": None, "docker_error": None, "container": None, "npus": None}
     assert state["hosts"] == [{"name": name, **nothing} for name in ("node0", "node1")]
 
 
