@@ -116,7 +116,7 @@ class ActionModule(ActionBase):
             was_last = left <= SLICE_SECONDS
             if was_last and reports.progressed() + longer - time.monotonic() > SLICE_SECONDS:
                 deadline, was_last = reports.progressed() + longer, False
-            if was_last or result.get("died") or "ready" not in result:
+            if was_last or result.get("died") or result.get("unread") or "ready" not in result:
                 reports.report(self._host, found(result), result.get("findings", []))
                 seconds = CAUSE_SECONDS if result.get("died") else 0
                 return self._explained(result, reports.first_cause(seconds))
@@ -172,8 +172,8 @@ class ActionModule(ActionBase):
         Where live-restore is set, containers outlive a restart of the daemon.
         """
         if self._silent_for_long(f"{self._host}: {found(result)}"):
-            return {**result, "died": True}
-        return self._silent("Docker does not answer", result)
+            return result
+        return self._silent("Docker does not answer", {**result, "unread": False})
 
     def _silent_for_long(self, news: str) -> bool:
         """Return whether there has been no news of the host for too long. Warn at the beginning."""

@@ -56,7 +56,7 @@ def ready_later(server: Server) -> Callable[[Any], Any]:
 
 def docker_after_a_restart() -> dict[str, Any]:
     """What Docker says of a container that was killed without a word, as for lack of memory, and started again."""
-    state = {"Running": True, "Restarting": False, "StartedAt": NEW}
+    state = {"Status": "running", "Running": True, "Restarting": False, "StartedAt": NEW}
     line = "2026-01-01T00:09:59.5Z [supervisor] stopping: vLLM on host 0 exited with code -9\n"
     log = "/containers/vllm/logs?stdout=1&stderr=1&timestamps=1&tail=20000&since=1767225600.5"
     return {"/containers/vllm/json": {"State": state, "RestartCount": 1}, log: line.encode()}
@@ -90,7 +90,7 @@ def results_of_calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict
             "wait: check": wait_for(down.url, check=True),
             "wait: later": wait_for(later.url),
             "wait: nobody": wait_for(nobody, timeout=5),
-            "wait: unknown": wait_for(down.url, container="no-such-container"),
+            "wait: unknown": wait_for(down.url, environment=docker, container="no-such-container"),
             "wait: restarted": wait_for(down.url, environment=docker, container="vllm", since=OLD),
             "wait: new": wait_for(down.url, environment=docker, container="vllm", timeout=1),
             "metrics": Call("engine_metrics", {"url": good.url, "seconds": 0.1}, environment=PROXY),
@@ -121,7 +121,7 @@ def test_what_the_model_decides_fails_only_if_strict(results):
 
 
 def test_a_service_that_has_passed_all_checks_gets_the_light_ones(tmp_path):
-    state = {"Running": True, "Restarting": False, "StartedAt": "2026-01-01T00:00:00Z"}
+    state = {"Status": "running", "Running": True, "Restarting": False, "StartedAt": "2026-01-01T00:00:00Z"}
     container, file = "/containers/vllm/json", "/containers/vllm/archive?path=%2Fetc%2Fpassed"
     answers = {
         container: {"State": state, "RestartCount": 0},
