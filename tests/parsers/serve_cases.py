@@ -8,15 +8,22 @@ tokens are the text's. A case with a chunk is streamed, that many tokens at a ti
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import sys
 from types import SimpleNamespace
+from typing import Any, Callable
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from vllm.entrypoints.openai.protocol import ChatCompletionRequest, RequestResponseMetadata
-from vllm.entrypoints.openai.serving_chat import OpenAIServingChat
+try:
+    from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+    from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat
+    from vllm.entrypoints.openai.engine.protocol import RequestResponseMetadata
+except ImportError:  # before 0.15
+    from vllm.entrypoints.openai.protocol import ChatCompletionRequest, RequestResponseMetadata
+    from vllm.entrypoints.openai.serving_chat import OpenAIServingChat
 from vllm.outputs import CompletionOutput, RequestOutput
 
 TOOLS = [
@@ -59,26 +66,49 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 def server(tool_parser: str) -> OpenAIServingChat:
     """vLLM's server of chats with the recipe's parsers, over a model configuration that has what it asks for."""
+    of_model = SimpleNamespace(model_type="glm4_moe")
     configuration = SimpleNamespace(
         max_model_len=8192,
         logits_processors=None,
         model="glm47",
         generation_config="auto",
-        hf_config=SimpleNamespace(model_type="glm4_moe"),
+        hf_config=of_model,
+        hf_text_config=of_model,
     )
     configuration.get_diff_sampling_param = dict
-    models = SimpleNamespace(input_processor=None, io_processor=None, model_config=configuration)
-    return OpenAIServingChat(
-        SimpleNamespace(),
-        models,
-        "assistant",
-        request_logger=None,
-        chat_template=None,
-        chat_template_content_format="auto",
-        reasoning_parser="glm45",
-        enable_auto_tools=True,
-        tool_parser=tool_parser,
+    # Before 0.15 the server reads these of its models, since then of the engine.
+    parts = SimpleNamespace(
+        input_processor=None, io_processor=None, renderer=None, model_config=configuration
     )
+    options = {
+        "chat_template_content_format": "auto",
+        "reasoning_parser": "glm45",
+        "enable_auto_tools": True,
+        "tool_parser": tool_parser,
+    }
+    # It renders no prompt here, and logs none.
+    unused = {
+        name: None
+        for name, parameter in inspect.signature(OpenAIServingChat).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty
+    }
+    return OpenAIServingChat(parts, parts, "assistant", **{**unused, **options})
+
+
+def parsers(
+    chats: OpenAIServingChat, method: Callable, request: ChatCompletionRequest, tokens: PreTrainedTokenizerFast
+) -> dict[str, Any]:
+    """Return what a method of the server wants of the request's parsers. Before 0.16 it makes them by itself."""
+    options = {"chat_template_kwargs": request.chat_template_kwargs or {}}
+    made = {
+        "reasoning_parser": lambda: chats.reasoning_parser_cls(tokens, **options),
+        "parser": lambda: chats.parser_cls(
+            tokens, request.tools, **options, **({"model_config": chats.model_config})
+        ),
+        "chat_template_kwargs": lambda: options["chat_template_kwargs"],
+    }
+    wanted = inspect.signature(method).parameters
+    return {name: make() for name, make in made.items() if name in wanted}
 
 
 async def outputs(case, tokens):
@@ -122,9 +152,11 @@ async def answer(chats, case, tokens):
         tokens,
         RequestResponseMetadata(request_id="r"),
     )
+    method = chats.chat_completion_stream_generator if case["chunk"] else chats.chat_completion_full_generator
+    begun = method(*arguments, **parsers(chats, method, request, tokens))
     if case["chunk"]:
-        return await streamed(chats.chat_completion_stream_generator(*arguments))
-    choice = (await chats.chat_completion_full_generator(*arguments)).choices[0]
+        return await streamed(begun)
+    choice = (await begun).choices[0]
     calls = [[call.function.name, call.function.arguments] for call in choice.message.tool_calls]
     return {
         "reasoning": choice.message.reasoning,
