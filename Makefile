@@ -193,7 +193,7 @@ campaign: env root ## The tests and scenarios that make test leaves out: more fa
 	python -m pytest -m campaign tests/component
 	tests/versions.sh tests/unit/plugins
 	tests/sanity.sh oldest
-	$(LAB) build 0.30.0
+	$(LAB) build 0.18.0 0.30.0
 	python -m pytest -m campaign tests/parsers
 	tests/with-lab.sh python -m pytest -m campaign tests/integration
 	molecule test -s airgap -s benchmark -s faults -s gateway -s monitoring -s restored -s single

@@ -28,7 +28,7 @@ from test_upgrade import containers
 RELEASES = os.environ.get("RELEASES", "0.13.0 0.23.0 0.30.0").split()
 STEPS = list(itertools.pairwise([*RELEASES, RELEASES[0]]))
 PATCHES = ROOT / "profiles/patches/glm47/patch.yml"
-# The profile of GLM-4.7 for each release. There is none for 0.30.0, and nothing to patch either.
+# The profile of GLM-4.7 for each release. There is none for 0.30.0.
 MODELS = {
     "0.13.0rc1": "glm-4.7",
     "0.13.0": "glm-4.7",
@@ -107,7 +107,8 @@ def service_under_load() -> Iterator[Load]:
 
 def settings(release: str, **more: object) -> tuple[str, ...]:
     """Return the options of a run for the release."""
-    variables = {"vllm_release": release, "vllm_profile": MODELS[release], **more}
+    patches = next(iter(PROFILES.release(release).row["patch_sets"]), None)
+    variables = {"vllm_release": release, "vllm_profile": MODELS[release], "vllm_patch_set": patches, **more}
     return (*INVENTORY, "-e", json.dumps(variables))
 
 

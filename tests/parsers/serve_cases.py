@@ -11,19 +11,19 @@ import asyncio
 import inspect
 import json
 import sys
+from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any, Callable
+from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 try:
     from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
-    from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat
-    from vllm.entrypoints.openai.engine.protocol import RequestResponseMetadata
+    from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat, RequestResponseMetadata
 except ImportError:  # before 0.15
-    from vllm.entrypoints.openai.protocol import ChatCompletionRequest, RequestResponseMetadata
-    from vllm.entrypoints.openai.serving_chat import OpenAIServingChat
+    from vllm.entrypoints.openai.protocol import ChatCompletionRequest
+    from vllm.entrypoints.openai.serving_chat import OpenAIServingChat, RequestResponseMetadata
 from vllm.outputs import CompletionOutput, RequestOutput
 
 TOOLS = [
@@ -96,15 +96,16 @@ def server(tool_parser: str) -> OpenAIServingChat:
 
 
 def parsers(
-    chats: OpenAIServingChat, method: Callable, request: ChatCompletionRequest, tokens: PreTrainedTokenizerFast
+    chats: OpenAIServingChat,
+    method: Callable,
+    request: ChatCompletionRequest,
+    tokens: PreTrainedTokenizerFast,
 ) -> dict[str, Any]:
     """Return what a method of the server wants of the request's parsers. Before 0.16 it makes them by itself."""
     options = {"chat_template_kwargs": request.chat_template_kwargs or {}}
     made = {
         "reasoning_parser": lambda: chats.reasoning_parser_cls(tokens, **options),
-        "parser": lambda: chats.parser_cls(
-            tokens, request.tools, **options, **({"model_config": chats.model_config})
-        ),
+        "parser": lambda: chats.parser_cls(tokens, request.tools, **options, model_config=chats.model_config),
         "chat_template_kwargs": lambda: options["chat_template_kwargs"],
     }
     wanted = inspect.signature(method).parameters

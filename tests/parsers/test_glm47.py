@@ -1,7 +1,10 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What clients get from the real vLLM 0.13.0: unpatched, with the manual procedure's three patches, and with our fixes."""
+"""What clients get from the real vLLM 0.13.0: unpatched, with the manual procedure's three patches, and with our fixes.
+
+And from later releases, as published and patched. Their packages take 7 GB each: `make campaign` builds and tries them.
+"""
 
 from __future__ import annotations
 
@@ -173,3 +176,64 @@ def test_a_file_changed_by_another_hand_is_refused(image, releases):
     assert new == {}
     assert all(word in problem.found for word in (file["path"], patch_set.checksum(text)))
     assert all(file[key] in problem.expected for key in ("sha256_before", "sha256_after"))
+
+
+# Later releases, each in the image of one whose packages it runs with.
+LATER = (("0.18.0", "0.18.0"), ("0.23.0", "0.18.0"), ("0.30.0", "0.30.0"))
+# Of the other two, vLLM's own parsers take a written-out newline for a part of the name, and some a call without a name for one.
+CALLED = [text for text in TEXTS if text not in (ESCAPED, NO_CALL)]
+LATER_CASES = [case(text, chunk) for text in CALLED for chunk in (0, *CHUNKS)]
+CUT = [INLINE[: INLINE.index(mark)] for mark in ("text", "Oslo", "slo", "copies", "3")]  # by max_tokens
+CUT_CASES = [case(text, chunk, finish="length") for text in CUT for chunk in CHUNKS]
+# What clients get of 0.18.0 as published.
+LOST = (
+    (INLINE, 1000, [["write", "{}"]]),
+    (NEWLINES, 2, [["write", '{"text": "Oslo","copies": 3{"text": "Oslo", "copies": 3}']]),
+    (SEVERAL, 1000, [["get_time", "{}"]]),
+    (AFTER_TEXT, 1000, []),
+)
+
+
+def is_right(asked, answer):
+    expected = WHOLE[FIXES][asked["text"]]
+    if expected == AS_WRITTEN:
+        return (answer["content"], answer["calls"]) == (asked["text"], [])
+    before = asked["text"].partition("<tool_call>")[0]
+    return ((answer["content"] or "").strip(), answer["finish_reason"]) == (before, "tool_calls") and calls(
+        answer
+    ) == expected
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("later", LATER, ids=[version for version, _image in LATER], indirect=True)
+def test_a_later_release_patched_gives_the_same_in_chunks_of_any_size(later, smoke_test):
+    later.patch(fixes=True)
+    answers = later.answers("glm47", LATER_CASES)
+    wrong = [pair for pair in zip(LATER_CASES, answers, strict=True) if not is_right(*pair)]
+    assert wrong == []
+    told = later.python(smoke_test, "fixes", modules=later.modules)
+    assert told.returncode == 0, told.stderr
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("later", LATER[:1], ids=["0.18.0"], indirect=True)
+def test_018_as_published_loses_what_is_not_first_in_a_chunk(later, smoke_test):
+    asked = [case(text, chunk) for text, chunk, _found in LOST]
+    assert [answer["calls"] for answer in later.answers("glm47", asked)] == [
+        found for _text, _chunk, found in LOST
+    ]
+    told = later.python(smoke_test, "fixes")
+    assert told.returncode == 1
+    assert "tool calls, streamed in chunks of 1: found" in told.stderr
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("later", LATER[:1], ids=["0.18.0"], indirect=True)
+def test_018_patched_does_not_complete_a_call_that_is_cut(later):
+    """A client must not take it for a call without arguments."""
+    assert later.patch(fixes=True)
+    for answer in later.answers("glm47", CUT_CASES):
+        assert all(
+            '{"text": "Oslo","copies": 3}'.startswith(arguments) for _name, arguments in answer["calls"]
+        )
+    assert later.patch(fixes=True) == []

@@ -9,8 +9,6 @@ builds and tries it.
 
 from __future__ import annotations
 
-import zipfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -40,21 +38,13 @@ def commands(vllm: str) -> dict[str, list[str]]:
     return found
 
 
-def unpacked(image: Image, version: str, wheel: Path) -> str:
-    """Put a release into the image, and return the folder of its modules there."""
-    folder = f"opt/lab/release/{version}"
-    with zipfile.ZipFile(wheel) as opened:
-        opened.extractall(image.root / folder)
-    return f"/{folder}"
-
-
 def test_each_profile_is_of_a_release_that_is_tried():
     assert {settings(path.stem)["image_versions"]["vllm"] for path in MODELS} <= {*RELEASES, *APART}
 
 
 @pytest.mark.parametrize(("version", "wheel"), [(one, one) for one in RELEASES], indirect=["wheel"])
 def test_the_real_parser_takes_the_flags_of_each_profile(image, version, wheel):
-    takes(image, version, unpacked(image, version, wheel))
+    takes(image, version, image.add(version, wheel))
 
 
 @pytest.mark.campaign
@@ -62,7 +52,7 @@ def test_the_real_parser_takes_the_flags_of_each_profile(image, version, wheel):
 def test_the_real_parser_takes_them_among_the_packages_of_its_release(image, version, wheel):
     packages = Settings.from_environment().engines / version
     assert packages.is_dir(), f"there is no {packages}: run `tests/lab/lab build {version}`"
-    takes(image, version, f"{unpacked(image, version, wheel)}:{engine.place(version)}")
+    takes(image, version, f"{image.add(version, wheel)}:{engine.place(version)}")
 
 
 def takes(image: Image, version: str, modules: str) -> None:

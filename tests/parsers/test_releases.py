@@ -11,14 +11,26 @@ import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._service import patch_set
 
 PARSED = ["0.14.0", "0.14.1", "0.15.0", "0.16.0"]  # by vLLM's own parsers
-REPAIRED = ["0.23.0"]
+STREAMING, COMMON = "tool_parsers/glm4_moe_streaming_parser.py", "tool_parsers/glm4_moe_tool_parser.py"
+GLM47 = "tool_parsers/glm47_moe_tool_parser.py"
+REPAIRED = {
+    "0.17.0": [STREAMING, GLM47],
+    "0.18.0": [STREAMING, GLM47],
+    "0.19.0": [STREAMING, GLM47],
+    "0.23.0": [COMMON],
+}
 
 
 @pytest.fixture(name="package")
 def published(wheel):
-    """Read a file of the release's wheel."""
+    """Read a file of the release's wheel; None if there is none."""
     with zipfile.ZipFile(wheel) as opened:
-        yield lambda name: opened.read(f"vllm/{name}").decode("utf-8")
+        names = set(opened.namelist())
+
+        def read(name: str) -> str | None:
+            return opened.read(f"vllm/{name}").decode("utf-8") if f"vllm/{name}" in names else None
+
+        yield read
 
 
 @pytest.mark.parametrize("wheel", PARSED, indirect=True)
@@ -29,9 +41,9 @@ def test_there_is_nothing_to_do(package, releases):
     assert '"glm45": (' in package("reasoning/__init__.py")
 
 
-@pytest.mark.parametrize("wheel", REPAIRED, indirect=True)
-def test_files_of_the_release_become_what_the_patch_set_expects(package, releases):
+@pytest.mark.parametrize(("wheel", "changed"), REPAIRED.items(), ids=REPAIRED, indirect=["wheel"])
+def test_files_of_the_release_become_what_the_patch_set_expects(package, releases, changed):
     files = patch_set.files_for(patch_set.version_of(package(patch_set.VERSION_FILE)), releases)
     new, problems = patch_set.changes(files, {file["path"]: package(file["path"]) for file in files})
     assert problems == []
-    assert list(new) == ["tool_parsers/glm4_moe_tool_parser.py"]
+    assert list(new) == changed

@@ -54,25 +54,35 @@ def tool_parser():
     return parser(Tokenizer())
 
 
+def parsed(arguments):
+    """Return arguments; as text if they are no JSON."""
+    try:
+        return json.loads(arguments)
+    except ValueError:
+        return arguments
+
+
 def calls(text):
     """Return the tool calls in a complete answer."""
     result = tool_parser().extract_tool_calls(text, request())
-    return [[call.function.name, json.loads(call.function.arguments)] for call in result.tool_calls]
+    return [[call.function.name, parsed(call.function.arguments)] for call in result.tool_calls]
 
 
-def streamed_calls(text):
-    """Return the tool calls in an answer that is streamed token by token, assembled as clients do."""
+def streamed_calls(text, size):
+    """Return the tool calls in an answer that is streamed in chunks of so many tokens, assembled as clients do."""
     parser, assembled, before, ids = tool_parser(), {}, "", []
-    for token in filter(None, re.split("(" + "|".join(Tokenizer.TOKENS) + "|.)", text)):
-        new = [Tokenizer().get_vocab().get(token, len(Tokenizer.TOKENS))]
-        texts, tokens = (before, before + token, token), (ids, ids + new, new)
+    answer = list(filter(None, re.split("(" + "|".join(Tokenizer.TOKENS) + "|.)", text)))
+    for start in range(0, len(answer), size):
+        part = answer[start : start + size]
+        new = [Tokenizer().get_vocab().get(token, len(Tokenizer.TOKENS)) for token in part]
+        texts, tokens = (before, before + "".join(part), "".join(part)), (ids, ids + new, new)
         delta = parser.extract_tool_calls_streaming(*texts, *tokens, request(stream=True))
         before, ids = texts[1], tokens[1]
         for part in (delta and delta.tool_calls) or []:
             call = assembled.setdefault(part.index, ["", ""])
             call[0] += part.function.name or ""
             call[1] += part.function.arguments or ""
-    return [[name, json.loads(arguments)] for name, arguments in assembled.values()]
+    return [[name, parsed(arguments)] for name, arguments in assembled.values()]
 
 
 def thinking(text, enabled=True):
@@ -90,7 +100,9 @@ def cases(fixes):
     yield "a tool call", calls(WEATHER), [WEATHER_CALL]
     if fixes:
         yield "a tool call without arguments", calls(TIME), [TIME_CALL]
-        yield "streamed tool calls", streamed_calls(WEATHER + TIME), [WEATHER_CALL, TIME_CALL]
+        for size in (1, 2, 7, 1000):
+            found = streamed_calls(WEATHER + TIME, size)
+            yield f"tool calls, streamed in chunks of {size}", found, [WEATHER_CALL, TIME_CALL]
 
 
 for name, found, expected in cases("fixes" in sys.argv[1:]):

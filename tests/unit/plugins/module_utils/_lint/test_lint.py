@@ -179,7 +179,7 @@ def test_the_next_releases_need_none():
         ("glm-4.7", {"vllm_patch_set": None}, "parser_missing fail"),
         ("glm-4.7", {}, ""),
         ("glm-4.7", {"vllm_serve_args": {"tool-call-parser": "glm48"}}, "parser_missing fail"),
-        ("glm-4.7-v0.18.0", {"vllm_patch_set": "glm47"}, "patch_set warn"),
+        ("glm-5.3-flash-w8a8", {"vllm_patch_set": "glm47"}, "patch_set warn"),
         (PLAIN, {"vllm_patch_set": "/our/patch.yml"}, ""),
         # Values
         (PLAIN, {"vllm_serve_args": {"kv-cache-dtype": "nonsense"}}, "flag_value warn"),
@@ -322,7 +322,7 @@ def test_a_rule(profile, variables, expected):
     [
         # 96 heads, 8 chips
         (PLAIN, {"vllm_tensor_parallel_size": 5}, "attention_heads", "1, 2, 3, 4, 6, 8", "size: 8"),
-        ("glm-4.7-v0.18.0", {"vllm_patch_set": "glm47"}, "patch_set", "none", "null"),
+        ("glm-5.3-flash-w8a8", {"vllm_patch_set": "glm47"}, "patch_set", "none", "null"),
         ("glm-4.7", {"vllm_patch_set": "own", "vllm_serve_args": {"tool-call-parser": "hermes", "reasoning-parser": None}},
          "patch_set", "glm47", "null"),
         (PLAIN, {"vllm_npu_name": "910_9362"}, "npu_image", "A3", "vllm_image_variant: a3"),

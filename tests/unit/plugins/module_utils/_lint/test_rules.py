@@ -434,8 +434,9 @@ def test_flags_that_vllm_refuses_together(of, own, expected):
         ("flag_value", "0.23.0", args(kv_cache_dtype="int4"), (WARN, "int4")),
         ("flag_value", "0.23.0", args(dtype="int8"), ("int8", "bfloat16")),
         # Patch sets
+        ("patch_set", "0.18.0", {"patch_set": "glm47"}, None),
         ("patch_set", "0.23.0", {"patch_set": "glm47"}, None),
-        ("patch_set", "0.18.0", {"patch_set": "glm47"}, (WARN, "none", "vllm_patch_set: null")),
+        ("patch_set", "0.30.0", {"patch_set": "glm47"}, (WARN, "none", "vllm_patch_set: null")),
         ("patch_set", "0.23.0", {"patch_set": "ours"}, ("\nglm47\n",)),
         ("patch_set", "0.23.0", {"patch_set": "ours.yaml"}, None),
         ("patch_set", "0.23.0", {"patch_set": None}, None),
