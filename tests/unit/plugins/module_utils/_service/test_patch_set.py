@@ -205,8 +205,8 @@ def test_a_shipped_patch_set_has_files_with_the_checksums_it_names(path, fixes):
 @pytest.mark.parametrize(
     ("fixes", "digest"),
     [
-        (False, "a2dcfed29ec874eac5eec51dc6bff8dd4db91bbde945f1a8de58179365c85347"),
-        (True, "72c9e355f612566319ffde3c054c77dd8c1135773e32989fb5cdb78865cb46d4"),
+        (False, "c270abaf7f95496faea86fc7a4537c0f682f8b5cc221ab898424abdfaad892a7"),
+        (True, "da7c1dabc43cfcbf4822b9336dcbaf214ae108a6822c34d3ed0817f69cb32e6e"),
     ],
 )
 def test_the_shipped_digest_is_stable(fixes, digest):
