@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, ascend_ops.vllm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lab's serving images, unpacked: the real vLLM, 0.13.0 or 0.18.0, where the real image has it, and a way to run it patched by our own code."""
+"""The lab's serving images, unpacked: the real vLLM where the real image has it, and a way to run it patched by our own code."""
 
 from __future__ import annotations
 

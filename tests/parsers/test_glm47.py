@@ -183,8 +183,8 @@ LATER = (("0.18.0", "0.18.0"), ("0.23.0", "0.18.0"), ("0.30.0", "0.30.0"))
 # Of the other two, vLLM's own parsers take a written-out newline for a part of the name, and some a call without a name for one.
 CALLED = [text for text in TEXTS if text not in (ESCAPED, NO_CALL)]
 LATER_CASES = [case(text, chunk) for text in CALLED for chunk in (0, *CHUNKS)]
-CUT = [INLINE[: INLINE.index(mark)] for mark in ("text", "Oslo", "slo", "copies", "3")]  # by max_tokens
-CUT_CASES = [case(text, chunk, finish="length") for text in CUT for chunk in CHUNKS]
+CUT_CALLS = [INLINE[: INLINE.index(mark)] for mark in ("text", "Oslo", "slo", "copies", "3")]  # by max_tokens
+CUT_CASES = [case(text, chunk, finish="length") for text in CUT_CALLS for chunk in CHUNKS]
 # What clients get of 0.18.0 as published.
 LOST = (
     (INLINE, 1000, [["write", "{}"]]),
