@@ -207,12 +207,13 @@ def is_right(asked, answer):
 @pytest.mark.campaign
 @pytest.mark.parametrize("later", LATER, ids=[version for version, _image in LATER], indirect=True)
 def test_a_later_release_patched_gives_the_same_in_chunks_of_any_size(later, smoke_test):
-    later.patch(fixes=True)
+    patched = later.patch(fixes=True)
     answers = later.answers("glm47", LATER_CASES)
     wrong = [pair for pair in zip(LATER_CASES, answers, strict=True) if not is_right(*pair)]
     assert wrong == []
-    told = later.python(smoke_test, "fixes", modules=later.modules)
-    assert told.returncode == 0, told.stderr
+    if patched:  # as in role patch
+        told = later.python(smoke_test, "fixes", modules=later.modules)
+        assert told.returncode == 0, told.stderr
 
 
 @pytest.mark.campaign
