@@ -297,8 +297,17 @@ class Variables:
     def _is_shared(self, name: str) -> bool:
         """Return whether a variable is from the play, the role or the task, each of which is above the inventory."""
         if name in self.inventory:
-            return name not in OF_EACH_HOST and bool(self.inventory[name] != self.task[name])
+            return name not in OF_EACH_HOST and not _are_same(self.inventory[name], self.task[name])
         return name in SETTINGS
+
+
+def _are_same(first: Any, second: Any) -> bool:
+    """Return whether two values are the same. One that a vault encrypts is not decrypted for that, which takes time."""
+    first, second = (getattr(value, "_ciphertext", value) for value in (first, second))
+    try:
+        return bool(first == second)
+    except AnsibleError:  # a part that no password decrypts: whoever reads it is told so
+        return True
 
 
 class Named(Mapping[str, Any]):
