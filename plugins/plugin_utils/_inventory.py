@@ -70,7 +70,7 @@ SETTINGS = options("plan")
 FOLDER = {
     name: SETTINGS[name] for name in ("vllm_model_dir", "vllm_model_repo")
 }  # the one is named after the other
-OF_EACH_HOST = ("ansible_facts", "vars")  # variables that Ansible makes anew for each task
+OF_EACH_HOST = ("ansible_facts", "vars")  # variables that Ansible creates for each task
 CHOICES = ("hardware", "release", "image_variant")  # settings that choose a file, or a row of one
 # Variables of which a plan is made, and those on which the folder of a host's weights depends.
 OF_PLAN = ("vllm_profile", *settings.keys(SETTINGS))

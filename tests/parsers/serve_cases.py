@@ -101,15 +101,15 @@ def parsers(
     request: ChatCompletionRequest,
     tokens: PreTrainedTokenizerFast,
 ) -> dict[str, Any]:
-    """Return what a method of the server wants of the request's parsers. Before 0.16 it makes them by itself."""
+    """Return the parsers of the request that a method of the server expects. Before 0.16 it creates them itself."""
     options = {"chat_template_kwargs": request.chat_template_kwargs or {}}
     made = {
         "reasoning_parser": lambda: chats.reasoning_parser_cls(tokens, **options),
         "parser": lambda: chats.parser_cls(tokens, request.tools, **options, model_config=chats.model_config),
         "chat_template_kwargs": lambda: options["chat_template_kwargs"],
     }
-    wanted = inspect.signature(method).parameters
-    return {name: make() for name, make in made.items() if name in wanted}
+    expected = inspect.signature(method).parameters
+    return {name: make() for name, make in made.items() if name in expected}
 
 
 async def outputs(case, tokens):
