@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.ascend_ops.vllm.plugins.module_utils._host.docker import START
 from ansible_run import ROOT, run
-from docker_daemon import Answers, docker_daemon
+from docker_daemon import Answers
+from one_without_docker import HOST, failed_run
 
 NO_CONTAINER = Answers(
     {
@@ -23,11 +23,6 @@ NO_CONTAINER = Answers(
         "/containers/json": [],
     }
 )
-SHARED = {
-    "ansible_connection": "local",
-    "ansible_python_interpreter": sys.executable,
-    "vllm_service_nic": "lo",
-}
 TASKS = (
     ("container", "main"),
     ("container", "smoke_test"),
@@ -37,49 +32,14 @@ TASKS = (
 )
 
 
-def failed_run(folder: Path, role: str, tasks: str, **variables: Any) -> str:
-    """Run tasks of a role on node0, which has no daemon, and on node1, which has one. Return what Ansible says."""
-    hosts = {
-        "node0": {"vllm_service_ip": "10.0.0.10", "docker": str(folder / "none.sock")},
-        "node1": {"vllm_service_ip": "10.0.0.11", "docker": str(folder / "docker.sock")},
-    }
-    inventory = {
-        "vllm_head": {"hosts": {"node0": hosts["node0"]}},
-        "vllm_workers": {"hosts": {"node1": hosts["node1"]}},
-        "all": {"vars": {**SHARED, **variables}},
-    }
-    role_tasks = {"name": f"ascend_ops.vllm.{role}", "tasks_from": tasks}
-    play = {
-        "hosts": "vllm_head:vllm_workers",
-        "gather_facts": False,
-        "any_errors_fatal": True,
-        "environment": {"DOCKER_HOST": "unix://{{ docker }}"},
-        "tasks": [
-            {"name": "Run them", "ansible.builtin.import_role": role_tasks},
-            {"name": "Go on", "ansible.builtin.debug": {"msg": "what must not run"}},
-        ],
-    }
-    (folder / "hosts.json").write_text(json.dumps(inventory), encoding="utf-8")
-    (folder / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
-    with docker_daemon(folder, NO_CONTAINER):
-        done = run(
-            "ansible-playbook",
-            "play.yml",
-            "-i",
-            "hosts.json",
-            cwd=folder,
-            ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"),
-        )
-    said = done.stdout + done.stderr
-    assert done.returncode != 0, said
-    assert "what must not run" not in said
-    assert re.search(r"^node1 +: .* failed=0 ", done.stdout, re.M), said
-    return said
+def failed(folder: Path, role: str, tasks: str, **variables: Any) -> str:
+    names = {"name": f"ascend_ops.vllm.{role}", "tasks_from": tasks}
+    return failed_run(folder, names, NO_CONTAINER, **variables)
 
 
 @pytest.mark.parametrize(("role", "tasks"), TASKS, ids=[" ".join(one) for one in TASKS])
 def test_the_stage_reports_what_the_preflight_reports(tmp_path: Path, role: str, tasks: str):
-    said = failed_run(tmp_path, role, tasks)
+    said = failed(tmp_path, role, tasks)
     expected = [
         f"Host node0, stage {role}",
         f"Found: no Docker daemon answers on {tmp_path}/none.sock: No such file or directory.",
@@ -92,7 +52,7 @@ def test_the_stage_reports_what_the_preflight_reports(tmp_path: Path, role: str,
 
 
 def test_without_facts_of_docker_the_message_of_the_task_is_reported(tmp_path: Path):
-    said = failed_run(tmp_path, "serve", "stop", plan_offline=True)
+    said = failed(tmp_path, "serve", "stop", plan_offline=True)
     last = said.rpartition("fatal: [node0]")[2]
     assert "Host node0, stage serve" in last
     assert "Found: Error connecting: " in last
@@ -100,7 +60,7 @@ def test_without_facts_of_docker_the_message_of_the_task_is_reported(tmp_path: P
 
 
 def test_status_reports_the_host_with_the_reason(tmp_path: Path):
-    host = {**SHARED, "vllm_service_ip": "127.0.0.1", "vllm_api_port": 1}
+    host = {**HOST, "vllm_service_ip": "127.0.0.1", "vllm_api_port": 1}
     inventory, state = tmp_path / "hosts.json", tmp_path / "status.json"
     inventory.write_text(json.dumps({"vllm_head": {"hosts": {"node0": host}}}), encoding="utf-8")
     command = ("ansible-playbook", "playbooks/status.yml", "-i", str(inventory), "-e", f"status_json={state}")
